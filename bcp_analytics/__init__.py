@@ -1,0 +1,88 @@
+"""The analytics store for AI tool calls, in your own PostgreSQL.
+
+Functions to send events are in `bcp_analytics.ingest`, questions in `bcp_analytics.queries`, upkeep in
+`bcp_analytics.manage`, exceptions in `bcp_analytics.errors`, migrations in `bcp_analytics.migrate`. The first
+four are here too.
+"""
+
+from bcp_analytics.errors import (
+    AnonymizerFailed,
+    BcpAnalyticsError,
+    InvalidArgument,
+    InvalidBatch,
+    InvalidDocument,
+    InvalidSetting,
+    MigrationError,
+    UnsupportedServer,
+)
+from bcp_analytics.ingest import (
+    IngestResult,
+    begin_tool_call,
+    end_session,
+    end_tool_call,
+    ingest_errors,
+    ingest_metrics,
+    ingest_sessions,
+    ingest_tool_usage,
+    log_error,
+    log_tool_usage,
+    record_metric,
+    touch_session,
+)
+from bcp_analytics.manage import apply_policies, refresh_analytics_views, rotate_anonymization_key
+from bcp_analytics.queries import (
+    DailyErrorSummary,
+    ErrorAnalysis,
+    ErrorLevel,
+    HealthCheck,
+    HourlyToolUsage,
+    LatencyPercentile,
+    ToolUsageStats,
+    daily_error_summary,
+    error_analysis,
+    health,
+    hourly_tool_usage,
+    latency_percentiles,
+    tool_usage_stats,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnonymizerFailed",
+    "BcpAnalyticsError",
+    "DailyErrorSummary",
+    "ErrorAnalysis",
+    "ErrorLevel",
+    "HealthCheck",
+    "HourlyToolUsage",
+    "IngestResult",
+    "InvalidArgument",
+    "InvalidBatch",
+    "InvalidDocument",
+    "InvalidSetting",
+    "LatencyPercentile",
+    "MigrationError",
+    "ToolUsageStats",
+    "UnsupportedServer",
+    "apply_policies",
+    "begin_tool_call",
+    "daily_error_summary",
+    "end_session",
+    "end_tool_call",
+    "error_analysis",
+    "health",
+    "hourly_tool_usage",
+    "ingest_errors",
+    "ingest_metrics",
+    "ingest_sessions",
+    "ingest_tool_usage",
+    "latency_percentiles",
+    "log_error",
+    "log_tool_usage",
+    "record_metric",
+    "refresh_analytics_views",
+    "rotate_anonymization_key",
+    "tool_usage_stats",
+    "touch_session",
+]

@@ -1,0 +1,163 @@
+"""What the commands share: which database, how errors are told, how times on the command line are read."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+import typer
+from psycopg import errors as pg
+from typer.core import TyperGroup
+
+from bcp_analytics import embedded
+from bcp_analytics.errors import BcpAnalyticsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from psycopg import Connection
+
+DSN_VARIABLE = "BCP_ANALYTICS_DSN"
+DEBUG_VARIABLE = "BCP_ANALYTICS_DEBUG"
+
+_AGO = re.compile(r"(\d{1,6})\s*(s|m|h|d|w)")
+_AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_INTERVAL_UNITS = _AGO_UNITS | {"mo": "months", "y": "years"}
+_INTERVAL = re.compile(r"(\d{1,6})\s*(s|m|h|d|w|mo|y)")
+
+
+class Commands(TyperGroup):
+    """Commands whose errors are one line on stderr and exit code 1; the traceback only when asked for."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own context
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (BcpAnalyticsError, embedded.EmbeddedError, psycopg.Error) as error:
+            if ctx.params.get("debug") or os.environ.get(DEBUG_VARIABLE):
+                traceback.print_exc()
+            typer.echo(f"Error: {' '.join(_explain(error).split())}", err=True)
+            raise typer.Exit(1) from None
+
+
+def _explain(error: Exception) -> str:
+    """Say what happened, why, and what to do."""
+    if not isinstance(error, psycopg.Error):
+        return str(error)
+    said = (error.diag.message_primary or str(error)).strip()
+    match error:
+        case pg.UndefinedFunction() | pg.InvalidSchemaName() | pg.UndefinedTable() | pg.UndefinedColumn():
+            return (
+                f"This database does not have the store as this version knows it ({said}): "
+                "run bcp-analytics migrate."
+            )
+        case pg.InsufficientPrivilege():
+            return (
+                f"The role may not do this ({said}): connect as the role that migrated the database, or have "
+                "that one grant it bcp_reader for questions."
+            )
+        case pg.QueryCanceled():
+            return f"The database gave up ({said}): ask for a shorter range, or raise statement_timeout."
+        case psycopg.OperationalError() if error.sqlstate is None:
+            return f"The connection failed ({said}): check that the database runs, and run it again."
+        case _:
+            return f"The database refused with SQLSTATE {error.sqlstate}: {said}."
+
+
+def find_dsn(given: str | None) -> str:
+    """Return the database to use: as given, else the environment's, else the embedded one that runs.
+
+    Raises `BcpAnalyticsError` where there is none.
+    """
+    dsn = given if given is not None else os.environ.get(DSN_VARIABLE)
+    if dsn or given is not None:
+        return dsn or ""
+    running = embedded.status()
+    if running is None:
+        raise BcpAnalyticsError(
+            f"No database is named, and no embedded one runs on {embedded.default_data_dir()}.",
+            hint=f"Set {DSN_VARIABLE} or give --dsn, or start one with bcp-analytics up.",
+        )
+    return running.dsn
+
+
+@contextmanager
+def connected(given: str | None, *, autocommit: bool = False) -> Iterator[Connection[Any]]:
+    """Connect to the database of `find_dsn`; no error repeats the connection string."""
+    dsn = find_dsn(given)
+    try:
+        psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.Error:
+        raise BcpAnalyticsError(
+            "The connection string cannot be read.",
+            hint="Write it as postgresql://user@host:5432/database or as 'host=... dbname=...', and quote or "
+            "percent-encode special characters.",
+        ) from None
+    try:
+        conn = psycopg.connect(dsn, autocommit=autocommit, fallback_application_name="bcp-analytics")
+    except psycopg.Error as error:
+        raise BcpAnalyticsError(
+            f"The database cannot be reached: {str(error).strip()}.",
+            hint="Check that it runs, and the connection string.",
+        ) from error
+    with conn:
+        yield conn
+
+
+def parse_zone(name: str) -> tzinfo:
+    """Return a time zone by its name; raises `typer.BadParameter`."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise typer.BadParameter(
+            f"there is no time zone {name!r}: use a name such as UTC or Europe/Berlin.",
+            param_hint="--time-zone",
+        ) from None
+
+
+def parse_time(option: str, value: str, zone: tzinfo, now: Callable[[], datetime]) -> datetime:
+    """Read 24h (that long before now), now, or an ISO 8601 time, in `zone` where it names none.
+
+    Raises `typer.BadParameter`.
+    """
+    try:
+        if value == "now":
+            return now()
+        if found := _AGO.fullmatch(value):
+            return now() - timedelta(**{_AGO_UNITS[found[2]]: int(found[1])})
+        time = datetime.fromisoformat(value)
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{value!r} is not a time: write 30m, 24h, 7d or 2w for that long ago, or ISO 8601 such as "
+            "2026-01-31 or 2026-01-31T18:00Z.",
+            param_hint=option,
+        ) from None
+
+
+def parse_interval(value: str) -> str | None:
+    """Read 15m, 1h, 1d, 1w, 1mo, or none; return it as PostgreSQL reads it. Raises `typer.BadParameter`."""
+    if value == "none":
+        return None
+    if found := _INTERVAL.fullmatch(value):
+        return f"{found[1]} {_INTERVAL_UNITS[found[2]]}"
+    raise typer.BadParameter(
+        f"{value!r} is not an interval: write 15m, 1h, 1d, 1w or 1mo, or none for the whole range.",
+        param_hint="--interval",
+    )
+
+
+def parse_percentiles(value: str) -> list[float]:
+    """Read shares with commas between them. Raises `typer.BadParameter`."""
+    try:
+        return [float(part) for part in value.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{value!r} is not a list of shares: write 0.5,0.95,0.99.", param_hint="--percentiles"
+        ) from None

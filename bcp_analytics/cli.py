@@ -1,0 +1,480 @@
+"""The command line: bcp-analytics."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from inspect import getdoc, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from bcp_analytics import __version__, embedded, render
+from bcp_analytics import migrate as migrations
+from bcp_analytics._cli_support import (
+    Commands,
+    connected,
+    find_dsn,
+    parse_interval,
+    parse_percentiles,
+    parse_time,
+    parse_zone,
+)
+from bcp_analytics.embedded.places import Places
+from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.manage import refresh_analytics_views
+from bcp_analytics.queries import QUESTIONS
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+app = typer.Typer(
+    name="bcp-analytics",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+class Format(StrEnum):
+    """How answers are written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+class StatusFormat(StrEnum):
+    """How the state of the database is written."""
+
+    text = "text"
+    json = "json"
+
+
+class Level(StrEnum):
+    """Severity of an error."""
+
+    debug = "debug"
+    info = "info"
+    warn = "warn"
+    error = "error"
+    fatal = "fatal"
+
+
+Dsn = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        help="Connection string. By default BCP_ANALYTICS_DSN, else the embedded database that runs. Other "
+        "users of this machine can read a password given here: keep it in ~/.pgpass, a service file, or "
+        "PGPASSWORD.",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder of the embedded database. By default BCP_ANALYTICS_DATA, else a folder of this user.",
+        show_default=False,
+    ),
+]
+
+# The option that gives each parameter of a question.
+_OPTIONS = {
+    "since": "--since",
+    "until": "--until",
+    "interval": "--interval",
+    "percentiles": "--percentiles",
+    "level": "--level",
+    "bcp_name": "--bcp",
+    "tool_name": "--tool",
+    "operation": "--operation",
+    "time_zone": "--time-zone",
+}
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
+    if asked:
+        typer.echo(f"bcp-analytics {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. So does BCP_ANALYTICS_DEBUG=1.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """Keep and ask the analytics of AI tool calls, in your own PostgreSQL.
+
+    \b
+    bcp-analytics demo                      try it, with nothing else installed
+    bcp-analytics migrate                   install the store, or upgrade it
+    bcp-analytics query tool_usage_stats    ask
+    """  # noqa: D301
+
+
+def _say(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
+
+@app.command()
+def migrate(dsn: Dsn = None) -> None:
+    """Install the store in a database, or bring it up to this version.
+
+    Safe to run at every start of an application: runs wait for each other, and change nothing where there is
+    nothing to change.
+
+    \b
+    bcp-analytics migrate --dsn postgresql://bcp_owner@db.example.com/bcp
+    BCP_ANALYTICS_DSN=service=bcp bcp-analytics migrate
+    """  # noqa: D301
+    result = migrations.migrate(find_dsn(dsn), progress=_say)
+    if not result.changed:
+        typer.echo("Up to date, nothing to do.")
+        return
+    loaded = "loaded" if result.sql_applied else "as it was"
+    typer.echo(f"Done: {_count(len(result.applied), 'migration')} applied, sql/ {loaded}.")
+
+
+@app.command()
+def status(
+    dsn: Dsn = None,
+    output: Annotated[
+        StatusFormat, typer.Option("--format", help="Text, or JSON for programs.")
+    ] = StatusFormat.text,
+) -> None:
+    """Say which version a database is at, and what migrate would do. Changes nothing.
+
+    \b
+    bcp-analytics status
+    bcp-analytics status --format json | jq .current
+    """  # noqa: D301
+    found = migrations.status(find_dsn(dsn))
+    if output is StatusFormat.json:
+        typer.echo(
+            json.dumps(asdict(found) | {"current": found.current}, default=datetime.isoformat, indent=2)
+        )
+        return
+    typer.echo(f"PostgreSQL {found.postgresql}, TimescaleDB {found.timescaledb or 'not installed'}")
+    for applied in found.applied:
+        typer.echo(f"  {applied.id}  {applied.applied_at:%Y-%m-%d %H:%M:%S} UTC")
+    for pending in found.pending:
+        typer.echo(f"  {pending}  pending")
+    for unknown in found.unknown:
+        typer.echo(f"  {unknown}  not known to this version of bcp-analytics")
+    if found.sql_loaded_at is None:
+        typer.echo("sql/ is not loaded")
+    else:
+        state = "current" if found.sql_current else "of another version"
+        typer.echo(f"sql/ is {state}, loaded {found.sql_loaded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    typer.echo("Up to date." if found.current else "Not up to date: run bcp-analytics migrate.")
+
+
+@app.command()
+def rollback(
+    *,
+    count: Annotated[int, typer.Option(min=1, help="How many migrations to take back, latest first.")] = 1,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Take back all of them: the store is gone.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without this it only says what would be lost.")
+    ] = False,
+    dsn: Dsn = None,
+) -> None:
+    """Take back the last migrations, with the data that is in what they made.
+
+    Without --yes it says what would be lost, changes nothing and ends with exit code 1.
+
+    \b
+    bcp-analytics rollback
+    bcp-analytics rollback --all --yes
+    """  # noqa: D301
+    found = find_dsn(dsn)
+    number = None if everything else count
+    plan = migrations.rollback_plan(found, count=number)
+    if not plan.migrations:
+        typer.echo("No migration is applied, nothing to take back.")
+        return
+    for lost in plan.lost:
+        _say(f"lost: {lost}")
+    if not yes:
+        raise BcpAnalyticsError(
+            f"This would take back {', '.join(plan.migrations)} and lose the above, for good.",
+            hint="Run it again with --yes to do that.",
+        )
+    done = migrations.rollback(found, count=number, progress=_say)
+    typer.echo(f"Done: {_count(len(done.migrations), 'migration')} taken back.")
+    if not everything:
+        typer.echo("The functions of sql/ are gone too: bcp-analytics migrate brings them back.")
+
+
+@app.command()
+def up(
+    data: Data = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Listen on this port of 127.0.0.1 too, with a password; 0: any free one.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Start the embedded database, migrate it, and keep it in the foreground until Ctrl-C.
+
+    The first start downloads the engine. The other commands find the database by themselves.
+
+    \b
+    bcp-analytics up
+    bcp-analytics up --data ./analytics --port 5433
+    """  # noqa: D301
+    running = embedded.status(data)
+    if running is not None:
+        raise BcpAnalyticsError(
+            f"An embedded database already runs on {running.path} (pid {running.pid}): {running.dsn}",
+            hint="Use it, or stop it with bcp-analytics down.",
+        )
+    database = embedded.EmbeddedDatabase(data, port=port)
+    _say(f"starting the embedded database on {database.path}")
+    stopped = threading.Event()
+    with database:
+        migrations.migrate(database.dsn, progress=_say)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        typer.echo(database.dsn)
+        if port is not None:
+            address = database.tcp_dsn.rpartition("@")[2]
+            typer.echo(f"postgresql://postgres@{address} with the password in {database.path / 'password'}")
+        sys.stdout.flush()
+        _say("ready; Ctrl-C stops it")
+        while not stopped.wait(0.5):
+            if database.running:
+                continue
+            if Places(database.path).state.exists():
+                raise BcpAnalyticsError(
+                    "The embedded database has ended by itself.",
+                    hint=f"{database.log_path} says why; what was committed is kept.",
+                )
+            break
+    _say("stopped")
+
+
+@app.command()
+def down(data: Data = None) -> None:
+    """Stop the embedded database. What was committed stays in its folder.
+
+    \b
+    bcp-analytics down
+    bcp-analytics down --data ./analytics
+    """  # noqa: D301
+    where = data or embedded.default_data_dir()
+    typer.echo("Stopped." if embedded.stop(data) else f"No embedded database runs on {where}.")
+
+
+@app.command()
+def demo(
+    *,
+    calls: Annotated[int, typer.Option(min=1, help="How many tool calls to make up.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same calls.")] = 1,
+    data: Data = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the database at the end.")] = False,
+    real_calls: Annotated[
+        bool, typer.Option("--real-calls/--no-real-calls", help="Whether to call a real MCP server too.")
+    ] = True,
+) -> None:
+    """See it work: an embedded database, 30 days of made-up calls and some real ones, and the answers.
+
+    \b
+    bcp-analytics demo
+    bcp-analytics demo --calls 5000 --stop
+    """  # noqa: D301
+    from bcp_analytics.demo import run_demo  # noqa: PLC0415 - its imports are for the demo alone
+
+    raise typer.Exit(run_demo(calls=calls, seed=seed, data=data, stop=stop, real_calls=real_calls))
+
+
+@app.command()
+def refresh(dsn: Dsn = None) -> None:
+    """Bring the aggregates up to date now, which a job does every five minutes.
+
+    Only rows that came late, for a time already aggregated, wait for it; others are in the answers anyway.
+
+    \b
+    bcp-analytics refresh
+    """  # noqa: D301
+    with connected(dsn, autocommit=True) as conn:
+        refresh_analytics_views(conn)
+    typer.echo("The aggregates are up to date.")
+
+
+@app.command()
+def query(
+    name: Annotated[str | None, typer.Argument(help="Name of a question.", show_default=False)] = None,
+    *,
+    list_questions: Annotated[
+        bool, typer.Option("--list", help="Say which questions there are, and what each takes.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Start of the range: 30m, 24h, 7d or 2w ago, or an ISO 8601 time. By default 24 hours "
+            "before its end.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="End of the range, exclusive. By default now.", show_default=False)
+    ] = None,
+    interval: Annotated[
+        str | None,
+        typer.Option(
+            help="Length of a row: 15m, 1h, 1d, 1w, 1mo, or none. By default 1h.", show_default=False
+        ),
+    ] = None,
+    percentiles: Annotated[
+        str | None, typer.Option(help="Shares, such as 0.5,0.95,0.99.", show_default=False)
+    ] = None,
+    level: Annotated[Level | None, typer.Option(help="Errors of this level.", show_default=False)] = None,
+    bcp: Annotated[
+        str | None, typer.Option(help="Calls of this bundle of tools.", show_default=False)
+    ] = None,
+    tool: Annotated[str | None, typer.Option(help="Calls of this tool.", show_default=False)] = None,
+    operation: Annotated[
+        str | None, typer.Option(help="Calls with this operation.", show_default=False)
+    ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(help="Where days begin, such as Europe/Berlin. By default UTC.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Format,
+        typer.Option("--format", help="A table for people; JSON or CSV, with times in UTC, for programs."),
+    ] = Format.table,
+    dsn: Dsn = None,
+) -> None:
+    """Ask a question. Answers are fresh: what is newer than the aggregates is added from the raw rows.
+
+    \b
+    bcp-analytics query --list
+    bcp-analytics query tool_usage_stats --since 7d --interval 1d --time-zone Europe/Berlin
+    bcp-analytics query latency_percentiles --bcp mail --percentiles 0.5,0.99
+    bcp-analytics query error_analysis --since 2026-01-31T18:00Z --format json
+    """  # noqa: D301
+    if list_questions:
+        _list_questions()
+        return
+    if name not in QUESTIONS:
+        problem = "name a question" if name is None else f"there is no question {name!r}"
+        raise typer.BadParameter(f"{problem}: one of {', '.join(QUESTIONS)}.", param_hint="NAME")
+    given: dict[str, Any] = {
+        "since": since,
+        "until": until,
+        "interval": interval,
+        "percentiles": percentiles,
+        "level": level and level.value,
+        "bcp_name": bcp,
+        "tool_name": tool,
+        "operation": operation,
+        "time_zone": time_zone,
+    }
+    given = {parameter: value for parameter, value in given.items() if value is not None}
+    _check_options(name, given)
+    zone = parse_zone(time_zone) if time_zone is not None else UTC
+    if interval is not None:
+        given["interval"] = parse_interval(interval)
+    if percentiles is not None:
+        given["percentiles"] = parse_percentiles(percentiles)
+    ask, kind = QUESTIONS[name]
+    with connected(dsn) as conn:
+        for parameter in ("since", "until"):
+            if parameter in given:
+                given[parameter] = parse_time(
+                    _OPTIONS[parameter], given[parameter], zone, lambda: _server_time(conn)
+                )
+        rows = ask(conn, **given)
+    if output is Format.json:
+        _write(render.to_json(rows))
+    elif output is Format.csv:
+        _write(render.to_csv(rows, kind))
+    else:
+        _print_table(rows, kind, zone)
+
+
+def _check_options(name: str, given: dict[str, Any]) -> None:
+    takes = _parameters(name)
+    wrong = [
+        option for parameter, option in _OPTIONS.items() if parameter in given and parameter not in takes
+    ]
+    if wrong:
+        options = [option for parameter, option in _OPTIONS.items() if parameter in takes]
+        raise typer.BadParameter(
+            f"{name} does not take {' or '.join(wrong)}: it takes {', '.join(options) or 'no option'}.",
+            param_hint=wrong[0],
+        )
+
+
+def _parameters(name: str) -> set[str]:
+    return set(signature(QUESTIONS[name][0]).parameters)
+
+
+def _list_questions() -> None:
+    for name, (ask, _) in QUESTIONS.items():
+        takes = _parameters(name)
+        typer.echo(name)
+        typer.echo(f"    {(getdoc(ask) or '').splitlines()[0]}")
+        if options := [option for parameter, option in _OPTIONS.items() if parameter in takes]:
+            typer.echo(f"    {' '.join(options)}")
+
+
+def _server_time(conn: Connection[Any]) -> datetime:
+    row = conn.execute("select bcp_internal.now()").fetchone()
+    assert row is not None  # noqa: S101 - for the type checker
+    time: datetime = row[0]
+    return time
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _print_table(rows: list[Any], kind: type[Any], zone: Any) -> None:  # noqa: ANN401
+    if not rows:
+        _say("Nothing was found. Try a longer range, such as --since 7d, or fewer filters.")
+        return
+    terminal = Console()
+    # Into a file or a pipe everything goes, however wide it is.
+    width = terminal.width if terminal.is_terminal or "COLUMNS" in os.environ else None
+    table, hidden = render.to_table(rows, kind, zone=zone, width=width)
+    Console(width=width or 100_000, highlight=False).print(table)
+    sys.stdout.flush()
+    if hidden:
+        _say(f"No room for {', '.join(hidden)}: widen the terminal, or use --format json or csv.")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,253 @@
+"""The questions: each function asks the SQL function of its name, and returns that one's rows.
+
+All take a psycopg connection first, sync or async, and only keyword arguments after it:
+
+    rows = tool_usage_stats(conn, since=datetime.now(UTC) - timedelta(days=7), bcp_name="mail")
+    rows = await tool_usage_stats(aconn, bcp_name="mail")
+
+Arguments have the names of the SQL function's parameters without `p_`; None stands for that one's default.
+They mean the same everywhere:
+
+- `since`, `until`: the range asked about, from `since` up to but not including `until`. By default it ends
+  now and begins 24 hours before its end. A time without a zone is read as UTC, as in SQL.
+- `bcp_name`, `tool_name`, `operation`, `level`: only what has this name.
+
+Times in answers are aware, in the time zone of the session. Names ending in `_ms` are milliseconds, in
+`_bytes` bytes; rates and shares go from 0 to 1.
+
+Nothing here commits or rolls back. All raise `InvalidArgument` where an argument is out of its bounds (a
+reversed range, an interval of zero, an unknown time zone), and psycopg's own errors for the rest, such as
+`InsufficientPrivilege` for a role without bcp_reader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from bcp_analytics._function import Arguments, SqlFunction, question
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ErrorLevel = Literal["debug", "info", "warn", "error", "fatal"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUsageStats:
+    """Calls of one tool in one bucket of time; durations are None where no call of them was timed."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    bcp_name: str
+    tool_name: str
+    call_count: int
+    success_count: int
+    error_count: int
+    """Calls that failed; one that does not say how it went counts neither here nor as a success."""
+    success_rate: float | None
+    """success_count / (success_count + error_count), None where both are 0."""
+    avg_duration_ms: float | None
+    p50_duration_ms: float | None
+    p95_duration_ms: float | None
+    p99_duration_ms: float | None
+    max_duration_ms: float | None
+    request_bytes: int
+    response_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyPercentile:
+    """One percentile of one tool's durations, within 1 percent of exact."""
+
+    bcp_name: str
+    tool_name: str
+    percentile: float
+    """As asked for: 0.95 is the 95th."""
+    duration_ms: float
+    call_count: int
+    """Calls with a known duration."""
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyToolUsage:
+    """Calls of one tool that began in one hour."""
+
+    hour: datetime
+    bcp_name: str
+    tool_name: str
+    total_calls: int
+    successful_calls: int
+    avg_duration_ms: float | None
+    max_duration_ms: float | None
+    p95_duration_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnalysis:
+    """Errors of one level, tool and type within the range."""
+
+    level: ErrorLevel
+    bcp_name: str | None
+    tool_name: str | None
+    error_type: str | None
+    error_count: int
+    share: float
+    """Of all the errors in the answer."""
+    issue_count: int
+    """Groups of errors with one cause."""
+    first_seen: datetime
+    last_seen: datetime
+    sample_message: str | None
+    """Latest message of the most frequent of those groups, masked."""
+
+
+@dataclass(frozen=True, slots=True)
+class DailyErrorSummary:
+    """Errors of one day, level, tool and type."""
+
+    day: datetime
+    level: ErrorLevel
+    bcp_name: str | None
+    tool_name: str | None
+    error_type: str | None
+    total_errors: int
+    issues: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """One thing that was looked at, and how it stands."""
+
+    check_name: str
+    status: Literal["ok", "warn", "fail"]
+    value: str
+    detail: str
+
+
+@question(ToolUsageStats)
+def tool_usage_stats(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    interval: timedelta | str | None = timedelta(hours=1),
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    time_zone: str = "UTC",
+) -> Arguments:
+    """Tell how often each tool is called, how fast it is, how often it fails.
+
+    One row a bucket and tool, latest first.
+
+    `interval` is the length of a bucket: a timedelta, or text that PostgreSQL reads as an interval, which can
+    say "1 month"; None makes one bucket of the whole range. `time_zone`, such as "Europe/Berlin", is where
+    days and hours begin. Percentiles are within 1 percent of exact.
+    """
+    return {
+        "since": _utc(since),
+        "until": _utc(until),
+        "interval": interval,
+        "bcp_name": bcp_name,
+        "tool_name": tool_name,
+        "operation": operation,
+        "time_zone": time_zone,
+    }
+
+
+@question(LatencyPercentile)
+def latency_percentiles(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    percentiles: Sequence[float] = (0.5, 0.9, 0.95, 0.99),
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+) -> Arguments:
+    """Tell how long calls take: a row a tool and percentile, the tool with most calls first.
+
+    `percentiles` are shares from 0 to 1. Percentiles are within 1 percent of exact.
+    """
+    return {
+        "since": _utc(since),
+        "until": _utc(until),
+        "percentiles": [float(p) for p in percentiles],
+        "bcp_name": bcp_name,
+        "tool_name": tool_name,
+        "operation": operation,
+    }
+
+
+@question(HourlyToolUsage)
+def hourly_tool_usage(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+) -> Arguments:
+    """Count calls by UTC hour and tool, latest first: every whole hour that overlaps the range."""
+    return {"since": _utc(since), "until": _utc(until), "bcp_name": bcp_name, "tool_name": tool_name}
+
+
+@question(ErrorAnalysis)
+def error_analysis(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    level: ErrorLevel | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+) -> Arguments:
+    """Tell what fails, where, and how often: a row a level, tool and type, most frequent first."""
+    return {
+        "since": _utc(since),
+        "until": _utc(until),
+        "level": level,
+        "bcp_name": bcp_name,
+        "tool_name": tool_name,
+    }
+
+
+@question(DailyErrorSummary)
+def daily_error_summary(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    level: ErrorLevel | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+) -> Arguments:
+    """Count errors by UTC day, level, tool and type, latest first: each whole day that overlaps the range."""
+    return {
+        "since": _utc(since),
+        "until": _utc(until),
+        "level": level,
+        "bcp_name": bcp_name,
+        "tool_name": tool_name,
+    }
+
+
+@question(HealthCheck)
+def health() -> Arguments:
+    """Tell whether the store itself is well: a row a check, with what to look at where it is not."""
+    return {}
+
+
+QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
+    "tool_usage_stats": (tool_usage_stats, ToolUsageStats),
+    "latency_percentiles": (latency_percentiles, LatencyPercentile),
+    "hourly_tool_usage": (hourly_tool_usage, HourlyToolUsage),
+    "error_analysis": (error_analysis, ErrorAnalysis),
+    "daily_error_summary": (daily_error_summary, DailyErrorSummary),
+    "health": (health, HealthCheck),
+}
+"""Every question by its name, with the dataclass of its rows."""
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time

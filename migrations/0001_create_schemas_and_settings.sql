@@ -1,0 +1,59 @@
+-- Schemas, roles and settings: what every later file stands on.
+create schema if not exists bcp;
+
+create schema if not exists bcp_internal;
+
+comment on schema bcp is 'Analytics of tool calls: what applications call and analysts read.';
+
+comment on schema bcp_internal is 'Parts of bcp_analytics that nobody outside it should depend on.';
+
+revoke all on schema bcp from public;
+
+revoke all on schema bcp_internal from public;
+
+-- Roles belong to the whole cluster, so another database of it may have made them already,
+-- or may be making them at this moment.
+do $block$
+declare
+    v_role text;
+begin
+    foreach v_role in array array['bcp_reader', 'bcp_writer', 'bcp_admin'] loop
+        begin
+            execute pg_catalog.format('create role %I nologin', v_role);
+        exception
+            when duplicate_object or unique_violation then null;
+        end;
+    end loop;
+end
+$block$;
+
+create table bcp.settings (
+    name text primary key,
+    value text not null,
+    unit text,
+    description text not null
+);
+
+comment on table bcp.settings is
+    'One row a setting. Change the value; bcp.apply_policies() carries out those about storage.';
+
+comment on column bcp.settings.name is 'Name of the setting.';
+
+comment on column bcp.settings.value is 'Its value, as text.';
+
+comment on column bcp.settings.unit is 'Unit of the value, null where it has none.';
+
+comment on column bcp.settings.description is 'What it does and what changing it costs.';
+
+insert into bcp.settings (name, value, unit, description) values
+    ('chunk_interval', '1 day', 'interval', 'Length of new chunks of the event hypertables.'),
+    ('dedup_window', '7 days', 'interval', 'How long a batch id or event id that comes again counts as a duplicate.'),
+    ('max_event_age', '3650 days', 'interval', 'An event that happened longer ago is rejected.'),
+    ('max_event_lead', '1 day', 'interval', 'An event that claims to happen later than now by more than this is rejected.'),
+    ('max_event_bytes', '4194304', 'bytes', 'A larger event is rejected.'),
+    ('max_document_bytes', '65536', 'bytes', 'A larger JSON field is cut, after redaction, and marked as cut.'),
+    ('max_text_bytes', '65536', 'bytes', 'A longer message or stack trace is cut, after redaction, and marked as cut.'),
+    ('max_json_depth', '100', 'levels', 'An event with deeper nesting is rejected.'),
+    ('ip_prefix_v4', '24', 'bits', 'IPv4 addresses are cut to this many bits; 32 keeps them whole.'),
+    ('ip_prefix_v6', '48', 'bits', 'IPv6 addresses are cut to this many bits; 128 keeps them whole.'),
+    ('index_parameters', 'on', 'on or off', 'GIN index on tool_usage_logs.parameters. Off makes ingest faster; JSON searches then scan the time range they are given.');

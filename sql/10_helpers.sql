@@ -1,0 +1,115 @@
+-- Small functions that the rest stands on: clock, settings, ids, checks.
+
+create or replace function bcp_internal.now() returns timestamptz
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select coalesce(nullif(current_setting('bcp.now', true), '')::timestamptz, now())
+$func$;
+
+comment on function bcp_internal.now() is
+    'Time of the transaction, or bcp.now where a session set that: tests own their clock.';
+
+create or replace function bcp_internal.setting(p_name text) returns text
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_value text;
+begin
+    select value into v_value from bcp.settings where name = p_name;
+    if not found then
+        raise exception using
+            errcode = 'ZB003',
+            message = format('there is no setting %s', quote_literal(left(p_name, 60))),
+            hint = 'select name, value, description from bcp.settings lists them.';
+    end if;
+    return v_value;
+end
+$func$;
+
+comment on function bcp_internal.setting(text) is 'Value of a row of bcp.settings; ZB003 where there is none.';
+
+create or replace function bcp_internal.uuidv7(p_time timestamptz) returns uuid
+language sql volatile parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- RFC 9562, 5.7: 48 bits of Unix milliseconds over a random UUIDv4, whose version becomes 7.
+    select encode(
+        set_bit(set_bit(
+            overlay(uuid_send(gen_random_uuid())
+                    placing substring(int8send((extract(epoch from p_time) * 1000)::bigint) from 3)
+                    from 1 for 6),
+            52, 1), 53, 1),
+        'hex')::uuid
+$func$;
+
+comment on function bcp_internal.uuidv7(timestamptz) is
+    'UUIDv7 of a time (RFC 9562, 5.7); PostgreSQL has its own only from 18 on.';
+
+create or replace function bcp_internal.event_uuid(p_id text) returns uuid
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- RFC 9562, 5.8: UUIDv8, 122 bits of a SHA-256.
+    select case
+        when p_id ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$' then p_id::uuid
+        else encode(
+            set_bit(set_bit(set_bit(set_bit(set_bit(set_bit(
+                substring(sha256(convert_to(p_id, 'UTF8')) from 1 for 16),
+                52, 0), 53, 0), 54, 0), 55, 1), 70, 0), 71, 1),
+            'hex')::uuid
+    end
+$func$;
+
+comment on function bcp_internal.event_uuid(text) is
+    'The UUID itself, or for any other id a UUIDv8 of its SHA-256, so that every sender''s own ids serve as keys.';
+
+create or replace function bcp_internal.try_jsonb(p_text text) returns jsonb
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return p_text::jsonb;
+exception
+    -- No JSON, or a character or number that jsonb cannot hold; too large; nested too deep for the stack.
+    when data_exception or program_limit_exceeded or statement_too_complex then
+        return null;
+end
+$func$;
+
+comment on function bcp_internal.try_jsonb(text) is
+    'The text as jsonb; null where it is no JSON, or JSON that jsonb cannot hold.';
+
+create or replace function bcp_internal.latency_ms(p_lat_idx integer) returns double precision
+language sql immutable strict parallel safe
+-- No search_path: with one it could not be inlined; every name is qualified instead.
+as $func$
+    select case
+        when p_lat_idx operator(pg_catalog.=) (-32768) then 0::double precision
+        else pg_catalog.power(1.02::double precision, p_lat_idx::double precision)
+            operator(pg_catalog.*) 0.9900990099009901::double precision
+    end
+$func$;
+
+comment on function bcp_internal.latency_ms(integer) is
+    'Duration in milliseconds that stands for a bucket of the latency sketch: 2 * gamma^i / (gamma + 1) with gamma = 1.02 (0.99010 * 1.02^i), within 0.991 percent of every duration in it (DDSketch, Masson et al., VLDB 2019, lemma 2).';
+
+create or replace function bcp_internal.watermark(p_aggregate text) returns timestamptz
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_mark timestamptz;
+begin
+    -- The one place that reads TimescaleDB's own catalog: no view of it shows the watermark.
+    select _timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(mat_hypertable_id))
+    into v_mark
+    from _timescaledb_catalog.continuous_agg
+    where user_view_schema = 'bcp' and user_view_name = p_aggregate;
+    return v_mark;
+end
+$func$;
+
+comment on function bcp_internal.watermark(text) is
+    'End of what is materialised of a continuous aggregate of schema bcp; -infinity before its first refresh, null where there is none of that name.';

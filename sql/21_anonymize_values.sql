@@ -1,0 +1,341 @@
+-- Keyed hashes and their keys; what a key or a value reads as; what is a card, an account, a
+-- telephone number; JSON inside of strings.
+
+create or replace function bcp_internal.hmac_blocks(p_key bytea, out inner_block bytea, out outer_block bytea)
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_key bytea := case when octet_length(p_key) > 64 then sha256(p_key) else p_key end;
+begin
+    -- RFC 2104, 2: the key, filled up with zeros to a block of 64 bytes, xor 0x36 and xor 0x5c.
+    v_key := v_key || decode(repeat('00', 64 - octet_length(v_key)), 'hex');
+    inner_block := v_key;
+    outer_block := v_key;
+    for i in 0..63 loop
+        inner_block := set_byte(inner_block, i, get_byte(v_key, i) # 54);
+        outer_block := set_byte(outer_block, i, get_byte(v_key, i) # 92);
+    end loop;
+end
+$func$;
+
+comment on function bcp_internal.hmac_blocks(bytea) is 'The two blocks that HMAC-SHA256 makes of a key, RFC 2104.';
+
+create or replace function bcp_internal.hmac_sha256(p_inner_block bytea, p_outer_block bytea, p_message bytea)
+returns bytea
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return sha256(p_outer_block || sha256(p_inner_block || p_message));
+end
+$func$;
+
+comment on function bcp_internal.hmac_sha256(bytea, bytea, bytea) is
+    'HMAC-SHA256 (RFC 2104) of a message with the blocks that bcp_internal.hmac_blocks made of a key.';
+
+create or replace function bcp_internal.create_anonymization_key() returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_key_id integer;
+begin
+    lock table bcp_internal.anonymization_keys in share row exclusive mode;
+    update bcp_internal.anonymization_keys set retired_at = now() where retired_at is null;
+    -- gen_random_uuid() takes its 122 random bits from pg_strong_random(), the system's generator for
+    -- cryptography, and raises where there is none. Three make 366 bits; SHA-256 makes a key of 256 of them.
+    insert into bcp_internal.anonymization_keys (inner_block, outer_block)
+    select inner_block, outer_block
+    from bcp_internal.hmac_blocks(sha256(
+        uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())))
+    returning key_id into v_key_id;
+    return v_key_id;
+end
+$func$;
+
+comment on function bcp_internal.create_anonymization_key() is 'Retires the key in use, makes a new one, and returns its number.';
+
+-- Only the owner may touch the table of keys; an administrator may ask for a new one without seeing any.
+create or replace function bcp.rotate_anonymization_key() returns integer
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.create_anonymization_key()
+$func$;
+
+revoke all on function bcp.rotate_anonymization_key() from public;
+grant execute on function bcp.rotate_anonymization_key() to bcp_admin;
+comment on function bcp.rotate_anonymization_key() is
+    'Makes a new key for the keyed hashes and returns its number, which every hash made with it shows. The same person has another hash from then on.';
+
+create or replace function bcp_internal.pseudonym(p_kind text, p_value text) returns text
+language plpgsql stable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_key bcp_internal.anonymization_keys;
+    v_value text collate "C" := lower(p_value);
+begin
+    select * into v_key from bcp_internal.anonymization_keys where retired_at is null;
+    if not found then
+        raise exception using
+            errcode = 'ZB006', message = 'there is no key for keyed hashes', hint = 'select bcp.rotate_anonymization_key();';
+    end if;
+    -- One form for one person or card, however it is written.
+    case p_kind
+        when 'email' then
+            v_value := replace(regexp_replace(v_value, '%(?:25)*40|\\+(?:u00|x)40|&#64;|&#x40;|&commat;', '@'), '%2e', '.');
+        when 'phone' then
+            -- North American numbers come with and without their country code.
+            v_value := regexp_replace(regexp_replace(v_value, '[^0-9]', '', 'g'), '^(?:00|1(?=[0-9]{10}$))', '');
+        when 'card', 'ssn' then
+            v_value := regexp_replace(v_value, '[^0-9]', '', 'g');
+        when 'iban' then
+            v_value := regexp_replace(v_value, '[^0-9a-z]', '', 'g');
+        else
+            null;
+    end case;
+    -- 64 bits, written in consonants: no rule for numbers, names of keys or words can match them.
+    return format('%s#k%s#%s', p_kind, v_key.key_id, translate(
+        encode(substring(bcp_internal.hmac_sha256(
+            v_key.inner_block, v_key.outer_block, convert_to(p_kind || ':' || v_value, 'UTF8')) from 1 for 8), 'hex'),
+        '0123456789abcdef', 'bcdfghjklmnpqrtv'));
+end
+$func$;
+
+comment on function bcp_internal.pseudonym(text, text) is
+    'Keyed hash that stands for a value of a kind: email#k1#bcdfghjklmnpqrtv, 64 bits of HMAC-SHA256 with key 1. Equal for equal values, however they are written.';
+
+create or replace function bcp_internal.fold_text(p_text text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- Wide letters and digits to plain ones, invisible characters away, every dash a hyphen, every digit 0 to 9.
+    return translate(
+        regexp_replace(normalize(p_text, NFKC), '[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]', '', 'g'),
+        E'\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2024\u3002\u2044\u2215\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u06f0\u06f1\u06f2\u06f3\u06f4\u06f5\u06f6\u06f7\u06f8\u06f9\u0966\u0967\u0968\u0969\u096a\u096b\u096c\u096d\u096e\u096f\u09e6\u09e7\u09e8\u09e9\u09ea\u09eb\u09ec\u09ed\u09ee\u09ef\u0e50\u0e51\u0e52\u0e53\u0e54\u0e55\u0e56\u0e57\u0e58\u0e59',
+        '--------..//01234567890123456789012345678901234567890123456789');
+end
+$func$;
+
+comment on function bcp_internal.fold_text(text) is 'Text as it reads: compatibility forms, invisible characters, dashes and digits made plain.';
+
+create or replace function bcp_internal.fold_key(p_text text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- Accents away, then letters of other scripts that look like Latin ones (after Unicode's confusables.txt).
+    return translate(
+        regexp_replace(normalize(bcp_internal.fold_text(p_text), NFKD), '[\u0300-\u036f]', '', 'g'),
+        E'\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u0458\u0501\u04bb\u051b\u051d\u043c\u0442\u043d\u043a\u0432\u043f\u0433\u044c\u04cf\u0410\u0415\u041e\u0420\u0421\u0423\u0425\u0406\u0405\u0408\u0412\u041c\u0422\u041d\u041a\u03b1\u03b5\u03bf\u03c1\u03b9\u03ba\u03bd\u03c4\u03c5\u03c7\u0391\u0395\u039f\u03a1\u0399\u039a\u039d\u03a4\u03a5\u03a7\u0392\u0396\u0397\u039c\u0251\u0261\u0131\u0237\u0585\u0578\u057d\u0581\u0570\u0573\u00f8\u0142\u0111\u0127\u1d04\u1d0f\u1d18\u1d1b\ua731\u0280\u026a\u0274\u1d00\u1d07',
+        'aeopcyxisjdhqwmthkbnrblAEOPCYXISJBMTHKaeopikvtuxAEOPIKNTYXBZHMagijonsghaoldhcoptsrinae');
+end
+$func$;
+
+comment on function bcp_internal.fold_key(text) is 'A key as it reads: look-alikes of Latin letters made Latin.';
+
+create or replace function bcp_internal.key_words(p_key text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_key text collate "C" := p_key;
+begin
+    if octet_length(v_key) <> length(v_key) then
+        v_key := bcp_internal.fold_key(v_key);
+    end if;
+    -- userEmail is two words, and so is SSNNumber.
+    if v_key ~ '[A-Z]' then
+        v_key := lower(regexp_replace(v_key, '([a-z0-9])(?=[A-Z])|([A-Z])(?=[A-Z][a-z])', '\1\2 ', 'g'));
+    end if;
+    return regexp_replace(v_key, '[^a-z0-9]+', ' ', 'g');
+end
+$func$;
+
+comment on function bcp_internal.key_words(text) is 'Words of a key in lower case, each separated by a space: user email of userEmail, user_email and User-Email.';
+
+create or replace function bcp_internal.is_sensitive_key(p_key text, p_value_type text, p_state bcp_internal.anonymizer_state)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_words text collate "C" := p_key;
+begin
+    if position('#k' in p_key) > 0 then
+        -- A key that is a keyed hash says its kind, which is no secret.
+        v_words := regexp_replace(p_key, '(?:[a-z][a-z0-9]*#k[0-9]+#)+[b-v]{16}(?:#[0-9]+)?', '|', 'g');
+    end if;
+    v_words := bcp_internal.key_words(v_words);
+    if not replace(v_words, ' ', '') like any (p_state.key_likes) then
+        return false;
+    end if;
+    v_words := regexp_replace(v_words, p_state.exceptions_any, '|', 'g');
+    if p_value_type = 'number' then
+        v_words := regexp_replace(v_words, p_state.exceptions_number, '|', 'g');
+    end if;
+    return v_words ~ p_state.keys_any or (p_value_type = 'string' and v_words ~ p_state.keys_string);
+end
+$func$;
+
+comment on function bcp_internal.is_sensitive_key(text, text, bcp_internal.anonymizer_state) is
+    'Whether the value of a key, of a JSON type, is to be redacted.';
+
+create or replace function bcp_internal.is_card(p_digits text) returns boolean
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_sum integer := 0;
+    v_digit integer;
+begin
+    -- Lengths and first digits of the issuers (ISO/IEC 7812), so that times in milliseconds are none.
+    if p_digits !~ '^(?:4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|5[1-5][0-9]{14}|5[0678][0-9]{11,17}|2[2-7][0-9]{14}|3[47][0-9]{13}|3[0689][0-9]{12}|35[0-9]{14,17}|6[0-9]{12,18})$' then
+        return false;
+    end if;
+    for i in 1..length(p_digits) loop
+        v_digit := substr(p_digits, length(p_digits) + 1 - i, 1);
+        if i % 2 = 0 then
+            v_digit := v_digit * 2;
+        end if;
+        v_sum := v_sum + v_digit / 10 + v_digit % 10;
+    end loop;
+    return v_sum % 10 = 0;
+end
+$func$;
+
+comment on function bcp_internal.is_card(text) is 'Whether digits can be the number of a payment card: length, issuer, Luhn.';
+
+create or replace function bcp_internal.mask_card(p_kind text, p_run text) returns text
+language plpgsql stable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_parts text[];
+    v_digits text;
+    i integer := 1;
+begin
+    if bcp_internal.is_card(regexp_replace(p_run, '[^0-9]', '', 'g')) then
+        return bcp_internal.pseudonym(p_kind, p_run);
+    end if;
+    -- Groups of digits and what separates them, in turn: a card's four may stand among others.
+    v_parts := array(select m[1] from regexp_matches(p_run, '[0-9]+|[^0-9]+', 'g') as m);
+    while i <= cardinality(v_parts) - 6 loop
+        v_digits := v_parts[i] || v_parts[i + 2] || v_parts[i + 4] || v_parts[i + 6];
+        if bcp_internal.is_card(v_digits) then
+            v_parts[i] := bcp_internal.pseudonym(p_kind, v_digits);
+            for j in i + 1..i + 6 loop
+                v_parts[j] := '';
+            end loop;
+            i := i + 8;
+        else
+            i := i + 2;
+        end if;
+    end loop;
+    return array_to_string(v_parts, '');
+end
+$func$;
+
+comment on function bcp_internal.mask_card(text, text) is 'A run of digits and separators, with the cards in it as keyed hashes.';
+
+create or replace function bcp_internal.is_iban(p_value text) returns boolean
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- ISO 13616: country and check digits to the end, letters as 10 to 35, remainder 1 by 97.
+    select length(v) between 15 and 34 and string_agg(
+        case when c ~ '[0-9]' then c else (ascii(c) - 55)::text end, '' order by n)::numeric % 97 = 1
+    from regexp_replace(p_value, '[^0-9A-Z]', '', 'g') as v,
+        string_to_table(substr(v, 5) || left(v, 4), null) with ordinality as t (c, n)
+    group by v
+$func$;
+
+comment on function bcp_internal.is_iban(text) is 'Whether an international bank account number''s check digits are right.';
+
+create or replace function bcp_internal.is_phone(p_value text) returns boolean
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])'
+        and length(regexp_replace(p_value, '[^0-9]', '', 'g'))
+            between case when p_value ~ '^\(?0[1-9]' then 9 when p_value ~ '^[+]' then 8 else 7 end and 15;
+end
+$func$;
+
+comment on function bcp_internal.is_phone(text) is 'Whether digits and separators have a telephone number''s length and are no date.';
+
+create or replace function bcp_internal.is_nested_deeper(p_text text, p_max_depth integer) returns boolean
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_brackets text;
+    v_before text;
+begin
+    if length(p_text) - length(translate(p_text, '{[', '')) <= p_max_depth then
+        return false;
+    end if;
+    -- Without its strings and scalars JSON is brackets, and each round takes the innermost away. PostgreSQL's
+    -- own limit comes too late: the embedded engine's stack ends first, and the engine with it.
+    v_brackets := regexp_replace(p_text, '"(?:[^"\\]|\\.)*"|[^][{}"]+', '', 'g');
+    for i in 1..p_max_depth loop
+        v_before := v_brackets;
+        v_brackets := replace(replace(v_brackets, '[]', ''), '{}', '');
+        exit when v_brackets = v_before;
+    end loop;
+    return v_brackets ~ '^[[{].*[]}]$';
+end
+$func$;
+
+comment on function bcp_internal.is_nested_deeper(text, integer) is
+    'Whether a text that may be JSON has more levels than the limit. Of text that is no JSON it says either.';
+
+create or replace function bcp_internal.read_json_text(
+    p_text text, p_max_depth integer, out value jsonb, out wraps integer)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text text := p_text;
+    v_ends text;
+    v_read jsonb;
+begin
+    wraps := 0;
+    loop
+        v_ends := btrim(v_text, E' \t\r\n');
+        v_ends := left(v_ends, 1) || right(v_ends, 1);
+        exit when v_ends not in ('{}', '[]', '""') or length(v_text) < 2;
+        perform bcp_internal.check_depth(
+            case when bcp_internal.is_nested_deeper(v_text, p_max_depth) then p_max_depth + 1 else wraps end, p_max_depth);
+        v_read := bcp_internal.try_jsonb(v_text);
+        exit when v_read is null;
+        value := v_read;
+        wraps := wraps + 1;
+        exit when v_ends <> '""';
+        v_text := value #>> '{}';
+    end loop;
+end
+$func$;
+
+comment on function bcp_internal.read_json_text(text, integer) is
+    'What a string that is JSON holds, read as often as it is JSON, and how often that is; 0 where it is none.';
+
+create or replace function bcp_internal.write_json_text(p_value jsonb, p_wraps integer) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_value jsonb := p_value;
+begin
+    for i in 1..p_wraps loop
+        v_value := to_jsonb(v_value::text);
+    end loop;
+    return v_value;
+end
+$func$;
+
+comment on function bcp_internal.write_json_text(jsonb, integer) is 'The string that bcp_internal.read_json_text read the value from.';

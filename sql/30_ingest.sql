@@ -1,0 +1,472 @@
+-- Ingest, the part that all kinds of events share: shape, rejection, bisection, the books.
+--
+-- A batch is stored set-wise. Where that raises, the batch is halved until the events that cannot be
+-- stored stand alone; those are rejected, the others stored, in the same transaction.
+
+create or replace function bcp_internal.event_fields(p_kind text)
+returns table (ordinal bigint, field text, types text[], required boolean)
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- One line a field: name, JSON types, ! where it is required.
+    select l.ordinal, w.parts[1], string_to_array(w.parts[2], ','), w.parts[3] = '!'
+    from (
+        values
+            ('tool_usage', 'bcp_name string !|tool_name string !|operation string|start_time string|end_time string'
+                || '|duration_ms number|success boolean|outcome string|error_type string|error_message string'
+                || '|parameters any|response_data any|request_bytes number|response_bytes number'
+                || '|user_id string,number|session_id string,number|request_id string,number|trace_id string'
+                || '|client_name string|client_version string|client_model string|release string'
+                || '|ip_address string|user_agent string|event_id string'),
+            ('errors', 'level string !|message string !|timestamp string|error_type string|error_code string,number'
+                || '|stack_trace string|fingerprint string|bcp_name string|tool_name string|operation string'
+                || '|context object|tool_context object|user_id string,number|session_id string,number'
+                || '|request_id string,number|trace_id string|release string|event_id string'),
+            ('metrics', 'metric_name string !|metric_value number !|timestamp string|labels object'
+                || '|aggregation_period string|event_id string'),
+            ('sessions', 'session_id string,number !|user_id string,number|client_name string|client_version string'
+                || '|ip_address string|user_agent string|started_at string|last_activity string|ended_at string')
+    ) as k (kind, fields)
+    cross join lateral string_to_table(k.fields, '|') with ordinality as l (line, ordinal)
+    cross join lateral string_to_array(l.line, ' ') as w (parts)
+    where k.kind = p_kind
+$func$;
+
+comment on function bcp_internal.event_fields(text) is
+    'Fields that an event of a kind may have, the JSON types each may have, and which are required.';
+
+create or replace function bcp_internal.event_shape(p_kind text) returns jsonpath
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select string_agg(
+        case
+            when f.required then format('(%s)', t.is_type)
+            else format('(!exists($.%s) || $.%s.type() == "null" || %s)', f.field, f.field, t.is_type)
+        end, ' && ' order by f.ordinal)::jsonpath
+    from bcp_internal.event_fields(p_kind) f
+    cross join lateral (
+        select string_agg(format('$.%s.type() == "%s"', f.field, name), ' || ') from unnest(f.types) as name
+    ) as t (is_type)
+    where f.types <> '{any}'
+$func$;
+
+comment on function bcp_internal.event_shape(text) is
+    'bcp_internal.event_fields as one jsonpath predicate: e @@ shape is true where every field has its type.';
+
+create or replace function bcp_internal.known_fields(p_kind text) returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select array_agg(field) from bcp_internal.event_fields(p_kind)
+$func$;
+
+comment on function bcp_internal.known_fields(text) is 'Names of bcp_internal.event_fields.';
+
+create or replace function bcp_internal.shape_problem(p_kind text, p_event jsonb) returns text
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when jsonb_typeof(p_event) <> 'object' then format('the event is of type %s, not object', jsonb_typeof(p_event))
+        when not p_event @@ bcp_internal.event_shape(p_kind) then (
+            select case
+                when coalesce(t.found, 'null') = 'null' then format('%s is missing', f.field)
+                else format('%s is of type %s, not %s', f.field, t.found, array_to_string(f.types, ' or '))
+            end
+            from bcp_internal.event_fields(p_kind) f
+            cross join lateral jsonb_typeof(p_event -> f.field) as t (found)
+            where f.types <> '{any}'
+              and case when coalesce(t.found, 'null') = 'null' then f.required else t.found <> all (f.types) end
+            order by f.ordinal
+            limit 1)
+    end
+$func$;
+
+comment on function bcp_internal.shape_problem(text, jsonb) is
+    'What is wrong with the shape of an event, null where nothing is; never repeats a value.';
+
+create or replace function bcp_internal.event_time(p_field text, p_value text, p_oldest timestamptz, p_latest timestamptz)
+returns timestamptz
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_time timestamptz;
+begin
+    if p_value is null then
+        return null;
+    end if;
+    if p_value !~ '^\d{4,6}-\d\d-\d\d[Tt ]\d\d:\d\d' then
+        raise exception using errcode = 'ZB005', message = p_field || ' is not an ISO 8601 time',
+            hint = 'Write it like 2026-01-31T23:59:59.123Z; without an offset it is read as UTC.';
+    end if;
+    v_time := p_value::timestamptz;
+    if v_time < p_oldest then
+        raise exception using errcode = 'ZB005', message = p_field || ' is longer ago than the setting max_event_age allows';
+    elsif v_time > p_latest then
+        raise exception using errcode = 'ZB005', message = p_field || ' is later than the setting max_event_lead allows';
+    end if;
+    return v_time;
+end
+$func$;
+
+comment on function bcp_internal.event_time(text, text, timestamptz, timestamptz) is
+    'Time of an event''s field; ZB005 where it is none, or out of bounds. The caller''s time zone must be UTC.';
+
+create or replace function bcp_internal.event_text(p_field text, p_value text, p_max_chars integer) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if length(p_value) > p_max_chars then
+        raise exception using errcode = 'ZB005', message = format('%s is longer than %s characters', p_field, p_max_chars);
+    elsif p_value ~ '^\s*$' then
+        raise exception using errcode = 'ZB005', message = p_field || ' is empty';
+    end if;
+    return p_value;
+end
+$func$;
+
+comment on function bcp_internal.event_text(text, text, integer) is 'Name or id of an event; ZB005 where it is empty or too long.';
+
+create or replace function bcp_internal.event_id(p_id text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.event_text('an id', nullif(p_id, ''), 500)
+$func$;
+
+comment on function bcp_internal.event_id(text) is 'Optional id of an event, null where it is empty; ZB005 where it is too long for an index.';
+
+create or replace function bcp_internal.new_keys(p_kind text, p_ids uuid[]) returns setof uuid
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- In one order, so that two senders of the same events wait for each other instead of deadlocking.
+    insert into bcp_internal.event_keys as k (event_id, kind, seen_at)
+    select distinct id, p_kind, bcp_internal.now() from unnest(p_ids) as id order by id
+    on conflict (event_id, kind) do update set seen_at = excluded.seen_at
+        where k.seen_at < excluded.seen_at - bcp_internal.setting('dedup_window')::interval
+    returning event_id
+$func$;
+
+comment on function bcp_internal.new_keys(text, uuid[]) is
+    'Claims event ids and returns those that had not come within the setting dedup_window.';
+
+create or replace function bcp_internal.touch_users(p_ids text[], p_times timestamptz[]) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    insert into bcp.users as u (user_id, first_seen, last_seen)
+    select s.* from (
+        select id, min(seen), max(seen) from unnest(p_ids, p_times) as t (id, seen) where id is not null group by id
+    ) as s (user_id, first_seen, last_seen)
+    left join bcp.users as known using (user_id)
+    -- A row a user and batch would make each busy user's row a queue; to the minute is fine enough.
+    where known.user_id is null
+       or s.first_seen < known.first_seen
+       or s.last_seen >= known.last_seen + interval '1 minute'
+    order by s.user_id
+    on conflict (user_id) do update set
+        first_seen = least(u.first_seen, excluded.first_seen),
+        last_seen = greatest(u.last_seen, excluded.last_seen)
+$func$;
+
+comment on function bcp_internal.touch_users(text[], timestamptz[]) is 'Makes or updates the rows of users that events named.';
+
+create or replace function bcp_internal.touch_sessions(p_sessions bcp.user_sessions[]) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    insert into bcp.user_sessions as s
+    select
+        session_id,
+        (array_agg(user_id) filter (where user_id is not null))[1],
+        (array_agg(client_name) filter (where client_name is not null))[1],
+        (array_agg(client_version) filter (where client_version is not null))[1],
+        (array_agg(ip_address) filter (where ip_address is not null))[1],
+        (array_agg(user_agent) filter (where user_agent is not null))[1],
+        min(started_at), max(last_activity), max(ended_at), sum(tool_calls_count), sum(errors_count),
+        (array_agg(attributes) filter (where attributes is not null))[1]
+    from unnest(p_sessions)
+    where session_id is not null
+    group by session_id
+    order by session_id
+    on conflict (session_id) do update set
+        user_id = coalesce(s.user_id, excluded.user_id),
+        client_name = coalesce(s.client_name, excluded.client_name),
+        client_version = coalesce(s.client_version, excluded.client_version),
+        ip_address = coalesce(s.ip_address, excluded.ip_address),
+        user_agent = coalesce(s.user_agent, excluded.user_agent),
+        started_at = least(s.started_at, excluded.started_at),
+        last_activity = greatest(s.last_activity, excluded.last_activity),
+        ended_at = coalesce(greatest(s.ended_at, excluded.ended_at), s.ended_at, excluded.ended_at),
+        tool_calls_count = s.tool_calls_count + excluded.tool_calls_count,
+        errors_count = s.errors_count + excluded.errors_count,
+        attributes = coalesce(s.attributes || excluded.attributes, s.attributes, excluded.attributes)
+$func$;
+
+comment on function bcp_internal.touch_sessions(bcp.user_sessions[]) is
+    'Makes or updates sessions: times widen, counts add up, what is known stays.';
+
+create or replace function bcp_internal.event_ip(p_value text) returns inet
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return bcp_internal.anonymize_ip(p_value::inet);
+exception
+    when invalid_text_representation then
+        raise exception using errcode = 'ZB005', message = 'ip_address is not an IP address';
+end
+$func$;
+
+comment on function bcp_internal.event_ip(text) is 'Network of an event''s ip_address; ZB005 where it is none.';
+
+create or replace function bcp_internal.mask_event(p_event jsonb, p_unmasked text[]) returns jsonb
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Times, ids that became UUIDs and addresses are checked and typed elsewhere, and their digits would
+    -- look like telephone numbers; every other string of the event goes through the anonymiser.
+    select bcp_internal.anonymize_json(p_event - p_unmasked)
+        || coalesce((select jsonb_object_agg(key, value) from jsonb_each(p_event) where key = any (p_unmasked)), '{}')
+$func$;
+
+comment on function bcp_internal.mask_event(jsonb, text[]) is 'An event, anonymised but for the fields named.';
+
+create or replace function bcp_internal.redact_rejected(p_event jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if p_event is null then
+        return '{"_unredacted": "too large or unreadable"}';
+    end if;
+    -- An address that is none cannot be cut to its network, and neither can one that anonymize_json leaves.
+    if jsonb_typeof(p_event) = 'object' and p_event ? 'ip_address' then
+        p_event := jsonb_set(p_event, '{ip_address}', '"[REDACTED]"');
+    end if;
+    return bcp_internal.truncate_json(bcp_internal.anonymize_json(p_event), bcp_internal.setting('max_document_bytes')::integer);
+exception
+    when others then
+        -- What cannot be redacted is not kept, so that a broken rule leaks nothing.
+        return jsonb_build_object('_unredacted', jsonb_typeof(p_event));
+end
+$func$;
+
+comment on function bcp_internal.redact_rejected(jsonb) is
+    'A rejected event as it may be kept: masked and cut; only its JSON type where masking fails.';
+
+create or replace function bcp_internal.reject_event(
+    p_kind text, p_source text, p_batch_id uuid, p_code text, p_reason text, p_event jsonb, p_event_bytes bigint)
+returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    insert into bcp.rejected_events (rejected_at, kind, source, batch_id, reason_code, reason, event, event_bytes)
+    values (bcp_internal.now(), p_kind, p_source, p_batch_id, p_code, p_reason,
+            bcp_internal.redact_rejected(p_event), p_event_bytes)
+$func$;
+
+comment on function bcp_internal.reject_event(text, text, uuid, text, text, jsonb, bigint) is 'Keeps a rejected event, redacted.';
+
+create or replace function bcp_internal.store_or_reject(
+    p_kind text, p_source text, p_batch_id uuid, p_events jsonb[], out stored bigint, out rejected bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_count constant integer := cardinality(p_events);
+    v_state text;
+    v_message text;
+    v_half record;
+begin
+    stored := 0;
+    rejected := 0;
+    if v_count = 0 then
+        return;
+    end if;
+    begin
+        stored := case p_kind
+            when 'tool_usage' then bcp_internal.store_tool_usage(p_events)
+            when 'errors' then bcp_internal.store_errors(p_events)
+            when 'metrics' then bcp_internal.store_metrics(p_events)
+            when 'sessions' then bcp_internal.store_sessions(p_events)
+        end;
+        return;
+    exception
+        when others then
+            get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
+    end;
+    -- Not the event's fault: connection, transaction state, conflicts, permissions and missing objects,
+    -- resources, locks, the system itself, an anonymiser without its keys. The whole batch fails and can be
+    -- sent again.
+    if left(v_state, 2) in ('08', '25', '40', '42', '53', '55', '57', '58', 'XX') or v_state = 'ZB006' then
+        raise exception using errcode = v_state, message = v_message;
+    end if;
+    if v_count = 1 then
+        -- Only our own messages are known to hold no value of the event.
+        perform bcp_internal.reject_event(
+            p_kind, p_source, p_batch_id, v_state,
+            case
+                when v_state like 'ZB%' then v_message
+                when v_state in ('22007', '22008') then 'a time of the event does not exist'
+                when v_state = '22003' then 'a number of the event is out of range'
+                else 'PostgreSQL refused a value of the event with SQLSTATE ' || v_state
+            end,
+            p_events[1], octet_length(p_events[1]::text));
+        rejected := 1;
+        return;
+    end if;
+    for v_half in
+        select h.stored, h.rejected
+        from (values (p_events[:v_count / 2]), (p_events[v_count / 2 + 1:])) as half (events)
+        cross join lateral bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, half.events) h
+    loop
+        stored := stored + v_half.stored;
+        rejected := rejected + v_half.rejected;
+    end loop;
+end
+$func$;
+
+comment on function bcp_internal.store_or_reject(text, text, uuid, jsonb[]) is
+    'Stores events, halving the array where that raises until what cannot be stored stands alone and is rejected. Events neither stored nor rejected are duplicates.';
+
+create or replace function bcp_internal.check_batch(p_type text) returns void
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if p_type is distinct from 'array' then
+        raise exception using
+            errcode = 'ZB001',
+            message = 'a batch is a JSON array of events, this is ' || coalesce('of type ' || p_type, 'null'),
+            hint = 'Wrap a single event in [ and ].';
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.check_batch(text) is 'ZB001 where the JSON type of a batch is not array.';
+
+create or replace function bcp_internal.claim_batch(p_kind text, p_batch_id uuid) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if p_batch_id is null then
+        return true;
+    end if;
+    -- A second sender of the same batch waits here until the first has committed or rolled back.
+    insert into bcp_internal.batch_keys as k (batch_id, kind, seen_at)
+    values (p_batch_id, p_kind, bcp_internal.now())
+    on conflict (batch_id, kind) do update set seen_at = excluded.seen_at
+        where k.seen_at < excluded.seen_at - bcp_internal.setting('dedup_window')::interval;
+    return found;
+end
+$func$;
+
+comment on function bcp_internal.claim_batch(text, uuid) is
+    'True for the first call with a batch id within the setting dedup_window, and for every call without one.';
+
+create or replace function bcp_internal.ingest(
+    p_kind text, p_batch_id uuid, p_events jsonb, p_source text, p_unreadable jsonb default '[]',
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_source constant text := coalesce(p_source, nullif(current_setting('application_name'), ''), 'unknown');
+    v_max_bytes constant bigint := bcp_internal.setting('max_event_bytes');
+    v_good jsonb[];
+    v_rest record;
+begin
+    perform bcp_internal.check_batch(jsonb_typeof(p_events));
+    accepted := jsonb_array_length(p_events) + jsonb_array_length(p_unreadable);
+    stored := 0;
+    rejected := 0;
+    if bcp_internal.claim_batch(p_kind, p_batch_id) then
+        -- Shape and size are known without trying to store, so that the batch of a broken sender stays cheap.
+        with checked as materialized (
+            select e, octets, n, case
+                when problem is not null then problem
+                when pg_column_size(e) > v_max_bytes then 'the event is larger than the setting max_event_bytes allows'
+                when jsonb_typeof(e) = 'object' and e @@ bcp_internal.event_shape(p_kind) then null
+                else coalesce(bcp_internal.shape_problem(p_kind, e), 'a field of the event has a wrong type')
+            end as problem
+            from (
+                select e, null, null, n from jsonb_array_elements(p_events) with ordinality as a (e, n)
+                union all
+                select u -> 'event', u ->> 'problem', (u ->> 'octets')::bigint, null from jsonb_array_elements(p_unreadable) as u
+            ) as events (e, problem, octets, n)
+        ), rejects as (
+            select bcp_internal.reject_event(
+                p_kind, v_source, p_batch_id, 'ZB005', problem,
+                case when pg_column_size(e) <= v_max_bytes then e end,
+                coalesce(octets, octet_length(e::text)))
+            from checked
+            where problem is not null
+        )
+        select array_agg(e order by n) filter (where problem is null), (select count(*) from rejects)
+        into v_good, rejected
+        from checked;
+        select * into v_rest from bcp_internal.store_or_reject(p_kind, v_source, p_batch_id, coalesce(v_good, '{}'));
+        stored := v_rest.stored;
+        rejected := rejected + v_rest.rejected;
+    end if;
+    duplicates := accepted - stored - rejected;
+    insert into bcp.ingest_batches (received_at, kind, source, batch_id, accepted, stored, duplicates, rejected)
+    values (bcp_internal.now(), p_kind, v_source, p_batch_id, accepted, stored, duplicates, rejected);
+end
+$func$;
+
+comment on function bcp_internal.ingest(text, uuid, jsonb, text, jsonb) is
+    'Takes in a batch: accepted = stored + duplicates + rejected, and one row of bcp.ingest_batches says so.';
+
+create or replace function bcp_internal.ingest_text(
+    p_kind text, p_batch_id uuid, p_events text, p_source text,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_events jsonb;
+    v_type text;
+    v_unreadable jsonb := '[]';
+begin
+    v_events := bcp_internal.try_jsonb(p_events);
+    if v_events is null then
+        -- json keeps what jsonb refuses (a NUL, half a surrogate pair), so that it can be rejected alone.
+        begin
+            v_type := json_typeof(p_events::json);
+        exception
+            when data_exception or program_limit_exceeded then
+                raise exception using
+                    errcode = 'ZB001',
+                    message = 'the batch is not JSON',
+                    hint = 'A batch is a JSON array of events.';
+        end;
+        perform bcp_internal.check_batch(v_type);
+        select
+            coalesce(jsonb_agg(read order by n) filter (where read is not null), '[]'),
+            coalesce(jsonb_agg(jsonb_build_object(
+                -- An odd number of backslashes before the u makes it an escape; NULs and surrogates become U+FFFD.
+                'event', bcp_internal.try_jsonb(regexp_replace(
+                    e, '((?:^|[^\\])(?:\\\\)*)\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\1\ufffd', 'g')),
+                'octets', octet_length(e),
+                'problem', 'the event holds a character that PostgreSQL cannot store, or a number out of range'
+            ) order by n) filter (where read is null), '[]')
+        into v_events, v_unreadable
+        from (
+            select e::text, n, bcp_internal.try_jsonb(e::text)
+            from json_array_elements(p_events::json) with ordinality as a (e, n)
+        ) as elements (e, n, read);
+    end if;
+    select * into accepted, stored, duplicates, rejected
+    from bcp_internal.ingest(p_kind, p_batch_id, v_events, p_source, v_unreadable);
+end
+$func$;
+
+comment on function bcp_internal.ingest_text(text, uuid, text, text) is
+    'bcp_internal.ingest for a batch as text, in which one event that jsonb cannot hold does not fail the others.';

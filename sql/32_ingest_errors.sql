@@ -1,0 +1,208 @@
+-- Ingest of errors, and how they are grouped into issues.
+
+create or replace function bcp_internal.message_template(p_message text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- What varies between two errors of one cause, most particular first: each pattern would eat into the next.
+    select left(btrim(p9), 500)
+    from regexp_replace(left(p_message, 4000), '\m[a-z_]+#k\d+#[a-z]{16}|[^\s@<>"'']+@[^\s@<>"'']+\.[a-z]{2,}', '<person>', 'gi') as p1
+    cross join lateral regexp_replace(p1, '\m[a-z][a-z0-9+.-]*://[^\s"''<>]+', '<url>', 'gi') as p2
+    cross join lateral regexp_replace(p2, '\m\d{1,3}(\.\d{1,3}){3}(:\d+)?(/\d+)?\M|\m([0-9a-f]{1,4}:){3,7}:?[0-9a-f]{1,4}\M', '<ip>', 'gi') as p3
+    cross join lateral regexp_replace(p3, '\m[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}\M', '<uuid>', 'gi') as p4
+    cross join lateral regexp_replace(p4, '\m0x[0-9a-f]+\M|\m(?=[a-f]*\d)[0-9a-f]{7,}\M', '<hash>', 'gi') as p5
+    cross join lateral regexp_replace(p5, '\m\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?', '<date>', 'g') as p6
+    cross join lateral regexp_replace(p6, '[+-]?\m\d+([.,]\d+)*', '<number>', 'g') as p7
+    cross join lateral regexp_replace(p7, '"[^"]*"|`[^`]*`|''[^'']*''', '<quoted>', 'g') as p8
+    cross join lateral regexp_replace(p8, '\s+', ' ', 'g') as p9
+$func$;
+
+comment on function bcp_internal.message_template(text) is
+    'A message with persons, URLs, addresses, UUIDs, hashes, dates, numbers and quoted text replaced by what they are.';
+
+create or replace function bcp_internal.application_frames(p_stack_trace text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Frames as Python and JavaScript write them, without line numbers, which move with every edit.
+    select string_agg(frame, e'\n' order by n)
+    from (
+        select n, coalesce(p[1] || ':' || p[2], j[2] || ':' || j[1], j[2]) as frame
+        from string_to_table(left(p_stack_trace, 100000), e'\n') with ordinality as l (line, n)
+        left join lateral regexp_match(line, '^\s*File "([^"]+)", line \d+, in (\S+)') as p on true
+        left join lateral regexp_match(line, '^\s*at (?:async )?(?:(\S+) \()?([^():]+(?::[^():]+)?):\d+:\d+\)?\s*$') as j on true
+        where coalesce(p[1], j[2]) !~ '(site-packages|dist-packages|node_modules|/lib/python\d|node:|<frozen )'
+    ) as frames
+$func$;
+
+comment on function bcp_internal.application_frames(text) is
+    'Files and functions of a stack trace''s frames in the application''s own code; null where there are none.';
+
+create or replace function bcp_internal.error_fingerprint(
+    p_given text, p_stack_trace text, p_error_type text, p_message text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select left(encode(sha256(convert_to(
+        case
+            when p_given <> '' then 'given:' || p_given
+            when f.frames is not null then 'frames:' || coalesce(p_error_type, '') || e'\n' || f.frames
+            when p_error_type <> '' then 'type:' || p_error_type
+            else 'message:' || bcp_internal.message_template(p_message)
+        end, 'UTF8')), 'hex'), 16)
+    from bcp_internal.application_frames(p_stack_trace) as f (frames)
+$func$;
+
+comment on function bcp_internal.error_fingerprint(text, text, text, text) is
+    'Group of an error: what the sender gave, else the frames in the application''s code, else the type, else the message''s template; the first 16 hex digits of its SHA-256.';
+
+create or replace function bcp_internal.touch_issues(p_errors bcp.error_issues[]) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    insert into bcp.error_issues as i
+    select
+        fingerprint, min(first_seen), max(last_seen), sum(events), max(level),
+        (array_agg(message order by last_seen desc))[1],
+        (array_agg(error_type order by last_seen desc))[1],
+        (array_agg(bcp_name order by last_seen desc))[1],
+        (array_agg(tool_name order by last_seen desc))[1]
+    from unnest(p_errors)
+    group by fingerprint
+    order by fingerprint
+    on conflict (fingerprint) do update set
+        first_seen = least(i.first_seen, excluded.first_seen),
+        last_seen = greatest(i.last_seen, excluded.last_seen),
+        events = i.events + excluded.events,
+        level = greatest(i.level, excluded.level),
+        message = case when excluded.last_seen >= i.last_seen then excluded.message else i.message end,
+        error_type = case when excluded.last_seen >= i.last_seen then excluded.error_type else i.error_type end,
+        bcp_name = case when excluded.last_seen >= i.last_seen then excluded.bcp_name else i.bcp_name end,
+        tool_name = case when excluded.last_seen >= i.last_seen then excluded.tool_name else i.tool_name end
+$func$;
+
+comment on function bcp_internal.touch_issues(bcp.error_issues[]) is 'Makes or updates the issues that errors belong to.';
+
+create or replace function bcp_internal.error_level(p_level text) returns bcp.error_level_enum
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return case lower(p_level)
+        when 'warning' then 'warn' when 'critical' then 'fatal'
+        else lower(p_level)
+    end::bcp.error_level_enum;
+exception
+    when invalid_text_representation then
+        raise exception using errcode = 'ZB005', message = 'level is none of debug, info, warn, error, fatal';
+end
+$func$;
+
+comment on function bcp_internal.error_level(text) is
+    'Level of an error in any case, and warning and critical as Python says them; ZB005 where it is none.';
+
+create or replace function bcp_internal.store_errors(p_events jsonb[]) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $func$
+declare
+    v_now constant timestamptz := bcp_internal.now();
+    v_oldest constant timestamptz := v_now - bcp_internal.setting('max_event_age')::interval;
+    v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
+    v_max_document constant integer := bcp_internal.setting('max_document_bytes');
+    v_max_text constant integer := bcp_internal.setting('max_text_bytes');
+    v_known constant text[] := bcp_internal.known_fields('errors');
+    v_stored bigint;
+begin
+    with masked as materialized (
+        select o.n, o.e as raw, m.e, nullif(m.e -> 'tool_context', 'null') as tool_context
+        from unnest(p_events) with ordinality as o (e, n)
+        cross join lateral bcp_internal.mask_event(o.e, '{event_id,timestamp}') as m (e)
+    ), typed as materialized (
+        select
+            n,
+            coalesce(bcp_internal.event_time('timestamp', raw ->> 'timestamp', v_oldest, v_latest), v_now) as happened,
+            bcp_internal.event_uuid(bcp_internal.event_id(raw ->> 'event_id')) as given_id,
+            bcp_internal.error_level(e ->> 'level') as level,
+            bcp_internal.truncate_text(e ->> 'message', v_max_text) as message,
+            bcp_internal.error_fingerprint(
+                e ->> 'fingerprint', e ->> 'stack_trace', e ->> 'error_type', e ->> 'message') as fingerprint,
+            e ->> 'error_type' as error_type,
+            e ->> 'error_code' as error_code,
+            bcp_internal.truncate_text(e ->> 'stack_trace', v_max_text) as stack_trace,
+            coalesce(e ->> 'bcp_name', tool_context ->> 'bcp') as bcp_name,
+            coalesce(e ->> 'tool_name', tool_context ->> 'tool') as tool_name,
+            coalesce(e ->> 'operation', tool_context ->> 'operation') as operation,
+            bcp_internal.truncate_json(coalesce(nullif(e -> 'context', 'null'), '{}'), v_max_document) as context,
+            bcp_internal.truncate_json(tool_context, v_max_document) as tool_context,
+            bcp_internal.event_id(e ->> 'user_id') as user_id,
+            bcp_internal.event_id(e ->> 'session_id') as session_id,
+            e ->> 'request_id' as request_id,
+            e ->> 'trace_id' as trace_id,
+            e ->> 'release' as release,
+            bcp_internal.truncate_json(nullif(e - v_known, '{}'), v_max_document) as attributes
+        from masked
+    ), keys as materialized (
+        select id from bcp_internal.new_keys(
+            'errors', array(select given_id from typed where given_id is not null)) as id
+    ), fresh as materialized (
+        select * from typed where given_id is null
+        union all
+        (select distinct on (given_id) typed.* from typed join keys on keys.id = given_id order by given_id, n)
+    ), stored as (
+        insert into bcp.error_logs (
+            "timestamp", created_at, event_id, level, message, fingerprint, error_type, error_code, stack_trace, bcp_name,
+            tool_name, operation, context, tool_context, user_id, session_id, request_id, trace_id, release, attributes)
+        select
+            happened, v_now, coalesce(given_id, bcp_internal.uuidv7(happened)), level, message, fingerprint, error_type,
+            error_code, stack_trace, bcp_name, tool_name, operation, context, tool_context, user_id, session_id,
+            request_id, trace_id, release, attributes
+        from fresh
+    ), touched as (
+        select
+            bcp_internal.touch_users(array_agg(user_id), array_agg(happened)),
+            bcp_internal.touch_sessions(array_agg(row(
+                session_id, user_id, null, null, null, null, happened, happened, null, 0, 0, null
+            )::bcp.user_sessions order by n)),
+            bcp_internal.touch_issues(array_agg(row(
+                fingerprint, happened, happened, 1, level, message, error_type, bcp_name, tool_name
+            )::bcp.error_issues order by n))
+        from fresh
+    )
+    select count(*) into v_stored from fresh, touched;
+    return v_stored;
+end
+$func$;
+
+comment on function bcp_internal.store_errors(jsonb[]) is
+    'Masks, groups and stores errors whose shape is right, and returns how many were new; raises where one cannot be stored.';
+
+create or replace function bcp.ingest_errors(
+    p_batch_id uuid, p_events jsonb, p_source text default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest('errors', p_batch_id, p_events, p_source)
+$func$;
+
+comment on function bcp.ingest_errors(uuid, jsonb, text) is
+    'Takes in an array of errors, as bcp.ingest_tool_usage does calls.';
+
+create or replace function bcp.ingest_errors(
+    p_batch_id uuid, p_events_text text, p_source text default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest_text('errors', p_batch_id, p_events_text, p_source)
+$func$;
+
+comment on function bcp.ingest_errors(uuid, text, text) is
+    'The same for a batch as text: one event that jsonb cannot hold is rejected alone instead of failing the call.';

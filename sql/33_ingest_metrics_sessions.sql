@@ -1,0 +1,183 @@
+-- Ingest of metrics and sessions.
+
+create or replace function bcp_internal.metric_period(p_period text) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if p_period not in ('raw', '1m', '5m', '1h', '1d') then
+        raise exception using errcode = 'ZB005', message = 'aggregation_period is none of raw, 1m, 5m, 1h, 1d';
+    end if;
+    return coalesce(p_period, 'raw');
+end
+$func$;
+
+comment on function bcp_internal.metric_period(text) is 'Period a metric was aggregated over, raw by default; ZB005 where it is none.';
+
+create or replace function bcp_internal.store_metrics(p_events jsonb[]) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $func$
+declare
+    v_now constant timestamptz := bcp_internal.now();
+    v_oldest constant timestamptz := v_now - bcp_internal.setting('max_event_age')::interval;
+    v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
+    v_max_document constant integer := bcp_internal.setting('max_document_bytes');
+    v_known constant text[] := bcp_internal.known_fields('metrics');
+    v_stored bigint;
+begin
+    with masked as materialized (
+        select o.n, o.e as raw, m.e
+        from unnest(p_events) with ordinality as o (e, n)
+        cross join lateral bcp_internal.mask_event(o.e, '{event_id,timestamp,metric_value}') as m (e)
+    ), typed as materialized (
+        select
+            n,
+            coalesce(bcp_internal.event_time('timestamp', raw ->> 'timestamp', v_oldest, v_latest), v_now) as happened,
+            bcp_internal.event_uuid(bcp_internal.event_id(raw ->> 'event_id')) as given_id,
+            bcp_internal.event_text('metric_name', e ->> 'metric_name', 500) as metric_name,
+            (raw ->> 'metric_value')::double precision as metric_value,
+            bcp_internal.truncate_json(coalesce(nullif(e -> 'labels', 'null'), '{}'), v_max_document) as labels,
+            bcp_internal.metric_period(e ->> 'aggregation_period') as aggregation_period,
+            bcp_internal.truncate_json(nullif(e - v_known, '{}'), v_max_document) as attributes
+        from masked
+    ), keys as materialized (
+        select id from bcp_internal.new_keys(
+            'metrics', array(select given_id from typed where given_id is not null)) as id
+    ), fresh as materialized (
+        select * from typed where given_id is null
+        union all
+        (select distinct on (given_id) typed.* from typed join keys on keys.id = given_id order by given_id, n)
+    ), stored as (
+        insert into bcp.performance_metrics (
+            "timestamp", created_at, event_id, metric_name, metric_value, labels, aggregation_period, attributes)
+        select
+            happened, v_now, coalesce(given_id, bcp_internal.uuidv7(happened)), metric_name, metric_value, labels,
+            aggregation_period, attributes
+        from fresh
+    )
+    select count(*) into v_stored from fresh;
+    return v_stored;
+end
+$func$;
+
+comment on function bcp_internal.store_metrics(jsonb[]) is
+    'Masks and stores metrics whose shape is right, and returns how many were new; raises where one cannot be stored.';
+
+create or replace function bcp_internal.store_sessions(p_events jsonb[]) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $func$
+declare
+    v_now constant timestamptz := bcp_internal.now();
+    v_oldest constant timestamptz := v_now - bcp_internal.setting('max_event_age')::interval;
+    v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
+    v_max_document constant integer := bcp_internal.setting('max_document_bytes');
+    v_known constant text[] := bcp_internal.known_fields('sessions');
+    v_rows bcp.user_sessions[];
+begin
+    select array_agg(row(
+        bcp_internal.event_text('session_id', m.e ->> 'session_id', 500),
+        bcp_internal.event_id(m.e ->> 'user_id'),
+        m.e ->> 'client_name',
+        m.e ->> 'client_version',
+        bcp_internal.event_ip(o.e ->> 'ip_address'),
+        m.e ->> 'user_agent',
+        coalesce(t.started_at, t.last_activity, t.ended_at, v_now),
+        coalesce(greatest(t.started_at, t.last_activity, t.ended_at), v_now),
+        bcp_internal.session_end(t.started_at, t.ended_at),
+        0,
+        0,
+        bcp_internal.truncate_json(nullif(m.e - v_known, '{}'), v_max_document)
+    )::bcp.user_sessions order by o.n)
+    into v_rows
+    from unnest(p_events) with ordinality as o (e, n)
+    cross join lateral bcp_internal.mask_event(o.e, '{started_at,last_activity,ended_at,ip_address}') as m (e)
+    cross join lateral (
+        select
+            bcp_internal.event_time('started_at', o.e ->> 'started_at', v_oldest, v_latest),
+            bcp_internal.event_time('last_activity', o.e ->> 'last_activity', v_oldest, v_latest),
+            bcp_internal.event_time('ended_at', o.e ->> 'ended_at', v_oldest, v_latest)
+    ) as t (started_at, last_activity, ended_at);
+    perform bcp_internal.touch_users(array_agg(user_id), array_agg(last_activity)) from unnest(v_rows);
+    perform bcp_internal.touch_sessions(v_rows);
+    return cardinality(v_rows);
+end
+$func$;
+
+comment on function bcp_internal.store_sessions(jsonb[]) is
+    'Masks and stores what is new of sessions whose shape is right; raises where one cannot be stored.';
+
+create or replace function bcp_internal.session_end(p_started_at timestamptz, p_ended_at timestamptz) returns timestamptz
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if p_ended_at < p_started_at then
+        raise exception using errcode = 'ZB005', message = 'ended_at is before started_at';
+    end if;
+    return p_ended_at;
+end
+$func$;
+
+comment on function bcp_internal.session_end(timestamptz, timestamptz) is 'End of a session; ZB005 where it is before its start.';
+
+create or replace function bcp.ingest_metrics(
+    p_batch_id uuid, p_events jsonb, p_source text default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest('metrics', p_batch_id, p_events, p_source)
+$func$;
+
+comment on function bcp.ingest_metrics(uuid, jsonb, text) is
+    'Takes in an array of metrics, as bcp.ingest_tool_usage does calls.';
+
+create or replace function bcp.ingest_metrics(
+    p_batch_id uuid, p_events_text text, p_source text default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest_text('metrics', p_batch_id, p_events_text, p_source)
+$func$;
+
+comment on function bcp.ingest_metrics(uuid, text, text) is
+    'The same for a batch as text: one event that jsonb cannot hold is rejected alone instead of failing the call.';
+
+create or replace function bcp.ingest_sessions(
+    p_batch_id uuid, p_events jsonb, p_source text default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest('sessions', p_batch_id, p_events, p_source)
+$func$;
+
+comment on function bcp.ingest_sessions(uuid, jsonb, text) is
+    'Takes in an array of sessions, as bcp.ingest_tool_usage does calls. Each widens what is known of its session, so the same one again changes nothing.';
+
+create or replace function bcp.ingest_sessions(
+    p_batch_id uuid, p_events_text text, p_source text default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest_text('sessions', p_batch_id, p_events_text, p_source)
+$func$;
+
+comment on function bcp.ingest_sessions(uuid, text, text) is
+    'The same for a batch as text: one event that jsonb cannot hold is rejected alone instead of failing the call.';

@@ -1,0 +1,180 @@
+-- Ingest of one event at a time, for callers that have no batch to send. Each is a batch of one.
+
+create or replace function bcp.log_tool_usage(
+    p_bcp_name text, p_tool_name text, p_operation text default 'call', p_parameters jsonb default null,
+    p_response_data jsonb default null, p_success boolean default null, p_error_message text default null,
+    p_start_time timestamptz default null, p_end_time timestamptz default null,
+    p_duration_ms double precision default null, p_user_id text default null, p_session_id text default null,
+    p_event_id text default null, p_outcome text default null, p_error_type text default null,
+    p_request_id text default null, p_trace_id text default null, p_client_name text default null,
+    p_client_version text default null, p_client_model text default null, p_release text default null,
+    p_request_bytes bigint default null, p_response_bytes bigint default null, p_ip_address inet default null,
+    p_user_agent text default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest('tool_usage', null, jsonb_build_array(jsonb_build_object(
+        'bcp_name', p_bcp_name, 'tool_name', p_tool_name, 'operation', p_operation, 'parameters', p_parameters,
+        'response_data', p_response_data, 'success', p_success, 'error_message', p_error_message,
+        'start_time', p_start_time, 'end_time', p_end_time, 'duration_ms', p_duration_ms, 'user_id', p_user_id,
+        'session_id', p_session_id, 'event_id', p_event_id, 'outcome', p_outcome, 'error_type', p_error_type,
+        'request_id', p_request_id, 'trace_id', p_trace_id, 'client_name', p_client_name,
+        'client_version', p_client_version, 'client_model', p_client_model, 'release', p_release,
+        'request_bytes', p_request_bytes, 'response_bytes', p_response_bytes, 'ip_address', host(p_ip_address),
+        'user_agent', p_user_agent)), null)
+$func$;
+
+comment on function bcp.log_tool_usage(
+    text, text, text, jsonb, jsonb, boolean, text, timestamptz, timestamptz, double precision, text, text, text, text,
+    text, text, text, text, text, text, text, bigint, bigint, inet, text) is
+    'Takes in one tool call. Any two of start, end and duration (milliseconds) will do; without a time it began now. An event id that comes again is a duplicate.';
+
+create or replace function bcp.log_error(
+    p_level text, p_message text, p_error_type text default null, p_error_code text default null,
+    p_stack_trace text default null, p_context jsonb default null, p_tool_context jsonb default null,
+    p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
+    p_user_id text default null, p_session_id text default null, p_request_id text default null,
+    p_trace_id text default null, p_release text default null, p_fingerprint text default null,
+    p_timestamp timestamptz default null, p_event_id text default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest('errors', null, jsonb_build_array(jsonb_build_object(
+        'level', p_level, 'message', p_message, 'error_type', p_error_type, 'error_code', p_error_code,
+        'stack_trace', p_stack_trace, 'context', p_context, 'tool_context', p_tool_context, 'bcp_name', p_bcp_name,
+        'tool_name', p_tool_name, 'operation', p_operation, 'user_id', p_user_id, 'session_id', p_session_id,
+        'request_id', p_request_id, 'trace_id', p_trace_id, 'release', p_release, 'fingerprint', p_fingerprint,
+        'timestamp', p_timestamp, 'event_id', p_event_id)), null)
+$func$;
+
+comment on function bcp.log_error(
+    text, text, text, text, text, jsonb, jsonb, text, text, text, text, text, text, text, text, text, timestamptz, text) is
+    'Takes in one error. Level is debug, info, warn, error or fatal; tool_context may name bcp, tool and operation.';
+
+create or replace function bcp.record_metric(
+    p_metric_name text, p_metric_value double precision, p_labels jsonb default null,
+    p_aggregation_period text default 'raw', p_timestamp timestamptz default null, p_event_id text default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest('metrics', null, jsonb_build_array(jsonb_build_object(
+        'metric_name', p_metric_name, 'metric_value', p_metric_value, 'labels', p_labels,
+        'aggregation_period', p_aggregation_period, 'timestamp', p_timestamp, 'event_id', p_event_id)), null)
+$func$;
+
+comment on function bcp.record_metric(text, double precision, jsonb, text, timestamptz, text) is
+    'Takes in one value of a metric; its unit belongs into its name, such as queue_wait_ms.';
+
+create or replace function bcp.touch_session(
+    p_session_id text, p_user_id text default null, p_client_name text default null,
+    p_client_version text default null, p_ip_address inet default null, p_user_agent text default null,
+    p_time timestamptz default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest('sessions', null, jsonb_build_array(jsonb_build_object(
+        'session_id', p_session_id, 'user_id', p_user_id, 'client_name', p_client_name,
+        'client_version', p_client_version, 'ip_address', host(p_ip_address), 'user_agent', p_user_agent,
+        'last_activity', p_time)), null)
+$func$;
+
+comment on function bcp.touch_session(text, text, text, text, inet, text, timestamptz) is
+    'Makes a session, or says that it is active at a time, now by default.';
+
+create or replace function bcp.end_session(
+    p_session_id text, p_time timestamptz default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language sql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select * from bcp_internal.ingest('sessions', null, jsonb_build_array(jsonb_build_object(
+        'session_id', p_session_id, 'ended_at', coalesce(p_time, bcp_internal.now()))), null)
+$func$;
+
+comment on function bcp.end_session(text, timestamptz) is 'Ends a session at a time, now by default.';
+
+create or replace function bcp.begin_tool_call(
+    p_bcp_name text, p_tool_name text, p_operation text default 'call', p_parameters jsonb default null,
+    p_user_id text default null, p_session_id text default null, p_start_time timestamptz default null,
+    p_request_id text default null, p_client_name text default null, p_client_model text default null)
+returns uuid
+language plpgsql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $func$
+declare
+    v_start constant timestamptz := coalesce(p_start_time, bcp_internal.now());
+    v_id constant uuid := bcp_internal.uuidv7(v_start);
+    v_event constant jsonb := jsonb_build_object(
+        'bcp_name', p_bcp_name, 'tool_name', p_tool_name, 'operation', p_operation, 'parameters', p_parameters,
+        'user_id', p_user_id, 'session_id', p_session_id, 'start_time', v_start, 'event_id', v_id,
+        'request_id', p_request_id, 'client_name', p_client_name, 'client_model', p_client_model,
+        'request_bytes', octet_length(p_parameters::text));
+    v_problem constant text := bcp_internal.shape_problem('tool_usage', v_event);
+begin
+    if v_problem is not null then
+        raise exception using errcode = 'ZB005', message = v_problem;
+    elsif pg_column_size(v_event) > bcp_internal.setting('max_event_bytes')::bigint then
+        raise exception using errcode = 'ZB005', message = 'the call is larger than the setting max_event_bytes allows';
+    end if;
+    insert into bcp.open_tool_calls (event_id, started_at, event)
+    values (v_id, v_start, bcp_internal.mask_event(v_event, '{event_id,start_time}'));
+    return v_id;
+end
+$func$;
+
+comment on function bcp.begin_tool_call(text, text, text, jsonb, text, text, timestamptz, text, text, text) is
+    'Notes that a call began, and returns the id to end it with. Until then bcp.open_tool_calls shows it. ZB005 where it could not be stored.';
+
+create or replace function bcp.end_tool_call(
+    p_event_id uuid, p_success boolean default null, p_response_data jsonb default null,
+    p_error_message text default null, p_error_type text default null, p_outcome text default null,
+    p_response_bytes bigint default null, p_end_time timestamptz default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language plpgsql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_event constant jsonb := jsonb_build_object(
+        'event_id', p_event_id, 'success', p_success, 'response_data', p_response_data, 'error_message', p_error_message,
+        'error_type', p_error_type, 'outcome', p_outcome, 'response_bytes', p_response_bytes,
+        'end_time', coalesce(p_end_time, bcp_internal.now()));
+    v_begun jsonb;
+begin
+    delete from bcp.open_tool_calls where event_id = p_event_id returning event into v_begun;
+    if v_begun is not null then
+        select * into accepted, stored, duplicates, rejected
+        from bcp_internal.ingest('tool_usage', null, jsonb_build_array(v_begun || v_event), null);
+    elsif exists (select from bcp_internal.event_keys where event_id = p_event_id and kind = 'tool_usage') then
+        -- Ended before. Only its id matters to a duplicate; the names make its shape right.
+        select * into accepted, stored, duplicates, rejected
+        from bcp_internal.ingest('tool_usage', null, jsonb_build_array(
+            v_event - '{success,outcome}'::text[] || '{"bcp_name": "-", "tool_name": "-"}'), null);
+    else
+        select * into accepted, stored, duplicates, rejected
+        from bcp_internal.ingest('tool_usage', null, '[]', null, jsonb_build_array(jsonb_build_object(
+            'event', v_event, 'octets', octet_length(v_event::text), 'problem', 'no call with this id is open')));
+    end if;
+end
+$func$;
+
+comment on function bcp.end_tool_call(uuid, boolean, jsonb, text, text, text, bigint, timestamptz) is
+    'Ends a call that bcp.begin_tool_call began, now by default, and stores it. Ending it twice is a duplicate; ending one that never began is rejected.';

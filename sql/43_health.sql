@@ -1,0 +1,95 @@
+-- Is the store itself well?
+
+create or replace function bcp_internal.anonymizer_works() returns boolean
+language plpgsql stable
+-- Its keys are readable by nobody who may ask this.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_masked jsonb;
+begin
+    v_masked := bcp_internal.anonymize_json('{"note": "write to probe@example.com", "password": "hunter2"}');
+    return v_masked ->> 'password' = '[REDACTED]' and strpos(v_masked ->> 'note', 'probe@') = 0;
+exception
+    when others then
+        return false;
+end
+$func$;
+
+comment on function bcp_internal.anonymizer_works() is 'Whether the anonymiser masks a known e-mail address and a known password.';
+
+create or replace function bcp.health()
+returns table (check_name text, status text, value text, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    with day as materialized (
+        select coalesce(sum(accepted), 0) as accepted, coalesce(sum(stored), 0) as stored,
+               coalesce(sum(duplicates), 0) as duplicates, coalesce(sum(rejected), 0) as rejected,
+               max(received_at) as last_received
+        from bcp.ingest_batches
+        where received_at >= bcp_internal.now() - interval '24 hours'
+    ), checks (ordinal, check_name, status, value, detail) as (
+        select 1, 'database', 'ok', current_setting('server_version'),
+               format('TimescaleDB %s, licence %s', e.extversion, current_setting('timescaledb.license', true))
+        from pg_extension e
+        where e.extname = 'timescaledb'
+        union all
+        select 2, 'ingest', case when d.last_received is null then 'warn' else 'ok' end, d.accepted::text,
+               case when d.last_received is null then 'nothing came in within 24 hours'
+                    else format('%s stored, %s duplicates within 24 hours; latest at %s', d.stored, d.duplicates, d.last_received) end
+        from day d
+        union all
+        select 3, 'ledger', case when d.accepted = d.stored + d.duplicates + d.rejected then 'ok' else 'fail' end,
+               (d.accepted - d.stored - d.duplicates - d.rejected)::text, 'accepted - stored - duplicates - rejected within 24 hours'
+        from day d
+        union all
+        select 4, 'rejected', case when d.rejected = 0 then 'ok' when d.rejected <= 0.01 * d.accepted then 'warn' else 'fail' end,
+               d.rejected::text,
+               coalesce((
+                   select 'mostly: ' || r.reason
+                   from bcp.rejected_events r
+                   where r.rejected_at >= bcp_internal.now() - interval '24 hours'
+                   group by r.reason
+                   order by count(*) desc, r.reason
+                   limit 1), 'nothing was rejected within 24 hours')
+        from day d
+        union all
+        select 5, 'open calls', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
+               'calls that began over an hour ago and have not ended: bcp.open_tool_calls'
+        from bcp.open_tool_calls
+        where started_at < bcp_internal.now() - interval '1 hour'
+        union all
+        select 6, 'anonymiser', case when bcp_internal.anonymizer_works() then 'ok' else 'fail' end, '',
+               'masks a known e-mail address and a known password'
+        union all
+        select 7, 'jobs', case when count(*) filter (where s.last_run_status = 'Failed') = 0 then 'ok' else 'fail' end,
+               count(*)::text,
+               coalesce('failed last: ' || string_agg(concat_ws(' of ', j.proc_name, j.hypertable_name), ', ' order by j.job_id)
+                            filter (where s.last_run_status = 'Failed'), 'no job of ours failed last')
+        from timescaledb_information.jobs j
+        left join timescaledb_information.job_stats s using (job_id)
+        left join timescaledb_information.continuous_aggregates c
+            on c.materialization_hypertable_schema = j.hypertable_schema
+            and c.materialization_hypertable_name = j.hypertable_name
+        where 'bcp' in (j.hypertable_schema, c.view_schema) or j.proc_schema = 'bcp_internal'
+        union all
+        select 8, 'size', 'ok', pg_size_pretty(sum(public.hypertable_size(format('%I.%I', hypertable_schema, hypertable_name)::regclass))),
+               format('%s hypertables, %s chunks', count(*), sum(num_chunks))
+        from timescaledb_information.hypertables
+        where hypertable_schema = 'bcp'
+        union all
+        select 9, 'retention', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
+               'chunks past their retention that wait for an archive'
+        from timescaledb_information.chunks k
+        join bcp.data_retention_policies p on p.table_name = k.hypertable_name and k.hypertable_schema = 'bcp'
+        where p.cleanup_enabled
+          and p.archive_before_delete
+          and k.range_end < bcp_internal.now() - make_interval(days => p.retention_days)
+    )
+    select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal
+$func$;
+
+comment on function bcp.health() is
+    'Is the store itself well? One row a check: status is ok, warn or fail, detail says what to look at.';

@@ -1,0 +1,29 @@
+-- Jobs: thin wrappers that TimescaleDB's scheduler calls.
+
+create or replace procedure bcp_internal.forget_keys_job(p_job_id integer, p_config jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $proc$
+begin
+    perform bcp_internal.forget_keys();
+end
+$proc$;
+
+comment on procedure bcp_internal.forget_keys_job(integer, jsonb) is 'Runs bcp_internal.forget_keys every hour.';
+
+create or replace function bcp_internal.forget_keys() returns bigint
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    with oldest as (
+        select bcp_internal.now() - bcp_internal.setting('dedup_window')::interval as seen_at
+    ), batches as (
+        delete from bcp_internal.batch_keys k using oldest o where k.seen_at < o.seen_at returning 1
+    ), events as (
+        delete from bcp_internal.event_keys k using oldest o where k.seen_at < o.seen_at returning 1
+    )
+    select (select count(*) from batches) + (select count(*) from events)
+$func$;
+
+comment on function bcp_internal.forget_keys() is
+    'Deletes batch and event ids older than the setting dedup_window, and returns how many.';

@@ -1,0 +1,50 @@
+-- Least privilege: bcp_writer may call the ingest functions and nothing else, bcp_reader may read and ask,
+-- bcp_admin may also change settings and rules. Nobody but the owner reads the anonymiser's keys, and
+-- only the owner may refresh aggregates by hand: a procedure that commits cannot run as another role.
+
+revoke all on all functions in schema bcp, bcp_internal from public, bcp_reader, bcp_writer, bcp_admin;
+
+revoke all on all procedures in schema bcp, bcp_internal from public, bcp_reader, bcp_writer, bcp_admin;
+
+revoke all on all tables in schema bcp, bcp_internal from public, bcp_reader, bcp_writer, bcp_admin;
+
+grant usage on schema bcp to bcp_reader, bcp_writer, bcp_admin;
+
+grant bcp_reader, bcp_writer to bcp_admin;
+
+-- The functions of an answer run as who asks, so that row counts and plans are the asker's own.
+grant usage on schema bcp_internal to bcp_reader;
+
+do $block$
+declare
+    v_function record;
+begin
+    for v_function in
+        select p.oid::regprocedure as signature, p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_)' as writes,
+               p.proname in ('apply_policies', 'rotate_anonymization_key') as manages,
+               n.nspname = 'bcp' as is_public, p.prokind
+        from pg_proc p
+        join pg_namespace n on n.oid = p.pronamespace
+        where n.nspname = 'bcp'
+             and p.proname <> 'refresh_analytics_views'
+           or (n.nspname = 'bcp_internal' and p.proname in (
+               'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'coarsest_grain', 'cover',
+               'usage_cells', 'latency_cells', 'error_cells', 'anonymizer_works'))
+    loop
+        execute format('grant execute on routine %s to %I', v_function.signature, case
+            when not v_function.is_public then 'bcp_reader'
+            when v_function.manages then 'bcp_admin'
+            when v_function.writes then 'bcp_writer'
+            else 'bcp_reader'
+        end);
+    end loop;
+end
+$block$;
+
+grant select on all tables in schema bcp to bcp_reader;
+
+grant update (value) on bcp.settings to bcp_admin;
+
+grant insert, update, delete on
+    bcp.data_retention_policies, bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.anonymization_rules
+to bcp_admin;

@@ -1,0 +1,167 @@
+"""Runs the tests on every target there is, and says at the end which ones ran.
+
+`BCP_TEST_TARGETS=embedded,native` chooses; by default embedded, and native where it can be had. A test
+gets a database by one of these fixtures, and then runs once a target:
+
+- `db`: a connection to a migrated, empty database, in a transaction that is rolled back. On the embedded
+  target that transaction holds up every other connection, so a test that needs two takes `clean_db`.
+- `clean_db`: an autocommit connection to a migrated database with no events; `dsn` is where it is, for
+  further connections.
+- `blank_db`: the connection string of a database with nothing of ours in it.
+- `target`: the target's name.
+
+`@pytest.mark.native("why")` and `@pytest.mark.embedded("why")` hold a test to one target; on the other
+it is skipped with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import psycopg
+import pytest
+from hypothesis import settings
+
+from tests.targets import MAKERS, NAMES, Target, why_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Few examples each time and everywhere; BCP_TEST_EXAMPLES=10000 looks harder.
+_EXAMPLES = int(os.environ.get("BCP_TEST_EXAMPLES", "25"))
+settings.register_profile("default", deadline=None, max_examples=_EXAMPLES)
+settings.register_profile("ci", deadline=None, max_examples=_EXAMPLES, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+_ACTIVE = pytest.StashKey[list[str]]()
+_ABSENT = pytest.StashKey[dict[str, str]]()
+_DESCRIPTIONS = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in NAMES:
+        config.addinivalue_line("markers", f"{name}(reason): runs on the target {name} only, and why")
+    asked = os.environ.get("BCP_TEST_TARGETS")
+    wanted = [name.strip() for name in asked.split(",") if name.strip()] if asked is not None else list(NAMES)
+    if not wanted or not set(wanted) <= set(NAMES):
+        raise pytest.UsageError(
+            f"BCP_TEST_TARGETS is {asked!r}: it takes {' or '.join(NAMES)}, or both with a comma"
+        )
+    absent = {name: "not in BCP_TEST_TARGETS" for name in NAMES if name not in wanted}
+    for name in wanted:
+        reason = why_unavailable(name)
+        if reason is None:
+            continue
+        if asked is not None:
+            raise pytest.UsageError(f"BCP_TEST_TARGETS asks for {name}, which is not available: {reason}")
+        absent[name] = f"not available: {reason}"
+    config.stash[_ACTIVE] = [name for name in wanted if name not in absent]
+    config.stash[_ABSENT] = absent
+    config.stash[_DESCRIPTIONS] = {}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "target" not in metafunc.fixturenames:
+        return
+    held_to = {
+        name: mark.args[0]
+        for name in NAMES
+        if (mark := metafunc.definition.get_closest_marker(name)) is not None
+    }
+    params = []
+    for name in metafunc.config.stash[_ACTIVE]:
+        reasons = [f"{only} only: {reason}" for only, reason in held_to.items() if only != name]
+        params.append(
+            pytest.param(name, marks=[pytest.mark.skip(reason="; ".join(reasons))] if reasons else [])
+        )
+    metafunc.parametrize("target", params, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if (
+            isinstance(item, pytest.Function)
+            and hasattr(item, "callspec")
+            and "target" in item.callspec.params
+        ):
+            item.user_properties.append(("target", item.callspec.params["target"]))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    counts: dict[str, Counter[str]] = {name: Counter() for name in NAMES}
+    for outcome, reports in terminalreporter.stats.items():
+        for report in reports:
+            target = dict(getattr(report, "user_properties", [])).get("target")
+            if target in counts and outcome in {"passed", "failed", "error", "skipped", "xfailed", "xpassed"}:
+                counts[target][outcome] += 1
+    terminalreporter.section("targets")
+    for name in NAMES:
+        if name in config.stash[_ABSENT]:
+            terminalreporter.line(f"{name}: {config.stash[_ABSENT][name]}")
+            continue
+        version = config.stash[_DESCRIPTIONS].get(name, "not started")
+        ran = ", ".join(f"{number} {outcome}" for outcome, number in counts[name].items()) or "no test ran"
+        terminalreporter.line(f"{name} ({version}): {ran}")
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[dict[str, Target]]:
+    """Servers started so far, all stopped at the end of the session, whatever order the tests come in."""
+    started: dict[str, Target] = {}
+    yield started
+    for server in started.values():
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def _server(target: str, _servers: dict[str, Target], pytestconfig: pytest.Config) -> Target:
+    if target not in _servers:
+        server: Target = MAKERS[target]()
+        try:
+            description = server.start()
+        except BaseException:
+            server.stop()
+            raise
+        _servers[target] = server
+        pytestconfig.stash[_DESCRIPTIONS][target] = description
+    return _servers[target]
+
+
+def _refuse_commit() -> NoReturn:
+    pytest.fail("a test that commits takes clean_db: what db does is rolled back")
+
+
+@pytest.fixture
+def db(_server: Target) -> Iterator[psycopg.Connection[Any]]:
+    conn = psycopg.connect(_server.shared())
+    conn.commit = _refuse_commit  # type: ignore[method-assign]
+    try:
+        yield conn
+    finally:
+        conn.rollback()
+        conn.close()
+
+
+@pytest.fixture
+def dsn(_server: Target) -> Iterator[str]:
+    with _server.clean() as conninfo:
+        yield conninfo
+
+
+@pytest.fixture
+def clean_db(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        yield conn
+
+
+@pytest.fixture
+def blank_db(_server: Target) -> Iterator[str]:
+    with _server.blank() as conninfo:
+        yield conninfo

@@ -1,0 +1,325 @@
+"""The anonymiser on documents that nobody thought of."""
+
+from __future__ import annotations
+
+import json
+import os
+import string
+from typing import Any
+
+import psycopg
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.sql.anonymizer_corpus import API_KEY, CARDS, JWT, PLAIN, wide
+
+Db = psycopg.Connection[Any]
+# Each example only reads, so they may share one transaction.
+shared = settings(
+    max_examples=int(os.environ.get("BCP_ANONYMIZER_EXAMPLES", "150")),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
+
+# Pieces that rules and keys are made of, to be joined to whatever comes of it.
+PIECES = [
+    "jane@example.com", "@", ".com", "4111 1111 1111 1111", "4111111111111111", "1", "12", "4111", "-", " ",
+    "  ", "\n", "\t",
+    "555-010-4477", "+1", "+49 30 901820", "(555)", "030 901820", "219-09-9999", "ssn ", "password",
+    "Password", "pass", "word",
+    "token", "max_tokens", "email", "e-mail", "pin", "PIN", "user", "DOB ", "born on ", "1990-01-01",
+    "May 3, 1990", ",", ";",
+    "=", ":", ": ", "=>", '"', "'", "\\", "\\n", "\\u0040", "%40", "{", "}", "[", "]", "<", ">", "(", ")",
+    "/", "://", "?", "&", "#",
+    "Bearer ", "Authorization: ", "Cookie: a=b", "--password ", "password is ", "ending in ", "card ",
+    "[REDACTED]",
+    "email#k1#bcdfghjklmnpqrtv", "#k1#", "DE89370400440532013000", API_KEY, JWT, "é", "ü", "\u200b", "\u0430",
+    wide("password"),
+    wide("4"), "\ue000", "\ue001", "\U0001f600", "a", "b", "x", "Z", "_", ".",
+    "-----BEGIN X PRIVATE KEY-----", "0", "e",
+]  # fmt: skip
+
+pieces = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
+strings = st.one_of(
+    pieces,
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20),
+    st.text(string.digits + " -.", max_size=25),
+)
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(allow_nan=False,
+    allow_infinity=False), strings,
+    st.sampled_from([int(CARDS[0]), 4.111111111111111e15]),
+)  # fmt: skip
+
+
+def nested(leaves: st.SearchStrategy[Any], keys: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        leaves,
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=4),
+            st.dictionaries(keys, inner, max_size=4),
+            inner.map(json.dumps),
+            inner.map(lambda v: json.dumps(v, ensure_ascii=False, indent=1)),
+            inner.map(lambda v: json.dumps(v)[:-1]),
+        ),
+        max_leaves=8,
+    )
+
+
+documents = nested(scalars, pieces)
+
+
+def query(db: Db, text: str, *args: Any) -> Any:
+    row = db.execute(text, args).fetchone()  # type: ignore[call-overload]
+    assert row is not None
+    return row[0]
+
+
+def mask(db: Db, doc: Any) -> Any:
+    return query(db, "select bcp_internal.anonymize_json(%s::jsonb)", json.dumps(doc))
+
+
+def everything(value: Any) -> str:
+    """All text of a document, with what is JSON inside of its strings read too."""
+    if isinstance(value, dict):
+        return "\n".join(f"{k}\n{everything(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return "\n".join(map(everything, value))
+    if isinstance(value, str):
+        try:
+            return value + "\n" + everything(json.loads(value))
+        except ValueError:
+            return value
+    return json.dumps(value)
+
+
+@given(doc=documents)
+@shared
+def test_masking_twice_is_masking_once(db: Db, doc: Any) -> None:
+    once = mask(db, doc)
+    assert mask(db, once) == once
+
+
+@given(doc=documents)
+@example(doc={"a": "pass\nword: hunter2", "pass\nword": 1})
+@example(doc={"a": '{"pass\\u0077ord": "x", "t": "a\\u0040b.cd"}'})
+@shared
+def test_what_is_skipped_is_what_a_full_walk_leaves_alone(db: Db, doc: Any) -> None:
+    """Without gates every string is looked at by every rule, and every key by the expressions for keys."""
+    full = query(
+        db,
+        "select bcp_internal.mask_document(%s::jsonb, 100, jsonb_populate_record("
+        'bcp_internal.load_anonymizer(), \'{"text_gates": null, "key_likes": ["%%"]}\'))',
+        json.dumps(doc),
+    )
+    assert mask(db, doc) == full
+
+
+@given(text=strings)
+@shared
+def test_text_is_masked_as_it_is_in_a_document(db: Db, text: str) -> None:
+    assert query(db, "select bcp_internal.anonymize_text(%s)", text) == mask(db, {"t": text})["t"]
+
+
+emails = st.builds(
+    "{}@{}.{}".format,
+    st.text(string.ascii_letters + string.digits, min_size=3, max_size=12),
+    st.text(string.ascii_lowercase, min_size=3, max_size=10),
+    st.sampled_from(["com", "co.uk", "example", "de"]),
+)
+phones = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["+1 ", "+1", "", "1-"]),
+    st.integers(200, 999),
+    st.sampled_from(["-", ".", " "]),
+    st.integers(200, 999).map(lambda n: f"{n}-"),
+    st.integers(1000, 9999),
+)
+
+
+def with_check_digit(body: str) -> str:
+    total = sum(sum(divmod(int(c) * (2 - n % 2), 10)) for n, c in enumerate(reversed(body)))
+    return body + str(-total % 10)
+
+
+cards = st.builds(
+    lambda digits, separator: separator.join(digits[n : n + 4] for n in range(0, 16, 4)),
+    st.text(string.digits, min_size=14, max_size=14).map(lambda s: with_check_digit("4" + s)),
+    st.sampled_from(["", " ", "-", "."]),
+)
+ssns = st.builds("{:03d}-{:02d}-{:04d}".format, st.integers(1, 899), st.integers(1, 99), st.integers(1, 9999))
+SENSITIVE = [
+    "password",
+    "userPassword",
+    "e-mail",
+    "PHONE_NUMBER",
+    "credit card",
+    "apiKey",
+    "dob",
+    "PIN",
+    wide("token"),
+    "p\u0430sswd",
+]
+secrets = st.one_of(emails, phones, cards, ssns)
+wrappers = st.sampled_from(
+    [
+        lambda v: [v],
+        lambda v: [1, v, "x"],
+        lambda v: {"note": v},
+        lambda v: {"a b": {"c": v}, "n": 1},
+        json.dumps,
+        lambda v: json.dumps(v, indent=2),
+        lambda v: json.dumps([v, 1]),
+        lambda v: {"content": [{"type": "text", "text": json.dumps({"v": v})}]},
+        lambda v: "\n " + json.dumps({"v": v}) + "\n",
+    ]
+)
+around = st.sampled_from(
+    [
+        "{}",
+        "see {} now",
+        "({})",
+        "'{}'",
+        "a\n{}\nb",
+        "to: {}, from: x",
+        "\u00fc {} \u00fc",
+        "<{}>",
+        "#{}#",
+        '"{}"',
+    ]
+)
+
+
+def wrapped(value: Any, layers: list[Any]) -> Any:
+    for layer in layers:
+        value = layer(value)
+    return value
+
+
+@given(secret=secrets, form=around, layers=st.lists(wrappers, max_size=5))
+@shared
+def test_no_planted_value_survives(db: Db, secret: str, form: str, layers: list[Any]) -> None:
+    assert secret not in everything(mask(db, wrapped(form.format(secret), layers)))
+
+
+@given(
+    secret=st.text(string.ascii_letters, min_size=8, max_size=12),
+    key=st.sampled_from(SENSITIVE),
+    inner=st.sampled_from([lambda v: v, lambda v: [v], lambda v: {"x": v}, lambda v: json.dumps({"x": v})]),
+    layers=st.lists(wrappers, max_size=5),
+)
+@shared
+def test_no_value_of_a_sensitive_key_survives(
+    db: Db, secret: str, key: str, inner: Any, layers: list[Any]
+) -> None:
+    assert secret not in everything(mask(db, wrapped({key: inner(secret), "n": 1}, layers)))
+
+
+@given(
+    secret=st.text(string.ascii_letters + string.digits, min_size=8, max_size=12),
+    form=st.sampled_from(
+        [
+            '{{"a": 1, "password": "{}"}}',
+            "password={}",
+            "password: {}\n",
+            "{{'password': '{}'}}",
+            '{{\\"password\\": \\"{}\\"}}',
+            "?password={}&b=1",
+        ]
+    ),
+    before=pieces,
+    keep=st.integers(0, 3),
+)
+@shared
+def test_a_password_in_text_that_is_no_json_does_not_survive(
+    db: Db, secret: str, form: str, before: str, keep: int
+) -> None:
+    text = f"{before}\n{form.format(secret)}"
+    assert secret not in everything(mask(db, {"t": text[: len(text) - keep]}))
+
+
+words = st.lists(
+    st.sampled_from(
+        ["flight", "from", "Paris", "to", "Rome", "with", "two", "bags", "and", "a", "window seat"]
+    ),
+    max_size=8,
+).map(" ".join)
+ids = st.one_of(
+    st.text(string.ascii_uppercase + string.digits, min_size=6, max_size=6).filter(lambda s: not s.isdigit()),
+    st.integers(10**8, 10**10 - 1).map(str),
+    st.builds(
+        "{}_{}_{}".format,
+        st.sampled_from(["emma", "raj"]),
+        st.sampled_from(["kim", "li"]),
+        st.integers(1000, 9999),
+    ),
+    st.builds("credit_card_{}".format, st.integers(10**6, 10**7 - 1)),
+    st.datetimes().map(lambda d: d.isoformat()),
+    st.datetimes().map(lambda d: d.isoformat(" ", "seconds")),
+    st.uuids().map(str),
+)
+plain_keys = st.sampled_from(
+    [
+        "user_id",
+        "flight",
+        "max_tokens",
+        "author",
+        "shipping",
+        "className",
+        "date",
+        "id",
+        "n",
+        "reservation",
+        "q r",
+    ]
+)
+plain = nested(
+    st.one_of(st.none(), st.booleans(), st.integers(-(10**12) + 1, 10**12 - 1), words, ids), plain_keys
+)
+
+
+@given(doc=st.one_of(plain, st.lists(st.sampled_from(PLAIN), max_size=3)))
+@shared
+def test_a_document_without_secrets_stays_as_it_is(db: Db, doc: Any) -> None:
+    assert mask(db, doc) == doc
+
+
+@given(depth=st.integers(1, 400), kind=st.sampled_from(["[]", "{}", "both", "text"]), leaf=strings)
+@settings(parent=shared, max_examples=40)
+def test_depth_raises_only_what_it_should(db: Db, depth: int, kind: str, leaf: str) -> None:
+    text = json.dumps(leaf)
+    for level in range(depth):
+        text = f"[{text}]" if kind in ("[]", "text") or (kind == "both" and level % 2) else f'{{"k": {text}}}'
+    if kind == "text":
+        text = json.dumps(text)
+    try:
+        with db.transaction():
+            query(db, "select bcp_internal.anonymize_json(%s::jsonb)", text)
+    except psycopg.Error as error:
+        assert error.sqlstate == "ZB005"  # noqa: PT017
+        assert depth > 90
+
+
+@given(email=emails, other=emails)
+@settings(parent=shared, max_examples=40)
+def test_equal_people_have_equal_hashes_until_the_key_changes(db: Db, email: str, other: str) -> None:
+    first = mask(db, email)
+    assert mask(db, [email.upper(), f"<{email}>"]) == [first, f"<{first}>"]
+    assert (mask(db, other) == first) == (other.lower() == email.lower())
+    with db.transaction(force_rollback=True):
+        query(db, "select bcp.rotate_anonymization_key()")
+        assert mask(db, email) != first
+    assert mask(db, email) == first
+
+
+@given(doc=documents, limit=st.integers(80, 400))
+@shared
+def test_cut_documents_fit_and_say_so(db: Db, doc: Any, limit: int) -> None:
+    masked = mask(db, doc)
+    cut = query(db, "select bcp_internal.truncate_json(%s::jsonb, %s)", json.dumps(masked), limit)
+    size = query(db, "select octet_length(%s::jsonb::text)", json.dumps(masked))
+    if size <= limit:
+        assert cut == masked
+    else:
+        assert cut["_bytes"] == size
+        assert query(db, "select octet_length(%s::jsonb::text)", json.dumps(cut)) <= limit

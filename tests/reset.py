@@ -1,0 +1,110 @@
+"""Empties the one database of the embedded target between tests, back to what migrations and seeds made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from tests.catalog import snapshot
+
+SCHEMAS = ["bcp", "bcp_internal"]
+
+_TABLES = """
+select s.nspname::text, c.relname::text
+from pg_class c
+join pg_namespace s on s.oid = c.relnamespace
+where s.nspname = any(%s) and c.relkind = 'r'
+order by 1, 2
+"""
+
+# Only the watermark tells that an aggregate was refreshed while there was nothing to put into it.
+_AGGREGATES = """
+select a.user_view_schema::text, a.user_view_name::text, w.watermark
+from _timescaledb_catalog.continuous_agg a
+join _timescaledb_catalog.continuous_aggs_watermark w using (mat_hypertable_id)
+where a.user_view_schema = any(%s)
+"""
+
+_CHUNKS = """
+select distinct hypertable_schema::text, hypertable_name::text from timescaledb_information.chunks
+where hypertable_schema = any(%s)
+"""
+
+_SEQUENCES = (
+    "select schemaname::text, sequencename::text, last_value from pg_sequences where schemaname = any(%s)"
+)
+
+
+class Reset:
+    """Remembers rows and catalog when made, and brings the rows back when called."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        with self._connect() as conn:
+            self._catalog = snapshot(conn)
+            self._tables = conn.execute(_TABLES, [SCHEMAS]).fetchall()
+            self._aggregates = conn.execute(_AGGREGATES, [SCHEMAS]).fetchall()
+            self._sequences = conn.execute(_SEQUENCES, [SCHEMAS]).fetchall()
+            rows = {name: _rows(conn, name) for name in _filled(conn, self._tables)}
+            self._seeds = {name: text for name, text in rows.items() if text}
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._dsn, autocommit=True)
+
+    def __call__(self) -> bool:
+        """Bring the rows back; False where a test changed more than rows, and then nothing is done."""
+        with self._connect() as conn:
+            if snapshot(conn) != self._catalog:
+                return False
+            for schema, name, watermark in self._aggregates:
+                if (schema, name, watermark) not in conn.execute(_AGGREGATES, [SCHEMAS]).fetchall():
+                    conn.execute(sql.SQL("truncate {}").format(sql.Identifier(schema, name)))
+            with conn.transaction():
+                # What a trigger would make of the rows is among them.
+                conn.execute("set local session_replication_role = replica")
+                self._restore(conn)
+        return True
+
+    def _restore(self, conn: psycopg.Connection[Any]) -> None:
+        filled = _filled(conn, self._tables)
+        changed = [
+            name
+            for name in self._tables
+            if (_rows(conn, name) != self._seeds[name] if name in self._seeds else name in filled)
+        ]
+        if changed:
+            names = sql.SQL(", ").join(sql.Identifier(*name) for name in changed)
+            conn.execute(sql.SQL("truncate {}").format(names))
+        for name in changed:
+            if name in self._seeds:
+                with (
+                    conn.cursor() as cur,
+                    cur.copy(sql.SQL("copy {} from stdin").format(sql.Identifier(*name))) as copy,
+                ):
+                    copy.write(self._seeds[name])
+        for sequence in self._sequences:
+            if sequence not in conn.execute(_SEQUENCES, [SCHEMAS]).fetchall():
+                schema, name, value = sequence
+                conn.execute(
+                    "select setval(format('%%I.%%I', %s::text, %s::text)::regclass, coalesce(%s, 1), %s)",
+                    [schema, name, value, value is not None],
+                )
+
+
+def _filled(conn: psycopg.Connection[Any], tables: list[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the tables with rows, and the hypertables with chunks, be they empty."""
+    asked = sql.SQL(" union all ").join(
+        sql.SQL("select {}, {} where exists (select from {})").format(
+            sql.Literal(schema), sql.Literal(name), sql.Identifier(schema, name)
+        )
+        for schema, name in tables
+    )
+    return set(conn.execute(asked).fetchall()) | set(conn.execute(_CHUNKS, [SCHEMAS]).fetchall())
+
+
+def _rows(conn: psycopg.Connection[Any], name: tuple[str, str]) -> bytes:
+    # A generated column is not among what COPY sends, and must not be among what it takes.
+    with conn.cursor() as cur, cur.copy(sql.SQL("copy {} to stdout").format(sql.Identifier(*name))) as copy:
+        return b"".join(bytes(part) for part in copy)

@@ -1,0 +1,185 @@
+"""What bcp.settings and bcp.data_retention_policies say is what TimescaleDB does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.sql.events import NOW, ingest, rows, usage
+
+POLICIES = """
+select j.proc_name, coalesce(c.view_name, j.hypertable_name) as relation, j.config,
+       j.schedule_interval::text as every
+from timescaledb_information.jobs j
+left join timescaledb_information.continuous_aggregates c
+    on (c.materialization_hypertable_schema, c.materialization_hypertable_name)
+     = (j.hypertable_schema, j.hypertable_name)
+where 'bcp' in (c.view_schema, j.hypertable_schema) or j.proc_schema = 'bcp_internal'
+"""
+
+
+def policies(conn: psycopg.Connection[Any], procedure: str) -> dict[str, dict[str, Any]]:
+    return {row["relation"]: row for row in rows(conn, POLICIES) if row["proc_name"] == procedure}
+
+
+def apply(conn: psycopg.Connection[Any]) -> int:
+    [(changes,)] = conn.execute("select bcp.apply_policies()").fetchall()
+    return int(changes)
+
+
+def test_policies_are_as_seeded_and_applying_them_again_changes_nothing(db: psycopg.Connection[Any]) -> None:
+    assert apply(db) == 0
+    columnstore = policies(db, "policy_compression")
+    assert {name: row["config"]["compress_after"] for name, row in columnstore.items()} == {
+        "tool_usage_logs": "1 day",
+        "error_logs": "1 day",
+        "performance_metrics": "1 day",
+    }
+    # Tool calls and errors want an archive first, and so nothing drops them.
+    retention = policies(db, "policy_retention")
+    assert {name: row["config"]["drop_after"] for name, row in retention.items()} == {
+        "performance_metrics": "30 days",
+        "ingest_batches": "90 days",
+        "rejected_events": "90 days",
+    }
+    [forget] = [row for row in rows(db, POLICIES) if row["proc_name"] == "forget_keys_job"]
+    assert forget["every"] == "01:00:00"
+
+
+def test_every_aggregate_is_refreshed_every_five_minutes_within_retention(
+    db: psycopg.Connection[Any],
+) -> None:
+    refresh = policies(db, "policy_refresh_continuous_aggregate")
+    names = {
+        row["view_name"]
+        for row in rows(
+            db,
+            "select view_name from timescaledb_information.continuous_aggregates where view_schema = 'bcp'",
+        )
+    }
+    listed = {row["name"] for row in rows(db, "select name from bcp_internal.aggregates()")}
+    assert set(refresh) == names == listed
+    assert {row["every"] for row in refresh.values()} == {"00:05:00"}
+    within = rows(
+        db,
+        "select a.name, bcp_internal.refresh_start(retention_days) < retention_days * interval '1 day' as ok"
+        " from bcp_internal.aggregates() a"
+        " join bcp.data_retention_policies r on r.table_name = a.source_table",
+    )
+    assert len(within) == len(names)
+    assert all(row["ok"] for row in within)
+
+
+def test_a_changed_row_is_carried_out(db: psycopg.Connection[Any]) -> None:
+    db.execute(
+        "update bcp.data_retention_policies set retention_days = 40, archive_before_delete = false,"
+        " columnstore_after_days = 7 where table_name = 'tool_usage_logs'"
+    )
+    # columnstore, retention, and the seven aggregates made from the table
+    assert apply(db) == 9
+    assert policies(db, "policy_compression")["tool_usage_logs"]["config"]["compress_after"] == "7 days"
+    assert policies(db, "policy_retention")["tool_usage_logs"]["config"]["drop_after"] == "40 days"
+    refresh = policies(db, "policy_refresh_continuous_aggregate")
+    assert refresh["tool_usage_1h"]["config"]["start_offset"] == "38 days"
+    db.execute(
+        "update bcp.data_retention_policies set archive_before_delete = true, columnstore_after_days = null"
+        " where table_name = 'tool_usage_logs'"
+    )
+    assert apply(db) == 2
+    assert "tool_usage_logs" not in policies(db, "policy_compression")
+    assert "tool_usage_logs" not in policies(db, "policy_retention")
+    assert apply(db) == 0
+
+
+@pytest.mark.parametrize(
+    "change", ["retention_days = 0", "columnstore_after_days = 0", "columnstore_after_days = retention_days"]
+)
+def test_a_nonsensical_policy_is_refused(db: psycopg.Connection[Any], change: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        db.execute(f"update bcp.data_retention_policies set {change}")  # type: ignore[arg-type]
+
+
+def test_the_chunk_interval_is_a_setting(db: psycopg.Connection[Any]) -> None:
+    db.execute("update bcp.settings set value = '6 hours' where name = 'chunk_interval'")
+    assert apply(db) == 3
+    db.execute("select set_config('bcp.now', %s, true)", [NOW])
+    ingest(db, [usage()])
+    [chunk] = rows(
+        db,
+        "select range_end - range_start as length from timescaledb_information.chunks"
+        " where hypertable_name = 'tool_usage_logs'",
+    )
+    assert chunk["length"].total_seconds() == 6 * 3600
+
+
+def test_the_index_on_parameters_is_a_setting(db: psycopg.Connection[Any]) -> None:
+    def there() -> bool:
+        [(found,)] = db.execute(
+            "select to_regclass('bcp.tool_usage_logs_parameters_idx') is not null"
+        ).fetchall()
+        return bool(found)
+
+    assert there()
+    db.execute("update bcp.settings set value = 'off' where name = 'index_parameters'")
+    assert apply(db) == 1
+    assert not there()
+    db.execute("update bcp.settings set value = 'on' where name = 'index_parameters'")
+    assert apply(db) == 1
+    assert there()
+
+
+def test_a_missing_setting_is_named(db: psycopg.Connection[Any]) -> None:
+    with pytest.raises(psycopg.Error, match="there is no setting 'nothing'") as caught:
+        db.execute("select bcp_internal.setting('nothing')")
+    assert caught.value.sqlstate == "ZB003"
+
+
+def test_chunks_go_to_the_columnstore_and_answer_the_same(clean_db: psycopg.Connection[Any]) -> None:
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    calls = [
+        usage(
+            start_time=f"2026-06-{day:02}T10:00:00Z", duration_ms=day, success=day % 3 > 0, event_id=f"e{day}"
+        )
+        for day in range(1, 11)
+    ]
+    assert ingest(clean_db, calls) == (10, 10, 0, 0)
+    question = (
+        "select time_bucket, call_count, success_count, p95_duration_ms"
+        " from bcp.tool_usage_stats('2026-06-01', p_interval => '1 day')"
+    )
+    before = rows(clean_db, question)
+    [(job,)] = clean_db.execute(
+        "select job_id from timescaledb_information.jobs"
+        " where proc_name = 'policy_compression' and hypertable_name = 'tool_usage_logs'"
+    ).fetchall()
+    clean_db.execute("call run_job(%s)", [job])
+    chunks = rows(
+        clean_db,
+        "select bool_and(is_compressed) as all, count(*) as n from timescaledb_information.chunks"
+        " where hypertable_name = 'tool_usage_logs'",
+    )
+    assert chunks == [{"all": True, "n": 10}]
+    assert rows(clean_db, question) == before
+    # Late calls and duplicates find their way into compressed chunks too.
+    assert ingest(clean_db, [calls[0], usage(start_time="2026-06-01T11:00:00Z")]) == (2, 1, 1, 0)
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    assert sum(row["call_count"] for row in rows(clean_db, question)) == 11
+
+
+def test_old_metrics_are_dropped_and_their_aggregates_stay(clean_db: psycopg.Connection[Any]) -> None:
+    # The retention job's clock is the server's own, so the event is old by it.
+    event = {"metric_name": "m", "metric_value": 2, "timestamp": "2020-01-01T00:00:00Z"}
+    clean_db.execute("select bcp.ingest_metrics(null, %s::text)", [json.dumps([event])])
+    clean_db.execute("call refresh_continuous_aggregate('bcp.metrics_1m', null, null)")
+    [(job,)] = clean_db.execute(
+        "select job_id from timescaledb_information.jobs"
+        " where proc_name = 'policy_retention' and hypertable_name = 'performance_metrics'"
+    ).fetchall()
+    clean_db.execute("call run_job(%s)", [job])
+    assert rows(clean_db, "select 1 from bcp.performance_metrics") == []
+    assert rows(clean_db, "select metric_name, sum_value from bcp.metrics_1m") == [
+        {"metric_name": "m", "sum_value": 2.0}
+    ]

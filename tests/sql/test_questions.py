@@ -1,0 +1,197 @@
+"""Answers about errors, hours, days and the store's own health. Those about calls: tests/property."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.sql.events import KINDS, NOW, ingest, rows, usage
+
+ERRORS = [
+    {
+        "level": "error",
+        "message": "disk is full",
+        "bcp_name": "files",
+        "tool_name": "write",
+        "error_type": "OSError",
+    },
+    {
+        "level": "error",
+        "message": "disk is full",
+        "bcp_name": "files",
+        "tool_name": "write",
+        "error_type": "OSError",
+    },
+    {"level": "warn", "message": "slow", "bcp_name": "files", "tool_name": "read"},
+    {"level": "fatal", "message": "out of memory"},
+]
+TIMES = ["2026-06-13T08:00:00Z", "2026-06-15T09:00:00Z", "2026-06-14T23:30:00Z", "2026-06-15T11:59:00Z"]
+
+
+@pytest.fixture
+def conn(clean_db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """Errors and calls below, at and above the watermarks: the last of each came after the refresh."""
+    clean_db.execute("select set_config('bcp.now', '2026-06-15T11:30:00Z', false)")
+    errors = [error | {"timestamp": time} for error, time in zip(ERRORS, TIMES, strict=True)]
+    calls = [usage(start_time=time, duration_ms=10 * n + 10, success=n > 0) for n, time in enumerate(TIMES)]
+    ingest(clean_db, errors[:3], "errors")
+    ingest(clean_db, calls[:3])
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    ingest(clean_db, errors[3:], "errors")
+    ingest(clean_db, calls[3:])
+    return clean_db
+
+
+def test_error_analysis_counts_by_level_tool_and_type(conn: psycopg.Connection[Any]) -> None:
+    found = rows(conn, "select * from bcp.error_analysis('2026-06-01', '2026-06-15 12:00')")
+    assert [
+        (r["level"], r["tool_name"], r["error_type"], r["error_count"], r["issue_count"], r["sample_message"])
+        for r in found
+    ] == [
+        ("error", "write", "OSError", 2, 1, "disk is full"),
+        ("fatal", None, None, 1, 1, "out of memory"),
+        ("warn", "read", None, 1, 1, "slow"),
+    ]
+    assert [r["share"] for r in found] == [0.5, 0.25, 0.25]
+    assert found[0]["first_seen"] == datetime(2026, 6, 13, 8, tzinfo=UTC)
+    assert found[0]["last_seen"] == datetime(2026, 6, 15, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ("p_level => 'error'", 2),
+        ("p_bcp_name => 'files'", 3),
+        ("p_tool_name => 'read'", 1),
+        ("p_tool_name => '''; drop table --'", 0),
+        ("p_since => '2026-06-15 00:00'", 2),
+        ("p_since => '2026-06-14 23:30', p_until => '2026-06-15 11:59'", 2),
+        ("p_since => '2026-06-15 12:00', p_until => '2026-06-15 12:00'", 0),
+        ("p_since => '2030-01-01', p_until => '2031-01-01'", 0),
+    ],
+)
+def test_error_analysis_filters(conn: psycopg.Connection[Any], filters: str, expected: int) -> None:
+    since = "" if "p_since" in filters else "p_since => '2026-06-01', "
+    [row] = rows(
+        conn, f"select coalesce(sum(error_count), 0)::int as n from bcp.error_analysis({since}{filters})"
+    )
+    assert row["n"] == expected
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["tool_usage_stats", "latency_percentiles", "hourly_tool_usage", "error_analysis", "daily_error_summary"],
+)
+def test_a_reversed_range_is_an_error_with_a_hint(db: psycopg.Connection[Any], call: str) -> None:
+    with pytest.raises(psycopg.Error, match="is after") as caught:
+        db.execute(f"select * from bcp.{call}('2026-02-01', '2026-01-01')")  # type: ignore[arg-type]
+    assert caught.value.sqlstate == "ZB002"
+    assert "Exchange" in (caught.value.diag.message_hint or "")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("tool_usage_stats(p_interval => '0 seconds')", "p_interval is not positive"),
+        ("tool_usage_stats(p_interval => '-1 hour')", "p_interval is not positive"),
+        ("tool_usage_stats(p_interval => '1 month 1 day')", "mixes months"),
+        ("tool_usage_stats(p_time_zone => 'Mars/Olympus')", "p_time_zone"),
+        ("tool_usage_stats(p_time_zone => null)", "p_time_zone"),
+        ("latency_percentiles(p_percentiles => '{95}')", "outside of 0 to 1"),
+        ("latency_percentiles(p_percentiles => null)", "outside of 0 to 1"),
+    ],
+)
+def test_a_wrong_argument_is_named(db: psycopg.Connection[Any], call: str, message: str) -> None:
+    with pytest.raises(psycopg.Error, match=message) as caught:
+        db.execute(f"select * from bcp.{call}")  # type: ignore[arg-type]
+    assert caught.value.sqlstate == "ZB002"
+    assert caught.value.diag.message_hint
+
+
+def test_months_are_months_of_the_callers_time_zone(db: psycopg.Connection[Any]) -> None:
+    db.execute("select set_config('bcp.now', %s, true)", [NOW])
+    # 22:30 UTC of 31 March is already April in Berlin.
+    ingest(db, [usage(start_time="2026-03-31T22:30:00Z"), usage(start_time="2026-03-31T21:30:00Z")])
+    found = rows(
+        db,
+        "select time_bucket, call_count from bcp.tool_usage_stats('2026-03-01', '2026-05-01', '1 month',"
+        " p_time_zone => 'Europe/Berlin')",
+    )
+    assert found == [
+        {"time_bucket": datetime(2026, 3, 31, 22, tzinfo=UTC), "call_count": 1},
+        {"time_bucket": datetime(2026, 2, 28, 23, tzinfo=UTC), "call_count": 1},
+    ]
+
+
+def test_hourly_tool_usage_has_the_hours_up_to_now(conn: psycopg.Connection[Any]) -> None:
+    found = rows(conn, "select * from bcp.hourly_tool_usage order by hour")
+    assert [(r["hour"].isoformat()[:13], r["total_calls"], r["successful_calls"]) for r in found] == [
+        ("2026-06-13T08", 1, 0),
+        ("2026-06-14T23", 1, 1),
+        ("2026-06-15T09", 1, 1),
+        ("2026-06-15T11", 1, 1),
+    ]
+    assert [r["avg_duration_ms"] for r in found] == [10, 30, 20, 40]
+    assert [r["max_duration_ms"] for r in found] == [10, 30, 20, 40]
+    assert [r["p95_duration_ms"] for r in found] == [10, 30, 20, 40]
+    asked = rows(conn, "select * from bcp.hourly_tool_usage('2026-06-15 09:30', '2026-06-15 11:30')")
+    assert [r["hour"].hour for r in asked] == [11, 9]
+    assert rows(conn, "select * from bcp.hourly_tool_usage('2026-06-01', p_tool_name => 'none')") == []
+
+
+def test_daily_error_summary_has_the_days_up_to_now(conn: psycopg.Connection[Any]) -> None:
+    found = rows(conn, "select * from bcp.daily_error_summary order by day, level, tool_name")
+    assert [(r["day"].day, r["level"], r["tool_name"], r["total_errors"], r["issues"]) for r in found] == [
+        (13, "error", "write", 1, 1),
+        (14, "warn", "read", 1, 1),
+        (15, "error", "write", 1, 1),
+        (15, "fatal", None, 1, 1),
+    ]
+    asked = rows(conn, "select * from bcp.daily_error_summary('2026-06-14 12:00', p_bcp_name => 'files')")
+    assert [r["day"].day for r in asked] == [15, 14]
+
+
+def test_a_late_call_shows_after_a_refresh(conn: psycopg.Connection[Any]) -> None:
+    total = "select sum(call_count)::int as n from bcp.tool_usage_stats('2026-06-01', p_interval => null)"
+    assert rows(conn, total) == [{"n": 4}]
+    ingest(conn, [usage(start_time="2026-06-13T08:30:00Z")])
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert rows(conn, total) == [{"n": 5}]
+
+
+def health(conn: psycopg.Connection[Any]) -> dict[str, tuple[str, str]]:
+    return {r["check_name"]: (r["status"], r["value"]) for r in rows(conn, "select * from bcp.health()")}
+
+
+def test_health_of_an_empty_store(db: psycopg.Connection[Any]) -> None:
+    found = health(db)
+    assert {name for name, (status, _) in found.items() if status != "ok"} == {"ingest"}
+    assert found["ingest"] == ("warn", "0")
+
+
+def test_health_sees_rejections_open_calls_and_a_broken_anonymiser(db: psycopg.Connection[Any]) -> None:
+    db.execute("select set_config('bcp.now', %s, true)", [NOW])
+    ingest(db, [usage()] * 200)
+    ingest(db, [usage(duration_ms=-1)])
+    found = health(db)
+    assert found["ingest"] == ("ok", "201")
+    assert found["rejected"] == ("warn", "1")
+    ingest(db, [KINDS["errors"] | {"level": "?"}] * 9, "errors")
+    assert health(db)["rejected"] == ("fail", "10")
+    assert health(db)["open calls"] == ("ok", "0")
+    db.execute("select bcp.begin_tool_call('b', 't', p_start_time => '2026-06-15T10:59:00Z')")
+    assert health(db)["open calls"] == ("warn", "1")
+    db.execute("delete from bcp_internal.anonymization_keys")
+    assert health(db)["anonymiser"][0] == "fail"
+    db.execute("select set_config('bcp.now', '2026-06-17T00:00:00Z', true)")
+    assert health(db)["ingest"] == ("warn", "0")
+
+
+def test_health_sees_chunks_that_wait_for_an_archive(db: psycopg.Connection[Any]) -> None:
+    db.execute("select set_config('bcp.now', %s, true)", [NOW])
+    ingest(db, [usage(start_time="2026-01-01T00:00:00Z"), usage(start_time="2026-06-01T00:00:00Z")])
+    assert health(db)["retention"] == ("warn", "1")

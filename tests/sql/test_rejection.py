@@ -1,0 +1,181 @@
+"""Bad input: rejected alone, with a reason that repeats no secret."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.sql.events import KINDS, ingest, rows, usage
+
+BAD_EVENTS = [
+    # kind, the event as JSON text, what the reason must say
+    ("tool_usage", "7", "of type number, not object"),
+    ("tool_usage", "null", "of type null, not object"),
+    ("tool_usage", "[]", "of type array, not object"),
+    ("tool_usage", '[{"bcp_name": "a", "tool_name": "b"}]', "of type array, not object"),
+    ("tool_usage", "{}", "bcp_name is missing"),
+    ("tool_usage", '{"bcp_name": null, "tool_name": "b"}', "bcp_name is missing"),
+    ("tool_usage", '{"bcp_name": "a"}', "tool_name is missing"),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": ["b"]}', "tool_name is of type array, not string"),
+    ("tool_usage", '{"bcp_name": " ", "tool_name": "b"}', "bcp_name is empty"),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "success": "yes"}', "success is of type string"),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "start_time": 5}', "start_time is of type number"),
+    (
+        "tool_usage",
+        '{"bcp_name": "a", "tool_name": "b", "start_time": "soon"}',
+        "start_time is not an ISO 8601",
+    ),
+    (
+        "tool_usage",
+        '{"bcp_name": "a", "tool_name": "b", "start_time": "2026-13-01T00:00:00Z"}',
+        "does not exist",
+    ),
+    (
+        "tool_usage",
+        '{"bcp_name": "a", "tool_name": "b", "start_time": "20000-01-01T00:00:00Z"}',
+        "max_event_lead",
+    ),
+    (
+        "tool_usage",
+        '{"bcp_name": "a", "tool_name": "b", "start_time": "1970-01-01T00:00:00Z"}',
+        "max_event_age",
+    ),
+    (
+        "tool_usage",
+        '{"bcp_name":"a", "tool_name":"b", "start_time": "2026-06-15 02:00", "end_time": "2026-06-14 02:00"}',
+        "end_time is before start_time",
+    ),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "duration_ms": -1}', "duration_ms is negative"),
+    (
+        "tool_usage",
+        '{"bcp_name": "a", "tool_name": "b", "duration_ms": 1e300}',
+        "out of range|does not exist",
+    ),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "duration_ms": 1e999999}', "out of range"),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "request_bytes": 1e30}', "out of range"),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "outcome": "meh"}', "outcome is none of"),
+    (
+        "tool_usage",
+        '{"bcp_name": "a", "tool_name": "b", "ip_address": "localhost"}',
+        "ip_address is not an IP",
+    ),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "parameters": "\\u0000"}', "cannot store"),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "parameters": ["\\ud83d"]}', "cannot store"),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": "%s"}' % ("x" * 501), "tool_name is longer than 500"),
+    (
+        "tool_usage",
+        '{"bcp_name": "a", "tool_name": "b", "session_id": "%s"}' % ("x" * 501),
+        "an id is longer",
+    ),
+    (
+        "tool_usage",
+        '{"bcp_name": "a", "tool_name": "b", "parameters": %s}' % ("[" * 1000 + "]" * 1000),
+        "deep",
+    ),
+    (
+        "tool_usage",
+        '{"bcp_name": "a", "tool_name": "b", "parameters": "%s"}' % ("x" * 10_000_000),
+        "max_event_bytes",
+    ),
+    ("errors", '{"level": "bad", "message": "m"}', "level is none of"),
+    ("errors", '{"level": "error"}', "message is missing"),
+    ("errors", '{"level": "error", "message": "m", "context": []}', "context is of type array, not object"),
+    ("metrics", '{"metric_name": "m", "metric_value": "1"}', "metric_value is of type string, not number"),
+    ("metrics", '{"metric_name": "m", "metric_value": 1e400}', "out of range"),
+    (
+        "metrics",
+        '{"metric_name": "m", "metric_value": 1, "aggregation_period": "2h"}',
+        "aggregation_period is none",
+    ),
+    ("sessions", '{"session_id": ""}', "session_id is empty"),
+    (
+        "sessions",
+        '{"session_id": "s", "started_at": "2026-06-15T02:00:00Z", "ended_at": "2026-06-15T01:00:00Z"}',
+        "ended_at is before started_at",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "event", "reason"), BAD_EVENTS, ids=[f"{k}-{r}" for k, _, r in BAD_EVENTS])
+def test_a_bad_event_is_rejected_alone_with_its_reason(
+    conn: psycopg.Connection[Any], kind: str, event: str, reason: str
+) -> None:
+    good = json.dumps(KINDS[kind])
+    assert ingest(conn, f"[{good}, {event}, {good}]", kind) == (3, 2, 0, 1)
+    [row] = rows(conn, "select * from bcp.rejected_events")
+    assert any(part in row["reason"] for part in reason.split("|")), row["reason"]
+    assert row["kind"] == kind
+    assert row["event_bytes"] > 0
+
+
+def test_a_batch_of_nothing_but_bad_events_is_booked(conn: psycopg.Connection[Any]) -> None:
+    bad = [usage(duration_ms=-n) for n in range(1, 40)] + [{"n": n} for n in range(40)]
+    assert ingest(conn, bad) == (79, 0, 0, 79)
+    assert rows(conn, "select count(*) as n from bcp.rejected_events") == [{"n": 79}]
+
+
+@pytest.mark.parametrize("batch", ["{}", "7", "null", '"x"', "", "[", "[1,]", "\\x00"])
+def test_a_batch_that_is_no_array_is_an_error_with_a_hint(conn: psycopg.Connection[Any], batch: str) -> None:
+    with pytest.raises(psycopg.Error) as caught, conn.transaction():
+        ingest(conn, batch)
+    assert caught.value.sqlstate == "ZB001"
+    assert caught.value.diag.message_hint
+    assert rows(conn, "select 1 from bcp.ingest_batches") == []
+
+
+@pytest.mark.parametrize(
+    "function", ["ingest_tool_usage", "ingest_errors", "ingest_metrics", "ingest_sessions"]
+)
+def test_a_batch_of_null_is_an_error(conn: psycopg.Connection[Any], function: str) -> None:
+    for cast in ("jsonb", "text"):
+        with pytest.raises(psycopg.Error) as caught, conn.transaction():
+            conn.execute(
+                sql.SQL("select bcp.{}(null, null::{})").format(
+                    sql.Identifier(function), sql.Identifier(cast)
+                )
+            )
+        assert caught.value.sqlstate == "ZB001"
+
+
+def test_a_reason_and_a_rejected_event_repeat_no_secret(conn: psycopg.Connection[Any]) -> None:
+    secret = "ada.lovelace@example.com"
+    events = [
+        usage(start_time=secret),
+        usage(outcome=secret),
+        usage(ip_address=secret),
+        usage(parameters={"to": secret}, duration_ms=-1),
+        usage(success=secret),
+        {"tool_name": secret},
+        secret,
+        [secret],
+        {"bcp_name": 1, secret: secret},
+    ]
+    text = json.dumps(events)[:-1] + f', {{"bcp_name": "a", "tool_name": "\\u0000", "x": "{secret}"}}]'
+    assert ingest(conn, text) == (10, 0, 0, 10)
+    found = json.dumps(rows(conn, "select reason, event::text from bcp.rejected_events"))
+    assert "ada" not in found
+    assert "example.com" not in found
+
+
+def test_an_event_whose_masking_fails_is_rejected_and_not_kept_raw(conn: psycopg.Connection[Any]) -> None:
+    conn.execute(
+        "create or replace function bcp_internal.anonymize_json(p_doc jsonb) returns jsonb language plpgsql"
+        " as $$ begin if p_doc::text like '%tricky%' then raise 'tricky'; end if; return p_doc; end $$"
+    )
+    assert ingest(conn, [usage(), usage(parameters={"tricky": "raw-value"}), usage()]) == (3, 2, 0, 1)
+    [row] = rows(conn, "select reason, event::text from bcp.rejected_events")
+    assert "raw-value" not in row["event"] + row["reason"]
+    assert "tricky" not in row["reason"]
+
+
+def test_what_is_not_the_events_fault_fails_the_batch(conn: psycopg.Connection[Any]) -> None:
+    conn.execute("alter table bcp.users rename to users_away")
+    with pytest.raises(psycopg.errors.UndefinedTable), conn.transaction():
+        ingest(conn, [usage(user_id="u")])
+    conn.execute("alter table bcp.users_away rename to users")
+    assert rows(conn, "select 1 from bcp.rejected_events") == []
+    assert ingest(conn, [usage(user_id="u")]) == (1, 1, 0, 0)

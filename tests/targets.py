@@ -1,0 +1,277 @@
+"""The databases the tests run on: embedded and native, behind one interface.
+
+A target has one server a session, and on it databases by kind: `shared` is migrated and stays empty,
+because who uses it rolls back; `clean` is migrated and empty at the start of each test; `blank` has
+nothing of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+from contextlib import ExitStack, closing, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import psycopg
+
+from bcp_analytics.migrate import migrate
+from tests.reset import Reset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAMES = ("embedded", "native")
+
+
+class Target(Protocol):
+    """What the fixtures need of a target. Each yields a connection string."""
+
+    name: str
+
+    def start(self) -> str:
+        """Start the server, migrate, and return its description."""
+
+    def stop(self) -> None: ...
+
+    def shared(self) -> str: ...
+
+    @contextmanager
+    def clean(self) -> Iterator[str]: ...
+
+    @contextmanager
+    def blank(self) -> Iterator[str]: ...
+
+
+def describe(dsn: str) -> str:
+    with psycopg.connect(dsn) as conn:
+        row = conn.execute(
+            "select (select extversion from pg_extension where extname = 'timescaledb'),"
+            " split_part(current_setting('server_version'), ' ', 1)"
+        ).fetchone()
+    assert row is not None
+    return f"TimescaleDB {row[0]}, PostgreSQL {row[1]}"
+
+
+def answers(dsn: str) -> bool:
+    """Tell whether the server answers within 20 seconds, without waiting longer where it hangs."""
+    try:
+        # Closed, not left by a context manager: that would commit, in the middle of the query.
+        with closing(psycopg.connect(dsn, connect_timeout=20)) as conn:
+            conn.pgconn.send_query(b"select 1")
+            return bool(select.select([conn.fileno()], [], [], 20)[0])
+    except psycopg.Error:
+        return False
+
+
+def why_unavailable(name: str) -> str | None:
+    """Say why a target cannot be had here, None where it can."""
+    return _why_no_native() if name == "native" else None
+
+
+def pg_config(what: str) -> Path:
+    out = subprocess.run(["pg_config", what], check=True, capture_output=True, text=True)
+    return Path(out.stdout.strip())
+
+
+def _why_no_native() -> str | None:
+    if shutil.which("pg_config") is None:
+        return "no pg_config on the PATH"
+    libraries, programs = pg_config("--pkglibdir"), pg_config("--bindir")
+    if not (libraries / "timescaledb.so").exists():
+        return f"no timescaledb.so in {libraries}"
+    if next(libraries.glob("timescaledb-tsl*.so"), None) is None:
+        return f"no timescaledb-tsl in {libraries}: the Apache edition is not enough"
+    if not all((programs / program).exists() for program in ("initdb", "pg_ctl")):
+        return f"no initdb or pg_ctl in {programs}"
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        return "PostgreSQL does not run as root, and there is no setpriv to start it as another user"
+    return None
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class NativeCluster:
+    """A PostgreSQL with TimescaleDB in a folder of its own, by pytest-postgresql's executor.
+
+    As root it runs as the user postgres, or nobody, since PostgreSQL refuses root.
+    """
+
+    def __init__(self, **settings: str) -> None:
+        from pytest_postgresql.executors import PostgreSQLExecutor  # noqa: PLC0415  # only where it can run
+
+        # Not below pytest's own folder: that is closed to other users, and too long a path for a socket.
+        self.folder = Path(tempfile.mkdtemp(prefix="bcp-native-", dir="/tmp"))
+        settings = {
+            "shared_preload_libraries": "timescaledb",
+            "timescaledb.telemetry_level": "off",
+            # The scheduler would connect to templates, which then cannot be cloned, and would run jobs while
+            # a test has its own clock. Tests call run_job.
+            "timescaledb.max_background_workers": "0",
+            "timezone": "UTC",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "max_connections": "60",
+        } | settings
+        self.executor = PostgreSQLExecutor(
+            executable=str(self._pg_ctl()),
+            host="127.0.0.1",
+            port=free_port(),
+            datadir=str(self.folder / "data"),
+            unixsocketdir=str(self.folder),
+            logfile=str(self.folder / "log"),
+            startparams="-w",
+            dbname="bcp",
+            postgres_options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
+        )
+
+    def _pg_ctl(self) -> Path:
+        pg_ctl = pg_config("--bindir") / "pg_ctl"
+        if os.geteuid() != 0:
+            return pg_ctl
+        users = {user.pw_name: user for user in pwd.getpwall()}
+        user = users.get("postgres") or users["nobody"]
+        os.chown(self.folder, user.pw_uid, user.pw_gid)
+        wrapper = self.folder / "pg_ctl"
+        wrapper.write_text(
+            f"#!/bin/sh\ncd {self.folder}\n"
+            f'exec setpriv --reuid={user.pw_uid} --regid={user.pw_gid} --clear-groups {pg_ctl} "$@"\n'
+        )
+        wrapper.chmod(0o755)
+        return wrapper
+
+    def dsn(self, database: str) -> str:
+        return f"host={self.folder} port={self.executor.port} user=postgres dbname={database}"
+
+    def start(self) -> None:
+        self.executor.start()
+        self.executor.wait_for_postgres()
+
+    def stop(self) -> None:
+        if self.executor.running():
+            self.executor.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Native:
+    name = "native"
+
+    def __init__(self) -> None:
+        self._cluster = NativeCluster()
+        self._numbers = count(1)
+        self._kept = ExitStack()
+
+    def start(self) -> str:
+        self._cluster.start()
+        self._kept.callback(self._cluster.stop)
+        template = self._kept.enter_context(self._database("bcp_template", as_template=True))
+        migrate(template)
+        self._shared = self._kept.enter_context(self._database("bcp_shared", template="bcp_template"))
+        return describe(template)
+
+    def stop(self) -> None:
+        self._kept.close()
+
+    def _database(self, name: str, template: str | None = None, *, as_template: bool = False) -> Any:
+        from pytest_postgresql.janitor import DatabaseJanitor  # noqa: PLC0415  # only where it can run
+
+        executor = self._cluster.executor
+
+        @contextmanager
+        def made() -> Iterator[str]:
+            with DatabaseJanitor(
+                user=executor.user,
+                host=str(self._cluster.folder),
+                port=executor.port,
+                dbname=name,
+                template_dbname=template,
+                as_template=as_template,
+            ):
+                yield self._cluster.dsn(name)
+
+        return made()
+
+    def shared(self) -> str:
+        return self._shared
+
+    def clean(self) -> Any:
+        return self._database(f"bcp_clean_{next(self._numbers)}", template="bcp_template")
+
+    def blank(self) -> Any:
+        return self._database(f"bcp_blank_{next(self._numbers)}")
+
+
+class Embedded:
+    """One server for the session; a folder is copied where a test wants a database with nothing in it."""
+
+    name = "embedded"
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="bcp-embedded-", dir="/tmp"))
+        self._numbers = count(1)
+        self._running = ExitStack()
+        self._kept = ExitStack()
+        self._kept.callback(shutil.rmtree, self._folder, ignore_errors=True)
+
+    def _server(self, folder: Path) -> Any:
+        from bcp_analytics.embedded import EmbeddedDatabase  # noqa: PLC0415  # only where it is asked for
+
+        return EmbeddedDatabase(folder, run_jobs=False)
+
+    def start(self) -> str:
+        empty = self._folder / "empty"
+        with self._server(empty):
+            pass
+        self._serve()
+        return describe(self._dsn)
+
+    def _serve(self) -> None:
+        shutil.rmtree(self._folder / "shared", ignore_errors=True)
+        shutil.copytree(self._folder / "empty", self._folder / "shared")
+        self._running = ExitStack()
+        self._dsn = self._running.enter_context(self._server(self._folder / "shared")).dsn
+        migrate(self._dsn)
+        self._reset = Reset(self._dsn)
+
+    def stop(self) -> None:
+        with self._kept:
+            self._running.close()
+
+    def shared(self) -> str:
+        """Start anew where a test before broke the server, so that one failure does not become many."""
+        if not answers(self._dsn):
+            self._serve_anew()
+        return self._dsn
+
+    @contextmanager
+    def clean(self) -> Iterator[str]:
+        try:
+            yield self.shared()
+        finally:
+            if not answers(self._dsn) or not self._reset():
+                self._serve_anew()
+
+    def _serve_anew(self) -> None:
+        self._running.close()
+        self._serve()
+
+    @contextmanager
+    def blank(self) -> Iterator[str]:
+        folder = self._folder / f"blank-{next(self._numbers)}"
+        shutil.copytree(self._folder / "empty", folder)
+        with self._server(folder) as server:
+            yield server.dsn
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+MAKERS: dict[str, Any] = {"embedded": Embedded, "native": Native}
