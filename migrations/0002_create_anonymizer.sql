@@ -126,13 +126,16 @@ create table bcp_internal.anonymizer_state (
     only_row boolean primary key default true check (only_row),
     text_gates text[],
     text_likes text[] not null,
+    digit_gates text[] not null,
+    word_gate text not null,
     key_gates text[] not null,
     word_gates text[] not null,
     key_likes text[] not null,
-    keys_any text not null,
-    keys_string text not null,
-    exceptions_any text not null,
-    exceptions_number text not null
+    key_patterns text[] not null,
+    key_types text[] not null,
+    exception_likes text[] not null,
+    exception_patterns text[] not null,
+    exception_types text[] not null
 );
 
 comment on table bcp_internal.anonymizer_state is
@@ -146,21 +149,30 @@ comment on column bcp_internal.anonymizer_state.text_gates is
 comment on column bcp_internal.anonymizer_state.text_likes is
     'Patterns for like, one of which every text, in lower case, matches in which a rule with words alone may match.';
 
+comment on column bcp_internal.anonymizer_state.digit_gates is
+    'Those of text_gates that look for digits and signs, which many documents have.';
+
+comment on column bcp_internal.anonymizer_state.word_gate is
+    'Matches every text, in lower case, that one of text_likes or one of the other text_gates matches.';
+
 comment on column bcp_internal.anonymizer_state.key_gates is
     'One of them matches every text, in lower case, in which a sensitive key may be, but for those of word_gates.';
 
 comment on column bcp_internal.anonymizer_state.word_gates is
     'One of them matches every text in which a sensitive key that is a whole word may be.';
 
-comment on column bcp_internal.anonymizer_state.key_likes is 'Patterns for like, one of which every sensitive key matches.';
+comment on column bcp_internal.anonymizer_state.key_likes is
+    'A pattern for like a row of bcp.sensitive_keys: every key that the row hits matches it.';
 
-comment on column bcp_internal.anonymizer_state.keys_any is 'Sensitive keys, whatever their value.';
+comment on column bcp_internal.anonymizer_state.key_patterns is 'Regular expression of each of these rows, for the words of a key.';
 
-comment on column bcp_internal.anonymizer_state.keys_string is 'Sensitive keys where the value is a string.';
+comment on column bcp_internal.anonymizer_state.key_types is 'value_type of each of these rows.';
 
-comment on column bcp_internal.anonymizer_state.exceptions_any is 'Parts of keys that do not count.';
+comment on column bcp_internal.anonymizer_state.exception_likes is 'As key_likes, of bcp.sensitive_key_exceptions.';
 
-comment on column bcp_internal.anonymizer_state.exceptions_number is 'Parts of keys that do not count where the value is a number.';
+comment on column bcp_internal.anonymizer_state.exception_patterns is 'As key_patterns, of bcp.sensitive_key_exceptions.';
+
+comment on column bcp_internal.anonymizer_state.exception_types is 'As key_types, of bcp.sensitive_key_exceptions.';
 
 create table bcp_internal.anonymizer_rules (
     ordinal integer primary key,
@@ -169,6 +181,7 @@ create table bcp_internal.anonymizer_rules (
     pattern text not null,
     value_pattern text,
     likes text[],
+    hint text,
     validation text not null,
     action text not null,
     replacement text not null
@@ -188,6 +201,8 @@ comment on column bcp_internal.anonymizer_rules.pattern is 'What it matches.';
 comment on column bcp_internal.anonymizer_rules.value_pattern is 'What it masks after a sensitive key.';
 
 comment on column bcp_internal.anonymizer_rules.likes is 'Patterns for like, one of which every text with a match matches in lower case; null where there are none.';
+
+comment on column bcp_internal.anonymizer_rules.hint is 'Regular expression that matches every text with a match in lower case; null where there is none.';
 
 comment on column bcp_internal.anonymizer_rules.validation is 'What a match must also be.';
 

@@ -8,7 +8,13 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- The message of the cause may repeat a value, its SQLSTATE cannot.
+    -- The message of the cause may repeat a value, its SQLSTATE cannot. Of these classes it is what came that is at
+    -- fault: data, limits, a raise. But what is no regular expression or no number is a broken rule or setting.
+    if left(p_sqlstate, 2) in ('22', '54', 'P0') and p_sqlstate not in ('2201B', '22P02') then
+        raise exception using
+            errcode = 'ZB005',
+            message = format('the anonymiser cannot go through it: SQLSTATE %s', p_sqlstate);
+    end if;
     raise exception using
         errcode = 'ZB006',
         message = format('the anonymiser failed with SQLSTATE %s, so nothing of the value is kept', p_sqlstate),
@@ -16,7 +22,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.anonymizer_failed(text) is 'Raises ZB006, which names the SQLSTATE of the cause and no value.';
+comment on function bcp_internal.anonymizer_failed(text) is
+    'Raises ZB005 where the value is at fault, else ZB006; names the SQLSTATE of the cause and no value.';
 
 create or replace function bcp_internal.load_anonymizer() returns bcp_internal.anonymizer_state
 language plpgsql stable
@@ -28,8 +35,9 @@ begin
     -- Concatenation takes them out of compressed storage once, not at every use.
     select
         only_row, case when text_gates is not null then text_gates || '{}'::text[] end, text_likes || '{}'::text[],
-        key_gates || '{}'::text[], word_gates || '{}'::text[], key_likes || '{}'::text[],
-        keys_any || '', keys_string || '', exceptions_any || '', exceptions_number || ''
+        digit_gates || '{}'::text[], word_gate || '', key_gates || '{}'::text[], word_gates || '{}'::text[],
+        key_likes || '{}'::text[], key_patterns || '{}'::text[], key_types || '{}'::text[],
+        exception_likes || '{}'::text[], exception_patterns || '{}'::text[], exception_types || '{}'::text[]
     into v_state
     from bcp_internal.anonymizer_state;
     if not found then
@@ -97,6 +105,29 @@ $func$;
 
 comment on function bcp_internal.is_clean(text, integer, bcp_internal.anonymizer_state) is
     'True only where masking this text, each line of it, or JSON with this text would change nothing and raise nothing.';
+
+create or replace function bcp_internal.narrow_gates(p_text text, p_state bcp_internal.anonymizer_state)
+returns bcp_internal.anonymizer_state
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text constant text collate "C" := p_text;
+    v_lower constant text collate "C" := lower(p_text collate "C");
+    v_state bcp_internal.anonymizer_state := p_state;
+begin
+    if p_state.text_gates is not null then
+        v_state.text_gates := array(select g from unnest(p_state.text_gates) as g where v_lower ~ g);
+        v_state.text_likes := array(select l from unnest(p_state.text_likes) as l where v_lower like l);
+        v_state.key_gates := array(select g from unnest(p_state.key_gates) as g where v_lower ~ g);
+        v_state.word_gates := array(select g from unnest(p_state.word_gates) as g where v_text ~ g);
+    end if;
+    return v_state;
+end
+$func$;
+
+comment on function bcp_internal.narrow_gates(text, bcp_internal.anonymizer_state) is
+    'The gates that a text does not pass: each line of it passes all others, so that looking at these is enough.';
 
 create or replace function bcp_internal.mask_keys(p_object jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
 language plpgsql stable
@@ -212,6 +243,7 @@ declare
     v_named text;
     v_options boolean;
     v_follows boolean;
+    v_narrow bcp_internal.anonymizer_state;
 begin
     loop
         -- Strings and numbers of this level. One look at all of them costs a tenth of one look at each.
@@ -221,9 +253,10 @@ begin
         into v_new
         from unnest(v_value[v_low:v_high]) as v;
         if v_new.long_numbers or not bcp_internal.is_clean(v_new.strings, p_max_depth, p_state) then
+            v_narrow := bcp_internal.narrow_gates(v_new.strings, p_state);
             for i in v_low..v_high loop
                 if jsonb_typeof(v_value[i]) = 'string' then
-                    continue when bcp_internal.is_clean(v_value[i] #>> '{}', p_max_depth, p_state);
+                    continue when bcp_internal.is_clean(v_value[i] #>> '{}', p_max_depth, v_narrow);
                     v_read := bcp_internal.read_json_text(v_value[i] #>> '{}', p_max_depth);
                     if v_read.wraps > 0 then
                         v_text[i] := v_value[i] #>> '{}';
@@ -303,8 +336,9 @@ begin
             end loop;
         end if;
         if not bcp_internal.is_clean(v_keys, p_max_depth, p_state) then
+            v_narrow := bcp_internal.narrow_gates(v_keys, p_state);
             for i in v_low..v_high loop
-                if v_key[i] is not null and not bcp_internal.is_clean(v_key[i], p_max_depth, p_state) then
+                if v_key[i] is not null and not bcp_internal.is_clean(v_key[i], p_max_depth, v_narrow) then
                     v_renamed[v_parent[i]] := true;
                 end if;
             end loop;
@@ -381,7 +415,7 @@ end
 $func$;
 
 comment on function bcp_internal.anonymize_json(jsonb) is
-    'JSON without personal data. ZB005 where it is nested deeper than the setting max_json_depth, ZB006 where the anonymiser fails: then keep nothing.';
+    'JSON without personal data. ZB005 where it is nested deeper than the setting max_json_depth or cannot be gone through, ZB006 where the anonymiser is broken: then keep nothing.';
 
 create or replace function bcp_internal.anonymize_text(p_text text) returns text
 language plpgsql stable

@@ -71,9 +71,8 @@ declare
     v_stored bigint;
 begin
     with masked as materialized (
-        select o.n, o.e as raw, m.e
-        from unnest(p_events) with ordinality as o (e, n)
-        cross join lateral bcp_internal.mask_event(o.e, '{event_id,start_time,end_time,ip_address}') as m (e)
+        select m.n, m.raw, m.e
+        from bcp_internal.mask_events(p_events, '{event_id,start_time,end_time,ip_address}') as m
     ), typed as materialized (
         select
             n,

@@ -117,9 +117,8 @@ declare
     v_stored bigint;
 begin
     with masked as materialized (
-        select o.n, o.e as raw, m.e, nullif(m.e -> 'tool_context', 'null') as tool_context
-        from unnest(p_events) with ordinality as o (e, n)
-        cross join lateral bcp_internal.mask_event(o.e, '{event_id,timestamp}') as m (e)
+        select m.n, m.raw, m.e, nullif(m.e -> 'tool_context', 'null') as tool_context
+        from bcp_internal.mask_events(p_events, '{event_id,timestamp}') as m
     ), typed as materialized (
         select
             n,

@@ -29,9 +29,8 @@ declare
     v_stored bigint;
 begin
     with masked as materialized (
-        select o.n, o.e as raw, m.e
-        from unnest(p_events) with ordinality as o (e, n)
-        cross join lateral bcp_internal.mask_event(o.e, '{event_id,timestamp,metric_value}') as m (e)
+        select m.n, m.raw, m.e
+        from bcp_internal.mask_events(p_events, '{event_id,timestamp,metric_value}') as m
     ), typed as materialized (
         select
             n,
@@ -85,7 +84,7 @@ begin
         bcp_internal.event_id(m.e ->> 'user_id'),
         m.e ->> 'client_name',
         m.e ->> 'client_version',
-        bcp_internal.event_ip(o.e ->> 'ip_address'),
+        bcp_internal.event_ip(m.raw ->> 'ip_address'),
         m.e ->> 'user_agent',
         coalesce(t.started_at, t.last_activity, t.ended_at, v_now),
         coalesce(greatest(t.started_at, t.last_activity, t.ended_at), v_now),
@@ -93,15 +92,14 @@ begin
         0,
         0,
         bcp_internal.truncate_json(nullif(m.e - v_known, '{}'), v_max_document)
-    )::bcp.user_sessions order by o.n)
+    )::bcp.user_sessions order by m.n)
     into v_rows
-    from unnest(p_events) with ordinality as o (e, n)
-    cross join lateral bcp_internal.mask_event(o.e, '{started_at,last_activity,ended_at,ip_address}') as m (e)
+    from bcp_internal.mask_events(p_events, '{started_at,last_activity,ended_at,ip_address}') as m
     cross join lateral (
         select
-            bcp_internal.event_time('started_at', o.e ->> 'started_at', v_oldest, v_latest),
-            bcp_internal.event_time('last_activity', o.e ->> 'last_activity', v_oldest, v_latest),
-            bcp_internal.event_time('ended_at', o.e ->> 'ended_at', v_oldest, v_latest)
+            bcp_internal.event_time('started_at', m.raw ->> 'started_at', v_oldest, v_latest),
+            bcp_internal.event_time('last_activity', m.raw ->> 'last_activity', v_oldest, v_latest),
+            bcp_internal.event_time('ended_at', m.raw ->> 'ended_at', v_oldest, v_latest)
     ) as t (started_at, last_activity, ended_at);
     perform bcp_internal.touch_users(array_agg(user_id), array_agg(last_activity)) from unnest(v_rows);
     perform bcp_internal.touch_sessions(v_rows);

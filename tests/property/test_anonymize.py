@@ -108,11 +108,28 @@ def test_what_is_skipped_is_what_a_full_walk_leaves_alone(db: Db, doc: Any) -> N
     """Without gates every string is looked at by every rule, and every key by the expressions for keys."""
     full = query(
         db,
-        "select bcp_internal.mask_document(%s::jsonb, 100, jsonb_populate_record("
-        'bcp_internal.load_anonymizer(), \'{"text_gates": null, "key_likes": ["%%"]}\'))',
+        "select bcp_internal.mask_document(%s::jsonb, 100, jsonb_populate_record(s, jsonb_build_object("
+        "'text_gates', null, 'key_likes', array_fill('%%'::text, array[cardinality(s.key_likes)]),"
+        " 'exception_likes', array_fill('%%'::text, array[cardinality(s.exception_likes)]))))"
+        " from bcp_internal.load_anonymizer() as s",
         json.dumps(doc),
     )
     assert mask(db, doc) == full
+
+
+@given(docs=st.lists(documents, min_size=1, max_size=40))
+@example(docs=[{"a": '{"email" : "x"}'}, {"at": "2026-01-31T23:59:59"}, {"k": "password", "v": "x"}] * 12)
+@shared
+def test_a_batch_is_masked_as_each_of_its_events(db: Db, docs: list[Any]) -> None:
+    events = [{"parameters": doc} for doc in docs]
+    differing = query(
+        db,
+        "select coalesce(jsonb_agg(jsonb_build_array(m.raw, m.e)), '[]')"
+        " from bcp_internal.mask_events(array(select jsonb_array_elements(%s::jsonb)), '{}') as m"
+        " where m.e <> bcp_internal.anonymize_json(m.raw)",
+        json.dumps(events),
+    )
+    assert differing == []
 
 
 @given(text=strings)
