@@ -1,10 +1,12 @@
 """The analytics store for AI tool calls, in your own PostgreSQL.
 
+`Collector` and `AsyncCollector` record from a program, in the background (`bcp_analytics.collector`).
 Functions to send events are in `bcp_analytics.ingest`, questions in `bcp_analytics.queries`, upkeep in
 `bcp_analytics.manage`, exceptions in `bcp_analytics.errors`, migrations in `bcp_analytics.migrate`. The first
 four are here too.
 """
 
+from bcp_analytics.collector import AsyncCollector, Collector, CollectorStats
 from bcp_analytics.errors import (
     AnonymizerFailed,
     BcpAnalyticsError,
@@ -27,6 +29,7 @@ from bcp_analytics.ingest import (
     log_error,
     log_tool_usage,
     record_metric,
+    report_collector,
     touch_session,
 )
 from bcp_analytics.manage import apply_policies, refresh_analytics_views, rotate_anonymization_key
@@ -50,7 +53,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnonymizerFailed",
+    "AsyncCollector",
     "BcpAnalyticsError",
+    "Collector",
+    "CollectorStats",
     "DailyErrorSummary",
     "ErrorAnalysis",
     "ErrorLevel",
@@ -82,6 +88,7 @@ __all__ = [
     "log_tool_usage",
     "record_metric",
     "refresh_analytics_views",
+    "report_collector",
     "rotate_anonymization_key",
     "tool_usage_stats",
     "touch_session",

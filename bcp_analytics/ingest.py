@@ -313,6 +313,36 @@ def end_tool_call(
     }
 
 
+@scalar(datetime)
+def report_collector(
+    source: str,
+    instance: UUID | str,
+    *,
+    recorded: int = 0,
+    sent: int = 0,
+    spooled: int = 0,
+    spooled_bytes: int = 0,
+    dropped: int = 0,
+    last_error: str | None = None,
+    started_at: datetime | None = None,
+) -> Arguments:
+    """Note what a collector did since it began, in events, and return when; `Collector` does so by itself.
+
+    `last_error` is a class and a code. Raises `InvalidArgument` where an argument is out of bounds.
+    """
+    return {
+        "source": text("source", source),
+        "instance": text("instance", instance),
+        "recorded": recorded,
+        "sent": sent,
+        "spooled": spooled,
+        "spooled_bytes": spooled_bytes,
+        "dropped": dropped,
+        "last_error": text("last_error", last_error),
+        "started_at": _utc(started_at),
+    }
+
+
 def _batch(events: Events, batch_id: UUID | str | None, source: str | None) -> Arguments:
     # The overload that takes text: what jsonb cannot hold is then rejected alone.
     return {

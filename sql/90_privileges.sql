@@ -20,7 +20,7 @@ declare
     v_function record;
 begin
     for v_function in
-        select p.oid::regprocedure as signature, p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_)' as writes,
+        select p.oid::regprocedure as signature, p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_|report_)' as writes,
                p.proname in ('apply_policies', 'rotate_anonymization_key') as manages,
                n.nspname = 'bcp' as is_public, p.prokind
         from pg_proc p

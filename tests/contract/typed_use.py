@@ -12,6 +12,9 @@ from psycopg import AsyncConnection, Connection
 from psycopg.rows import DictRow
 
 from bcp_analytics import (
+    AsyncCollector,
+    Collector,
+    CollectorStats,
     IngestResult,
     ToolUsageStats,
     begin_tool_call,
@@ -35,6 +38,32 @@ async def asynchronous(conn: AsyncConnection[Any]) -> None:
     assert_type(await task, list[ToolUsageStats])
     assert_type(await ingest_tool_usage(conn, "[]"), IngestResult)
     await refresh_analytics_views(conn)
+
+
+def recording(collector: Collector) -> None:
+    assert_type(collector.record("files", "read", parameters=[1], colour="red"), str)
+    assert_type(collector.stats(), CollectorStats)
+    assert_type(collector.flush(1), bool)
+
+    @collector.tracked("files")
+    def read(path: str) -> bytes:
+        return path.encode()
+
+    @collector.tracked()
+    async def write(path: str) -> int:
+        return len(path)
+
+    assert_type(read("a"), bytes)
+    read(1)  # type: ignore[arg-type]
+    task = assert_type(write("a"), Coroutine[Any, Any, int])
+    task.close()
+    collector.record("files", "read", success="yes")  # type: ignore[arg-type]
+    collector.record_error("loud")  # type: ignore[arg-type]
+
+
+async def recording_later(collector: AsyncCollector) -> None:
+    assert_type(await collector.flush(), bool)
+    assert_type(collector.metric("queue_ms", 1), str)
 
 
 def wrong(conn: Connection[Any]) -> None:

@@ -1,0 +1,93 @@
+-- Collectors: what they report of themselves, and the ledger of all that was sent.
+
+create or replace function bcp.report_collector(
+    p_source text, p_instance uuid, p_recorded bigint default 0, p_sent bigint default 0, p_spooled bigint default 0,
+    p_spooled_bytes bigint default 0, p_dropped bigint default 0, p_last_error text default null,
+    p_started_at timestamptz default null)
+returns timestamptz
+language plpgsql volatile
+-- The writer role may insert into no table.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_now constant timestamptz := bcp_internal.now();
+begin
+    if length(p_source) > 500 or p_source ~ '^\s*$' then
+        raise exception using errcode = 'ZB002', message = 'source is empty or longer than 500 characters';
+    elsif p_last_error !~ '^[A-Za-z_][A-Za-z0-9_.]{0,200}( [A-Z0-9]{1,20})?$' then
+        -- A message could tell of people or secrets, and nothing here is masked.
+        raise exception using errcode = 'ZB002', message = 'last_error is not a class and a code',
+            hint = 'Such as ReadOnlySqlTransaction 25006.';
+    elsif p_source is null or p_instance is null
+        or coalesce(least(p_recorded, p_sent, p_spooled, p_spooled_bytes, p_dropped), 0) < 0
+    then
+        raise exception using errcode = 'ZB002', message = 'source or instance is null, or a count is negative';
+    end if;
+    insert into bcp.collector_reports as r (
+        instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, started_at, reported_at)
+    values (
+        p_instance, p_source, coalesce(p_recorded, 0), coalesce(p_sent, 0), coalesce(p_spooled, 0),
+        coalesce(p_spooled_bytes, 0), coalesce(p_dropped, 0), p_last_error, coalesce(p_started_at, v_now), v_now)
+    on conflict (instance) do update set
+        source = excluded.source, recorded = excluded.recorded, sent = excluded.sent, spooled = excluded.spooled,
+        spooled_bytes = excluded.spooled_bytes, dropped = excluded.dropped, last_error = excluded.last_error,
+        started_at = coalesce(p_started_at, r.started_at), reported_at = excluded.reported_at;
+    -- Short-lived programs leave a row each. No more than the ledger itself looks back.
+    delete from bcp.collector_reports r
+    using bcp.data_retention_policies p
+    where p.table_name = 'ingest_batches' and p.cleanup_enabled
+      and r.source = p_source and r.reported_at < v_now - p.retention_days * interval '1 day';
+    return v_now;
+end
+$func$;
+
+comment on function bcp.report_collector(text, uuid, bigint, bigint, bigint, bigint, bigint, text, timestamptz) is
+    'Notes what a collector did since it began, in events, and returns when. last_error is a class and a code, never a message. ZB002 where an argument is out of bounds. Reports as old as bcp.ingest_batches may be are removed.';
+
+create or replace view bcp.ingest_ledger as
+select
+    hour,
+    source,
+    coalesce(b.accepted, 0) as accepted,
+    coalesce(b.stored, 0) as stored,
+    coalesce(b.duplicates, 0) as duplicates,
+    coalesce(b.rejected, 0) as rejected,
+    coalesce(c.spooled, 0) as spooled,
+    coalesce(c.spooled_bytes, 0) as spooled_bytes,
+    coalesce(c.dropped, 0) as dropped
+from (
+    select
+        public.time_bucket('1 hour', received_at) as hour, source, sum(accepted)::bigint as accepted,
+        sum(stored)::bigint as stored, sum(duplicates)::bigint as duplicates, sum(rejected)::bigint as rejected
+    from bcp.ingest_batches
+    group by 1, 2
+) as b
+full join (
+    select
+        public.time_bucket('1 hour', reported_at) as hour, source, sum(spooled)::bigint as spooled,
+        sum(spooled_bytes)::bigint as spooled_bytes, sum(dropped)::bigint as dropped
+    from bcp.collector_reports
+    group by 1, 2
+) as c using (hour, source);
+
+comment on view bcp.ingest_ledger is
+    'What came in, by hour and source: accepted = stored + duplicates + rejected. Beside it what collectors of the source said in their latest report, in the hour of that report.';
+
+comment on column bcp.ingest_ledger.hour is 'Hour in which the events came in, UTC.';
+
+comment on column bcp.ingest_ledger.source is 'Who sent them.';
+
+comment on column bcp.ingest_ledger.accepted is 'Events taken in: the sum of the next three.';
+
+comment on column bcp.ingest_ledger.stored is 'Events that became rows.';
+
+comment on column bcp.ingest_ledger.duplicates is 'Events that had been taken in before.';
+
+comment on column bcp.ingest_ledger.rejected is 'Events in bcp.rejected_events.';
+
+comment on column bcp.ingest_ledger.spooled is 'Events that waited on the sender''s disk when a collector last reported, in the hour of that report.';
+
+comment on column bcp.ingest_ledger.spooled_bytes is 'Size of these spools, in bytes.';
+
+comment on column bcp.ingest_ledger.dropped is 'Events that these collectors lost since they began, for want of room.';

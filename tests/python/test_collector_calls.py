@@ -1,0 +1,272 @@
+"""tracked(), call(), and what is known of an error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import linecache
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bcp_analytics.collector import _context
+from tests.python.collector_fakes import Sender, make
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bcp_analytics import Collector
+
+
+@pytest.fixture
+def sender() -> Sender:
+    return Sender()
+
+
+@pytest.fixture
+def collector(sender: Sender, tmp_path: Path) -> Iterator[Collector]:
+    with make(tmp_path, sender) as made:
+        yield made
+
+
+def events(collector: Collector, sender: Sender) -> list[dict[str, Any]]:
+    assert collector.flush()
+    return list(sender.database.events.values())
+
+
+def test_a_tracked_function_is_recorded_and_stays_what_it_was(collector: Collector, sender: Sender) -> None:
+    @collector.tracked("mail", session_id="s1")
+    def send(to: str, *more: int, subject: str = "none", **rest: Any) -> dict[str, str]:
+        """Send it."""
+        del more, subject, rest
+        return {"to": to}
+
+    assert (send.__name__, send.__doc__) == ("send", "Send it.")
+    assert send("ada", 1, 2, colour="red") == {"to": "ada"}
+    [event] = events(collector, sender)
+    assert event["parameters"] == {"to": "ada", "more": [1, 2], "colour": "red"}
+    assert event["response_data"] == {"to": "ada"}
+    assert (event["bcp_name"], event["tool_name"], event["success"]) == ("mail", "send", True)
+    assert 0 <= event["duration_ms"] < 10_000
+    assert {"start_time", "session_id"} <= set(event)
+    assert "outcome" not in event
+
+
+def test_parameters_are_those_at_the_start(collector: Collector, sender: Sender) -> None:
+    @collector.tracked()
+    def take(items: list[Any], odd: Any) -> None:
+        items.clear()
+        odd.add(2)
+
+    take([1, 2], {1})
+    [event] = events(collector, sender)
+    assert event["parameters"] == {"items": [1, 2], "odd": [1]}
+    assert event["bcp_name"] == "test"
+
+
+def test_methods_do_not_record_self(collector: Collector, sender: Sender) -> None:
+    class Mail:
+        @collector.tracked("mail")
+        def send(self, to: str) -> str:
+            return to
+
+        @classmethod
+        @collector.tracked("mail", tool_name="all", arguments=False, response=False)
+        def every(cls) -> str:
+            return "all"
+
+    Mail().send("ada")
+    Mail.every()
+    first, second = events(collector, sender)
+    assert first["parameters"] == {"to": "ada"}
+    assert (second["tool_name"], "parameters" in second, "response_data" in second) == ("all", False, False)
+
+
+def test_an_exception_goes_on_and_is_recorded_twice_over(collector: Collector, sender: Sender) -> None:
+    @collector.tracked("mail", release="1.2")
+    def send() -> None:
+        raise json.JSONDecodeError("bad", "doc", 0)
+
+    with pytest.raises(json.JSONDecodeError):
+        send()
+    call, error = events(collector, sender)
+    assert (call["success"], call["outcome"]) == (False, "error")
+    assert call["error_type"] == error["error_type"] == "json.decoder.JSONDecodeError"
+    assert call["error_message"] == error["message"]
+    assert (error["level"], error["tool_name"], error["release"]) == ("error", "send", "1.2")
+
+
+@pytest.mark.parametrize(
+    ("exception", "outcome"),
+    [(TimeoutError, "timeout"), (asyncio.CancelledError, "cancelled"), (KeyboardInterrupt, "cancelled")],
+)
+def test_outcomes(collector: Collector, sender: Sender, exception: type[BaseException], outcome: str) -> None:
+    @collector.tracked(errors=False)
+    def send() -> None:
+        raise exception
+
+    with pytest.raises(exception):
+        send()
+    [event] = events(collector, sender)
+    assert event["outcome"] == outcome
+
+
+def test_async_functions_are_awaited(collector: Collector, sender: Sender) -> None:
+    @collector.tracked("mail")
+    async def send(to: str) -> str:
+        await asyncio.sleep(0)
+        return to
+
+    @collector.tracked("mail", errors=False)
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise TimeoutError
+
+    assert asyncio.run(send("ada")) == "ada"
+    with pytest.raises(TimeoutError):
+        asyncio.run(fail())
+    first, second = events(collector, sender)
+    assert (first["response_data"], first["success"]) == ("ada", True)
+    assert second["outcome"] == "timeout"
+
+
+def test_generators_are_refused(collector: Collector) -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    async def later() -> Any:
+        yield 1
+
+    for function in (numbers, later):
+        with pytest.raises(TypeError, match="generator"):
+            collector.tracked()(function)
+
+
+def test_a_wrong_call_fails_as_without_us(collector: Collector, sender: Sender) -> None:
+    @collector.tracked(errors=False)
+    def send(to: str) -> None: ...
+
+    with pytest.raises(TypeError, match="missing 1 required"):
+        send()  # type: ignore[call-arg]
+    assert events(collector, sender)[0]["error_type"] == "TypeError"
+
+
+def test_a_block_says_how_it_went(collector: Collector, sender: Sender) -> None:
+    with collector.call("mail", "send", parameters={"a": 1}, client_name="cli") as call:
+        call.response_data = {"sent": 1}
+        call.response_bytes = 12
+        call.success = False
+        call.outcome = "soft_fail"
+        call.error_type = "Bounced"
+        call.error_message = "no such box"
+    with suppress(ZeroDivisionError), collector.call("mail", "send") as call:
+        call.error_type = "Mine"
+        _ = 1 / 0
+    first, second = events(collector, sender)
+    assert (
+        first.items()
+        >= {
+            "response_data": {"sent": 1},
+            "response_bytes": 12,
+            "success": False,
+            "outcome": "soft_fail",
+            "error_type": "Bounced",
+            "error_message": "no such box",
+            "client_name": "cli",
+            "event_id": first["event_id"],
+        }.items()
+    )
+    assert (second["error_type"], second["error_message"]) == ("Mine", "division by zero")
+
+
+# Errors
+
+
+def fail() -> None:
+    try:
+        json.loads("{")
+    except ValueError as error:
+        raise RuntimeError("outer") from error
+
+
+def test_an_error_has_its_chain_frames_and_runtime(collector: Collector, sender: Sender) -> None:
+    try:
+        fail()
+    except RuntimeError as error:
+        collector.record_error("error", exception=error, context={"mine": 1}, bcp_name="mail")
+    [event] = events(collector, sender)
+    assert event["message"] == "outer"
+    assert event["error_type"] == "RuntimeError"
+    assert "JSONDecodeError" in event["stack_trace"]
+    context = event["context"]
+    assert context["mine"] == 1
+    [cause] = context["exception_chain"]
+    assert (cause["relation"], cause["type"]) == ("cause", "json.decoder.JSONDecodeError")
+    assert [frame["function"] for frame in context["frames"]] == [
+        "test_an_error_has_its_chain_frames_and_runtime",
+        "fail",
+    ]
+    assert all(frame["file"].endswith("test_collector_calls.py") for frame in context["frames"])
+    assert not any(frame["file"].startswith("/") for frame in context["frames"])
+    assert context["runtime"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert context["runtime"]["max_rss_bytes"] > 1_000_000
+    assert not any("host" in name for name in context["runtime"])
+
+
+def test_what_is_given_goes_before_what_is_found(collector: Collector, sender: Sender) -> None:
+    collector.record_error("warn", "mine", exception=ValueError("theirs"), error_type="T", stack_trace="S")
+    collector.record_error("info", exception=ValueError())
+    collector.record_error("info", error_type="Only")
+    first, second, third = events(collector, sender)
+    assert (first["message"], first["error_type"], first["stack_trace"]) == ("mine", "T", "S")
+    assert second["message"] == "ValueError"
+    assert third["message"] == "Only"
+
+
+def test_an_error_is_bounded(collector: Collector, sender: Sender) -> None:
+    error: BaseException = ValueError("x" * 100_000)
+    for n in range(40):
+        outer = ValueError(str(n) * 50_000)
+        outer.__cause__ = error
+        error = outer
+
+    def deep(n: int) -> None:
+        if n:
+            deep(n - 1)
+        raise error
+
+    for _ in range(2):
+        try:
+            deep(200)
+        except ValueError as caught:
+            collector.record_error("error", exception=caught)
+    for event in events(collector, sender):
+        assert len(json.dumps(event)) < 64 * 1024
+        assert len(event["context"]["frames"]) == 50
+        assert len(event["context"]["exception_chain"]) == 10
+
+
+def test_a_chain_that_bites_its_tail_ends() -> None:
+    one, two = ValueError("one"), ValueError("two")
+    one.__cause__, two.__cause__ = two, one
+    assert [link["message"] for link in _context.chain(one)] == ["two"]
+    inner = KeyError("k")
+    outer = ValueError("v")
+    outer.__context__ = inner
+    assert _context.chain(outer)[0]["relation"] == "context"
+    outer.__suppress_context__ = True
+    assert _context.chain(outer) == []
+
+
+def test_library_code_is_no_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "app"), str(tmp_path), *sys.path])
+    assert _context.relative(str(tmp_path / "app/mail/send.py")) == "mail/send.py"
+    assert _context.relative(str(tmp_path / "other.py")) == "other.py"
+    assert _context.relative("/elsewhere/tool.py") == "tool.py"
+    assert _context.relative(json.__file__) is None
+    assert _context.relative(linecache.__file__) is None
+    assert _context.relative("/x/.venv/lib/python3.12/site-packages/mcp/server.py") is None
+    assert _context.relative("<frozen runpy>") is None
