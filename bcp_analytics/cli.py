@@ -279,6 +279,37 @@ def up(
     _say("stopped")
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+def proxy(
+    command: Annotated[list[str], typer.Argument(help="The MCP server: a program and its arguments.")],
+    *,
+    bcp: Annotated[str, typer.Option(help="Name of the bundle of tools, under which the calls are kept.")],
+    dsn: Dsn = None,
+    user_id: Annotated[
+        str | None,
+        typer.Option(help="Whose calls they are, as your application names users.", show_default=False),
+    ] = None,
+    durable: Annotated[
+        bool, typer.Option("--durable", help="Write each call to disk at once, so that no kill can lose it.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say at the end on stderr what was recorded, terminal or not.")
+    ] = False,
+) -> None:
+    """Run an MCP server over stdio, unchanged, and record its tool calls.
+
+    For where a client is told to start the server: put this in front of the command. stdin and stdout are the
+    protocol's, to the byte, and the exit code is the server's. Without a database it runs all the same.
+
+    \b
+    bcp-analytics proxy --bcp time -- mcp-server-time
+    bcp-analytics proxy --bcp files --user-id 42 -- npx -y @modelcontextprotocol/server-filesystem /data
+    """  # noqa: D301
+    from bcp_analytics._cli_proxy import run  # noqa: PLC0415 - nobody else pays for its imports
+
+    raise typer.Exit(run(bcp, command, dsn=dsn, user_id=user_id, durable=durable, verbose=verbose))
+
+
 @app.command()
 def down(data: Data = None) -> None:
     """Stop the embedded database. What was committed stays in its folder.

@@ -1,0 +1,65 @@
+"""The command `bcp-analytics proxy`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import typer
+
+from bcp_analytics._cli_support import DSN_VARIABLE, find_dsn
+from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.proxy import NotStarted, run_proxy
+from bcp_analytics.proxy import say as tell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bcp_analytics.proxy import Outcome
+
+
+def run(
+    bcp_name: str,
+    command: Sequence[str],
+    *,
+    dsn: str | None,
+    user_id: str | None,
+    durable: bool,
+    verbose: bool,
+) -> int:
+    """Run a server behind the proxy, and return its exit code, or a shell's where it cannot be started."""
+
+    def connect() -> Any:  # noqa: ANN401 - the collector's class is not imported before it is needed
+        from bcp_analytics.collector import Collector  # noqa: PLC0415 - the server starts meanwhile
+
+        found = find_dsn(dsn)
+        try:
+            return Collector(found, source=f"proxy-{bcp_name}", durable=durable)
+        except psycopg.ProgrammingError:
+            # Its message repeats parts of the string.
+            raise BcpAnalyticsError("The connection string cannot be read.") from None
+
+    try:
+        # The server may be anybody's code, and the string may hold a password.
+        outcome = run_proxy(bcp_name, command, connect, user_id=user_id, hide=[DSN_VARIABLE])
+    except NotStarted as error:
+        typer.echo(f"Error: {' '.join(str(error).split())}", err=True)
+        return error.exit_code
+    if verbose or sys.stderr.isatty():
+        tell(_summary(outcome))
+    return outcome.exit_code
+
+
+def _summary(outcome: Outcome) -> str:
+    counts, stats = outcome.counts, outcome.stats
+    seen = f"{counts.calls} calls ({counts.failed_calls} failed), {counts.listings} lists of tools"
+    if counts.unread_lines:
+        seen += f", {counts.unread_lines} lines not read"
+    if counts.unrecorded:
+        seen += f", {counts.unrecorded} events failed to be recorded"
+    if stats is None:
+        return f"{seen}; nothing was recorded"
+    events = ("stored", "duplicates", "rejected", "spooled", "buffered", "dropped")
+    kept = ", ".join(f"{number} {name}" for name in events if (number := getattr(stats, name)))
+    return f"{seen}; events: {kept or 'none'}"

@@ -1,0 +1,236 @@
+"""What messages of the Model Context Protocol become as events: shared by the proxy and the middleware.
+
+Everything here takes messages as they are on the wire (parsed JSON), of any protocol version: of 2024-11-05
+to 2025-11-25, whose clients name themselves in `initialize`, and of 2026-07-28, which has neither handshake
+nor session and carries client, protocol version and trace in each request's `_meta`. It raises for no
+message's sake: peers send what they like.
+
+Error types follow https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp/: the code of a protocol error, and
+tool_error for a result that says isError.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+Json = Any
+Fields = dict[str, Any]
+
+CALL = "tools/call"
+LIST = "tools/list"
+
+MAX_DOCUMENT = 262_144
+"""Larger parameters and results, in bytes, are recorded by their size alone.
+
+The store keeps 65,536 bytes of a document (its setting max_document_bytes) and cuts after redaction. Cutting
+here, before it, could halve an address so that no rule finds it; so what is far larger is left out whole.
+"""
+MAX_MESSAGE = 4_000
+"""Characters of an error message."""
+
+REQUEST_TIMEOUT = -32001
+_PROTOCOL = "io.modelcontextprotocol/protocolVersion"
+_CLIENT = "io.modelcontextprotocol/clientInfo"
+_SERVER = "io.modelcontextprotocol/serverInfo"
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+_BLOBS = {"image": "data", "audio": "data"}
+
+
+class Sink(Protocol):
+    """Where events go: `Collector` and `AsyncCollector` are such, by their synchronous methods."""
+
+    def record(self, *args: Any, **fields: Any) -> Any:  # noqa: ANN401
+        """Take in a call: bundle, tool, operation, and the fields of `log_tool_usage`."""
+
+    def record_error(self, *args: Any, **fields: Any) -> Any:  # noqa: ANN401
+        """Take in an error: level, message, and the fields of `log_error`."""
+
+    def touch_session(self, *args: Any, **fields: Any) -> Any:  # noqa: ANN401
+        """Say that a session is active."""
+
+    def end_session(self, *args: Any, **fields: Any) -> Any:  # noqa: ANN401
+        """Say that a session has ended."""
+
+
+def mapping(value: Json) -> Mapping[str, Any]:
+    """Return the value where it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def string(value: Json) -> str | None:
+    """Return the value where it is a string and not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def encoded_size(value: Json) -> int:
+    """Return the bytes of a value as compact JSON in UTF-8."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    return len(text.encode("utf-8", "replace"))
+
+
+def client_of(implementation: Json) -> Fields:
+    """Return the fields that an Implementation, as in clientInfo, says of the client."""
+    found = mapping(implementation)
+    fields = {"client_name": string(found.get("name")), "client_version": string(found.get("version"))}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def server_of(implementation: Json) -> Fields:
+    """Return the fields that an Implementation, as in serverInfo, says of the server."""
+    release = string(mapping(implementation).get("version"))
+    return {} if release is None else {"release": release}
+
+
+def fields_of_meta(meta: Json) -> Fields:
+    """Return what a request's `_meta` says: client and protocol version from 2026-07-28 on, and its trace.
+
+    https://www.w3.org/TR/trace-context/#traceparent-header has the form of traceparent.
+    """
+    found = mapping(meta)
+    fields = _peer_of(found)
+    if trace := _TRACEPARENT.fullmatch(string(found.get("traceparent")) or ""):
+        fields["trace_id"], fields["parent_span_id"] = trace[1], trace[2]
+    return fields
+
+
+def _peer_of(meta: Mapping[str, Any]) -> Fields:
+    fields = client_of(meta.get(_CLIENT))
+    if (version := string(meta.get(_PROTOCOL))) is not None:
+        fields["protocol_version"] = version
+    return fields
+
+
+def fields_of_handshake(request: Json, result: Json) -> Fields:
+    """Return what `initialize` or `server/discover` says, from its params and its result, for all calls."""
+    asked, answered = mapping(request), mapping(result)
+    fields = client_of(asked.get("clientInfo")) | _peer_of(mapping(asked.get("_meta")))
+    fields |= server_of(answered.get("serverInfo")) | server_of(mapping(answered.get("_meta")).get(_SERVER))
+    # The server's word on the version counts: the client only proposes.
+    if (version := string(answered.get("protocolVersion"))) is not None:
+        fields["protocol_version"] = version
+    return fields
+
+
+def fitting(value: Json, size: int) -> Json:
+    """Return a document, given its bytes on the wire, as small as it has to be to be sent on.
+
+    Images and sound in it become their size; what is still too large becomes a mark.
+    """
+    small = _without_blobs(value)
+    if size > MAX_DOCUMENT:
+        left = size if small is value else encoded_size(small)
+        if left > MAX_DOCUMENT:
+            return {"_omitted": f"{left} bytes"}
+    return small
+
+
+def _without_blobs(value: Json) -> Json:
+    content = mapping(value).get("content")
+    if not isinstance(content, list):
+        return value
+    parts = [_without_blob(part) for part in content]
+    return value if parts == content else {**value, "content": parts}
+
+
+def _without_blob(part: Json) -> Json:
+    found = mapping(part)
+    resource = mapping(found.get("resource"))
+    if (blob := string(resource.get("blob"))) is not None:
+        return {**found, "resource": {**resource, "blob": f"<{len(blob)} characters of base64>"}}
+    key = _BLOBS.get(string(found.get("type")) or "")
+    if key is not None and (blob := string(found.get(key))) is not None:
+        return {**found, key: f"<{len(blob)} characters of base64>"}
+    return part
+
+
+def fields_of_result(result: Json, size: int) -> Fields:
+    """Return outcome and data of a call that was answered with a result of `size` bytes."""
+    found = mapping(result)
+    fields: Fields = {"response_data": fitting(result, size)}
+    if found.get("isError") is True:
+        message = _text_of(found.get("content")) or "The tool reported an error without a message."
+        return fields | failed("soft_fail", "tool_error", message)
+    kind = found.get("resultType", "task" if "task" in found and "content" not in found else "complete")
+    if kind != "complete":
+        # A question back to the user, or a task that goes on: this call has neither succeeded nor failed.
+        return fields | {"success": None, "outcome": None, "result_type": string(kind)}
+    return fields | {"success": True, "outcome": "success"}
+
+
+def fields_of_error(error: Json) -> Fields:
+    """Return outcome and message of a call that was answered with an error of the protocol."""
+    found = mapping(error)
+    code = found.get("code")
+    message = string(found.get("message")) or "The server reported an error without a message."
+    fields = failed("timeout" if code == REQUEST_TIMEOUT else "error", str(code), message)
+    if (data := found.get("data")) is not None:
+        fields["response_data"] = fitting({"error": {"data": data}}, encoded_size(data))
+    return fields
+
+
+def failed(outcome: str, error_type: str, message: str) -> Fields:
+    """Return the fields of a call that failed."""
+    return {
+        "success": False,
+        "outcome": outcome,
+        "error_type": error_type,
+        "error_message": _short(message),
+    }
+
+
+def fields_of_listing(result: Json) -> Fields:
+    """Return a list of tools in short: of each its name, and the bytes that it costs the model's context.
+
+    A model is given name, description and input schema of every tool that is listed, so these count, as
+    compact JSON in UTF-8. A list, not an object by name, so that no tool's name is taken for a sensitive key.
+    """
+    tools = [tool for tool in mapping(result).get("tools") or () if isinstance(tool, Mapping)]
+    short = [{"name": tool.get("name"), "bytes": context_bytes(tool)} for tool in tools]
+    return {
+        "response_data": {"tools": short},
+        "tool_count": len(short),
+        "context_bytes": sum(tool["bytes"] for tool in short),
+        "more": mapping(result).get("nextCursor") is not None,
+        "success": True,
+        "outcome": "success",
+    }
+
+
+def context_bytes(tool: Mapping[str, Any]) -> int:
+    """Return the bytes of a tool's name, description and input schema."""
+    texts = [string(tool.get(key)) or "" for key in ("name", "description")]
+    schema = encoded_size(tool["inputSchema"]) if tool.get("inputSchema") is not None else 0
+    return sum(len(text.encode("utf-8", "replace")) for text in texts) + schema
+
+
+def level_of(outcome: str | None) -> str | None:
+    """Return the level of the error that goes with a call, None for a call that is no error."""
+    return {"soft_fail": "warn", "error": "error", "timeout": "error"}.get(outcome or "")
+
+
+_OF_ERRORS = ("error_type", "session_id", "user_id", "request_id", "trace_id", "release")
+
+
+def error_of(bcp_name: str, tool_name: str, operation: str, fields: Fields) -> Fields:
+    """Return the error that goes with a call that failed, for `Sink.record_error`."""
+    return {name: fields[name] for name in _OF_ERRORS if fields.get(name) is not None} | {
+        "bcp_name": bcp_name,
+        "tool_name": tool_name,
+        "operation": operation,
+        "tool_context": {"tool": tool_name, "parameters": fields.get("parameters")},
+    }
+
+
+def _text_of(content: Json) -> str:
+    parts = content if isinstance(content, list) else ()
+    return "\n".join(text for part in parts if (text := string(mapping(part).get("text"))) is not None)
+
+
+def _short(message: str) -> str:
+    """Cut a message, between words: half an address would be found by no rule."""
+    if len(message) <= MAX_MESSAGE:
+        return message
+    return f"{message[:MAX_MESSAGE].rpartition(' ')[0]}..."

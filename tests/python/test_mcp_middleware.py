@@ -1,0 +1,216 @@
+"""The middleware for servers in Python: what is recorded, and that it never breaks a tool."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("mcp")
+pytest.importorskip("fastmcp")
+
+import fastmcp
+from mcp import Client, MCPError
+from mcp.server.mcpserver import MCPServer
+from mcp.types import Implementation
+
+from bcp_analytics.collector import Collector
+from bcp_analytics.mcp import AnalyticsMiddleware, ServerAnalyticsMiddleware, instrument
+from tests.python.mcp_sink import Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+ME = Implementation(name="tester", version="1.5")
+TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+
+
+def with_tools(server: Any) -> Any:
+    @server.tool()
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    @server.tool()
+    def divide(a: int, b: int) -> float:
+        return a / b
+
+    @server.tool()
+    async def wait(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "done"
+
+    return server
+
+
+def official(collector: Any) -> Any:
+    return instrument(with_tools(MCPServer("calc", version="3.1")), collector)
+
+
+def fast(collector: Any) -> Any:
+    return with_tools(fastmcp.FastMCP("calc", middleware=[AnalyticsMiddleware(collector)]))
+
+
+servers = pytest.mark.parametrize("make", [official, fast])
+
+
+async def use(server: Any) -> list[Any]:
+    """Call what works and what does not, with the official client; return what it was told."""
+    # FastMCP keeps the SDK's server inside; the client takes that one for a transport in memory.
+    inner = getattr(server, "_mcp_server", server)
+    answers: list[Any] = []
+    async with Client(inner, client_info=ME, read_timeout_seconds=10) as client:
+        answers.append([tool.name for tool in (await client.list_tools()).tools])
+        for name, arguments in (
+            ("add", {"a": 1, "b": 2}),
+            ("divide", {"a": 1, "b": 0}),
+            ("add", {"a": "one"}),
+            ("no_such_tool", {}),
+        ):
+            try:
+                answer = await client.call_tool(name, arguments, meta=TRACE)
+                answers.append((answer.is_error, [part.text for part in answer.content]))
+            except MCPError as error:
+                answers.append(error.error.code)
+    return answers
+
+
+@servers
+def test_calls_are_recorded_as_the_client_sees_them(make: Callable[[Any], Any]) -> None:
+    kept = Kept()
+    answers = asyncio.run(use(make(kept)))
+    listing, *calls = kept.calls
+    assert listing["operation"] == listing["tool_name"] == "tools/list"
+    assert (
+        [tool["name"] for tool in listing["response_data"]["tools"]]
+        == answers[0]
+        == ["add", "divide", "wait"]
+    )
+    assert listing["context_bytes"] > len("addAdd two numbers.")
+
+    first, *failed = calls
+    assert (first["bcp_name"], first["tool_name"], first["operation"]) == ("calc", "add", "tools/call")
+    assert (first["success"], first["outcome"]) == (True, "success")
+    assert first["parameters"] == {"a": 1, "b": 2}
+    assert first["response_data"]["content"][0]["text"] == "3"
+    assert 0 < first["duration_ms"] < 5_000
+    assert first["request_bytes"] > 0
+    assert first["response_bytes"] > 0
+    assert (first["client_name"], first["client_version"]) == ("tester", "1.5")
+    assert first["protocol_version"] == "2026-07-28"
+    assert first["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert len({call["session_id"] for call in calls}) == 1
+
+    for call, answer in zip(failed, answers[2:], strict=True):
+        assert call["success"] is False
+        if isinstance(answer, int):
+            assert (call["outcome"], call["error_type"]) == ("error", str(answer))
+        else:
+            assert (call["outcome"], call["error_type"]) == ("soft_fail", "tool_error")
+            assert answer[0] is True
+    assert [error["level"] for error in kept.errors] == [
+        "warn" if call["outcome"] == "soft_fail" else "error" for call in failed
+    ]
+    assert "divide" in kept.errors[0]["message"]
+
+
+@servers
+def test_recording_that_fails_breaks_no_tool(
+    make: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = Kept()
+    expected = asyncio.run(use(make(kept)))
+    kept.broken = RuntimeError("no more room")
+    server = make(kept)
+    with caplog.at_level(logging.WARNING, logger="bcp_analytics.mcp"):
+        assert asyncio.run(use(server)) == expected
+    [middleware] = [found for found in server.middleware if hasattr(found, "failures")]
+    assert middleware.failures == 5
+    assert [record.message for record in caplog.records if record.name == "bcp_analytics.mcp"] == [
+        "Recording failed; the tools go on."
+    ]
+
+
+@servers
+def test_a_cancelled_call(make: Callable[[Any], Any]) -> None:
+    kept = Kept()
+    server = make(kept)
+
+    async def leave() -> None:
+        async with Client(getattr(server, "_mcp_server", server), client_info=ME) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await client.call_tool("wait", {"seconds": 20})
+            for _ in range(100):
+                if kept.calls:
+                    break
+                await asyncio.sleep(0.02)
+
+    asyncio.run(leave())
+    [call] = kept.calls
+    assert (call["tool_name"], call["outcome"], call["success"]) == ("wait", "cancelled", False)
+    assert call["duration_ms"] < 10_000
+    assert kept.errors == []
+
+
+def test_what_a_fastmcp_tool_raised_goes_along() -> None:
+    kept = Kept()
+    asyncio.run(use(fast(kept)))
+    assert isinstance(kept.errors[0]["exception"], ZeroDivisionError)
+
+
+def test_calls_from_python_need_no_client() -> None:
+    kept = Kept()
+    server = fast(kept)
+    asyncio.run(server.call_tool("add", {"a": 1, "b": 2}))
+    [call] = kept.calls
+    assert (call["bcp_name"], call["success"]) == ("calc", True)
+    assert "client_name" not in call
+
+
+def test_names_of_bundle_and_user() -> None:
+    kept = Kept()
+    users = iter(["ada", "bob", "eve", "kay", "liz"])
+    server = instrument(with_tools(MCPServer("calc")), kept, "sums", user_id=lambda: next(users))
+    asyncio.run(use(server))
+    assert {call["bcp_name"] for call in kept.calls} == {"sums"}
+    assert [call["user_id"] for call in kept.calls] == ["ada", "bob", "eve", "kay", "liz"]
+    server = instrument(with_tools(fastmcp.FastMCP("calc")), kept, user_id="zoe")
+    asyncio.run(use(server))
+    assert kept.calls[-1]["user_id"] == "zoe"
+
+
+def test_a_server_that_takes_no_middleware_is_refused() -> None:
+    with pytest.raises(TypeError, match="bcp-analytics proxy"):
+        instrument(object(), Kept())
+
+
+def test_the_low_level_server_takes_it_too() -> None:
+    kept = Kept()
+    server = with_tools(MCPServer("calc"))
+    server.middleware.append(ServerAnalyticsMiddleware(kept, "low"))
+    asyncio.run(use(server))
+    assert len(kept.calls) == 5
+
+
+def test_calls_arrive_in_the_database(dsn: str, clean_db: psycopg.Connection[Any], tmp_path: Any) -> None:
+    with Collector(dsn, source="calc", spool=tmp_path) as collector:
+        asyncio.run(use(official(collector)))
+        asyncio.run(use(fast(collector)))
+        assert collector.flush(30)
+    rows = clean_db.execute(
+        "select tool_name, operation, count(*), count(*) filter (where success), count(distinct client_name)"
+        " from bcp.tool_usage_logs group by 1, 2 order by 1, 2"
+    ).fetchall()
+    assert rows == [
+        ("add", "tools/call", 4, 2, 1),
+        ("divide", "tools/call", 2, 0, 1),
+        ("no_such_tool", "tools/call", 2, 0, 1),
+        ("tools/list", "tools/list", 2, 2, 1),
+    ]
+    assert clean_db.execute("select count(*) from bcp.error_logs").fetchall() == [(6,)]
+    assert clean_db.execute("select count(*) from bcp.rejected_events").fetchall() == [(0,)]

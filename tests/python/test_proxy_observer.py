@@ -1,0 +1,346 @@
+"""What the proxy records of the messages that pass through it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcp_analytics._mcp_events import MAX_DOCUMENT
+from bcp_analytics.proxy import _observer as observing
+from bcp_analytics.proxy._lines import Lines
+from bcp_analytics.proxy._observer import Moment, Observer
+from bcp_analytics.proxy._pump import MAX_BEHIND, Tap
+from tests.python.mcp_sink import Kept
+
+MODERN = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "claude", "version": "3"},
+}
+
+
+class Connection:
+    """A conversation, in which each message takes a millisecond."""
+
+    def __init__(self) -> None:
+        self.sink = Kept()
+        self.said: list[str] = []
+        self.ms = 0
+        self.observer = Observer("time", self.sink, session_id="s", user_id="ada", say=self.said.append)
+
+    @property
+    def now(self) -> Moment:
+        self.ms += 1
+        return Moment(self.ms * 1_000_000, 1_800_000_000 + self.ms / 1000)
+
+    def raw(self, data: bytes, *, from_client: bool) -> None:
+        self.observer.feed(data, self.now, from_client=from_client)
+
+    def client(self, message: Any) -> None:
+        self.raw(json.dumps(message).encode() + b"\n", from_client=True)
+
+    def server(self, message: Any) -> None:
+        self.raw(json.dumps(message).encode() + b"\n", from_client=False)
+
+    def ask(self, request_id: Any, method: str = "tools/call", **params: Any) -> None:
+        if method == "tools/call":
+            params = {"name": "now", "arguments": {}} | params
+        self.client({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+    def answer(self, request_id: Any, **result: Any) -> None:
+        self.server({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+    def finish(self, *, client_left: bool = False, exit_code: int = 0) -> None:
+        self.observer.finish(self.now, client_left=client_left, exit_code=exit_code)
+
+    @property
+    def only_call(self) -> dict[str, Any]:
+        [call] = self.sink.calls
+        return call
+
+
+@pytest.fixture
+def connection() -> Connection:
+    return Connection()
+
+
+def test_a_call_is_recorded_with_what_both_sides_said(connection: Connection) -> None:
+    request = b'{"id": 7, "method": "tools/call", "params": {"name": "now", "arguments": {"a": 1}}}'
+    response = (
+        b'{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"noon"}],"isError":false}}'
+    )
+    connection.raw(request + b"\r\n", from_client=True)
+    connection.raw(response + b"\n", from_client=False)
+    assert connection.only_call == {
+        "bcp_name": "time",
+        "tool_name": "now",
+        "operation": "tools/call",
+        "session_id": "s",
+        "user_id": "ada",
+        "parameters": {"a": 1},
+        "response_data": {"content": [{"type": "text", "text": "noon"}], "isError": False},
+        "success": True,
+        "outcome": "success",
+        "request_id": "7",
+        "request_bytes": len(request) + 1,
+        "response_bytes": len(response),
+        "start_time": datetime.fromtimestamp(1_800_000_000.001, UTC),
+        "duration_ms": 1.0,
+    }
+    assert connection.sink.errors == []
+
+
+def test_client_server_and_version_come_from_the_handshake(connection: Connection) -> None:
+    connection.ask(
+        0, "initialize", protocolVersion="2099-01-01", clientInfo={"name": "ide", "version": "1.2"}
+    )
+    connection.answer(0, protocolVersion="2025-06-18", serverInfo={"name": "clock", "version": "9"})
+    connection.ask(1)
+    connection.answer(1, content=[])
+    call = connection.only_call
+    assert (call["client_name"], call["client_version"], call["release"]) == ("ide", "1.2", "9")
+    assert call["protocol_version"] == "2025-06-18"
+    assert connection.sink.sessions == [
+        {"session_id": "s", "user_id": "ada"},
+        {"session_id": "s", "user_id": "ada", "client_name": "ide", "client_version": "1.2"},
+    ]
+
+
+def test_without_a_handshake_they_come_with_each_request(connection: Connection) -> None:
+    """As in protocol version 2026-07-28."""
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    server = {"io.modelcontextprotocol/serverInfo": {"name": "clock", "version": "9"}}
+    connection.ask(1, "server/discover", _meta=MODERN | {"traceparent": traceparent})
+    connection.answer(1, supportedVersions=["2026-07-28"], _meta=server)
+    connection.ask(2, _meta=MODERN | {"traceparent": traceparent})
+    connection.answer(2, content=[], resultType="complete")
+    connection.ask(3)
+    connection.answer(3, content=[])
+    first, second = connection.sink.calls
+    assert (first["client_name"], first["client_version"], first["release"]) == ("claude", "3", "9")
+    assert first["protocol_version"] == "2026-07-28"
+    assert first["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert first["parent_span_id"] == "b7ad6b7169203331"
+    assert second["client_name"] == "claude"
+    assert "trace_id" not in second
+
+
+def test_a_list_of_tools_is_kept_as_names_and_what_they_cost(connection: Connection) -> None:
+    schema = {"type": "object", "properties": {"zone": {"type": "string"}}}
+    connection.ask("a", "tools/list", cursor="page2")
+    connection.answer("a", tools=[{"name": "now", "description": "né", "inputSchema": schema}, {"name": "x"}])
+    call = connection.only_call
+    cost = len("now") + len("né".encode()) + len(json.dumps(schema, separators=(",", ":")))
+    assert (call["tool_name"], call["operation"]) == ("tools/list", "tools/list")
+    assert call["parameters"] == {"cursor": "page2"}
+    assert call["response_data"] == {"tools": [{"name": "now", "bytes": cost}, {"name": "x", "bytes": 1}]}
+    assert (call["tool_count"], call["context_bytes"], call["more"]) == (2, cost + 1, False)
+
+
+def test_failures_are_told_apart(connection: Connection) -> None:
+    connection.ask(1)
+    connection.answer(1, content=[{"type": "text", "text": "no such zone"}], isError=True)
+    connection.ask(2)
+    connection.server({"jsonrpc": "2.0", "id": 2, "error": {"code": -32602, "message": "Unknown tool"}})
+    connection.ask(3)
+    connection.server({"jsonrpc": "2.0", "id": 3, "error": {"code": -32001, "message": "too slow"}})
+    outcomes = [
+        (call["success"], call["outcome"], call["error_type"], call["error_message"])
+        for call in connection.sink.calls
+    ]
+    assert outcomes == [
+        (False, "soft_fail", "tool_error", "no such zone"),
+        (False, "error", "-32602", "Unknown tool"),
+        (False, "timeout", "-32001", "too slow"),
+    ]
+    assert [(error["level"], error["message"]) for error in connection.sink.errors] == [
+        ("warn", "no such zone"),
+        ("error", "Unknown tool"),
+        ("error", "too slow"),
+    ]
+    assert connection.sink.errors[0]["tool_context"] == {"tool": "now", "parameters": {}}
+
+
+def test_a_question_back_is_neither_success_nor_failure(connection: Connection) -> None:
+    connection.ask(1)
+    connection.answer(1, resultType="input_required", inputRequests={})
+    call = connection.only_call
+    assert "success" not in call
+    assert "outcome" not in call
+    assert call["result_type"] == "input_required"
+
+
+def test_a_cancelled_call(connection: Connection) -> None:
+    connection.ask(1)
+    connection.client(
+        {"method": "notifications/cancelled", "params": {"requestId": 1, "reason": "user left"}}
+    )
+    connection.answer(1, content=[])
+    call = connection.only_call
+    assert (call["outcome"], call["error_type"], call["error_message"]) == (
+        "cancelled",
+        "cancelled",
+        "user left",
+    )
+    assert connection.sink.errors == []
+
+
+def test_calls_that_nobody_answers(connection: Connection) -> None:
+    connection.ask(1)
+    connection.finish(exit_code=3)
+    call = connection.only_call
+    assert (call["outcome"], call["error_type"], call["duration_ms"]) == ("timeout", "no_answer", 1.0)
+    assert [error["error_type"] for error in connection.sink.errors] == ["no_answer", "server_ended"]
+    assert connection.sink.errors[0]["message"].startswith("The server ended with exit code 3")
+    assert connection.sink.ended == ["s"]
+
+
+def test_calls_that_the_client_left_are_cancelled(connection: Connection) -> None:
+    connection.ask(1)
+    connection.finish(client_left=True, exit_code=143)
+    assert (connection.only_call["outcome"], connection.only_call["error_type"]) == ("cancelled", "no_answer")
+    assert connection.sink.errors == []
+
+
+def test_ids_are_told_apart_by_direction_and_type(connection: Connection) -> None:
+    connection.ask(1, name="number")
+    connection.ask("1", name="string")
+    connection.server({"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": {}})
+    connection.client({"jsonrpc": "2.0", "id": 1, "result": {"action": "accept"}})
+    assert connection.sink.calls == []
+    connection.answer("1", content=[])
+    connection.answer(1, content=[])
+    assert [call["tool_name"] for call in connection.sink.calls] == ["string", "number"]
+
+
+def test_batches(connection: Connection) -> None:
+    connection.client(
+        [{"id": n, "method": "tools/call", "params": {"name": f"t{n}", "arguments": {}}} for n in range(3)]
+        + [{"method": "notifications/initialized"}]
+    )
+    connection.server([{"id": 2, "result": {"content": []}}, {"id": 0, "result": {"content": []}}])
+    assert [call["tool_name"] for call in connection.sink.calls] == ["t2", "t0"]
+
+
+def test_an_answer_too_long_to_be_read_still_ends_its_call(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for lines in connection.observer._lines.values():
+        monkeypatch.setattr(lines, "_limit", 1_000)
+    text = "x" * 2_000
+    connection.ask(1)
+    connection.answer(1, content=[{"type": "text", "text": text}])
+    connection.ask(2)
+    connection.server({"result": {"content": [{"type": "text", "text": text}]}, "jsonrpc": "2.0", "id": 2})
+    connection.ask(3)
+    connection.server({"jsonrpc": "2.0", "result": {"content": [{"type": "text", "text": text}]}, "id": 3})
+    connection.finish()
+    assert [call["request_id"] for call in connection.sink.calls] == ["1", "2", "3"]
+    assert {call["error_type"] for call in connection.sink.calls} == {"answer_unread"}
+    assert all("outcome" not in call for call in connection.sink.calls)
+    assert connection.observer.counts.unread_lines == 3
+
+
+def test_large_documents_are_kept_by_their_size(connection: Connection) -> None:
+    connection.ask(1, arguments={"text": "x" * MAX_DOCUMENT})
+    image = {"type": "image", "mimeType": "image/png", "data": "A" * MAX_DOCUMENT}
+    connection.answer(1, content=[image, {"type": "text", "text": "a picture"}])
+    call = connection.only_call
+    assert call["parameters"] == {"_omitted": f"{call['request_bytes']} bytes"}
+    assert call["response_data"]["content"] == [
+        image | {"data": f"<{MAX_DOCUMENT} characters of base64>"},
+        {"type": "text", "text": "a picture"},
+    ]
+    assert call["response_bytes"] > MAX_DOCUMENT
+
+
+def test_open_calls_are_bounded(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observing, "_MAX_OPEN", 2)
+    for number in range(3):
+        connection.ask(number)
+    assert (connection.only_call["request_id"], connection.only_call["error_type"]) == ("0", "no_answer")
+
+
+def test_recording_that_raises_is_counted_and_said_once(connection: Connection) -> None:
+    connection.sink.broken = RuntimeError("no more room")
+    for number in range(3):
+        connection.ask(number)
+        connection.answer(number, content=[])
+    connection.finish()
+    assert connection.observer.counts.calls == 3
+    assert connection.observer.counts.unrecorded == 4
+    [said] = connection.said
+    assert "no more room" in said
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "method", "params", "result", "error", "name", "_meta", "content", "tools", "code"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+_messages = st.lists(
+    st.tuples(st.booleans(), _json | st.builds(
+        lambda method, number, params: {"method": method, "id": number, "params": params},
+        st.sampled_from(["tools/call", "tools/list", "initialize", "notifications/cancelled"]),
+        st.integers(0, 2),
+        _json,
+    ) | st.builds(lambda number, result: {"id": number, "result": result}, st.integers(0, 2), _json)),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(_messages)
+def test_no_message_can_make_it_fail(messages: list[tuple[bool, Any]]) -> None:
+    connection = Connection()
+    for from_client, message in messages:
+        connection.raw(json.dumps(message).encode() + b"\n", from_client=from_client)
+    connection.finish()
+    assert connection.said == []
+
+
+@given(st.binary(max_size=800), st.lists(st.integers(0, 800)), st.sampled_from([256, 300, 10_000]))
+def test_lines_do_not_depend_on_how_they_were_cut(data: bytes, cuts: list[int], limit: int) -> None:
+    lines = Lines(limit)
+    edges = [0, *sorted(cuts), len(data)]
+    found = [line for begin, end in pairwise(edges) for line in lines.feed(data[begin:end])]
+    if (last := lines.end()) is not None:
+        found.append(last)
+    expected = data.split(b"\n")
+    if not expected[-1]:
+        expected.pop()
+    assert [line.size for line in found] == [len(line) for line in expected]
+    for line, whole in zip(found, expected, strict=True):
+        assert (line.tail is None) == (len(whole) <= limit)
+        assert line.data == (whole if line.tail is None else whole[:256])
+        assert line.tail in (None, whole[-256:])
+
+
+def test_a_reader_that_is_behind_leaves_out_and_counts(connection: Connection) -> None:
+    tap, chunk = Tap(), b"x" * (MAX_BEHIND // 4)
+    tap.put(
+        b'{"id": 1, "method": "tools/call", "params": {"name": "now"}}\n', connection.now, from_client=True
+    )
+    for _ in range(6):
+        tap.put(chunk, connection.now, from_client=False)
+    tap.put(b'\n{"id": 1, "result": {}}\n', connection.now, from_client=False)
+    tap.put(None, connection.now, from_client=False)
+    tap.stop()
+    ended: list[bool] = []
+    tap.drain(connection.observer, ended.append)
+    assert ended == [False]
+    assert connection.observer.counts.unread_bytes >= 2 * len(chunk)
+    assert connection.only_call["success"] is True
