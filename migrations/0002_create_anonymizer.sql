@@ -182,6 +182,7 @@ create table bcp_internal.anonymizer_rules (
     value_pattern text,
     likes text[],
     hint text,
+    gate text,
     validation text not null,
     action text not null,
     replacement text not null
@@ -203,6 +204,8 @@ comment on column bcp_internal.anonymizer_rules.value_pattern is 'What it masks 
 comment on column bcp_internal.anonymizer_rules.likes is 'Patterns for like, one of which every text with a match matches in lower case; null where there are none.';
 
 comment on column bcp_internal.anonymizer_rules.hint is 'Regular expression that matches every text with a match in lower case; null where there is none.';
+
+comment on column bcp_internal.anonymizer_rules.gate is 'The gate of bcp_internal.anonymizer_state.text_gates that the hint is a branch of.';
 
 comment on column bcp_internal.anonymizer_rules.validation is 'What a match must also be.';
 

@@ -119,8 +119,14 @@ begin
     if p_state.text_gates is not null then
         v_state.text_gates := array(select g from unnest(p_state.text_gates) as g where v_lower ~ g);
         v_state.text_likes := array(select l from unnest(p_state.text_likes) as l where v_lower like l);
-        v_state.key_gates := array(select g from unnest(p_state.key_gates) as g where v_lower ~ g);
-        v_state.word_gates := array(select g from unnest(p_state.word_gates) as g where v_text ~ g);
+        -- As in passes_gate.
+        if strpos(v_text, ':') = 0 and strpos(v_text, '=') = 0 and strpos(v_text, '>') = 0 and strpos(v_text, '"-') = 0 then
+            v_state.key_gates := '{}';
+            v_state.word_gates := '{}';
+        else
+            v_state.key_gates := array(select g from unnest(p_state.key_gates) as g where v_lower ~ g);
+            v_state.word_gates := array(select g from unnest(p_state.word_gates) as g where v_text ~ g);
+        end if;
     end if;
     return v_state;
 end

@@ -105,7 +105,15 @@ declare
     v_rule bcp_internal.anonymizer_rules;
 begin
     for v_rule in
-        select * from bcp_internal.anonymizer_rules where likes is null or lower(v_text) like any (likes) order by ordinal
+        select *
+        from bcp_internal.anonymizer_rules
+        where case
+            when p_state.text_gates is null then true
+            when validation = 'sensitive_key' then p_state.key_gates <> '{}' or p_state.word_gates <> '{}'
+            when gate is not null then gate = any (p_state.text_gates)
+            else likes && p_state.text_likes
+        end
+        order by ordinal
     loop
         -- The hint first, which costs a tenth of the pattern.
         continue when lower(v_text) !~ v_rule.hint or v_text !~ v_rule.pattern;
@@ -135,14 +143,17 @@ as $func$
 declare
     v_text text := p_text;
     v_before text;
+    v_narrow bcp_internal.anonymizer_state;
 begin
     -- What one rule leaves may be what another looks for; at the end nothing is left to find, so masking
     -- twice is masking once.
     for i in 1..8 loop
         v_before := v_text;
-        v_text := bcp_internal.apply_rules(v_text, p_state);
-        -- The gate says what a second round would, at a fifth of its cost.
-        if v_text = v_before or (octet_length(v_text) = length(v_text) and bcp_internal.passes_gate(v_text, p_state)) then
+        -- Gates tell nothing of text with look-alikes.
+        v_narrow := case
+            when octet_length(v_text) = length(v_text) then bcp_internal.narrow_gates(v_text, p_state) else p_state end;
+        v_text := bcp_internal.apply_rules(v_text, v_narrow);
+        if v_text = v_before then
             return v_text;
         end if;
     end loop;
@@ -307,20 +318,23 @@ begin
     -- Gates. Of digits an expression each, since together they cost several times what they do alone. Of words
     -- two at a time, since many expressions outgrow PostgreSQL's cache of 32. A sensitive key in text is found by the
     -- gates for keys.
-    v_state.digit_gates := array(
-        select hint from bcp.anonymization_rules
-        where enabled and hint is not null and validation <> 'sensitive_key' and hint !~ '[a-z]{2}'
-        order by ordinal, name);
-    select case when not coalesce(bool_or(hint is null and words is null), false) then v_state.digit_gates || array(
-        select string_agg(hint, '|')
+    update bcp_internal.anonymizer_rules r set gate = g.gate
+    from (
+        select ordinal, string_agg(hint, '|') over (partition by words, case when words then n / 2 else n end) as gate
         from (
-            select hint, row_number() over (order by ordinal, name) as n from bcp.anonymization_rules
-            where enabled and hint ~ '[a-z]{2}' and validation <> 'sensitive_key'
-        ) as h
-        group by n / 2) end
+            select ordinal, hint, hint ~ '[a-z]{2}' as words, row_number() over (partition by hint ~ '[a-z]{2}' order by ordinal) as n
+            from bcp_internal.anonymizer_rules
+            where hint is not null and validation <> 'sensitive_key'
+        ) as hints
+    ) as g
+    where g.ordinal = r.ordinal;
+    v_state.digit_gates := array(
+        select gate from bcp_internal.anonymizer_rules where gate = hint and hint !~ '[a-z]{2}' order by ordinal);
+    select case when not coalesce(bool_or(gate is null and likes is null), false) then
+        coalesce(array_agg(distinct gate) filter (where gate is not null), '{}') end
     into v_state.text_gates
-    from bcp.anonymization_rules
-    where enabled and validation <> 'sensitive_key';
+    from bcp_internal.anonymizer_rules
+    where validation <> 'sensitive_key';
     v_state.text_likes := array(
         select distinct unnest(c.likes)
         from bcp_internal.anonymizer_rules c join bcp.anonymization_rules r using (name)
