@@ -132,6 +132,34 @@ def test_a_batch_is_masked_as_each_of_its_events(db: Db, docs: list[Any]) -> Non
     assert differing == []
 
 
+@given(
+    found=st.lists(st.text("ab x-", max_size=12), min_size=1, max_size=300),
+    gate=st.sampled_from(
+        ["ab", "a[^x]*b", "b\\s+x", "x-|xx", "a\\W+b", "b[^a-z]*x|a(?=x)", "[\\x01-\\x20]+a"]
+    ),
+)
+@shared
+def test_a_gate_misses_no_text_of_a_batch(db: Db, found: list[str], gate: str) -> None:
+    """Nor does a match reach from one text into the next, where that can be told."""
+    matching = query(
+        db,
+        "select coalesce(jsonb_agg(n), '[]')"
+        " from jsonb_array_elements_text(%s::jsonb) with ordinality as t (doc, n) where doc ~ %s",
+        json.dumps(found),
+        gate,
+    )
+    told = query(
+        db,
+        "select to_jsonb(bcp_internal.matching_texts("
+        "array(select jsonb_array_elements_text(%s::jsonb)), %s))",
+        json.dumps(found),
+        gate,
+    )
+    assert set(matching) <= set(told)
+    if "x01" not in gate and "W" not in gate:
+        assert sorted(told) == matching
+
+
 @given(text=strings)
 @shared
 def test_text_is_masked_as_it_is_in_a_document(db: Db, text: str) -> None:
