@@ -112,12 +112,14 @@ def log_tool_usage(
     response_bytes: int | None = None,
     ip_address: Address | None = None,
     user_agent: str | None = None,
+    conversation_id: Id | None = None,
 ) -> Arguments:
     """Take in one tool call.
 
     Any two of `start_time`, `end_time` and `duration_ms` (milliseconds) will do; without a time it began now.
     `parameters` and `response_data` are any JSON. `outcome` is success, soft_fail, error, timeout, cancelled
     or rejected. Sizes are in bytes, before anything was cut. An `event_id` that comes again is a duplicate.
+    Its session is `conversation_id`, else `session_id`, else it is found by user, client and time.
 
     Raises `InvalidDocument`, before anything is sent, where a text holds what PostgreSQL cannot store.
     """
@@ -147,6 +149,7 @@ def log_tool_usage(
         "response_bytes": response_bytes,
         "ip_address": text("ip_address", ip_address),
         "user_agent": text("user_agent", user_agent),
+        "conversation_id": text("conversation_id", conversation_id),
     }
 
 
@@ -171,11 +174,14 @@ def log_error(
     fingerprint: str | None = None,
     timestamp: datetime | None = None,
     event_id: UUID | str | None = None,
+    conversation_id: Id | None = None,
+    client_name: str | None = None,
 ) -> Arguments:
     """Take in one error, which happened now unless `timestamp` says when.
 
     `tool_context` may name bcp, tool and operation. `fingerprint` puts the error into an issue of yours;
-    without one it is made from the error. Raises as `log_tool_usage` does.
+    without one it is made from the error. Its session is found as that of a call.
+    Raises as `log_tool_usage` does.
     """
     return {
         "level": text("level", level),
@@ -196,6 +202,8 @@ def log_error(
         "fingerprint": text("fingerprint", fingerprint),
         "timestamp": _utc(timestamp),
         "event_id": text("event_id", event_id),
+        "conversation_id": text("conversation_id", conversation_id),
+        "client_name": text("client_name", client_name),
     }
 
 
@@ -266,6 +274,7 @@ def begin_tool_call(
     request_id: Id | None = None,
     client_name: str | None = None,
     client_model: str | None = None,
+    conversation_id: Id | None = None,
 ) -> Arguments:
     """Note that a call began, now by default, and return the id to end it with.
 
@@ -282,6 +291,7 @@ def begin_tool_call(
         "request_id": text("request_id", request_id),
         "client_name": text("client_name", client_name),
         "client_model": text("client_model", client_model),
+        "conversation_id": text("conversation_id", conversation_id),
     }
 
 

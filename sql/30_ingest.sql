@@ -15,13 +15,14 @@ as $func$
             ('tool_usage', 'bcp_name string !|tool_name string !|operation string|start_time string|end_time string'
                 || '|duration_ms number|success boolean|outcome string|error_type string|error_message string'
                 || '|parameters any|response_data any|request_bytes number|response_bytes number'
-                || '|user_id string,number|session_id string,number|request_id string,number|trace_id string'
-                || '|client_name string|client_version string|client_model string|release string'
+                || '|user_id string,number|session_id string,number|conversation_id string,number'
+                || '|request_id string,number|trace_id string|client_name string|client_version string|client_model string|release string'
                 || '|ip_address string|user_agent string|event_id string'),
             ('errors', 'level string !|message string !|timestamp string|error_type string|error_code string,number'
                 || '|stack_trace string|fingerprint string|bcp_name string|tool_name string|operation string'
                 || '|context object|tool_context object|user_id string,number|session_id string,number'
-                || '|request_id string,number|trace_id string|release string|event_id string'),
+                || '|conversation_id string,number|client_name string|request_id string,number|trace_id string'
+                || '|release string|event_id string'),
             ('metrics', 'metric_name string !|metric_value number !|timestamp string|labels object'
                 || '|aggregation_period string|event_id string'),
             ('sessions', 'session_id string,number !|user_id string,number|client_name string|client_version string'
@@ -188,7 +189,8 @@ as $func$
         (array_agg(ip_address) filter (where ip_address is not null))[1],
         (array_agg(user_agent) filter (where user_agent is not null))[1],
         min(started_at), max(last_activity), max(ended_at), sum(tool_calls_count), sum(errors_count),
-        (array_agg(attributes) filter (where attributes is not null))[1]
+        (array_agg(attributes) filter (where attributes is not null))[1],
+        coalesce(min(resolved_by), 'given')
     from unnest(p_sessions)
     where session_id is not null
     group by session_id

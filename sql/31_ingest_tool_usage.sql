@@ -37,24 +37,6 @@ $func$;
 comment on function bcp_internal.call_times(jsonb, timestamptz, timestamptz, timestamptz) is
     'Start and end of a call from any two of start_time, end_time and duration_ms; what cannot be known stays null, and a call without a time began now.';
 
-create or replace function bcp_internal.call_outcome(p_outcome text, p_success boolean) returns text
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    if p_outcome is null then
-        return case when p_success then 'success' when not p_success then 'error' end;
-    elsif p_outcome not in ('success', 'soft_fail', 'error', 'timeout', 'cancelled', 'rejected') then
-        raise exception using errcode = 'ZB005',
-            message = 'outcome is none of success, soft_fail, error, timeout, cancelled, rejected';
-    end if;
-    return p_outcome;
-end
-$func$;
-
-comment on function bcp_internal.call_outcome(text, boolean) is
-    'Outcome of a call as the sender said it, else what success says; ZB005 where it is no outcome.';
-
 create or replace function bcp_internal.store_tool_usage(p_events jsonb[]) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -68,6 +50,8 @@ declare
     v_max_document constant integer := bcp_internal.setting('max_document_bytes');
     v_max_text constant integer := bcp_internal.setting('max_text_bytes');
     v_known constant text[] := bcp_internal.known_fields('tool_usage');
+    -- A session_id beside a conversation_id has no column.
+    v_outlived constant text[] := array_remove(v_known, 'session_id');
     v_stored bigint;
 begin
     with masked as materialized (
@@ -83,15 +67,22 @@ begin
             bcp_internal.event_text('tool_name', e ->> 'tool_name', 500) as tool_name,
             coalesce(bcp_internal.event_id(e ->> 'operation'), 'call') as operation,
             coalesce((e ->> 'success')::boolean, e ->> 'outcome' = 'success') as success,
-            bcp_internal.call_outcome(e ->> 'outcome', (e ->> 'success')::boolean) as outcome,
-            e ->> 'error_type' as error_type,
+            bcp_internal.call_outcome(
+                e ->> 'outcome', (e ->> 'success')::boolean, e ->> 'error_type', e ->> 'error_message',
+                e -> 'response_data') as outcome,
+            case
+                when e ->> 'error_type' <> '' or coalesce((e ->> 'success')::boolean, e ->> 'outcome' = 'success', true)
+                    then e ->> 'error_type'
+                else bcp_internal.classify_error_type(e ->> 'error_message', e -> 'response_data')
+            end as error_type,
             bcp_internal.truncate_text(e ->> 'error_message', v_max_text) as error_message,
             bcp_internal.truncate_json(nullif(e -> 'parameters', 'null'), v_max_document) as parameters,
             bcp_internal.truncate_json(nullif(e -> 'response_data', 'null'), v_max_document) as response_data,
             coalesce((e ->> 'request_bytes')::bigint, octet_length(nullif(raw -> 'parameters', 'null')::text)) as request_bytes,
             coalesce((e ->> 'response_bytes')::bigint, octet_length(nullif(raw -> 'response_data', 'null')::text)) as response_bytes,
             bcp_internal.event_id(e ->> 'user_id') as user_id,
-            bcp_internal.event_id(e ->> 'session_id') as session_id,
+            bcp_internal.event_id(e ->> 'conversation_id') as conversation_id,
+            bcp_internal.event_id(e ->> 'session_id') as given_session,
             e ->> 'request_id' as request_id,
             e ->> 'trace_id' as trace_id,
             e ->> 'client_name' as client_name,
@@ -100,7 +91,13 @@ begin
             e ->> 'release' as release,
             bcp_internal.event_ip(raw ->> 'ip_address') as ip_address,
             e ->> 'user_agent' as user_agent,
-            bcp_internal.truncate_json(nullif(e - v_known, '{}'), v_max_document) as attributes
+            bcp_internal.truncate_json(nullif(e - case
+                when e ->> 'conversation_id' <> '' and e ->> 'session_id' <> e ->> 'conversation_id' then v_outlived
+                else v_known
+            end, '{}'), v_max_document) as attributes,
+            bcp_internal.suspect_success(
+                coalesce((e ->> 'success')::boolean, e ->> 'outcome' = 'success'),
+                nullif(e -> 'response_data', 'null')) as suspect_success
         from masked
         cross join lateral bcp_internal.call_times(raw, v_now, v_oldest, v_latest) as t
     ), keys as materialized (
@@ -110,27 +107,48 @@ begin
         select * from typed where given_id is null
         union all
         (select distinct on (given_id) typed.* from typed join keys on keys.id = given_id order by given_id, n)
+    ), resolved as materialized (
+        select r.n, r.session_id, case when r.is_new then 'gap' end as resolved_by
+        from (
+            select array_agg(n), array_agg(user_id), array_agg(client_name),
+                   array_agg(coalesce(conversation_id, given_session)), array_agg(start_time), array_agg(end_time)
+            from fresh
+        ) as f (numbers, users, clients, given, starts, ends)
+        cross join lateral bcp_internal.resolve_sessions(numbers, users, clients, given, starts, ends) as r
+    ), placed as materialized (
+        select
+            fresh.*,
+            coalesce(conversation_id, given_session, resolved.session_id) as session_id,
+            case
+                when conversation_id is not null then 'conversation'
+                when given_session is not null then 'given'
+                else resolved.resolved_by
+            end as resolved_by
+        from fresh
+        left join resolved using (n)
     ), stored as (
         insert into bcp.tool_usage_logs (
             start_time, end_time, created_at, event_id, bcp_name, tool_name, operation, success, outcome, error_type,
             error_message, parameters, response_data, request_bytes, response_bytes, user_id, session_id, request_id,
-            trace_id, client_name, client_version, client_model, release, ip_address, user_agent, attributes)
+            trace_id, client_name, client_version, client_model, release, ip_address, user_agent, attributes,
+            suspect_success)
         select
             start_time, end_time, v_now, coalesce(given_id, bcp_internal.uuidv7(start_time)), bcp_name, tool_name,
             operation, success, outcome, error_type, error_message, parameters, response_data, request_bytes,
             response_bytes, user_id, session_id, request_id, trace_id, client_name, client_version, client_model,
-            release, ip_address, user_agent, attributes
-        from fresh
+            release, ip_address, user_agent, attributes, suspect_success
+        from placed
     ), touched as (
         select
             bcp_internal.touch_users(array_agg(user_id), array_agg(start_time)),
             bcp_internal.touch_sessions(array_agg(row(
                 session_id, user_id, client_name, client_version, ip_address, user_agent, start_time,
-                coalesce(end_time, start_time), null, 1, (not coalesce(success, true))::integer, null
+                coalesce(end_time, start_time), null, 1, (not coalesce(success, true))::integer, null,
+                resolved_by
             )::bcp.user_sessions order by n))
-        from fresh
+        from placed
     )
-    select count(*) into v_stored from fresh, touched;
+    select count(*) into v_stored from placed, touched;
     return v_stored;
 end
 $func$;

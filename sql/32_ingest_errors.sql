@@ -113,7 +113,9 @@ declare
     v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
     v_max_document constant integer := bcp_internal.setting('max_document_bytes');
     v_max_text constant integer := bcp_internal.setting('max_text_bytes');
-    v_known constant text[] := bcp_internal.known_fields('errors');
+    -- The client tells sessions apart, and has no column.
+    v_known constant text[] := array_remove(bcp_internal.known_fields('errors'), 'client_name');
+    v_outlived constant text[] := array_remove(v_known, 'session_id');
     v_stored bigint;
 begin
     with masked as materialized (
@@ -137,11 +139,16 @@ begin
             bcp_internal.truncate_json(coalesce(nullif(e -> 'context', 'null'), '{}'), v_max_document) as context,
             bcp_internal.truncate_json(tool_context, v_max_document) as tool_context,
             bcp_internal.event_id(e ->> 'user_id') as user_id,
-            bcp_internal.event_id(e ->> 'session_id') as session_id,
+            bcp_internal.event_id(e ->> 'conversation_id') as conversation_id,
+            bcp_internal.event_id(e ->> 'session_id') as given_session,
+            nullif(e ->> 'client_name', '') as client_name,
             e ->> 'request_id' as request_id,
             e ->> 'trace_id' as trace_id,
             e ->> 'release' as release,
-            bcp_internal.truncate_json(nullif(e - v_known, '{}'), v_max_document) as attributes
+            bcp_internal.truncate_json(nullif(e - case
+                when e ->> 'conversation_id' <> '' and e ->> 'session_id' <> e ->> 'conversation_id' then v_outlived
+                else v_known
+            end, '{}'), v_max_document) as attributes
         from masked
     ), keys as materialized (
         select id from bcp_internal.new_keys(
@@ -150,6 +157,25 @@ begin
         select * from typed where given_id is null
         union all
         (select distinct on (given_id) typed.* from typed join keys on keys.id = given_id order by given_id, n)
+    ), resolved as materialized (
+        select r.n, r.session_id, case when r.is_new then 'gap' end as resolved_by
+        from (
+            select array_agg(n), array_agg(user_id), array_agg(client_name),
+                   array_agg(coalesce(conversation_id, given_session)), array_agg(happened)
+            from fresh
+        ) as f (numbers, users, clients, given, times)
+        cross join lateral bcp_internal.resolve_sessions(numbers, users, clients, given, times, times) as r
+    ), placed as materialized (
+        select
+            fresh.*,
+            coalesce(conversation_id, given_session, resolved.session_id) as session_id,
+            case
+                when conversation_id is not null then 'conversation'
+                when given_session is not null then 'given'
+                else resolved.resolved_by
+            end as resolved_by
+        from fresh
+        left join resolved using (n)
     ), stored as (
         insert into bcp.error_logs (
             "timestamp", created_at, event_id, level, message, fingerprint, error_type, error_code, stack_trace, bcp_name,
@@ -158,19 +184,19 @@ begin
             happened, v_now, coalesce(given_id, bcp_internal.uuidv7(happened)), level, message, fingerprint, error_type,
             error_code, stack_trace, bcp_name, tool_name, operation, context, tool_context, user_id, session_id,
             request_id, trace_id, release, attributes
-        from fresh
+        from placed
     ), touched as (
         select
             bcp_internal.touch_users(array_agg(user_id), array_agg(happened)),
             bcp_internal.touch_sessions(array_agg(row(
-                session_id, user_id, null, null, null, null, happened, happened, null, 0, 0, null
+                session_id, user_id, client_name, null, null, null, happened, happened, null, 0, 0, null, resolved_by
             )::bcp.user_sessions order by n)),
             bcp_internal.touch_issues(array_agg(row(
                 fingerprint, happened, happened, 1, level, message, error_type, bcp_name, tool_name
             )::bcp.error_issues order by n))
-        from fresh
+        from placed
     )
-    select count(*) into v_stored from fresh, touched;
+    select count(*) into v_stored from placed, touched;
     return v_stored;
 end
 $func$;

@@ -91,7 +91,8 @@ begin
         bcp_internal.session_end(t.started_at, t.ended_at),
         0,
         0,
-        bcp_internal.truncate_json(nullif(m.e - v_known, '{}'), v_max_document)
+        bcp_internal.truncate_json(nullif(m.e - v_known, '{}'), v_max_document),
+        'given'
     )::bcp.user_sessions order by m.n)
     into v_rows
     from bcp_internal.mask_events(p_events, '{started_at,last_activity,ended_at,ip_address}') as m

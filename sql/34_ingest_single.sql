@@ -9,7 +9,7 @@ create or replace function bcp.log_tool_usage(
     p_request_id text default null, p_trace_id text default null, p_client_name text default null,
     p_client_version text default null, p_client_model text default null, p_release text default null,
     p_request_bytes bigint default null, p_response_bytes bigint default null, p_ip_address inet default null,
-    p_user_agent text default null,
+    p_user_agent text default null, p_conversation_id text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
 -- The writer role may insert into no table, so that nothing gets round the anonymiser.
@@ -24,13 +24,13 @@ as $func$
         'request_id', p_request_id, 'trace_id', p_trace_id, 'client_name', p_client_name,
         'client_version', p_client_version, 'client_model', p_client_model, 'release', p_release,
         'request_bytes', p_request_bytes, 'response_bytes', p_response_bytes, 'ip_address', host(p_ip_address),
-        'user_agent', p_user_agent)), null)
+        'user_agent', p_user_agent, 'conversation_id', p_conversation_id)), null)
 $func$;
 
 comment on function bcp.log_tool_usage(
     text, text, text, jsonb, jsonb, boolean, text, timestamptz, timestamptz, double precision, text, text, text, text,
-    text, text, text, text, text, text, text, bigint, bigint, inet, text) is
-    'Takes in one tool call. Any two of start, end and duration (milliseconds) will do; without a time it began now. An event id that comes again is a duplicate.';
+    text, text, text, text, text, text, text, bigint, bigint, inet, text, text) is
+    'Takes in one tool call. Any two of start, end and duration (milliseconds) will do; without a time it began now. An event id that comes again is a duplicate. Its session is the conversation, else the session, else by user and client as the setting session_gap says.';
 
 create or replace function bcp.log_error(
     p_level text, p_message text, p_error_type text default null, p_error_code text default null,
@@ -39,6 +39,7 @@ create or replace function bcp.log_error(
     p_user_id text default null, p_session_id text default null, p_request_id text default null,
     p_trace_id text default null, p_release text default null, p_fingerprint text default null,
     p_timestamp timestamptz default null, p_event_id text default null,
+    p_conversation_id text default null, p_client_name text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
 -- As above.
@@ -50,12 +51,14 @@ as $func$
         'stack_trace', p_stack_trace, 'context', p_context, 'tool_context', p_tool_context, 'bcp_name', p_bcp_name,
         'tool_name', p_tool_name, 'operation', p_operation, 'user_id', p_user_id, 'session_id', p_session_id,
         'request_id', p_request_id, 'trace_id', p_trace_id, 'release', p_release, 'fingerprint', p_fingerprint,
-        'timestamp', p_timestamp, 'event_id', p_event_id)), null)
+        'timestamp', p_timestamp, 'event_id', p_event_id, 'conversation_id', p_conversation_id)
+        || jsonb_strip_nulls(jsonb_build_object('client_name', p_client_name))), null)
 $func$;
 
 comment on function bcp.log_error(
-    text, text, text, text, text, jsonb, jsonb, text, text, text, text, text, text, text, text, text, timestamptz, text) is
-    'Takes in one error. Level is debug, info, warn, error or fatal; tool_context may name bcp, tool and operation.';
+    text, text, text, text, text, jsonb, jsonb, text, text, text, text, text, text, text, text, text, timestamptz, text,
+    text, text) is
+    'Takes in one error. Level is debug, info, warn, error or fatal; tool_context may name bcp, tool and operation. Its session is found as that of a call.';
 
 create or replace function bcp.record_metric(
     p_metric_name text, p_metric_value double precision, p_labels jsonb default null,
@@ -110,7 +113,8 @@ comment on function bcp.end_session(text, timestamptz) is 'Ends a session at a t
 create or replace function bcp.begin_tool_call(
     p_bcp_name text, p_tool_name text, p_operation text default 'call', p_parameters jsonb default null,
     p_user_id text default null, p_session_id text default null, p_start_time timestamptz default null,
-    p_request_id text default null, p_client_name text default null, p_client_model text default null)
+    p_request_id text default null, p_client_name text default null, p_client_model text default null,
+    p_conversation_id text default null)
 returns uuid
 language plpgsql volatile
 -- As above.
@@ -125,7 +129,7 @@ declare
         'bcp_name', p_bcp_name, 'tool_name', p_tool_name, 'operation', p_operation, 'parameters', p_parameters,
         'user_id', p_user_id, 'session_id', p_session_id, 'start_time', v_start, 'event_id', v_id,
         'request_id', p_request_id, 'client_name', p_client_name, 'client_model', p_client_model,
-        'request_bytes', octet_length(p_parameters::text));
+        'conversation_id', p_conversation_id, 'request_bytes', octet_length(p_parameters::text));
     v_problem constant text := bcp_internal.shape_problem('tool_usage', v_event);
 begin
     if v_problem is not null then
@@ -139,7 +143,7 @@ begin
 end
 $func$;
 
-comment on function bcp.begin_tool_call(text, text, text, jsonb, text, text, timestamptz, text, text, text) is
+comment on function bcp.begin_tool_call(text, text, text, jsonb, text, text, timestamptz, text, text, text, text) is
     'Notes that a call began, and returns the id to end it with. Until then bcp.open_tool_calls shows it. ZB005 where it could not be stored.';
 
 create or replace function bcp.end_tool_call(

@@ -87,6 +87,12 @@ as $func$
         where p.cleanup_enabled
           and p.archive_before_delete
           and k.range_end < bcp_internal.now() - make_interval(days => p.retention_days)
+        union all
+        select 10, 'sessions', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
+               coalesce('clients with a new session a call, in bcp.degenerate_sessions: '
+                            || string_agg(coalesce(d.client_name, 'those without a name'), ', ' order by d.calls desc, d.client_name),
+                        'no client sends a new session with each call')
+        from bcp.degenerate_sessions d
     )
     select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal
 $func$;

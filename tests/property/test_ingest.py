@@ -91,6 +91,7 @@ FIELDS = {
             "request_bytes",
             "user_id",
             "session_id",
+            "conversation_id",
         ),
         *("request_id", "trace_id", "client_name", "release", "ip_address", "user_agent", "event_id"),
     ],
@@ -106,6 +107,7 @@ FIELDS = {
             "bcp_name",
         ),
         *("tool_name", "context", "tool_context", "user_id", "session_id", "request_id", "event_id"),
+        *("conversation_id", "client_name"),
     ],
     "metrics": ["metric_name", "metric_value", "timestamp", "labels", "aggregation_period", "event_id"],
     "sessions": [

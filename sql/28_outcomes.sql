@@ -1,0 +1,142 @@
+-- How a call ended, from what its sender said. Each rule is in one function; all are told masked text.
+
+create or replace function bcp_internal.says_error(p_response jsonb) returns boolean
+language sql immutable parallel safe
+-- No search_path: with one it could not be inlined; every name is qualified instead.
+as $func$
+    select p_response operator(pg_catalog.@@) 'strict $.isError == true || $.is_error == true'
+$func$;
+
+comment on function bcp_internal.says_error(jsonb) is
+    'True where the answer of an MCP tool says isError or is_error: the tool failed, the protocol did not; else false or null.';
+
+create or replace function bcp_internal.suspect_success(p_success boolean, p_response jsonb) returns boolean
+language sql immutable parallel safe
+-- No search_path: as above.
+as $func$
+    -- Strict: an array is no object. What a predicate cannot compare is unknown, and the next one decides.
+    select case
+        when p_success then p_response operator(pg_catalog.@?) 'strict $ ? (
+            @.isError == true || @.is_error == true
+            || exists(@.error ? (@.type() != "null" && (@.type() != "boolean" || @ == true)))
+            || exists(@.content[0].text ? (@ starts with "Error" && @ like_regex "^Error([^A-Za-z0-9_-]|$)"))
+            || exists(@[0].text ? (@ starts with "Error" && @ like_regex "^Error([^A-Za-z0-9_-]|$)"))
+            || (@ starts with "Error" && @ like_regex "^Error([^A-Za-z0-9_-]|$)"))'
+    end
+$func$;
+
+comment on function bcp_internal.suspect_success(boolean, jsonb) is
+    'Whether an answer says error though the call claims success: isError or is_error is true, error at its top is neither null nor false, or its text (itself, or the first of its content) begins with the word Error. Null where success is not true or there is no answer.';
+
+create or replace function bcp_internal.classify_error_type(p_message text, p_response jsonb) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_type text;
+    v_text text;
+    v_head text;
+begin
+    foreach v_text in array array[
+        p_message, p_response #>> '{error,message}', p_response #>> '{content,0,text}', p_response #>> '{error}'
+    ] loop
+        -- A type stands at the beginning, a code near it.
+        v_text := left(v_text, 500);
+        continue when v_text is null;
+        -- ValueError: ..., json.decoder.JSONDecodeError: ..., McpError; what others wrote before it is left out.
+        while v_text like 'Error: %' or v_text like 'Error executing tool %: %' or v_text like 'Uncaught %' loop
+            v_text := ltrim(substr(v_text, strpos(v_text, case when v_text like 'Error%' then ':' else ' ' end) + 1));
+        end loop;
+        v_head := btrim(split_part(translate(v_text, '([', '::'), ':', 1));
+        if v_head ~ '^([A-Za-z_$][A-Za-z0-9_$]*[.])*[A-Z][A-Za-z0-9_$]*(Error|Exception|Timeout|Interrupt|Failure|Fault|Denied|Exceeded|NotFound|Cancelled|Canceled|Expired)$' then
+            v_type := v_head;
+        elsif v_text ~ '[0-9]{3}' then
+            v_type := coalesce(
+                -- JSON-RPC 2.0, 5.1: errors of the protocol are -32768 to -32000; LSP and MCP have more of them.
+                substring(v_text from '(?:^|[^A-Za-z0-9_.-])(-32[0-9]{3})(?![A-Za-z0-9_.])'),
+                -- 503, 503 Service Unavailable; HTTP 503, status code: 503, Client error '404 Not Found'.
+                substring(v_text from '^\s*([45][0-9]{2})(?=\s*(?:$|:|[A-Z]))'),
+                substring(v_text from '(?:HTTP(?:/[0-9](?:\.[0-9])?)?|[Ss]tatus(?:[ _]?[Cc]ode)?|[Ee]rror)[\s:=(''"]{1,4}([45][0-9]{2})(?![A-Za-z0-9_.])'));
+        end if;
+        if v_type is null and v_text ~ 'E[A-Z]{3}' then
+            v_type := substring(v_text from
+                '\m(E(?:CONN[A-Z]+|TIMEDOUT|PIPE|NOENT|ACCES|PERM|EXIST|HOSTUNREACH|NETUNREACH|AI_AGAIN|NOTFOUND))\M');
+        end if;
+        exit when v_type is not null;
+    end loop;
+    v_type := coalesce(
+        v_type,
+        case when jsonb_typeof(p_response #> '{error,code}') in ('number', 'string') then p_response #>> '{error,code}' end,
+        case when jsonb_typeof(p_response #> '{error,type}') = 'string' then p_response #>> '{error,type}' end,
+        -- As OpenTelemetry's conventions for MCP say.
+        case when bcp_internal.says_error(p_response) then 'tool_error' end);
+    return nullif(left(v_type, 200), '');
+end
+$func$;
+
+comment on function bcp_internal.classify_error_type(text, jsonb) is
+    'Class of a failed call''s error: the exception that its message, else its answer, begins with, else a code of JSON-RPC, HTTP or the system in it, else error.code or error.type of the answer, else tool_error where that says isError; null where nothing says.';
+
+create or replace function bcp_internal.classify_outcome(
+    p_success boolean, p_error_type text, p_error_message text, p_response jsonb) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_soft constant boolean := not coalesce(p_success, false) and coalesce(bcp_internal.says_error(p_response), false);
+    v_text text;
+begin
+    if p_success then
+        return 'success';
+    elsif p_success is null then
+        return case when v_soft then 'soft_fail' end;
+    end if;
+    -- The class says more than the message, in which a word may be a name: "ValidationError: timeout must be positive".
+    foreach v_text in array array[
+        p_error_type,
+        bcp_internal.classify_error_type(p_error_message, null),
+        left(p_error_message, 2000),
+        case when not v_soft then bcp_internal.classify_error_type(null, p_response) end,
+        case when not v_soft then left(coalesce(p_response #>> '{error,message}', p_response #>> '{error}'), 2000) end
+    ] loop
+        v_text := replace(replace(lower(v_text), 'connection abort', ''), 'transaction is abort', '');
+        -- Most texts say none of it: one expression over all is cheaper than three.
+        continue when v_text is null or v_text !~ 'time|dead|abort|cancel|keyb|perm|forb|auth|denied|valid|reject|acces|rate|many|exhaust|quota|^-?[0-9]+$';
+        if v_text ~ 'time[ds]?[ _-]?out|deadline[ _-]?exceeded|^(408|504|-32001)$' then
+            return 'timeout';
+        elsif v_text ~ 'abort(ed|error|ing)?([^a-z]|$)|cancell?(ed|ation)|keyboardinterrupt|^(499|-32800)$' then
+            return 'cancelled';
+        elsif v_text ~ ('permission|forbidden|(un|not )auth(ori[sz]|entic)|denied|validation|rejected|eacces|eperm'
+            || '|invalid[ _-]?(arg|param|input|request)|rate[ _-]?limit|too many requests|resource[ _-]?exhausted|quota'
+            || '|^(400|401|402|403|405|406|407|413|414|415|422|428|429|431|451|-32600|-32601|-32602)$') then
+            return 'rejected';
+        end if;
+    end loop;
+    return case when v_soft then 'soft_fail' else 'error' end;
+end
+$func$;
+
+comment on function bcp_internal.classify_outcome(boolean, text, text, jsonb) is
+    'Outcome of a call whose sender gave none. Success is success. A failure is timeout, cancelled or rejected where class, message or answer say so (words, HTTP status, JSON-RPC code), else soft_fail where the answer says isError, else error. Where success is unknown only isError tells.';
+
+create or replace function bcp_internal.call_outcome(
+    p_outcome text, p_success boolean, p_error_type text, p_error_message text, p_response jsonb) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if p_outcome is null then
+        return case
+            when p_success then 'success'
+            else bcp_internal.classify_outcome(p_success, p_error_type, p_error_message, p_response)
+        end;
+    elsif p_outcome not in ('success', 'soft_fail', 'error', 'timeout', 'cancelled', 'rejected') then
+        raise exception using errcode = 'ZB005',
+            message = 'outcome is none of success, soft_fail, error, timeout, cancelled, rejected';
+    end if;
+    return p_outcome;
+end
+$func$;
+
+comment on function bcp_internal.call_outcome(text, boolean, text, text, jsonb) is
+    'Outcome of a call as the sender said it, else as bcp_internal.classify_outcome does; ZB005 where it is no outcome.';

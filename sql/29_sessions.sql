@@ -1,0 +1,103 @@
+-- Sessions of events that name none, since MCP has no session id any more; and clients whose session ids are useless.
+
+create or replace function bcp_internal.resolve_sessions(
+    p_numbers bigint[], p_users text[], p_clients text[], p_given text[], p_starts timestamptz[], p_ends timestamptz[])
+returns table (n bigint, session_id text, is_new boolean)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_gap constant interval := bcp_internal.setting('session_gap');
+begin
+    if array_position(p_given, null) is null then
+        return;
+    end if;
+    return query
+    with events as materialized (
+        select e.num, coalesce(e.u, '') as u, coalesce(e.c, '') as c, e.given, e.at, greatest(e.at, e.until) as until
+        from unnest(p_numbers, p_users, p_clients, p_given, p_starts, p_ends) as e (num, u, c, given, at, until)
+        where e.u <> '' or e.c <> ''
+    ), keys as materialized (
+        select e.u, e.c, min(e.at) - v_gap as earliest, max(e.until) + v_gap as latest
+        from events e
+        group by e.u, e.c
+        having bool_or(e.given is null)
+    ), points as (
+        -- Of equal times, what has a session comes first (0), and an end (2) after the events that it still takes in.
+        select e.u collate "C" as u, e.c collate "C" as c, e.at, e.until, e.given as id, e.num,
+            (e.given is null)::integer as kind
+        from events e
+        union all
+        select k.u, k.c, p.at, s.last_activity, case when p.kind = 0 then s.session_id end, null, p.kind
+        from keys k
+        join bcp.user_sessions s
+            on coalesce(s.user_id, '') = k.u
+            and left(coalesce(s.client_name, ''), 100) = left(k.c, 100)
+            and coalesce(s.client_name, '') = k.c
+            and s.last_activity >= k.earliest
+            and s.started_at <= k.latest
+        cross join lateral (values
+            (s.started_at, 0), (least(s.last_activity, s.ended_at), 0), (s.ended_at, 2)) as p (at, kind)
+        where p.at is not null
+    ), gaps as (
+        select p.*, p.at - max(p.until) over (
+            partition by p.u, p.c order by p.at, p.kind, p.num rows between unbounded preceding and 1 preceding
+        ) <= v_gap as goes_on
+        from points p
+    ), islands as (
+        select g.*,
+            count(*) filter (where g.goes_on is not true) over so_far as island,
+            count(*) filter (where g.kind <> 1) over so_far as after
+        from gaps g
+        window so_far as (order by g.u, g.c, g.at, g.kind, g.num rows unbounded preceding)
+    ), stretches as (
+        -- From a session's point, or the island's begin, or a session's end, to the next.
+        select i.island, i.after, min(i.u) as u, min(i.c) as c, max(i.id) as id, max(i.kind) as kind,
+            bool_or(i.kind = 0 and i.num is null) as is_stored,
+            min(i.at) filter (where i.kind = 1) as began, array_agg(i.num) filter (where i.kind = 1) as nums
+        from islands i
+        group by i.island, i.after
+    ), placed as (
+        select t.nums, t.u, t.c, t.began,
+            case when t.kind < 2 then
+                -- A call that comes late joins a session that is stored; one of the same batch began after it.
+                coalesce(t.id, lead(case when t.is_stored then t.id end) over (partition by t.island order by t.after))
+            end as id
+        from stretches t
+    ), named as materialized (
+        select p.nums, p.id is null as is_new,
+            coalesce(p.id, 'gap-' || left(encode(sha256(convert_to(concat_ws(
+                ':', length(p.u), p.u, p.c, (extract(epoch from p.began) * 1000000)::bigint), 'UTF8')), 'hex'), 32)) as id
+        from placed p
+        where p.nums is not null
+    )
+    select unnest(m.nums), m.id, m.is_new from named m;
+end
+$func$;
+
+comment on function bcp_internal.resolve_sessions(bigint[], text[], text[], text[], timestamptz[], timestamptz[]) is
+    'Sessions of the events that give none, by user and client: the one that was active last before the event, if no gap between its events and this one is longer than the setting session_gap and it has not ended; else, for an event that comes late, the first stored one after it, by the same gap; else a new one. Its id is gap- and 32 hex digits of the SHA-256 of length of the user, user, client and microseconds of its first event, so that a replay makes the same. Sessions that exist are never merged. Events with neither user nor client are left out.';
+
+create or replace view bcp.degenerate_sessions as
+select s.client_name, s.sessions, s.calls, s.sessions::double precision / s.calls as ratio
+from (
+    select client_name, count(*) as sessions, sum(tool_calls_count)::bigint as calls
+    from bcp.user_sessions
+    where last_activity >= bcp_internal.now() - interval '7 days'
+      and tool_calls_count > 0
+      and resolved_by <> 'gap'
+    group by client_name
+) as s
+where s.sessions >= 20
+  and s.sessions >= 0.9 * s.calls;
+
+comment on view bcp.degenerate_sessions is
+    'Clients that send a new session or conversation id with each call, so that their sessions say nothing: at least 20 sessions active within the last 7 days, and at least 0.9 a call. Reads the sessions of those days.';
+
+comment on column bcp.degenerate_sessions.client_name is 'Name of the client; null for those that give none.';
+
+comment on column bcp.degenerate_sessions.sessions is 'Its sessions with calls, but for those that ingest made up.';
+
+comment on column bcp.degenerate_sessions.calls is 'Tool calls stored for them.';
+
+comment on column bcp.degenerate_sessions.ratio is 'Sessions a call: 1 where each call has one of its own.';
