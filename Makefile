@@ -6,13 +6,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint bench format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   start an embedded TimescaleDB, send tool calls, print the answers"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff, mypy --strict, pgspot"
+	@echo "make bench  measure, on a native TimescaleDB, and write benchmarks/results/"
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -33,6 +34,12 @@ lint: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m tests.pgspot_all
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks.record
+	@$(BIN)/python -m benchmarks.proxy
+	@$(BIN)/python -m benchmarks.ingest
+	@$(BIN)/python -m benchmarks.ingest --plain
 
 format: $(READY)
 	@$(BIN)/ruff format .

@@ -1,0 +1,268 @@
+"""How fast tool calls go in, beside the limit and the requirements' own design, in one run.
+
+    python -m benchmarks.ingest                   # on a native TimescaleDB of its own
+    python -m benchmarks.ingest --calls 50000
+
+The same made-up calls go in each way, in turn, a time a round, into tables that are emptied before:
+
+- limit: a binary COPY of finished rows into an unlogged table without indexes. Nothing can be faster.
+- requirements: INSERT of 100 rows a statement into the requirements' schema, with its indexes, unmasked.
+- ours: `bcp.ingest_tool_usage` with batches of 100 and of 1,000, masked, deduplicated and booked; `lean`
+  without the GIN index on parameters.
+
+What each sends is made before the clock starts. Prints medians of rows a second, WAL and size a row, and
+writes them with the ratios to benchmarks/results/ingest.json. Half of these calls hold something to mask,
+which is much: `--plain` sends only those of tools that never get personal data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from rich.console import Console
+from rich.table import Table
+
+from bcp_analytics.demo.generate import batches
+from bcp_analytics.migrate import migrate
+from tests.targets import NativeCluster, describe, why_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Connection = psycopg.Connection[Any]
+
+RESULTS = Path(__file__).parent / "results"
+SEED = 7
+PLAIN = {("files", "search_files"), ("warehouse", "run_query")}
+
+# As in the requirements, on one partition, which spares them the choice of it.
+REQUIREMENTS: LiteralString = """
+create schema requirements;
+create table requirements.users (id integer primary key);
+create table requirements.tool_usage_logs (
+    id bigserial primary key, bcp_name varchar(100) not null, tool_name varchar(100) not null,
+    operation varchar(100) not null, parameters jsonb, response_data jsonb,
+    user_id integer references requirements.users (id), session_id varchar(255),
+    start_time timestamptz default current_timestamp, end_time timestamptz,
+    duration_ms integer generated always as (extract(epoch from (end_time - start_time)) * 1000) stored,
+    success boolean default null, error_message text, ip_address inet, user_agent text,
+    created_at timestamptz default current_timestamp);
+create index on requirements.tool_usage_logs (bcp_name, created_at desc);
+create index on requirements.tool_usage_logs (tool_name, created_at desc);
+create index on requirements.tool_usage_logs (user_id, created_at desc);
+create index on requirements.tool_usage_logs (success) where success = false;
+create index on requirements.tool_usage_logs (duration_ms) where duration_ms > 5000;
+create index on requirements.tool_usage_logs using gin (parameters);
+"""
+FIELDS = (
+    "bcp_name", "tool_name", "operation", "parameters", "response_data", "user_id", "session_id",
+    "start_time", "end_time", "success", "error_message", "ip_address", "user_agent",
+)  # fmt: skip
+
+
+def calls(number: int, *, plain: bool) -> list[dict[str, Any]]:
+    """Return made-up calls; without event ids, as a batch id is enough to send a batch twice."""
+    found: list[dict[str, Any]] = []
+    asked = number
+    while len(found) < number:
+        asked *= 2
+        found = [
+            {name: value for name, value in event.items() if name != "event_id"}
+            for batch in batches(SEED, asked, datetime(2026, 11, 1, tzinfo=UTC), 1000)
+            if batch.kind == "tool_usage"
+            for event in batch.events
+            if not plain or (event["bcp_name"], event["tool_name"]) in PLAIN
+        ]
+    return found[:number]
+
+
+def chunks(events: list[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    for start in range(0, len(events), size):
+        yield events[start : start + size]
+
+
+class Way:
+    """A way in: what empties its table, what sends, and where the rows are."""
+
+    def __init__(self, table: str, empty: LiteralString, send: Callable[[Connection], None]) -> None:
+        self.table, self.empty, self.send = table, empty, send
+        self.seconds: list[float] = []
+        self.wal = self.size = 0.0
+
+    def measure(self, conn: Connection, rows: int) -> None:
+        conn.execute(self.empty)
+        conn.execute("checkpoint")
+        before = conn.execute("select pg_current_wal_insert_lsn()").fetchone()
+        begin = time.perf_counter()
+        self.send(conn)
+        self.seconds.append(time.perf_counter() - begin)
+        after = conn.execute(
+            "select pg_current_wal_insert_lsn() - %s::pg_lsn, coalesce((select total_bytes from"
+            " hypertable_detailed_size(%s::regclass)), pg_total_relation_size(%s::regclass)),"
+            f" (select count(*) from {self.table})",
+            [before and before[0], self.table, self.table],
+        ).fetchone()
+        assert after is not None  # noqa: S101
+        assert after[2] == rows, f"{self.table} has {after[2]} rows, not {rows}"  # noqa: S101
+        self.wal, self.size = float(after[0]) / rows, after[1] / rows
+
+
+def limit(conn: Connection) -> Way:
+    """Binary COPY of the rows that are in the store, into a table like it."""
+    conn.execute("create schema bench")
+    columns = [
+        name
+        for (name,) in conn.execute(
+            "select attname from pg_attribute where attrelid = 'bcp.tool_usage_logs'::regclass and attnum > 0"
+            " and not attisdropped and attgenerated = '' order by attnum"
+        )
+    ]
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    conn.execute(
+        sql.SQL("create unlogged table bench.limit_ as select {} from bcp.tool_usage_logs limit 0").format(
+            names
+        )
+    )
+    with conn.cursor().copy(
+        sql.SQL("copy (select {} from bcp.tool_usage_logs) to stdout (format binary)").format(names)
+    ) as copy:
+        data = b"".join(map(bytes, copy))
+
+    def send(conn: Connection) -> None:
+        with conn.cursor().copy("copy bench.limit_ from stdin (format binary)") as copy:
+            copy.write(data)
+
+    return Way("bench.limit_", "truncate bench.limit_", send)
+
+
+def requirements(conn: Connection, events: list[dict[str, Any]]) -> Way:
+    conn.execute(REQUIREMENTS)
+    users = {user: n for n, user in enumerate(sorted({e["user_id"] for e in events if e.get("user_id")}))}
+    conn.cursor().executemany("insert into requirements.users values (%s)", [[n] for n in users.values()])
+    statements = []
+    with psycopg.ClientCursor(conn) as cur:
+        for chunk in chunks(events, 100):
+            rows = []
+            for event in chunk:
+                end = datetime.fromisoformat(event["start_time"]).timestamp() + event["duration_ms"] / 1000
+                row = event | {
+                    "user_id": users.get(event.get("user_id", "")),
+                    "end_time": datetime.fromtimestamp(end, UTC),
+                    "parameters": json.dumps(event.get("parameters")),
+                    "response_data": json.dumps(event.get("response_data")),
+                }
+                rows.append([row.get(name) for name in FIELDS])
+            one = f"({', '.join(['%s'] * len(FIELDS))})"
+            statements.append(
+                cur.mogrify(
+                    f"insert into requirements.tool_usage_logs ({', '.join(FIELDS)}) values "
+                    + ", ".join([one] * len(rows)),
+                    [value for row in rows for value in row],
+                )
+            )
+
+    def send(conn: Connection) -> None:
+        for statement in statements:
+            conn.execute(statement.encode())
+
+    return Way("requirements.tool_usage_logs", "truncate requirements.tool_usage_logs", send)
+
+
+def ours(events: list[dict[str, Any]], size: int, *, lean: bool) -> Way:
+    texts = [json.dumps(chunk) for chunk in chunks(events, size)]
+    index = "off" if lean else "on"
+
+    def send(conn: Connection) -> None:
+        for text in texts:
+            conn.execute("select bcp.ingest_tool_usage(gen_random_uuid(), %s::text, 'bench')", [text])
+
+    return Way(
+        "bcp.tool_usage_logs",
+        f"update bcp.settings set value = '{index}' where name = 'index_parameters';"
+        " select bcp.apply_policies();"
+        " truncate bcp.tool_usage_logs, bcp.user_sessions, bcp.users, bcp_internal.batch_keys",
+        send,
+    )
+
+
+def run(conn: Connection, events: list[dict[str, Any]], rounds: int) -> dict[str, Way]:
+    first = ours(events, 1000, lean=True)
+    first.measure(conn, len(events))
+    ways = {
+        "limit": limit(conn),
+        "requirements": requirements(conn, events),
+        "ours_100": ours(events, 100, lean=False),
+        "ours_1000": ours(events, 1000, lean=False),
+        "ours_1000_lean": ours(events, 1000, lean=True),
+    }
+    for _ in range(rounds):
+        for way in ways.values():
+            way.measure(conn, len(events))
+    return ways
+
+
+def main() -> None:
+    """Measure, print, and write the results."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--plain", action="store_true", help="only calls that hold nothing to mask")
+    asked = parser.parse_args()
+    if why := why_unavailable("native"):
+        parser.error(f"this needs a native TimescaleDB Community: {why}")
+    events = calls(asked.calls, plain=asked.plain)
+    cluster = NativeCluster(shared_buffers="1GB", max_wal_size="8GB", temp_buffers="64MB")
+    try:
+        cluster.start()
+        dsn = cluster.dsn("postgres")
+        migrate(dsn)
+        about = describe(dsn)
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            ways = run(conn, events, asked.rounds)
+    finally:
+        cluster.stop()
+    rate = {name: len(events) / statistics.median(way.seconds) for name, way in ways.items()}
+    best = max(rate["ours_1000"], rate["ours_1000_lean"])
+    results = {
+        "target": f"native ({about})",
+        "calls": len(events),
+        "plain": asked.plain,
+        "bytes_per_call": round(len(json.dumps(events)) / len(events)),
+        "ways": {
+            name: {
+                "rows_per_s": round(rate[name]),
+                "us_per_row": round(1e6 / rate[name], 1),
+                "wal_bytes_per_row": round(way.wal),
+                "bytes_per_row": round(way.size),
+            }
+            for name, way in ways.items()
+        },
+        "ratios": {
+            "ingest_vs_limit": round(best / rate["limit"], 4),
+            "ingest_vs_requirements_design": round(best / rate["requirements"], 3),
+            "wal_per_row_vs_heap": round(ways["ours_1000_lean"].wal / ways["requirements"].wal, 3),
+        },
+    }
+    table = Table("way", "rows/s", "us/row", "WAL bytes/row", "bytes/row", title=str(results["target"]))
+    for name, row in results["ways"].items():
+        table.add_row(name, *[f"{value:,}" for value in row.values()])
+    console = Console(width=100)
+    console.print(table)
+    console.print(results["ratios"])
+    name = "ingest_plain.json" if asked.plain else "ingest.json"
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / name).write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
