@@ -124,12 +124,11 @@ revoke all on bcp_internal.anonymization_keys from public;
 
 create table bcp_internal.anonymizer_state (
     only_row boolean primary key default true check (only_row),
-    text_gates text[],
-    text_likes text[] not null,
-    digit_gates text[] not null,
-    word_gate text not null,
-    key_gates text[] not null,
-    word_gates text[] not null,
+    quick_likes text[] not null,
+    digit_gate text not null,
+    word_gate text,
+    key_gate text not null,
+    key_word_gate text not null,
     key_likes text[] not null,
     key_patterns text[] not null,
     key_types text[] not null,
@@ -143,23 +142,19 @@ comment on table bcp_internal.anonymizer_state is
 
 comment on column bcp_internal.anonymizer_state.only_row is 'There is one row.';
 
-comment on column bcp_internal.anonymizer_state.text_gates is
-    'One of them matches every text, in lower case, in which a rule with a hint may match; null where a rule has neither hint nor words.';
+comment on column bcp_internal.anonymizer_state.quick_likes is
+    'Words of one character, as patterns for like: where one is in a text, looking further costs more than masking.';
 
-comment on column bcp_internal.anonymizer_state.text_likes is
-    'Patterns for like, one of which every text, in lower case, matches in which a rule with words alone may match.';
-
-comment on column bcp_internal.anonymizer_state.digit_gates is
-    'Those of text_gates that look for digits and signs, which many documents have.';
+comment on column bcp_internal.anonymizer_state.digit_gate is
+    'This or word_gate matches every text, in lower case, in which a rule may match; this one the numbers.';
 
 comment on column bcp_internal.anonymizer_state.word_gate is
-    'Matches every text, in lower case, that one of text_likes or one of the other text_gates matches.';
+    'The same for the words; null where a rule has neither hint nor words, so that no text can be skipped.';
 
-comment on column bcp_internal.anonymizer_state.key_gates is
-    'One of them matches every text, in lower case, in which a sensitive key may be, but for those of word_gates.';
+comment on column bcp_internal.anonymizer_state.key_gate is
+    'Matches every text, in lower case, in which a sensitive key can be, but those of match_mode word.';
 
-comment on column bcp_internal.anonymizer_state.word_gates is
-    'One of them matches every text in which a sensitive key that is a whole word may be.';
+comment on column bcp_internal.anonymizer_state.key_word_gate is 'The same, as it came, for those of match_mode word.';
 
 comment on column bcp_internal.anonymizer_state.key_likes is
     'A pattern for like a row of bcp.sensitive_keys: every key that the row hits matches it.';
@@ -182,7 +177,6 @@ create table bcp_internal.anonymizer_rules (
     value_pattern text,
     likes text[],
     hint text,
-    gate text,
     validation text not null,
     action text not null,
     replacement text not null
@@ -204,8 +198,6 @@ comment on column bcp_internal.anonymizer_rules.value_pattern is 'What it masks 
 comment on column bcp_internal.anonymizer_rules.likes is 'Patterns for like, one of which every text with a match matches in lower case; null where there are none.';
 
 comment on column bcp_internal.anonymizer_rules.hint is 'Regular expression that matches every text with a match in lower case; null where there is none.';
-
-comment on column bcp_internal.anonymizer_rules.gate is 'The gate of bcp_internal.anonymizer_state.text_gates that the hint is a branch of.';
 
 comment on column bcp_internal.anonymizer_rules.validation is 'What a match must also be.';
 
@@ -415,7 +407,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      'HTTP headers whose value has several words; cookies up to the end of the line.'),
     ('url_credentials', 50, 'secret',
      '(\m[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/?#@"''<>\\]+@|[^\s/:?#@"''<>\\]*:(?![0-9]{1,5}[/?#])[^\s@"''<>\\]*@)(?:[^\s/?#@"''<>\\]*@)*',
-     null, '{://}', null,
+     null, '{://}', '://\S*@',
      'none', 'redact', '\1[REDACTED]@', true, 'https://user:password@host'),
     ('webhook', 51, 'secret',
      '(\mhooks\.slack\.com/(?:services|workflows)/|\mdiscord(?:app)?\.com/api/webhooks/)[A-Za-z0-9][^\s"''<>\\?#]*',

@@ -34,8 +34,7 @@ declare
 begin
     -- Concatenation takes them out of compressed storage once, not at every use.
     select
-        only_row, case when text_gates is not null then text_gates || '{}'::text[] end, text_likes || '{}'::text[],
-        digit_gates || '{}'::text[], word_gate || '', key_gates || '{}'::text[], word_gates || '{}'::text[],
+        only_row, quick_likes || '{}'::text[], digit_gate || '', word_gate || '', key_gate || '', key_word_gate || '',
         key_likes || '{}'::text[], key_patterns || '{}'::text[], key_types || '{}'::text[],
         exception_likes || '{}'::text[], exception_patterns || '{}'::text[], exception_types || '{}'::text[]
     into v_state
@@ -68,73 +67,6 @@ $func$;
 
 comment on function bcp_internal.check_depth(integer, integer) is 'Raises ZB005 where the depth is more than the limit.';
 
-create or replace function bcp_internal.passes_gate(p_text text, p_state bcp_internal.anonymizer_state) returns boolean
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_text constant text collate "C" := p_text;
-begin
-    return p_state.text_gates is not null
-        and not lower(v_text) like any (p_state.text_likes)
-        and not lower(v_text) ~ any (p_state.text_gates)
-        -- A key in text is followed by one of these, in JSON too; an option may be a string of its own in a list.
-        and (
-            (strpos(v_text, ':') = 0 and strpos(v_text, '=') = 0 and strpos(v_text, '>') = 0 and strpos(v_text, '"-') = 0)
-            or (not lower(v_text) ~ any (p_state.key_gates) and not v_text ~ any (p_state.word_gates)));
-end
-$func$;
-
-comment on function bcp_internal.passes_gate(text, bcp_internal.anonymizer_state) is
-    'True only where no rule can match in a text of ASCII characters, nor a sensitive key be in it if it is JSON.';
-
-create or replace function bcp_internal.is_clean(p_text text, p_max_depth integer, p_state bcp_internal.anonymizer_state)
-returns boolean
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    -- False wherever in doubt. Other characters than ASCII may look like ASCII, an escape may stand for any
-    -- character, and brackets may be levels.
-    return octet_length(p_text) = length(p_text)
-        and strpos(replace(p_text, '\"', ''), '\') = 0
-        and (length(p_text) <= 2 * p_max_depth or length(p_text) - length(translate(p_text, '{[', '')) <= p_max_depth)
-        and bcp_internal.passes_gate(p_text, p_state);
-end
-$func$;
-
-comment on function bcp_internal.is_clean(text, integer, bcp_internal.anonymizer_state) is
-    'True only where masking this text, each line of it, or JSON with this text would change nothing and raise nothing.';
-
-create or replace function bcp_internal.narrow_gates(p_text text, p_state bcp_internal.anonymizer_state)
-returns bcp_internal.anonymizer_state
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_text constant text collate "C" := p_text;
-    v_lower constant text collate "C" := lower(p_text collate "C");
-    v_state bcp_internal.anonymizer_state := p_state;
-begin
-    if p_state.text_gates is not null then
-        v_state.text_gates := array(select g from unnest(p_state.text_gates) as g where v_lower ~ g);
-        v_state.text_likes := array(select l from unnest(p_state.text_likes) as l where v_lower like l);
-        -- As in passes_gate.
-        if strpos(v_text, ':') = 0 and strpos(v_text, '=') = 0 and strpos(v_text, '>') = 0 and strpos(v_text, '"-') = 0 then
-            v_state.key_gates := '{}';
-            v_state.word_gates := '{}';
-        else
-            v_state.key_gates := array(select g from unnest(p_state.key_gates) as g where v_lower ~ g);
-            v_state.word_gates := array(select g from unnest(p_state.word_gates) as g where v_text ~ g);
-        end if;
-    end if;
-    return v_state;
-end
-$func$;
-
-comment on function bcp_internal.narrow_gates(text, bcp_internal.anonymizer_state) is
-    'The gates that a text does not pass: each line of it passes all others, so that looking at these is enough.';
-
 create or replace function bcp_internal.mask_keys(p_object jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -145,9 +77,8 @@ declare
     v_keys text[];
     v_skip integer := 0;
 begin
-    select array_agg(key), array_agg(bcp_internal.mask_text(key, p_state))
-    into v_keys, v_names
-    from jsonb_object_keys(p_object) as key;
+    v_keys := array(select jsonb_object_keys(p_object));
+    v_names := bcp_internal.mask_texts(v_keys, p_state);
     if v_names = v_keys then
         return p_object;
     end if;
@@ -170,26 +101,6 @@ $func$;
 
 comment on function bcp_internal.mask_keys(jsonb, bcp_internal.anonymizer_state) is
     'An object whose keys are masked as text; keys that become equal are numbered.';
-
-create or replace function bcp_internal.mask_number(p_number jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_digits text;
-    v_masked text;
-begin
-    -- A card's number may come as a number, 4111111111111111 or 4.111111111111111e15.
-    if length(p_number::text) < 13 then
-        return p_number;
-    end if;
-    v_digits := trim_scale(p_number::numeric)::text;
-    v_masked := bcp_internal.mask_text(v_digits, p_state);
-    return case when v_masked = v_digits then p_number else to_jsonb(v_masked) end;
-end
-$func$;
-
-comment on function bcp_internal.mask_number(jsonb, bcp_internal.anonymizer_state) is 'A number, or the keyed hash of a card whose number it is.';
 
 create or replace function bcp_internal.named_value(p_object jsonb, p_state bcp_internal.anonymizer_state) returns text
 language plpgsql immutable
@@ -219,135 +130,160 @@ $func$;
 comment on function bcp_internal.named_value(jsonb, bcp_internal.anonymizer_state) is
     'The key of an object like {"name": "password", "value": ...} that holds the value of a sensitive name; null where there is none.';
 
-create or replace function bcp_internal.mask_document(
-    p_doc jsonb, p_max_depth integer, p_state bcp_internal.anonymizer_state)
-returns jsonb
+create or replace function bcp_internal.option_values(p_array jsonb, p_state bcp_internal.anonymizer_state)
+returns bigint[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return array(
+        select n + 1
+        from jsonb_array_elements(p_array) with ordinality as e (option, n)
+        where option::text ~ '^"--?[A-Za-z][A-Za-z_-]{0,60}"$'
+          and bcp_internal.is_sensitive_key(option #>> '{}', 'string', p_state)
+          and jsonb_typeof(p_array -> n::integer) = 'string'
+          and not (p_array -> n::integer)::text like '"-%');
+end
+$func$;
+
+comment on function bcp_internal.option_values(jsonb, bcp_internal.anonymizer_state) is
+    'Where in a command line as a list the values of sensitive options are: 2 for ["--password", "x"].';
+
+create or replace function bcp_internal.mask_documents(
+    p_docs jsonb[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
+returns jsonb[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- The nodes of the document, level by level: no function calls itself, since the embedded engine's stack
-    -- ends after some fifty calls. Level l is the nodes from v_first[l] to before v_first[l + 1].
-    v_value jsonb[] := array[p_doc];
-    v_parent integer[] := '{0}';
-    v_key text[] := array[null::text];
-    v_changed boolean[] := '{false}';
-    v_renamed boolean[] := '{false}';
-    -- Of strings that are JSON: the string. Its JSON takes its place in v_value.
-    v_text text[] := array[null::text];
-    v_wraps integer[] := array[null::integer];
-    v_first integer[] := '{1,2}';
+    v_redacted constant jsonb := '"[REDACTED]"';
+    -- The nodes of all documents, level by level: a statement a level costs a fraction of one a node, and no
+    -- function calls itself, since the embedded engine's stack ends after some fifty calls. Level l is the nodes
+    -- from v_first[l] to before v_first[l + 1].
+    v_value jsonb[] := p_docs;
+    v_parent integer[] := array_fill(0, array[cardinality(p_docs)]);
+    v_key text[] := array_fill(null::text, array[cardinality(p_docs)]);
+    v_changed boolean[] := array_fill(false, array[cardinality(p_docs)]);
+    -- Objects with keys to mask, and strings that are JSON, whose JSON takes their place in v_value.
+    v_renamed integer[] := '{}';
+    v_wrapped integer[] := '{}';
+    v_wrapped_text text[] := '{}';
+    v_wraps integer[] := '{}';
+    v_first integer[] := array[1, cardinality(p_docs) + 1];
     v_level integer := 1;
     v_low integer := 1;
-    v_high integer := 1;
-    v_count integer;
-    v_keys text;
-    v_new record;
-    v_read record;
-    v_node jsonb;
-    v_masked jsonb;
-    v_named text;
-    v_options boolean;
-    v_follows boolean;
-    v_narrow bcp_internal.anonymizer_state;
+    v_high integer := cardinality(p_docs);
+    v_found text[];
+    v_read jsonb[];
+    v_counts integer[];
+    v_masked text[];
+    v_node record;
+    v_next record;
 begin
     loop
-        -- Strings and numbers of this level. One look at all of them costs a tenth of one look at each.
-        select
-            string_agg(v #>> '{}', E'\n') filter (where jsonb_typeof(v) = 'string') as strings,
-            bool_or(jsonb_typeof(v) = 'number' and length(v::text) >= 13) as long_numbers
-        into v_new
-        from unnest(v_value[v_low:v_high]) as v;
-        if v_new.long_numbers or not bcp_internal.is_clean(v_new.strings, p_max_depth, p_state) then
-            v_narrow := bcp_internal.narrow_gates(v_new.strings, p_state);
-            for i in v_low..v_high loop
-                if jsonb_typeof(v_value[i]) = 'string' then
-                    continue when bcp_internal.is_clean(v_value[i] #>> '{}', p_max_depth, v_narrow);
-                    v_read := bcp_internal.read_json_text(v_value[i] #>> '{}', p_max_depth);
-                    if v_read.wraps > 0 then
-                        v_text[i] := v_value[i] #>> '{}';
-                        v_wraps[i] := v_read.wraps;
-                        v_value[i] := v_read.value;
-                    end if;
-                end if;
-                v_masked := case jsonb_typeof(v_value[i])
-                    when 'string' then to_jsonb(bcp_internal.mask_text(v_value[i] #>> '{}', p_state))
-                    when 'number' then bcp_internal.mask_number(v_value[i], p_state)
-                    else v_value[i]
-                end;
-                if v_masked <> v_value[i] then
-                    v_value[i] := v_masked;
-                    v_changed[i] := true;
+        -- The strings of this level, and numbers long enough to be a card's, 4111111111111111 or 4.111111111111111e15.
+        v_found := array(
+            select distinct v #>> '{}' from unnest(v_value[v_low:v_high]) as v where jsonb_typeof(v) = 'string'
+            union
+            select trim_scale(v::numeric)::text from unnest(v_value[v_low:v_high]) as v
+            where jsonb_typeof(v) = 'number' and length(v::text) >= 13);
+        v_found := bcp_internal.unclean_texts(v_found, p_max_depth, p_state);
+        if v_found <> '{}' then
+            select array_agg(r.value order by t.n), array_agg(r.wraps order by t.n), bcp_internal.mask_texts(
+                array_agg(case
+                    when r.wraps = 0 then t.s
+                    when jsonb_typeof(r.value) = 'string' then r.value #>> '{}'
+                end order by t.n), p_state)
+            into v_read, v_counts, v_masked
+            from unnest(v_found) with ordinality as t (s, n)
+            cross join lateral bcp_internal.read_json_text(t.s, p_max_depth) as r;
+            for v_node in
+                select v_low - 1 + e.n as n, f.*, e.v
+                from unnest(v_value[v_low:v_high]) with ordinality as e (v, n)
+                join unnest(v_found, v_read, v_counts, v_masked) as f (s, read, wraps, masked)
+                    on f.s = case
+                        when jsonb_typeof(e.v) = 'string' then e.v #>> '{}'
+                        when jsonb_typeof(e.v) = 'number' and length(e.v::text) >= 13 then trim_scale(e.v::numeric)::text
+                    end
+            loop
+                if v_node.wraps > 0 and jsonb_typeof(v_node.v) = 'string' then
+                    v_wrapped := v_wrapped || v_node.n::integer;
+                    v_wrapped_text := v_wrapped_text || v_node.s;
+                    v_wraps := v_wraps || v_node.wraps;
+                    v_changed[v_node.n] := coalesce(v_node.masked <> v_node.read #>> '{}', false);
+                    v_value[v_node.n] := coalesce(to_jsonb(v_node.masked), v_node.read);
+                elsif v_node.masked <> v_node.s then
+                    v_changed[v_node.n] := true;
+                    v_value[v_node.n] := to_jsonb(v_node.masked);
                 end if;
             end loop;
         end if;
         -- The next level.
-        v_count := v_high;
-        for i in v_low..v_high loop
-            -- By itself: a loop over a query copies the variables in it.
-            v_node := v_value[i];
-            if jsonb_typeof(v_node) = 'object' then
-                v_named := bcp_internal.named_value(v_node, p_state);
-                for v_new in select key, value from jsonb_each(v_node) loop
-                    v_count := v_count + 1;
-                    v_parent[v_count] := i;
-                    v_key[v_count] := v_new.key;
-                    v_value[v_count] := v_new.value;
-                    if v_new.key = v_named then
-                        v_changed[v_count] := v_new.value <> '"[REDACTED]"';
-                        v_value[v_count] := '"[REDACTED]"';
-                    end if;
-                end loop;
-            elsif jsonb_typeof(v_node) = 'array' then
-                v_options := strpos(v_node::text, '"-') > 0;
-                v_follows := false;
-                for v_new in select value from jsonb_array_elements(v_node) loop
-                    v_count := v_count + 1;
-                    v_parent[v_count] := i;
-                    v_key[v_count] := null;
-                    v_value[v_count] := v_new.value;
-                    -- A command line as a list: what follows --password.
-                    if v_follows and jsonb_typeof(v_new.value) = 'string' and not v_new.value::text like '"-%' then
-                        v_changed[v_count] := v_new.value <> '"[REDACTED]"';
-                        v_value[v_count] := '"[REDACTED]"';
-                    end if;
-                    v_follows := v_options and v_new.value::text ~ '^"--?[A-Za-z][A-Za-z_-]{0,60}"$'
-                        and bcp_internal.is_sensitive_key(v_new.value #>> '{}', 'string', p_state);
-                end loop;
-            else
-                continue;
-            end if;
-            perform bcp_internal.check_depth(v_level, p_max_depth);
-        end loop;
-        exit when v_count = v_high;
+        with nodes as materialized (
+            select
+                (v_low - 1 + n)::integer as n, v, jsonb_typeof(v) as type,
+                case when v ?| '{value,Value,v}' then bcp_internal.named_value(v, p_state) end as named,
+                case when jsonb_typeof(v) = 'array' and strpos(v::text, '"-') > 0
+                    then bcp_internal.option_values(v, p_state) end as options
+            from unnest(v_value[v_low:v_high]) with ordinality as node (v, n)
+            where jsonb_typeof(v) in ('object', 'array')
+        ), children as (
+            select n, ordinal, key, value, key = named as redact
+            from nodes
+            cross join lateral jsonb_each(case type when 'object' then v else '{}' end) with ordinality as c (key, value, ordinal)
+            union all
+            select n, ordinal, null, value, ordinal = any (options)
+            from nodes
+            cross join lateral jsonb_array_elements(case type when 'array' then v else '[]' end)
+                with ordinality as c (value, ordinal)
+            order by 1, 2
+        )
+        select
+            array_agg(n) as parents, array_agg(key) as keys,
+            array_agg(case when redact then v_redacted else value end) as docs,
+            array_agg(coalesce(redact and value <> v_redacted, false)) as changes
+        into v_next
+        from children;
+        exit when v_next.parents is null;
+        perform bcp_internal.check_depth(v_level, p_max_depth);
+        v_parent := v_parent || v_next.parents;
+        v_key := v_key || v_next.keys;
+        v_value := v_value || v_next.docs;
+        v_changed := v_changed || v_next.changes;
         v_low := v_high + 1;
-        v_high := v_count;
+        v_high := cardinality(v_value);
         v_level := v_level + 1;
         v_first := v_first || v_high + 1;
-        v_keys := array_to_string(v_key[v_low:v_high], E'\n');
-        continue when v_keys = '';
         -- Its keys.
-        if replace(bcp_internal.key_words(v_keys), ' ', '') like any (p_state.key_likes) then
-            for i in v_low..v_high loop
-                if v_key[i] is not null and bcp_internal.is_sensitive_key(
-                    v_key[i],
+        for v_node in
+            with named as materialized (
+                select
+                    v_low - 1 + n as n, key,
                     -- A number so long is no count, and may become a string.
-                    case when jsonb_typeof(v_value[i]) = 'number' and length(v_value[i]::text) >= 13 then 'string'
-                        else jsonb_typeof(v_value[i]) end,
-                    p_state)
-                then
-                    v_changed[i] := coalesce(v_changed[i], false) or v_value[i] <> '"[REDACTED]"';
-                    v_value[i] := '"[REDACTED]"';
-                end if;
-            end loop;
-        end if;
-        if not bcp_internal.is_clean(v_keys, p_max_depth, p_state) then
-            v_narrow := bcp_internal.narrow_gates(v_keys, p_state);
-            for i in v_low..v_high loop
-                if v_key[i] is not null and not bcp_internal.is_clean(v_key[i], p_max_depth, v_narrow) then
-                    v_renamed[v_parent[i]] := true;
-                end if;
-            end loop;
+                    case when jsonb_typeof(v) = 'number' and length(v::text) >= 13 then 'string' else jsonb_typeof(v) end as type
+                from unnest(v_key[v_low:v_high], v_value[v_low:v_high]) with ordinality as node (key, v, n)
+                where key is not null
+            ), known as materialized (
+                select key, type, bcp_internal.is_sensitive_key(key, type, p_state) as is_sensitive
+                from named
+                group by key, type
+            )
+            select n from named join known using (key, type) where is_sensitive
+        loop
+            if v_value[v_node.n] <> v_redacted then
+                v_changed[v_node.n] := true;
+                v_value[v_node.n] := v_redacted;
+            end if;
+        end loop;
+        v_found := bcp_internal.unclean_texts(
+            array(select distinct key from unnest(v_key[v_low:v_high]) as key where key is not null), p_max_depth, p_state);
+        if v_found <> '{}' then
+            v_masked := bcp_internal.mask_texts(v_found, p_state);
+            v_renamed := v_renamed || array(
+                select distinct n.parent
+                from unnest(v_found, v_masked) as f (key, masked)
+                join unnest(v_key[v_low:v_high], v_parent[v_low:v_high]) as n (key, parent) using (key)
+                where f.masked <> f.key);
         end if;
     end loop;
 
@@ -355,100 +291,97 @@ begin
     for l in reverse v_level..1 loop
         v_low := v_first[l];
         v_high := v_first[l + 1] - 1;
-        for i in v_low..v_high loop
-            if v_renamed[i] then
-                v_masked := bcp_internal.mask_keys(v_value[i], p_state);
-                v_changed[i] := coalesce(v_changed[i], false) or v_masked <> v_value[i];
-                v_value[i] := v_masked;
-            end if;
-            if v_wraps[i] is not null then
-                -- jsonb keeps the last of equal keys. What an earlier one held is found as text, and then
-                -- only what jsonb kept is kept here.
-                if v_changed[i] or bcp_internal.mask_text(v_text[i], p_state) <> v_text[i] then
-                    v_value[i] := bcp_internal.write_json_text(v_value[i], v_wraps[i]);
-                    v_changed[i] := v_value[i] <> to_jsonb(v_text[i]);
-                else
-                    v_value[i] := to_jsonb(v_text[i]);
-                end if;
+        for v_node in select n from unnest(v_renamed) as n where n between v_low and v_high loop
+            v_changed[v_node.n] := true;
+            v_value[v_node.n] := bcp_internal.mask_keys(v_value[v_node.n], p_state);
+        end loop;
+        for v_node in
+            select * from unnest(v_wrapped, v_wrapped_text, v_wraps) as w (n, s, wraps) where n between v_low and v_high
+        loop
+            -- jsonb keeps the last of equal keys. What an earlier one held is found as text, and then only what
+            -- jsonb kept is kept here.
+            if v_changed[v_node.n] or bcp_internal.mask_texts(array[v_node.s], p_state) <> array[v_node.s] then
+                v_value[v_node.n] := bcp_internal.write_json_text(v_value[v_node.n], v_node.wraps);
+                v_changed[v_node.n] := v_value[v_node.n] <> to_jsonb(v_node.s);
+            else
+                v_value[v_node.n] := to_jsonb(v_node.s);
             end if;
         end loop;
-        for v_new in
+        exit when l = 1;
+        for v_node in
+            with nodes as materialized (
+                select *
+                from unnest(v_parent[v_low:v_high], v_key[v_low:v_high], v_value[v_low:v_high], v_changed[v_low:v_high])
+                    with ordinality as node (parent, key, value, changed, n)
+            )
             select
                 parent,
                 coalesce(
-                    jsonb_object_agg(key, value) filter (where key is not null),
-                    jsonb_agg(value order by n)) as value
-            from unnest(v_parent[v_low:v_high], v_key[v_low:v_high], v_value[v_low:v_high], v_changed[v_low:v_high])
-                with ordinality as node (parent, key, value, changed, n)
-            where l > 1
+                    jsonb_object_agg(key, value) filter (where key is not null), jsonb_agg(value order by n)) as value
+            from nodes
+            where parent in (select parent from nodes where changed)
             group by parent
-            having bool_or(changed)
         loop
-            v_value[v_new.parent] := v_new.value;
-            v_changed[v_new.parent] := true;
+            v_value[v_node.parent] := v_node.value;
+            v_changed[v_node.parent] := true;
         end loop;
     end loop;
-    return v_value[1];
+    return v_value[1:cardinality(p_docs)];
 end
 $func$;
 
-comment on function bcp_internal.mask_document(jsonb, integer, bcp_internal.anonymizer_state) is
-    'JSON, masked: the values of sensitive keys, then strings, numbers that are cards, and keys; what is JSON in a string as JSON. ZB005 where it is nested too deep.';
+comment on function bcp_internal.mask_documents(jsonb[], integer, bcp_internal.anonymizer_state) is
+    'Documents, masked: the values of sensitive keys, then strings, numbers that are cards, and keys; what is JSON in a string as JSON. ZB005 where one is nested too deep.';
+
+create or replace function bcp_internal.anonymize_documents(p_docs jsonb[]) returns jsonb[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_state bcp_internal.anonymizer_state;
+    v_max_depth integer;
+    v_docs jsonb[] := p_docs;
+    v_unclean integer[];
+    v_masked jsonb[];
+begin
+    v_state := bcp_internal.load_anonymizer();
+    v_max_depth := bcp_internal.setting('max_json_depth');
+    v_unclean := bcp_internal.unclean(array(
+        select coalesce(doc::text, '') from unnest(p_docs) with ordinality as d (doc, n) order by n), v_max_depth, v_state);
+    v_masked := bcp_internal.mask_documents(
+        array(select p_docs[n] from unnest(v_unclean) with ordinality as u (n, o) order by o), v_max_depth, v_state);
+    for i in 1..cardinality(v_unclean) loop
+        v_docs[v_unclean[i]] := v_masked[i];
+    end loop;
+    return v_docs;
+exception
+    when sqlstate 'ZB003' or sqlstate 'ZB005' or sqlstate 'ZB006' then
+        raise;
+    when others then
+        perform bcp_internal.anonymizer_failed(sqlstate);
+end
+$func$;
+
+comment on function bcp_internal.anonymize_documents(jsonb[]) is
+    'Documents without personal data, in their order. ZB005 where one is nested deeper than the setting max_json_depth or cannot be gone through, ZB006 where the anonymiser is broken: then keep nothing.';
 
 create or replace function bcp_internal.anonymize_json(p_doc jsonb) returns jsonb
-language plpgsql stable
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_state bcp_internal.anonymizer_state;
-    v_max_depth integer;
-begin
-    if p_doc is null then
-        return null;
-    end if;
-    v_state := bcp_internal.load_anonymizer();
-    v_max_depth := bcp_internal.setting('max_json_depth');
-    if bcp_internal.is_clean(p_doc::text, v_max_depth, v_state) then
-        return p_doc;
-    end if;
-    return bcp_internal.mask_document(p_doc, v_max_depth, v_state);
-exception
-    when sqlstate 'ZB003' or sqlstate 'ZB005' or sqlstate 'ZB006' then
-        raise;
-    when others then
-        perform bcp_internal.anonymizer_failed(sqlstate);
-end
+    select (bcp_internal.anonymize_documents(array[p_doc]))[1]
 $func$;
 
-comment on function bcp_internal.anonymize_json(jsonb) is
-    'JSON without personal data. ZB005 where it is nested deeper than the setting max_json_depth or cannot be gone through, ZB006 where the anonymiser is broken: then keep nothing.';
+comment on function bcp_internal.anonymize_json(jsonb) is 'One document, as bcp_internal.anonymize_documents.';
 
 create or replace function bcp_internal.anonymize_text(p_text text) returns text
-language plpgsql stable
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_state bcp_internal.anonymizer_state;
-    v_max_depth integer;
-begin
-    if p_text is null then
-        return null;
-    end if;
-    v_state := bcp_internal.load_anonymizer();
-    v_max_depth := bcp_internal.setting('max_json_depth');
-    if bcp_internal.is_clean(p_text, v_max_depth, v_state) then
-        return p_text;
-    end if;
-    return bcp_internal.mask_document(to_jsonb(p_text), v_max_depth, v_state) #>> '{}';
-exception
-    when sqlstate 'ZB003' or sqlstate 'ZB005' or sqlstate 'ZB006' then
-        raise;
-    when others then
-        perform bcp_internal.anonymizer_failed(sqlstate);
-end
+    select (bcp_internal.anonymize_documents(array[to_jsonb(p_text)]))[1] #>> '{}'
 $func$;
 
-comment on function bcp_internal.anonymize_text(text) is 'Text without personal data; errors as anonymize_json.';
+comment on function bcp_internal.anonymize_text(text) is 'Text without personal data; errors as bcp_internal.anonymize_documents.';
 
 create or replace function bcp_internal.anonymize_ip(p_ip inet) returns inet
 language plpgsql stable strict

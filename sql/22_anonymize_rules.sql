@@ -58,7 +58,9 @@ begin
     -- Only after a sensitive key may a value be taken whole: after any other, what it holds has keys of its
     -- own. So the values to mask are marked first, with private characters that are not in the text: one for
     -- what follows a key in quotes, one for all else.
-    v_marks := array(select chr(n) from generate_series(57344, 63743) as n where strpos(p_text, chr(n)) = 0 limit 2);
+    v_marks := array(
+        -- In a list of columns a series stops with the limit.
+        select chr(n) from (select generate_series(57344, 63743) as n) as private where strpos(p_text, chr(n)) = 0 limit 2);
     select string_agg(part || coalesce(key, '') || case
             when key is null or not bcp_internal.is_sensitive_key(
                 key, case when next_part ~ '^-?[0-9.]{1,12}($|[^0-9A-Za-z.])' then 'number' else 'string' end, p_state) then ''
@@ -96,109 +98,156 @@ $func$;
 comment on function bcp_internal.mask_values_of_keys(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
     'Text in which the values after sensitive keys, as a rule with validation sensitive_key finds them, are redacted.';
 
-create or replace function bcp_internal.apply_rules(p_text text, p_state bcp_internal.anonymizer_state) returns text
+create or replace function bcp_internal.apply_rule(
+    p_text text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
+returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_text text collate "C" := p_text;
-    v_rule bcp_internal.anonymizer_rules;
+    v_text constant text collate "C" := p_text;
 begin
-    for v_rule in
-        select *
-        from bcp_internal.anonymizer_rules
-        where case
-            when p_state.text_gates is null then true
-            when validation = 'sensitive_key' then p_state.key_gates <> '{}' or p_state.word_gates <> '{}'
-            when gate is not null then gate = any (p_state.text_gates)
-            else likes && p_state.text_likes
-        end
-        order by ordinal
-    loop
-        -- The hint first, which costs a tenth of the pattern.
-        continue when lower(v_text) !~ v_rule.hint or v_text !~ v_rule.pattern;
-        if v_rule.validation = 'sensitive_key' then
-            v_text := bcp_internal.mask_values_of_keys(v_text, v_rule, p_state);
-        elsif v_rule.action = 'redact' and v_rule.validation = 'none' then
-            v_text := regexp_replace(v_text, v_rule.pattern, v_rule.replacement, 'g');
-        else
-            -- What stands between the matches, and the matches, in turn.
-            select string_agg(part || coalesce(bcp_internal.mask_match(match, v_rule), ''), '' order by n)
-            into v_text
-            from rows from (
-                regexp_split_to_table(v_text, v_rule.pattern), regexp_matches(v_text, v_rule.pattern, 'g')
-            ) with ordinality as piece (part, match, n);
-        end if;
-    end loop;
-    return v_text;
+    if v_text !~ p_rule.pattern then
+        return p_text;
+    elsif p_rule.validation = 'sensitive_key' then
+        return bcp_internal.mask_values_of_keys(v_text, p_rule, p_state);
+    elsif p_rule.action = 'redact' and p_rule.validation = 'none' then
+        return regexp_replace(v_text, p_rule.pattern, p_rule.replacement, 'g');
+    end if;
+    -- What stands between the matches, and the matches, in turn.
+    return string_agg(part || coalesce(bcp_internal.mask_match(match, p_rule), ''), '' order by n)
+        from rows from (
+            regexp_split_to_table(v_text, p_rule.pattern), regexp_matches(v_text, p_rule.pattern, 'g')
+        ) with ordinality as piece (part, match, n);
 end
 $func$;
 
-comment on function bcp_internal.apply_rules(text, bcp_internal.anonymizer_state) is 'Text after every enabled rule has been applied once.';
+comment on function bcp_internal.apply_rule(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
+    'Text after a rule has been applied once.';
 
-create or replace function bcp_internal.settle_text(p_text text, p_state bcp_internal.anonymizer_state) returns text
+create or replace function bcp_internal.keyed_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
+returns integer[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_text text := p_text;
-    v_before text;
-    v_narrow bcp_internal.anonymizer_state;
+    v_keyed integer[];
+    v_ascii integer[];
+begin
+    if p_state.word_gate is null then
+        return array(select generate_subscripts(p_texts, 1));
+    end if;
+    -- A gate knows no look-alikes.
+    select
+        array_agg(n) filter (where octet_length(s) > length(s)),
+        array_agg(n) filter (where octet_length(s) = length(s) and s ~ '[:=>]')
+    into v_keyed, v_ascii
+    from unnest(p_texts) with ordinality as t (s, n);
+    return coalesce(v_keyed, '{}')
+        || bcp_internal.matching(v_ascii, p_texts, p_state.key_gate, true)
+        || bcp_internal.matching(v_ascii, p_texts, p_state.key_word_gate, false);
+end
+$func$;
+
+comment on function bcp_internal.keyed_texts(text[], bcp_internal.anonymizer_state) is
+    'Numbers of the texts in which a sensitive key and its value may be.';
+
+create or replace function bcp_internal.settle_texts(p_texts text[], p_state bcp_internal.anonymizer_state) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_texts text[] := p_texts;
+    -- Numbers in p_texts, and what has become of these texts in this round.
+    v_active integer[] := array(select n from unnest(p_texts) with ordinality as t (s, n) where s is not null);
+    v_now text[];
+    v_lower text[];
+    v_keyed integer[];
+    v_hits integer[];
+    v_new text[];
+    v_changed integer[];
+    v_rule bcp_internal.anonymizer_rules;
 begin
     -- What one rule leaves may be what another looks for; at the end nothing is left to find, so masking
     -- twice is masking once.
-    for i in 1..8 loop
-        v_before := v_text;
-        -- Gates tell nothing of text with look-alikes.
-        v_narrow := case
-            when octet_length(v_text) = length(v_text) then bcp_internal.narrow_gates(v_text, p_state) else p_state end;
-        v_text := bcp_internal.apply_rules(v_text, v_narrow);
-        if v_text = v_before then
-            return v_text;
-        end if;
+    for v_round in 1..8 loop
+        exit when v_active = '{}';
+        v_now := array(select v_texts[n] from unnest(v_active) with ordinality as a (n, o) order by o);
+        v_lower := array(select lower(s collate "C") from unnest(v_now) with ordinality as t (s, o) order by o);
+        v_keyed := bcp_internal.keyed_texts(v_now, p_state);
+        v_changed := '{}';
+        for v_rule in select * from bcp_internal.anonymizer_rules order by ordinal loop
+            -- What costs a tenth of the pattern first.
+            v_hits := case
+                when v_rule.likes is not null then array(
+                    select n from unnest(v_lower) with ordinality as t (s, n)
+                    where s like any (v_rule.likes) and (v_rule.hint is null or s ~ v_rule.hint))
+                when v_rule.hint is not null then bcp_internal.matching_texts(v_lower, v_rule.hint)
+                else array(select generate_subscripts(v_now, 1))
+            end;
+            if v_rule.validation = 'sensitive_key' then
+                v_hits := array(
+                    select n from unnest(v_hits) as n where n = any (v_keyed) or n = any (v_changed));
+            end if;
+            continue when v_hits = '{}';
+            v_new := array(
+                select bcp_internal.apply_rule(v_now[n], v_rule, p_state) from unnest(v_hits) with ordinality as h (n, o) order by o);
+            for i in 1..cardinality(v_hits) loop
+                if v_new[i] <> v_now[v_hits[i]] then
+                    v_now[v_hits[i]] := v_new[i];
+                    v_lower[v_hits[i]] := lower(v_new[i] collate "C");
+                    v_changed := v_changed || v_hits[i];
+                end if;
+            end loop;
+        end loop;
+        v_hits := v_active;
+        v_active := '{}';
+        foreach v_round in array array(select distinct unnest(v_changed)) loop
+            v_active := v_active || v_hits[v_round];
+            v_texts[v_hits[v_round]] := v_now[v_round];
+        end loop;
     end loop;
-    return '[REDACTED]';
+    for i in 1..cardinality(v_active) loop
+        v_texts[v_active[i]] := '[REDACTED]';
+    end loop;
+    return v_texts;
 end
 $func$;
 
-comment on function bcp_internal.settle_text(text, bcp_internal.anonymizer_state) is
-    'Text after the rules have been applied until none changes it; [REDACTED] where that does not end.';
+comment on function bcp_internal.settle_texts(text[], bcp_internal.anonymizer_state) is
+    'Texts after the rules have been applied until none changes them; [REDACTED] where that does not end.';
 
-create or replace function bcp_internal.mask_text(p_text text, p_state bcp_internal.anonymizer_state) returns text
+create or replace function bcp_internal.mask_texts(p_texts text[], p_state bcp_internal.anonymizer_state) returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_masked text;
-    v_folded text;
-    v_result text;
+    v_texts text[];
+    v_numbers integer[];
+    v_folded text[];
+    v_masked text[];
 begin
-    if octet_length(p_text) = length(p_text) then
-        if bcp_internal.passes_gate(p_text, p_state) then
-            return p_text;
-        end if;
-        return bcp_internal.settle_text(p_text, p_state);
-    end if;
-    v_folded := bcp_internal.fold_text(p_text);
-    if bcp_internal.passes_gate(p_text, p_state)
-        and bcp_internal.passes_gate(v_folded, p_state)
-        and bcp_internal.passes_gate(bcp_internal.fold_key(p_text), p_state)
-    then
-        return p_text;
-    end if;
-    v_masked := bcp_internal.settle_text(p_text, p_state);
+    v_texts := bcp_internal.settle_texts(p_texts, p_state);
     -- Only where its look-alike has something to mask does the look-alike take the text's place.
-    v_folded := bcp_internal.fold_text(v_masked);
-    if v_folded = v_masked then
-        return v_masked;
+    select array_agg(n order by n), array_agg(folded order by n)
+    into v_numbers, v_folded
+    from unnest(v_texts) with ordinality as t (s, n)
+    cross join lateral bcp_internal.fold_text(s) as folded
+    where octet_length(s) > length(s) and folded <> s;
+    if v_numbers is not null then
+        v_masked := bcp_internal.settle_texts(v_folded, p_state);
+        for i in 1..cardinality(v_numbers) loop
+            if v_masked[i] <> v_folded[i] then
+                v_texts[v_numbers[i]] := v_masked[i];
+            end if;
+        end loop;
     end if;
-    v_result := bcp_internal.settle_text(v_folded, p_state);
-    return case when v_result = v_folded then v_masked else v_result end;
+    return v_texts;
 end
 $func$;
 
-comment on function bcp_internal.mask_text(text, bcp_internal.anonymizer_state) is
-    'Text after all rules, also where letters and digits are written with look-alikes.';
+comment on function bcp_internal.mask_texts(text[], bcp_internal.anonymizer_state) is
+    'Texts after all rules, also where letters and digits are written with look-alikes.';
 
 create or replace function bcp_internal.check_rule(p_rule bcp.anonymization_rules) returns void
 language plpgsql stable
@@ -315,56 +364,30 @@ begin
     from bcp.anonymization_rules
     where enabled;
 
-    -- Gates. Of digits an expression each, since together they cost several times what they do alone. Of words
-    -- two at a time, since many expressions outgrow PostgreSQL's cache of 32. A sensitive key in text is found by the
-    -- gates for keys.
-    update bcp_internal.anonymizer_rules r set gate = g.gate
+    -- Gates: what a rule's hint is a branch of, or without a hint its words. Those of digits cost less apart.
+    select
+        coalesce(string_agg(branch, '|') filter (where branch !~ '[a-z]{2}' and branch ~ '\['), v_never),
+        case when not bool_or(branch is null) then
+            coalesce(string_agg(branch, '|') filter (where branch ~ '[a-z]{2}' or branch !~ '\['), v_never) end,
+        coalesce(array_agg('%' || branch || '%') filter (where branch ~ '^[^a-z0-9%_\[(]$'), '{}')
+    into v_state.digit_gate, v_state.word_gate, v_state.quick_likes
     from (
-        select ordinal, string_agg(hint, '|') over (partition by words, case when words then n / 2 else n end) as gate
-        from (
-            select ordinal, hint, hint ~ '[a-z]{2}' as words, row_number() over (partition by hint ~ '[a-z]{2}' order by ordinal) as n
-            from bcp_internal.anonymizer_rules
-            where hint is not null and validation <> 'sensitive_key'
-        ) as hints
-    ) as g
-    where g.ordinal = r.ordinal;
-    v_state.digit_gates := array(
-        select gate from bcp_internal.anonymizer_rules where gate = hint and hint !~ '[a-z]{2}' order by ordinal);
-    select case when not coalesce(bool_or(gate is null and likes is null), false) then
-        coalesce(array_agg(distinct gate) filter (where gate is not null), '{}') end
-    into v_state.text_gates
-    from bcp_internal.anonymizer_rules
-    where validation <> 'sensitive_key';
-    v_state.text_likes := array(
-        select distinct unnest(c.likes)
-        from bcp_internal.anonymizer_rules c join bcp.anonymization_rules r using (name)
-        where r.hint is null and c.likes is not null and r.validation <> 'sensitive_key');
-    select coalesce(string_agg(branch, '|'), v_never) into v_state.word_gate
-    from (
-        select hint from bcp.anonymization_rules
-        where enabled and validation <> 'sensitive_key' and hint ~ '[a-z]{2}'
-        union all
-        select distinct regexp_replace(w, '[^a-z0-9 ]', '\\\&', 'g')
-        from bcp.anonymization_rules r cross join unnest(r.words) as w
-        where r.enabled and r.validation <> 'sensitive_key' and r.hint is null
+        select distinct coalesce(r.hint, regexp_replace(w, '[^a-z0-9 @]', '\\\&', 'g'))
+        from bcp.anonymization_rules r
+        left join lateral unnest(r.words) as w on r.hint is null
+        where r.enabled and r.validation <> 'sensitive_key'
     ) as branches (branch);
-    v_state.key_gates := array(
-        with loose as (
-            select distinct key_pattern from bcp.sensitive_keys where enabled and match_mode <> 'word'
-        ), shortest as (
-            -- Where one pattern is in another, finding the shorter one will do.
-            select key_pattern, row_number() over (order by key_pattern) as n from loose l
-            where not exists (
-                select from loose o where o.key_pattern <> l.key_pattern and strpos(l.key_pattern, o.key_pattern) > 0)
-        )
-        select string_agg(bcp_internal.gate_expression(key_pattern, 'contains'), '|') from shortest group by n / 18);
-    v_state.word_gates := array(
-        select string_agg(bcp_internal.gate_expression(key_pattern, 'word'), '|')
-        from (
-            select key_pattern, row_number() over (order by key_pattern) as n
-            from bcp.sensitive_keys where enabled and match_mode = 'word'
-        ) as words
-        group by n / 16);
+    with loose as (
+        select distinct key_pattern from bcp.sensitive_keys where enabled and match_mode <> 'word'
+    )
+    select coalesce(string_agg(bcp_internal.gate_expression(key_pattern, 'contains'), '|'), v_never) into v_state.key_gate
+    from loose l
+    -- Where one pattern is in another, finding the shorter one will do.
+    where not exists (
+        select from loose o where o.key_pattern <> l.key_pattern and strpos(l.key_pattern, o.key_pattern) > 0);
+    select coalesce(string_agg(bcp_internal.gate_expression(key_pattern, 'word'), '|'), v_never) into v_state.key_word_gate
+    from bcp.sensitive_keys
+    where enabled and match_mode = 'word';
 
     select
         coalesce(array_agg('%' || key_pattern || '%'), '{}'), coalesce(array_agg(expression), '{}'),

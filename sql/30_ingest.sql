@@ -226,18 +226,6 @@ $func$;
 
 comment on function bcp_internal.event_ip(text) is 'Network of an event''s ip_address; ZB005 where it is none.';
 
-create or replace function bcp_internal.mask_event(p_event jsonb, p_unmasked text[]) returns jsonb
-language sql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-    -- Times, ids that became UUIDs and addresses are checked and typed elsewhere, and their digits would
-    -- look like telephone numbers; every other string of the event goes through the anonymiser.
-    select bcp_internal.anonymize_json(p_event - p_unmasked)
-        || coalesce((select jsonb_object_agg(key, value) from jsonb_each(p_event) where key = any (p_unmasked)), '{}')
-$func$;
-
-comment on function bcp_internal.mask_event(jsonb, text[]) is 'An event, anonymised but for the fields named.';
-
 create or replace function bcp_internal.redact_rejected(p_event jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -138,7 +138,7 @@ begin
         raise exception using errcode = 'ZB005', message = 'the call is larger than the setting max_event_bytes allows';
     end if;
     insert into bcp.open_tool_calls (event_id, started_at, event)
-    values (v_id, v_start, bcp_internal.mask_event(v_event, '{event_id,start_time}'));
+    select v_id, v_start, m.e from bcp_internal.mask_events(array[v_event], '{event_id,start_time}') as m;
     return v_id;
 end
 $func$;

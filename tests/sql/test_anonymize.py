@@ -329,9 +329,9 @@ def test_nesting_up_to_the_limit_is_masked(db: Db) -> None:
         "delete from bcp_internal.anonymizer_state",
         "delete from bcp_internal.anonymization_keys",
         "update bcp_internal.anonymizer_rules set pattern = '(' where name = 'phone_international'",
-        "update bcp_internal.anonymizer_state set text_gates = '{(}'",
+        "update bcp_internal.anonymizer_state set digit_gate = '('",
         "update bcp.settings set value = 'many' where name = 'max_json_depth'",
-        "drop function bcp_internal.settle_text",
+        "drop function bcp_internal.settle_texts",
     ],
 )
 @pytest.mark.parametrize("call", ["anonymize_json(to_jsonb(%s::text))", "anonymize_text(%s)"])

@@ -163,8 +163,9 @@ def test_a_reason_and_a_rejected_event_repeat_no_secret(conn: psycopg.Connection
 
 def test_an_event_whose_masking_fails_is_rejected_and_not_kept_raw(conn: psycopg.Connection[Any]) -> None:
     conn.execute(
-        "create or replace function bcp_internal.anonymize_json(p_doc jsonb) returns jsonb language plpgsql"
-        " as $$ begin if p_doc::text like '%tricky%' then raise 'tricky'; end if; return p_doc; end $$"
+        "create or replace function bcp_internal.mask_documents(p_docs jsonb[], p_max_depth integer,"
+        " p_state bcp_internal.anonymizer_state) returns jsonb[] language plpgsql as $$ begin"
+        " if p_docs::text like '%tricky%' then raise 'tricky'; end if; return p_docs; end $$"
     )
     # With a password, since what has nothing to mask is never masked.
     tricky = usage(parameters={"tricky": "raw-value", "password": "x"})

@@ -1,0 +1,182 @@
+-- The anonymiser's gates: most texts have nothing to mask, and what shows that costs a fraction of masking. The
+-- distinct keys of many texts are looked at once, and expressions run over many texts at a time, since PostgreSQL
+-- builds an expression's automaton anew at every call.
+
+create or replace function bcp_internal.keys_to_mask(
+    p_numbers integer[], p_texts text[], p_state bcp_internal.anonymizer_state)
+returns integer[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- In the text of JSON, and of JSON in its strings, a key stands between a quote and a quote with a colon. The
+    -- piece after the last of these holds none.
+    with pieces as materialized (
+        select n, rtrim(split_part(piece, '"', -1), '\') as key
+        from unnest(p_numbers) as n
+        cross join lateral unnest(trim_array(string_to_array(p_texts[n], '":'), 1)) as piece
+        where strpos(p_texts[n], '":') > 0
+    ), known as materialized (
+        -- 1: sensitive. 2 and 4: of an object like {"name": "password", "value": ...}, also cut short.
+        select key, bcp_internal.is_sensitive_key(key, 'string', p_state)::integer
+            | case when key ~ '^ *[Vv](alue)?$' then 2 else 0 end
+            | case when key ~ '(^|[^A-Za-z0-9_])([Nn]ame|[Kk]ey|header|field|k|id)$' then 4 else 0 end as flags
+        from pieces
+        group by key
+    )
+    select array(
+        select p.n
+        from pieces p
+        join known k using (key)
+        where k.flags > 0
+        group by p.n
+        having bit_or(k.flags) & 1 = 1 or bit_or(k.flags) & 6 = 6)
+$func$;
+
+comment on function bcp_internal.keys_to_mask(integer[], text[], bcp_internal.anonymizer_state) is
+    'Those of the numbers whose text of JSON has a sensitive key, or keys of a name and a value.';
+
+create or replace function bcp_internal.matching_texts(p_texts text[], p_gate text) returns integer[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- No class of characters matches both of these, in the mode in which [^ ] matches no line end.
+    v_separator constant text := E'\n\x01\n';
+    v_pieces text[];
+    v_passed integer;
+    v_last integer;
+    v_found integer[] := '{}';
+begin
+    if cardinality(p_texts) < 4 then
+        return array(select n from unnest(p_texts) with ordinality as t (s, n) where s collate "C" ~ p_gate);
+    end if;
+    for v_first in 1..cardinality(p_texts) by 256 loop
+        v_last := least(v_first + 255, cardinality(p_texts));
+        -- A match takes the rest of its text with it, so that each text costs one match at most.
+        v_pieces := regexp_split_to_array(
+            array_to_string(p_texts[v_first:v_last], v_separator) collate "C", '(?n)(?:' || p_gate || ')[^\n]*');
+        v_passed := 0;
+        for i in 1..cardinality(v_pieces) loop
+            v_passed := v_passed + (length(v_pieces[i]) - length(replace(v_pieces[i], v_separator, ''))) / 3;
+            if i < cardinality(v_pieces) then
+                v_found := v_found || v_first + v_passed;
+            end if;
+        end loop;
+        if v_passed <> v_last - v_first then
+            -- A match took a separator, so the count is wrong.
+            v_found := v_found || array(select generate_series(v_first, v_last));
+        end if;
+    end loop;
+    return v_found;
+end
+$func$;
+
+comment on function bcp_internal.matching_texts(text[], text) is
+    'Numbers of the texts that a gate matches, and where in doubt of others. One call costs little more than reading them, and a match what a call a text would.';
+
+create or replace function bcp_internal.matching(p_numbers integer[], p_texts text[], p_gate text, p_lower boolean)
+returns integer[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return array(
+        select p_numbers[m]
+        from unnest(bcp_internal.matching_texts(array(
+            select case when p_lower then lower(p_texts[n] collate "C") else p_texts[n] end
+            from unnest(p_numbers) with ordinality as number (n, o) order by o), p_gate)) as m);
+end
+$func$;
+
+comment on function bcp_internal.matching(integer[], text[], text, boolean) is
+    'Those of the numbers whose text, in lower case if asked, a gate matches, and where in doubt others.';
+
+create or replace function bcp_internal.without(p_numbers integer[], p_others integer[]) returns integer[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when p_others = '{}' then p_numbers
+        else array(select unnest(p_numbers) except select unnest(p_others) order by 1)
+    end
+$func$;
+
+comment on function bcp_internal.without(integer[], integer[]) is 'Those of the numbers that are not among the others, in order.';
+
+create or replace function bcp_internal.unclean(
+    p_texts text[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
+returns integer[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_all constant integer[] := array(select generate_subscripts(p_texts, 1));
+    v_texts text[];
+    -- Clean so far. First what costs least, and then only what is left.
+    v_left integer[];
+    v_colons integer[];
+begin
+    if p_state.word_gate is null then
+        return v_all;
+    end if;
+    -- An escape may stand for any character, and brackets may be levels.
+    v_left := array(
+        select t.n
+        from unnest(p_texts) with ordinality as t (s, n)
+        where (strpos(t.s, '\') = 0 or strpos(replace(t.s, '\"', ''), '\') = 0)
+          and (length(t.s) <= 2 * p_max_depth or length(t.s) - length(translate(t.s, '{[', '')) <= p_max_depth)
+          and not t.s like any (p_state.quick_likes)
+        order by t.n);
+    v_left := bcp_internal.without(v_left, bcp_internal.keys_to_mask(v_left, p_texts, p_state));
+    -- Other characters than ASCII may look like ASCII.
+    v_texts := array(
+        select case
+            when octet_length(t.s) = length(t.s) then t.s
+            else concat_ws(E'\n', t.s, bcp_internal.fold_text(t.s), bcp_internal.fold_key(t.s))
+        end
+        from unnest(p_texts) with ordinality as t (s, n)
+        order by t.n);
+    v_left := bcp_internal.without(v_left, bcp_internal.matching(v_left, v_texts, p_state.digit_gate, true));
+    v_left := bcp_internal.without(v_left, bcp_internal.matching(v_left, v_texts, p_state.word_gate, true));
+    -- What else is a key in text: before a colon that no quote or time of day has, before = or >, an option.
+    v_colons := array(
+        select n from unnest(v_left) as n
+        where v_texts[n] collate "C" ~ '[^"0-9]:|(?:[^0-9T]|[^0-9]T)[0-9]+:|[0-9]:[^0-9]|[=>]|"-');
+    v_left := bcp_internal.without(v_left, bcp_internal.matching(v_colons, v_texts, p_state.key_gate, true));
+    v_left := bcp_internal.without(v_left, bcp_internal.matching(v_colons, v_texts, p_state.key_word_gate, false));
+    return bcp_internal.without(v_all, v_left);
+end
+$func$;
+
+comment on function bcp_internal.unclean(text[], integer, bcp_internal.anonymizer_state) is
+    'Numbers of the texts but for those of which it is certain that masking the text, each line of it, or JSON with it in it would change nothing and raise nothing.';
+
+create or replace function bcp_internal.unclean_texts(
+    p_texts text[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
+returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return array(select p_texts[n] from unnest(bcp_internal.unclean(p_texts, p_max_depth, p_state)) as n);
+end
+$func$;
+
+comment on function bcp_internal.unclean_texts(text[], integer, bcp_internal.anonymizer_state) is
+    'The texts of bcp_internal.unclean.';
+
+create or replace function bcp_internal.mask_events(p_events jsonb[], p_unmasked text[])
+returns table (n bigint, raw jsonb, e jsonb)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Times, ids that became UUIDs and addresses are checked and typed elsewhere, and their digits would look
+    -- like telephone numbers; every other string of the event goes through the anonymiser.
+    select o, d, masked || coalesce((select jsonb_object_agg(key, value) from jsonb_each(d) where key = any (p_unmasked)), '{}')
+    from unnest(p_events, bcp_internal.anonymize_documents(array(
+        select d - p_unmasked from unnest(p_events) with ordinality as event (d, o) order by o
+    ))) with ordinality as event (d, masked, o)
+$func$;
+
+comment on function bcp_internal.mask_events(jsonb[], text[]) is
+    'Events as they came and anonymised but for the fields named, with their numbers.';
