@@ -50,6 +50,7 @@ insert into bcp.settings (name, value, unit, description) values
     ('dedup_window', '7 days', 'interval', 'How long a batch id or event id that comes again counts as a duplicate.'),
     ('max_event_age', '3650 days', 'interval', 'An event that happened longer ago is rejected.'),
     ('max_event_lead', '1 day', 'interval', 'An event that claims to happen later than now by more than this is rejected.'),
+    ('direct_columnstore_rows', '1000', 'rows', 'A batch with so many calls a bundle and day goes into the columnstore at once, where index_parameters is off and TimescaleDB is 2.28.1 or later; 0: never.'),
     ('max_event_bytes', '4194304', 'bytes', 'A larger event is rejected.'),
     ('max_document_bytes', '65536', 'bytes', 'A larger JSON field is cut, after redaction, and marked as cut.'),
     ('max_text_bytes', '65536', 'bytes', 'A longer message or stack trace is cut, after redaction, and marked as cut.'),

@@ -177,6 +177,7 @@ create table bcp_internal.anonymizer_rules (
     value_pattern text,
     likes text[],
     hint text,
+    is_digits boolean not null,
     validation text not null,
     action text not null,
     replacement text not null
@@ -198,6 +199,8 @@ comment on column bcp_internal.anonymizer_rules.value_pattern is 'What it masks 
 comment on column bcp_internal.anonymizer_rules.likes is 'Patterns for like, one of which every text with a match matches in lower case; null where there are none.';
 
 comment on column bcp_internal.anonymizer_rules.hint is 'Regular expression that matches every text with a match in lower case; null where there is none.';
+
+comment on column bcp_internal.anonymizer_rules.is_digits is 'Whether the hint is a branch of digit_gate of bcp_internal.anonymizer_state.';
 
 comment on column bcp_internal.anonymizer_rules.validation is 'What a match must also be.';
 
@@ -391,7 +394,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      null, '{private key}', null,
      'none', 'redact', '[REDACTED]', true, 'PEM and OpenSSH blocks, also cut short.'),
     ('api_key', 20, 'secret',
-     '(?<![A-Za-z0-9])(?:(?:sk|pk|rk)[-_](?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[opsru]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abeprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{30,}|ya29\.[A-Za-z0-9_-]{16,}|npm_[A-Za-z0-9]{30,}|hf_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|whsec_[A-Za-z0-9+/=]{16,}|dckr_pat_[A-Za-z0-9_-]{16,}|shp(?:at|ss|ca|pa)_[A-Za-z0-9]{16,}|do[opr]_v1_[a-z0-9]{16,}|sbp_[a-z0-9]{30,}|hvs\.[A-Za-z0-9_-]{16,}|gsk_[A-Za-z0-9]{16,}|xai-[A-Za-z0-9]{16,}|GOCSPX-[A-Za-z0-9_-]{16,}|glsa_[A-Za-z0-9_]{16,}|lin_api_[A-Za-z0-9]{16,}|[0-9]{8,10}:AA[A-Za-z0-9_-]{32,}|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*)',
+     '(?<![A-Za-z0-9])(?:(?:[spr]k[-_](?=[A-Za-z_-]*[0-9])|glpat-|ya29\.|dckr_pat_|hvs\.|GOCSPX-|whsec_|glsa_|github_pat_)[A-Za-z0-9_+/=-]{16,}|(?:gh[opsru]_|shp(?:at|ss|ca|pa)_|do[opr]_v1_|gsk_|xai-|lin_api_)[A-Za-z0-9]{16,}|(?:npm_|hf_|sbp_)[A-Za-z0-9]{30,}|(?:AIza|pypi-|[0-9]{8,10}:AA)[A-Za-z0-9_-]{30,}|(?:xox[abeprs]|xapp)-[A-Za-z0-9-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]+|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*)',
      null, null, '(?<![a-z0-9])(?:[spr]k[-_]|sg[.]|akia|asia|gh[opsru]_|github_pat_|glpat-|xox[abeprs]-|xapp-|aiza|ya29[.]|npm_|hf_|pypi-|eyj|whsec_|dckr_pat_|shp(?:at|ss|ca|pa)_|do[opr]_v1_|sbp_|hvs[.]|gsk_|xai-|gocspx-|glsa_|lin_api_)|[0-9]:aa',
      'none', 'redact', '[REDACTED]', true,
      'Keys with a known prefix, and JSON Web Tokens.'),
@@ -418,7 +421,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      null, '{?sig=,&sig=}', null,
      'none', 'redact', '\1[REDACTED]', true, 'Shared access signatures.'),
     ('command_password', 53, 'secret',
-     '(\mcurl\M[^\r\n]{0,200}[ \t](?:-u|--user|--proxy-user)[ \t=]*["''\\]*[^\s:"''\\]+:|\msshpass[ \t]+-p[ \t]*["''\\]*|\m(?:mysql|mariadb)(?:dump|admin)?\M[^\r\n|;]{0,200}[ \t]-p["''\\]*)[^\s"''\\[][^\s"''\\]*',
+     '(\mcurl\M[^\r\n]*[ \t](?:-u|--user|--proxy-user)[ \t=]*["''\\]*[^\s:"''\\]+:|\msshpass[ \t]+-p[ \t]*["''\\]*|\m(?:mysql|mariadb)(?:dump|admin)?\M[^\r\n|;]*[ \t]-p["''\\]*)[^\s"''\\[][^\s"''\\]*',
      null, '{curl,sshpass,mysql,mariadb}', null,
      'none', 'redact', '\1[REDACTED]', true, 'curl -u user:password, sshpass -p password, mysql -ppassword'),
     ('named_value', 54, 'secret',
@@ -489,7 +492,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      'iban', 'hash', '[REDACTED]', true, 'International bank account numbers, check digits tested.'),
     ('card', 230, 'card',
      '(?<![0-9])(?<![0-9][.])(?:[2-6][0-9]{12,18}|[2-6][0-9]{3}(?:[ ._/-]{1,3}[0-9]{4}){3,}(?:[ ._/-]{1,3}[0-9]{1,3})?|3[0-9]{3}[ ._/-]{1,3}[0-9]{6}[ ._/-]{1,3}[0-9]{4,5}|[2-6](?:[ ._/-]{1,3}[0-9]){12,18})(?![0-9])',
-     null, null, '[2-6][0-9]{3}(?:[ ._/-]{1,3}[0-9]{4}|[0-9]{9})|[0-9][ ._/-]{1,3}[0-9][ ._/-]{1,3}[0-9][ ._/-]',
+     null, null, '[2-6][0-9]{3}(?:[ ._/-]{1,3}[0-9]{4}(?:[0-9]{2})?[ ._/-]{1,3}[0-9]{4}|[0-9]{9})|[2-6](?:[ ._/-]{1,3}[0-9]){5}',
      'luhn', 'hash', '[REDACTED]', true,
      '13 to 19 digits, in one piece or in the groups of a card, with an issuer''s first digits, Luhn tested.'),
     ('ssn', 240, 'ssn',
@@ -507,11 +510,11 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      'The requirements'' own pattern; off, since every id of nine digits is one.'),
     ('phone_international', 300, 'phone',
      '(?<![0-9A-Za-z+])(?:[+][ (]?|00(?=[1-9][0-9]{0,2}[ .(-]))[1-9][0-9]{0,2}(?:[ ./()-]{0,3}[0-9]{1,5}){2,6}(?![0-9])',
-     null, null, '[+][ (]?[1-9]|00[1-9][0-9]{0,2}[ .(-]',
+     null, null, '[+][ (]?[1-9][0-9 ./()-]{3}|(?<![0-9a-z+])00[1-9][0-9]{0,2}[ .(-]',
      'phone', 'hash', '[REDACTED]', true, 'With + and country code, or 00 and separators.'),
     ('phone_national', 310, 'phone',
      '(?<![0-9A-Za-z])(?<![0-9A-Za-z][.:/-])(?:(?:1[ .-]?)?(?:\([0-9]{3}\)[ .-]?[0-9]{3}[ .-]?|[0-9]{3}[ .-][0-9]{3}[ .-])[0-9]{4}|(?:\(0[0-9]{1,4}\)|0[1-9][0-9]{0,3})(?:[ /-]{1,3}[0-9]{2,8}){1,4})(?:(?=(?:x|ext)\.?[0-9])|(?![0-9A-Za-z:])(?![./-][0-9A-Za-z]))',
-     null, null, '[0-9]{3}[ .)-][ .-]?[0-9]{3}[ .-]?[0-9]{4}|[(]0[0-9]{1,4}[)]|(?<![0-9])0[1-9](?:[0-9]{0,3}[ /-]{1,3}(?:[0-9]{4}|[0-9]{3}[ /-])|[0-9]{1,3}[ /-]{1,3}[0-9]{2}[ /-]{1,3}[0-9]{2}|[ /-]{1,3}[0-9]{2}[ /-]{1,3}[0-9]{2}(?:[0-9]|[ /-]{1,3}[0-9]))',
+     null, null, '[0-9]{3}(?:[)][ .-]?[0-9]{3}[ .-]?|[ .-][0-9]{3}[ .-])[0-9]{4}|[(]0[0-9]{1,4}[)]|(?<![0-9])0[1-9](?:[0-9]{0,3}[ /-]{1,3}(?:[0-9]{4}|[0-9]{3}[ /-])|[0-9]{1,3}[ /-]{1,3}[0-9]{2}[ /-]{1,3}[0-9]{2}|[ /-]{1,3}[0-9]{2}[ /-]{1,3}[0-9]{2}(?:[0-9]|[ /-]{1,3}[0-9]))',
      'phone', 'hash', '[REDACTED]', true, 'North American with separators, and those that begin with 0, with separators.'),
     ('phone_labelled', 320, 'phone',
      '(?i)(\m(?:phone|telephone|tel|mobile|cell(?:phone)?|whatsapp|sms|fax)[ .:#=(-]{0,4}(?:(?:number|no|nr|num|is|at|to|on)[ .:#=(-]{1,3}){0,3})([+]?[0-9](?:[ ./()-]{0,2}[0-9]){6,14})(?![0-9])',

@@ -8,4 +8,6 @@ drop table bcp.error_logs;
 
 drop table bcp.tool_usage_logs;
 
+drop type bcp.tool_call;
+
 drop type bcp.error_level_enum;

@@ -10,12 +10,11 @@ create table bcp.tool_usage_logs (
     start_time timestamptz not null,
     end_time timestamptz,
     duration_ms double precision
-        generated always as (extract(epoch from (end_time - start_time))::double precision * 1000) stored,
+        generated always as (date_part('epoch', end_time - start_time) * 1000) stored,
     lat_idx smallint generated always as (
         case
             when end_time > start_time then
-                ceil(ln(extract(epoch from (end_time - start_time))::double precision * 1000)
-                     / ln(1.02::double precision))::smallint
+                ceil(ln(date_part('epoch', end_time - start_time) * 1000) / ln(1.02::double precision))::smallint
             when end_time = start_time then (-32768)::smallint
         end
     ) stored,
@@ -103,6 +102,94 @@ comment on column bcp.tool_usage_logs.ip_address is 'Network of the client (Open
 comment on column bcp.tool_usage_logs.user_agent is 'User agent of the client, masked.';
 
 comment on column bcp.tool_usage_logs.attributes is 'Fields of the event that have no column, masked.';
+
+-- A call as it comes, before it is checked and masked; no table holds one.
+create type bcp.tool_call as (
+    event_id text,
+    bcp_name text,
+    tool_name text,
+    operation text,
+    start_time timestamptz,
+    end_time timestamptz,
+    duration_ms double precision,
+    success boolean,
+    outcome text,
+    error_type text,
+    error_message text,
+    parameters jsonb,
+    response_data jsonb,
+    request_bytes bigint,
+    response_bytes bigint,
+    user_id text,
+    session_id text,
+    conversation_id text,
+    request_id text,
+    trace_id text,
+    client_name text,
+    client_version text,
+    client_model text,
+    release text,
+    ip_address inet,
+    user_agent text,
+    attributes jsonb
+);
+
+comment on type bcp.tool_call is
+    'A tool call as bcp.ingest_tool_usage takes it in as a row: fields as in its JSON, before any masking.';
+
+comment on column bcp.tool_call.event_id is 'Id of the event, any text; one that comes again is a duplicate. Null: it gets one.';
+
+comment on column bcp.tool_call.bcp_name is 'Bundle of tools; required.';
+
+comment on column bcp.tool_call.tool_name is 'Tool; required.';
+
+comment on column bcp.tool_call.operation is 'What was asked of the tool; null: call.';
+
+comment on column bcp.tool_call.start_time is 'When it began. Any two of start, end and duration will do; without a time it began now.';
+
+comment on column bcp.tool_call.end_time is 'When it ended.';
+
+comment on column bcp.tool_call.duration_ms is 'How long it took, in milliseconds.';
+
+comment on column bcp.tool_call.success is 'Whether it succeeded; null where nobody says.';
+
+comment on column bcp.tool_call.outcome is 'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest.';
+
+comment on column bcp.tool_call.error_type is 'Class of the error; null: found from the message or the answer.';
+
+comment on column bcp.tool_call.error_message is 'Message of the error.';
+
+comment on column bcp.tool_call.parameters is 'Arguments.';
+
+comment on column bcp.tool_call.response_data is 'Answer.';
+
+comment on column bcp.tool_call.request_bytes is 'Size of the arguments in bytes; null: as they are here.';
+
+comment on column bcp.tool_call.response_bytes is 'Size of the answer in bytes; null: as it is here.';
+
+comment on column bcp.tool_call.user_id is 'Who called.';
+
+comment on column bcp.tool_call.session_id is 'Session.';
+
+comment on column bcp.tool_call.conversation_id is 'Conversation; the session is this one where there is one.';
+
+comment on column bcp.tool_call.request_id is 'Id of the request.';
+
+comment on column bcp.tool_call.trace_id is 'Trace id of W3C traceparent.';
+
+comment on column bcp.tool_call.client_name is 'Name of the calling client.';
+
+comment on column bcp.tool_call.client_version is 'Version of the calling client.';
+
+comment on column bcp.tool_call.client_model is 'Model that decided on the call.';
+
+comment on column bcp.tool_call.release is 'Release of the tool''s code.';
+
+comment on column bcp.tool_call.ip_address is 'Address of the client.';
+
+comment on column bcp.tool_call.user_agent is 'User agent of the client.';
+
+comment on column bcp.tool_call.attributes is 'Object of what else is to be kept.';
 
 create table bcp.error_logs (
     "timestamp" timestamptz not null,
@@ -307,3 +394,22 @@ alter table bcp.performance_metrics set (
     timescaledb.segmentby = 'metric_name',
     timescaledb.orderby = '"timestamp" desc'
 );
+
+-- Where the server can: large values compressed by lz4 take a fraction of pglz's time. A chunk has its hypertable's.
+do $block$
+declare
+    v_column record;
+begin
+    if 'lz4' = any ((select enumvals from pg_settings where name = 'default_toast_compression')::text[]) then
+        for v_column in
+            select a.attrelid::regclass as relation, a.attname
+            from pg_attribute a
+            where a.attrelid in ('bcp.tool_usage_logs'::regclass, 'bcp.error_logs'::regclass, 'bcp.performance_metrics'::regclass)
+              and a.attnum > 0
+              and a.atttypid in ('jsonb'::regtype, 'text'::regtype)
+        loop
+            execute format('alter table %s alter column %I set compression lz4', v_column.relation, v_column.attname);
+        end loop;
+    end if;
+end
+$block$;

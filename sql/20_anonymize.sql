@@ -157,67 +157,43 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_redacted constant jsonb := '"[REDACTED]"';
+    v_count constant integer := cardinality(p_docs);
     -- The nodes of all documents, level by level: a statement a level costs a fraction of one a node, and no
     -- function calls itself, since the embedded engine's stack ends after some fifty calls. Level l is the nodes
     -- from v_first[l] to before v_first[l + 1].
     v_value jsonb[] := p_docs;
-    v_parent integer[] := array_fill(0, array[cardinality(p_docs)]);
-    v_key text[] := array_fill(null::text, array[cardinality(p_docs)]);
-    v_changed boolean[] := array_fill(false, array[cardinality(p_docs)]);
-    -- Objects with keys to mask, and strings that are JSON, whose JSON takes their place in v_value.
-    v_renamed integer[] := '{}';
+    v_parent integer[] := array_fill(0, array[v_count]);
+    v_key text[] := array_fill(null::text, array[v_count]);
+    v_changed boolean[] := array_fill(false, array[v_count]);
+    v_first integer[] := array[1, v_count + 1];
+    v_level integer := 1;
+    v_low integer := 1;
+    v_high integer := v_count;
+    -- Strings that are JSON, whose JSON takes their place in v_value; and objects with keys to mask.
     v_wrapped integer[] := '{}';
     v_wrapped_text text[] := '{}';
     v_wraps integer[] := '{}';
-    v_first integer[] := array[1, cardinality(p_docs) + 1];
-    v_level integer := 1;
-    v_low integer := 1;
-    v_high integer := cardinality(p_docs);
+    v_renamed integer[];
     v_found text[];
-    v_read jsonb[];
-    v_counts integer[];
     v_masked text[];
     v_node record;
     v_next record;
 begin
     loop
-        -- The strings of this level, and numbers long enough to be a card's, 4111111111111111 or 4.111111111111111e15.
-        v_found := array(
-            select distinct v #>> '{}' from unnest(v_value[v_low:v_high]) as v where jsonb_typeof(v) = 'string'
-            union
-            select trim_scale(v::numeric)::text from unnest(v_value[v_low:v_high]) as v
-            where jsonb_typeof(v) = 'number' and length(v::text) >= 13);
-        v_found := bcp_internal.unclean_texts(v_found, p_max_depth, p_state);
-        if v_found <> '{}' then
-            select array_agg(r.value order by t.n), array_agg(r.wraps order by t.n), bcp_internal.mask_texts(
-                array_agg(case
-                    when r.wraps = 0 then t.s
-                    when jsonb_typeof(r.value) = 'string' then r.value #>> '{}'
-                end order by t.n), p_state)
-            into v_read, v_counts, v_masked
-            from unnest(v_found) with ordinality as t (s, n)
-            cross join lateral bcp_internal.read_json_text(t.s, p_max_depth) as r;
-            for v_node in
-                select v_low - 1 + e.n as n, f.*, e.v
-                from unnest(v_value[v_low:v_high]) with ordinality as e (v, n)
-                join unnest(v_found, v_read, v_counts, v_masked) as f (s, read, wraps, masked)
-                    on f.s = case
-                        when jsonb_typeof(e.v) = 'string' then e.v #>> '{}'
-                        when jsonb_typeof(e.v) = 'number' and length(e.v::text) >= 13 then trim_scale(e.v::numeric)::text
-                    end
-            loop
-                if v_node.wraps > 0 and jsonb_typeof(v_node.v) = 'string' then
-                    v_wrapped := v_wrapped || v_node.n::integer;
-                    v_wrapped_text := v_wrapped_text || v_node.s;
-                    v_wraps := v_wraps || v_node.wraps;
-                    v_changed[v_node.n] := coalesce(v_node.masked <> v_node.read #>> '{}', false);
-                    v_value[v_node.n] := coalesce(to_jsonb(v_node.masked), v_node.read);
-                elsif v_node.masked <> v_node.s then
-                    v_changed[v_node.n] := true;
-                    v_value[v_node.n] := to_jsonb(v_node.masked);
-                end if;
-            end loop;
-        end if;
+        for v_node in
+            select v_low - 1 + e.n as n, e.v #>> '{}' as s, r.value, r.wraps
+            from unnest(v_value[v_low:v_high]) with ordinality as e (v, n)
+            cross join lateral bcp_internal.read_json_text(e.v #>> '{}', p_max_depth) as r
+            where jsonb_typeof(e.v) = 'string'
+              and left(ltrim(e.v #>> '{}', E' \t\r\n'), 1) in ('{', '[', '"')
+        loop
+            if v_node.wraps > 0 then
+                v_wrapped := v_wrapped || v_node.n::integer;
+                v_wrapped_text := v_wrapped_text || v_node.s;
+                v_wraps := v_wraps || v_node.wraps;
+                v_value[v_node.n] := v_node.value;
+            end if;
+        end loop;
         -- The next level.
         with nodes as materialized (
             select
@@ -254,7 +230,7 @@ begin
         v_high := cardinality(v_value);
         v_level := v_level + 1;
         v_first := v_first || v_high + 1;
-        -- Its keys.
+        -- Values of sensitive keys.
         for v_node in
             with named as materialized (
                 select
@@ -275,17 +251,36 @@ begin
                 v_value[v_node.n] := v_redacted;
             end if;
         end loop;
-        v_found := bcp_internal.unclean_texts(
-            array(select distinct key from unnest(v_key[v_low:v_high]) as key where key is not null), p_max_depth, p_state);
-        if v_found <> '{}' then
-            v_masked := bcp_internal.mask_texts(v_found, p_state);
-            v_renamed := v_renamed || array(
-                select distinct n.parent
-                from unnest(v_found, v_masked) as f (key, masked)
-                join unnest(v_key[v_low:v_high], v_parent[v_low:v_high]) as n (key, parent) using (key)
-                where f.masked <> f.key);
-        end if;
     end loop;
+
+    -- Strings, numbers long enough to be a card's, 4111111111111111 or 4.111111111111111e15, and keys.
+    v_found := bcp_internal.unclean_texts(array(
+        select v #>> '{}' from unnest(v_value) as v where jsonb_typeof(v) = 'string'
+        union
+        select trim_scale(v::numeric)::text from unnest(v_value) as v where jsonb_typeof(v) = 'number' and length(v::text) >= 13
+        union
+        select key from unnest(v_key) as key where key is not null), p_max_depth, p_state);
+    if v_found <> '{}' then
+        v_masked := bcp_internal.mask_texts(v_found, p_state);
+        for v_node in
+            select e.n, f.masked
+            from unnest(v_value) with ordinality as e (v, n)
+            join unnest(v_found, v_masked) as f (s, masked)
+                on f.s = case
+                    when jsonb_typeof(e.v) = 'string' then e.v #>> '{}'
+                    when jsonb_typeof(e.v) = 'number' and length(e.v::text) >= 13 then trim_scale(e.v::numeric)::text
+                end
+            where f.masked <> f.s
+        loop
+            v_changed[v_node.n] := true;
+            v_value[v_node.n] := to_jsonb(v_node.masked);
+        end loop;
+        v_renamed := array(
+            select distinct n.parent
+            from unnest(v_key, v_parent) as n (key, parent)
+            join unnest(v_found, v_masked) as f (key, masked) using (key)
+            where f.masked <> f.key);
+    end if;
 
     -- Put together again from the last level to the first, only what has changed.
     for l in reverse v_level..1 loop
@@ -295,12 +290,19 @@ begin
             v_changed[v_node.n] := true;
             v_value[v_node.n] := bcp_internal.mask_keys(v_value[v_node.n], p_state);
         end loop;
+        -- jsonb keeps the last of equal keys. What an earlier one held is found as text, and then only what jsonb
+        -- kept is kept here.
+        v_found := bcp_internal.unclean_texts(array(
+            select s from unnest(v_wrapped, v_wrapped_text) as w (n, s) where n between v_low and v_high and not v_changed[n]),
+            p_max_depth, p_state);
+        v_masked := case when v_found <> '{}' then bcp_internal.mask_texts(v_found, p_state) end;
         for v_node in
-            select * from unnest(v_wrapped, v_wrapped_text, v_wraps) as w (n, s, wraps) where n between v_low and v_high
+            select w.n, w.s, w.wraps, f.masked
+            from unnest(v_wrapped, v_wrapped_text, v_wraps) as w (n, s, wraps)
+            left join unnest(v_found, v_masked) as f (s, masked) using (s)
+            where w.n between v_low and v_high
         loop
-            -- jsonb keeps the last of equal keys. What an earlier one held is found as text, and then only what
-            -- jsonb kept is kept here.
-            if v_changed[v_node.n] or bcp_internal.mask_texts(array[v_node.s], p_state) <> array[v_node.s] then
+            if v_changed[v_node.n] or v_node.masked <> v_node.s then
                 v_value[v_node.n] := bcp_internal.write_json_text(v_value[v_node.n], v_node.wraps);
                 v_changed[v_node.n] := v_value[v_node.n] <> to_jsonb(v_node.s);
             else
@@ -326,7 +328,7 @@ begin
             v_changed[v_node.parent] := true;
         end loop;
     end loop;
-    return v_value[1:cardinality(p_docs)];
+    return v_value[1:v_count];
 end
 $func$;
 
@@ -336,6 +338,8 @@ comment on function bcp_internal.mask_documents(jsonb[], integer, bcp_internal.a
 create or replace function bcp_internal.anonymize_documents(p_docs jsonb[]) returns jsonb[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+-- In a custom plan an array is a constant, whose elements are found by counting from its start.
+set plan_cache_mode = force_generic_plan
 as $func$
 declare
     v_state bcp_internal.anonymizer_state;

@@ -21,7 +21,7 @@ begin
             end if;
         when 'phone' then
             -- Other numbers may follow: groups from the end are not part of it while there are too many digits.
-            while length(regexp_replace(v_value, '[^0-9]', '', 'g')) > 15 and v_value ~ '[^0-9][0-9]+$' loop
+            while length(bcp_internal.only_digits(v_value)) > 15 and v_value ~ '[^0-9][0-9]+$' loop
                 v_value := regexp_replace(v_value, '[^0-9]+[0-9]+$', '');
             end loop;
             v_rest := substr(p_match[cardinality(p_match)], length(v_value) + 1);
@@ -106,19 +106,24 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_text constant text collate "C" := p_text;
+    v_parts text[];
+    v_matches text[];
+    i integer := 0;
 begin
-    if v_text !~ p_rule.pattern then
-        return p_text;
-    elsif p_rule.validation = 'sensitive_key' then
-        return bcp_internal.mask_values_of_keys(v_text, p_rule, p_state);
+    if p_rule.validation = 'sensitive_key' then
+        return case when v_text ~ p_rule.pattern then bcp_internal.mask_values_of_keys(v_text, p_rule, p_state) else p_text end;
     elsif p_rule.action = 'redact' and p_rule.validation = 'none' then
         return regexp_replace(v_text, p_rule.pattern, p_rule.replacement, 'g');
     end if;
     -- What stands between the matches, and the matches, in turn.
-    return string_agg(part || coalesce(bcp_internal.mask_match(match, p_rule), ''), '' order by n)
-        from rows from (
-            regexp_split_to_table(v_text, p_rule.pattern), regexp_matches(v_text, p_rule.pattern, 'g')
-        ) with ordinality as piece (part, match, n);
+    v_parts := regexp_split_to_array(v_text, p_rule.pattern);
+    if cardinality(v_parts) > 1 then
+        for v_matches in select m from regexp_matches(v_text, p_rule.pattern, 'g') as m loop
+            i := i + 1;
+            v_parts[i] := v_parts[i] || bcp_internal.mask_match(v_matches, p_rule);
+        end loop;
+    end if;
+    return array_to_string(v_parts, '');
 end
 $func$;
 
@@ -139,11 +144,11 @@ begin
     end if;
     -- A gate knows no look-alikes.
     select
-        array_agg(n) filter (where octet_length(s) > length(s)),
-        array_agg(n) filter (where octet_length(s) = length(s) and s ~ '[:=>]')
+        coalesce(array_agg(n) filter (where octet_length(s) > length(s)), '{}'),
+        coalesce(array_agg(n) filter (where octet_length(s) = length(s) and greatest(strpos(s, ':'), strpos(s, '='), strpos(s, '>')) > 0), '{}')
     into v_keyed, v_ascii
     from unnest(p_texts) with ordinality as t (s, n);
-    return coalesce(v_keyed, '{}')
+    return v_keyed
         || bcp_internal.matching(v_ascii, p_texts, p_state.key_gate, true)
         || bcp_internal.matching(v_ascii, p_texts, p_state.key_word_gate, false);
 end
@@ -158,57 +163,58 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_texts text[] := p_texts;
-    -- Numbers in p_texts, and what has become of these texts in this round.
-    v_active integer[] := array(select n from unnest(p_texts) with ordinality as t (s, n) where s is not null);
+    -- Numbers of the texts that a rule may still change, and what this round has made of them.
+    v_active integer[] := array(select generate_subscripts(p_texts, 1));
     v_now text[];
     v_lower text[];
+    v_all integer[];
+    v_digits integer[];
     v_keyed integer[];
-    v_hits integer[];
+    v_hits record;
     v_new text[];
-    v_changed integer[];
-    v_rule bcp_internal.anonymizer_rules;
+    n integer;
 begin
     -- What one rule leaves may be what another looks for; at the end nothing is left to find, so masking
     -- twice is masking once.
     for v_round in 1..8 loop
         exit when v_active = '{}';
-        v_now := array(select v_texts[n] from unnest(v_active) with ordinality as a (n, o) order by o);
+        v_now := array(select v_texts[a] from unnest(v_active) with ordinality as active (a, o) order by o);
         v_lower := array(select lower(s collate "C") from unnest(v_now) with ordinality as t (s, o) order by o);
+        v_all := array(select generate_subscripts(v_now, 1));
+        v_digits := case
+            when p_state.word_gate is null then v_all else bcp_internal.matching(v_all, v_lower, p_state.digit_gate, false) end;
         v_keyed := bcp_internal.keyed_texts(v_now, p_state);
-        v_changed := '{}';
-        for v_rule in select * from bcp_internal.anonymizer_rules order by ordinal loop
-            -- What costs a tenth of the pattern first.
-            v_hits := case
-                when v_rule.likes is not null then array(
-                    select n from unnest(v_lower) with ordinality as t (s, n)
-                    where s like any (v_rule.likes) and (v_rule.hint is null or s ~ v_rule.hint))
-                when v_rule.hint is not null then bcp_internal.matching_texts(v_lower, v_rule.hint)
-                else array(select generate_subscripts(v_now, 1))
-            end;
-            if v_rule.validation = 'sensitive_key' then
-                v_hits := array(
-                    select n from unnest(v_hits) as n where n = any (v_keyed) or n = any (v_changed));
-            end if;
-            continue when v_hits = '{}';
+        for v_hits in
+            -- Where a rule may match: what costs a tenth of its pattern.
+            select r as rule, array_agg(t.n order by t.n) as numbers
+            from bcp_internal.anonymizer_rules r
+            join unnest(v_lower) with ordinality as t (s, n)
+                on (r.validation <> 'sensitive_key' or t.n = any (v_keyed))
+                and (not r.is_digits or t.n = any (v_digits))
+                and (r.likes is null or t.s like any (r.likes))
+                and (r.hint is null or t.s ~ r.hint)
+            group by r.ordinal
+            order by r.ordinal
+        loop
             v_new := array(
-                select bcp_internal.apply_rule(v_now[n], v_rule, p_state) from unnest(v_hits) with ordinality as h (n, o) order by o);
-            for i in 1..cardinality(v_hits) loop
-                if v_new[i] <> v_now[v_hits[i]] then
-                    v_now[v_hits[i]] := v_new[i];
-                    v_lower[v_hits[i]] := lower(v_new[i] collate "C");
-                    v_changed := v_changed || v_hits[i];
-                end if;
+                select bcp_internal.apply_rule(v_now[h], v_hits.rule, p_state)
+                from unnest(v_hits.numbers) with ordinality as hit (h, o) order by o);
+            for i in 1..cardinality(v_new) loop
+                v_now[v_hits.numbers[i]] := v_new[i];
             end loop;
         end loop;
-        v_hits := v_active;
+        v_all := v_active;
         v_active := '{}';
-        foreach v_round in array array(select distinct unnest(v_changed)) loop
-            v_active := v_active || v_hits[v_round];
-            v_texts[v_hits[v_round]] := v_now[v_round];
+        for i in 1..cardinality(v_all) loop
+            n := v_all[i];
+            if v_now[i] <> v_texts[n] then
+                v_texts[n] := v_now[i];
+                v_active := v_active || n;
+            end if;
         end loop;
     end loop;
-    for i in 1..cardinality(v_active) loop
-        v_texts[v_active[i]] := '[REDACTED]';
+    foreach n in array v_active loop
+        v_texts[n] := '[REDACTED]';
     end loop;
     return v_texts;
 end
@@ -314,26 +320,17 @@ $func$;
 
 comment on function bcp_internal.key_expression(text, text) is 'Regular expression of a row of bcp.sensitive_keys or of its exceptions.';
 
-create or replace function bcp_internal.gate_expression(p_key_pattern text, p_match_mode text) returns text
+create or replace function bcp_internal.gate_expression(p_key_pattern text, p_letter text, p_first text) returns text
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- With anything but letters and digits between. Of a whole word in text as it came: it begins where no
-    -- letter is before it, or with a capital, and no small letter goes on after it.
-    select case
-        when p_match_mode <> 'word' then string_agg(c, '[^a-z0-9]*' order by n)
-        else
-            case when left(p_key_pattern, 1) ~ '[a-z]'
-                then format('(?:%s|(?<![A-Za-z])%s)', upper(left(p_key_pattern, 1)), left(p_key_pattern, 1))
-                else left(p_key_pattern, 1)
-            end
-            || string_agg(format('[^A-Za-z0-9]*[%s%s]', c, upper(c)), '' order by n) filter (where n > 1) || '(?![a-z])'
-    end
-    from string_to_table(p_key_pattern, null) with ordinality as letter (c, n)
+    -- With anything but letters and digits between.
+    select p_first || coalesce(string_agg('[^A-Za-z0-9]*' || format(p_letter, c, upper(c)), '' order by n), '')
+    from string_to_table(substr(p_key_pattern, 2), null) with ordinality as letter (c, n)
 $func$;
 
-comment on function bcp_internal.gate_expression(text, text) is
-    'Regular expression that matches every text in which a sensitive key of this pattern can be: in lower case, but as it came where the mode is word.';
+comment on function bcp_internal.gate_expression(text, text, text) is
+    'Regular expression of the text of a sensitive key: its first character, and the others in a format, %s for as they are, [%s%s] for small ones and capitals.';
 
 create or replace function bcp_internal.compile_anonymizer() returns void
 language plpgsql volatile
@@ -352,7 +349,7 @@ begin
 
     delete from bcp_internal.anonymizer_rules;
     insert into bcp_internal.anonymizer_rules (
-        ordinal, name, kind, pattern, value_pattern, likes, hint, validation, action, replacement)
+        ordinal, name, kind, pattern, value_pattern, likes, hint, is_digits, validation, action, replacement)
     select
         row_number() over (order by ordinal, name), name, kind, pattern, value_pattern,
         (
@@ -360,32 +357,38 @@ begin
             select array_agg('%' || regexp_replace(w, '[%_]', '\\\&', 'g') || '%')
             from unnest(case when validation = 'sensitive_key' then '{:,=,>}' else words end) as w
         ),
-        hint, validation, action, replacement
+        hint, coalesce(hint ~ '\[' and hint !~ '[a-z]{2}', false), validation, action, replacement
     from bcp.anonymization_rules
     where enabled;
 
     -- Gates: what a rule's hint is a branch of, or without a hint its words. Those of digits cost less apart.
     select
-        coalesce(string_agg(branch, '|') filter (where branch !~ '[a-z]{2}' and branch ~ '\['), v_never),
-        case when not bool_or(branch is null) then
-            coalesce(string_agg(branch, '|') filter (where branch ~ '[a-z]{2}' or branch !~ '\['), v_never) end,
-        coalesce(array_agg('%' || branch || '%') filter (where branch ~ '^[^a-z0-9%_\[(]$'), '{}')
+        coalesce(string_agg(branch, '|') filter (where is_digits), v_never),
+        case when not bool_or(branch is null) then coalesce(string_agg(branch, '|') filter (where not is_digits), v_never) end,
+        coalesce(array_agg('%' || branch || '%') filter (where branch ~ '^[@#&=~^|]$'), '{}')
     into v_state.digit_gate, v_state.word_gate, v_state.quick_likes
     from (
-        select distinct coalesce(r.hint, regexp_replace(w, '[^a-z0-9 @]', '\\\&', 'g'))
-        from bcp.anonymization_rules r
+        select distinct coalesce(r.hint, regexp_replace(w, '[^a-z0-9 @#&=~|]', '\\\&', 'g')), c.is_digits
+        from bcp_internal.anonymizer_rules c
+        join bcp.anonymization_rules r using (name)
         left join lateral unnest(r.words) as w on r.hint is null
-        where r.enabled and r.validation <> 'sensitive_key'
-    ) as branches (branch);
+        where r.validation <> 'sensitive_key'
+    ) as branches (branch, is_digits);
     with loose as (
         select distinct key_pattern from bcp.sensitive_keys where enabled and match_mode <> 'word'
     )
-    select coalesce(string_agg(bcp_internal.gate_expression(key_pattern, 'contains'), '|'), v_never) into v_state.key_gate
+    select coalesce(string_agg(bcp_internal.gate_expression(key_pattern, '%s', left(key_pattern, 1)), '|'), v_never) into v_state.key_gate
     from loose l
     -- Where one pattern is in another, finding the shorter one will do.
     where not exists (
         select from loose o where o.key_pattern <> l.key_pattern and strpos(l.key_pattern, o.key_pattern) > 0);
-    select coalesce(string_agg(bcp_internal.gate_expression(key_pattern, 'word'), '|'), v_never) into v_state.key_word_gate
+    -- A whole word in text as it came begins where no letter is before it, or with a capital, and no small letter goes
+    -- on after it.
+    select coalesce(
+        format('(?:(?<![A-Za-z])(?:%s)|%s)(?![a-z])',
+            string_agg(bcp_internal.gate_expression(key_pattern, '[%s%s]', left(key_pattern, 1)), '|'),
+            string_agg(bcp_internal.gate_expression(key_pattern, '[%s%s]', upper(left(key_pattern, 1))), '|')), v_never)
+    into v_state.key_word_gate
     from bcp.sensitive_keys
     where enabled and match_mode = 'word';
 

@@ -5,9 +5,12 @@
 create or replace function bcp_internal.keys_to_mask(
     p_numbers integer[], p_texts text[], p_state bcp_internal.anonymizer_state)
 returns integer[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_found integer[];
+begin
     -- In the text of JSON, and of JSON in its strings, a key stands between a quote and a quote with a colon. The
     -- piece after the last of these holds none.
     with pieces as materialized (
@@ -18,87 +21,80 @@ as $func$
     ), known as materialized (
         -- 1: sensitive. 2 and 4: of an object like {"name": "password", "value": ...}, also cut short.
         select key, bcp_internal.is_sensitive_key(key, 'string', p_state)::integer
-            | case when key ~ '^ *[Vv](alue)?$' then 2 else 0 end
+            | case when ltrim(key) in ('value', 'Value', 'v') then 2 else 0 end
             | case when key ~ '(^|[^A-Za-z0-9_])([Nn]ame|[Kk]ey|header|field|k|id)$' then 4 else 0 end as flags
         from pieces
         group by key
-    )
-    select array(
+    ), flagged as (
         select p.n
         from pieces p
         join known k using (key)
         where k.flags > 0
         group by p.n
-        having bit_or(k.flags) & 1 = 1 or bit_or(k.flags) & 6 = 6)
+        having bit_or(k.flags) & 1 = 1 or bit_or(k.flags) & 6 = 6
+    )
+    select array_agg(n) into v_found from flagged;
+    return coalesce(v_found, '{}');
+end
 $func$;
 
 comment on function bcp_internal.keys_to_mask(integer[], text[], bcp_internal.anonymizer_state) is
     'Those of the numbers whose text of JSON has a sensitive key, or keys of a name and a value.';
-
-create or replace function bcp_internal.matching_texts(p_texts text[], p_gate text) returns integer[]
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    -- No class of characters matches both of these, in the mode in which [^ ] matches no line end.
-    v_separator constant text := E'\n\x01\n';
-    v_pieces text[];
-    v_passed integer;
-    v_last integer;
-    v_found integer[] := '{}';
-begin
-    if cardinality(p_texts) < 4 then
-        return array(select n from unnest(p_texts) with ordinality as t (s, n) where s collate "C" ~ p_gate);
-    end if;
-    for v_first in 1..cardinality(p_texts) by 256 loop
-        v_last := least(v_first + 255, cardinality(p_texts));
-        -- A match takes the rest of its text with it, so that each text costs one match at most.
-        v_pieces := regexp_split_to_array(
-            array_to_string(p_texts[v_first:v_last], v_separator) collate "C", '(?n)(?:' || p_gate || ')[^\n]*');
-        v_passed := 0;
-        for i in 1..cardinality(v_pieces) loop
-            v_passed := v_passed + (length(v_pieces[i]) - length(replace(v_pieces[i], v_separator, ''))) / 3;
-            if i < cardinality(v_pieces) then
-                v_found := v_found || v_first + v_passed;
-            end if;
-        end loop;
-        if v_passed <> v_last - v_first then
-            -- A match took a separator, so the count is wrong.
-            v_found := v_found || array(select generate_series(v_first, v_last));
-        end if;
-    end loop;
-    return v_found;
-end
-$func$;
-
-comment on function bcp_internal.matching_texts(text[], text) is
-    'Numbers of the texts that a gate matches, and where in doubt of others. One call costs little more than reading them, and a match what a call a text would.';
 
 create or replace function bcp_internal.matching(p_numbers integer[], p_texts text[], p_gate text, p_lower boolean)
 returns integer[]
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    -- No class of characters matches both of these, in the mode in which [^ ] matches no line end.
+    v_separator constant text := E'\n\x01\n';
+    v_numbers integer[];
+    v_text text collate "C";
+    v_pieces text[];
+    v_passed integer;
+    v_found integer[] := '{}';
+    -- A match takes the rest of its text with it, so that each text costs one match at most.
+    v_pattern constant text := '(?n)(?:' || p_gate || ')[^\n]*';
 begin
-    return array(
-        select p_numbers[m]
-        from unnest(bcp_internal.matching_texts(array(
-            select case when p_lower then lower(p_texts[n] collate "C") else p_texts[n] end
-            from unnest(p_numbers) with ordinality as number (n, o) order by o), p_gate)) as m);
+    for v_first in 1..cardinality(p_numbers) by 256 loop
+        v_numbers := p_numbers[v_first:v_first + 255];
+        v_text := array_to_string(
+            array(select p_texts[n] from unnest(v_numbers) with ordinality as number (n, o) order by o), v_separator);
+        if p_lower then
+            v_text := lower(v_text);
+        end if;
+        continue when v_text !~ v_pattern;
+        v_pieces := regexp_split_to_array(v_text, v_pattern);
+        v_passed := 1;
+        for i in 1..cardinality(v_pieces) loop
+            v_passed := v_passed + (length(v_pieces[i]) - length(replace(v_pieces[i], v_separator, ''))) / 3;
+            if i < cardinality(v_pieces) then
+                v_found := v_found || v_numbers[v_passed];
+            end if;
+        end loop;
+        if v_passed <> cardinality(v_numbers) then
+            -- A match took a separator, so the count is wrong.
+            v_found := v_found || v_numbers;
+        end if;
+    end loop;
+    return v_found;
 end
 $func$;
 
 comment on function bcp_internal.matching(integer[], text[], text, boolean) is
-    'Those of the numbers whose text, in lower case if asked, a gate matches, and where in doubt others.';
+    'Those of the numbers whose text, in lower case if asked, a gate matches, and where in doubt others. One call costs little more than reading the texts, and a match what a call a text would.';
 
 create or replace function bcp_internal.without(p_numbers integer[], p_others integer[]) returns integer[]
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select case
+begin
+    return case
         when p_others = '{}' then p_numbers
         else array(select unnest(p_numbers) except select unnest(p_others) order by 1)
-    end
+    end;
+end
 $func$;
 
 comment on function bcp_internal.without(integer[], integer[]) is 'Those of the numbers that are not among the others, in order.';
@@ -112,11 +108,12 @@ as $func$
 declare
     v_all constant integer[] := array(select generate_subscripts(p_texts, 1));
     v_texts text[];
+    v_text record;
     -- Clean so far. First what costs least, and then only what is left.
     v_left integer[];
     v_colons integer[];
 begin
-    if p_state.word_gate is null then
+    if p_state.word_gate is null or v_all = '{}' then
         return v_all;
     end if;
     -- An escape may stand for any character, and brackets may be levels.
@@ -129,13 +126,12 @@ begin
         order by t.n);
     v_left := bcp_internal.without(v_left, bcp_internal.keys_to_mask(v_left, p_texts, p_state));
     -- Other characters than ASCII may look like ASCII.
-    v_texts := array(
-        select case
-            when octet_length(t.s) = length(t.s) then t.s
-            else concat_ws(E'\n', t.s, bcp_internal.fold_text(t.s), bcp_internal.fold_key(t.s))
-        end
-        from unnest(p_texts) with ordinality as t (s, n)
-        order by t.n);
+    v_texts := p_texts;
+    for v_text in
+        select t.n, t.s from unnest(p_texts) with ordinality as t (s, n) where octet_length(t.s) > length(t.s)
+    loop
+        v_texts[v_text.n] := concat_ws(E'\n', v_text.s, bcp_internal.fold_text(v_text.s), bcp_internal.fold_key(v_text.s));
+    end loop;
     v_left := bcp_internal.without(v_left, bcp_internal.matching(v_left, v_texts, p_state.digit_gate, true));
     v_left := bcp_internal.without(v_left, bcp_internal.matching(v_left, v_texts, p_state.word_gate, true));
     -- What else is a key in text: before a colon that no quote or time of day has, before = or >, an option.

@@ -156,9 +156,10 @@ comment on function bcp_internal.new_keys(text, uuid[]) is
     'Claims event ids and returns those that had not come within the setting dedup_window.';
 
 create or replace function bcp_internal.touch_users(p_ids text[], p_times timestamptz[]) returns void
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     insert into bcp.users as u (user_id, first_seen, last_seen)
     select s.* from (
         select id, min(seen), max(seen) from unnest(p_ids, p_times) as t (id, seen) where id is not null group by id
@@ -171,15 +172,17 @@ as $func$
     order by s.user_id
     on conflict (user_id) do update set
         first_seen = least(u.first_seen, excluded.first_seen),
-        last_seen = greatest(u.last_seen, excluded.last_seen)
+        last_seen = greatest(u.last_seen, excluded.last_seen);
+end
 $func$;
 
 comment on function bcp_internal.touch_users(text[], timestamptz[]) is 'Makes or updates the rows of users that events named.';
 
 create or replace function bcp_internal.touch_sessions(p_sessions bcp.user_sessions[]) returns void
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     insert into bcp.user_sessions as s
     select
         session_id,
@@ -206,7 +209,8 @@ as $func$
         ended_at = coalesce(greatest(s.ended_at, excluded.ended_at), s.ended_at, excluded.ended_at),
         tool_calls_count = s.tool_calls_count + excluded.tool_calls_count,
         errors_count = s.errors_count + excluded.errors_count,
-        attributes = coalesce(s.attributes || excluded.attributes, s.attributes, excluded.attributes)
+        attributes = coalesce(s.attributes || excluded.attributes, s.attributes, excluded.attributes);
+end
 $func$;
 
 comment on function bcp_internal.touch_sessions(bcp.user_sessions[]) is
@@ -297,6 +301,15 @@ begin
         raise exception using errcode = v_state, message = v_message;
     end if;
     if v_count = 1 then
+        if v_state = '22P02' then
+            -- Of the fields that are typed only an address has a function that tells what is wrong with it.
+            begin
+                perform bcp_internal.event_ip(p_events[1] ->> 'ip_address');
+            exception
+                when sqlstate 'ZB005' then
+                    get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
+            end;
+        end if;
         -- Only our own messages are known to hold no value of the event.
         perform bcp_internal.reject_event(
             p_kind, p_source, p_batch_id, v_state,
@@ -360,6 +373,31 @@ $func$;
 comment on function bcp_internal.claim_batch(text, uuid) is
     'True for the first call with a batch id within the setting dedup_window, and for every call without one.';
 
+create or replace function bcp_internal.source_name(p_source text) returns text
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select coalesce(p_source, nullif(current_setting('application_name'), ''), 'unknown')
+$func$;
+
+comment on function bcp_internal.source_name(text) is 'Who sends: as said, else the application_name.';
+
+create or replace function bcp_internal.book_batch(
+    p_kind text, p_source text, p_batch_id uuid, p_accepted bigint, p_stored bigint, p_duplicates bigint, p_rejected bigint)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    insert into bcp.ingest_batches (received_at, kind, source, batch_id, accepted, stored, duplicates, rejected)
+    values (bcp_internal.now(), p_kind, bcp_internal.source_name(p_source), p_batch_id, p_accepted, p_stored,
+            p_duplicates, p_rejected);
+end
+$func$;
+
+comment on function bcp_internal.book_batch(text, text, uuid, bigint, bigint, bigint, bigint) is
+    'Writes a batch into the books.';
+
 create or replace function bcp_internal.ingest(
     p_kind text, p_batch_id uuid, p_events jsonb, p_source text, p_unreadable jsonb default '[]',
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
@@ -367,8 +405,9 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_source constant text := coalesce(p_source, nullif(current_setting('application_name'), ''), 'unknown');
+    v_source constant text := bcp_internal.source_name(p_source);
     v_max_bytes constant bigint := bcp_internal.setting('max_event_bytes');
+    v_shape constant jsonpath := bcp_internal.event_shape(p_kind);
     v_good jsonb[];
     v_rest record;
 begin
@@ -382,7 +421,7 @@ begin
             select e, octets, n, case
                 when problem is not null then problem
                 when pg_column_size(e) > v_max_bytes then 'the event is larger than the setting max_event_bytes allows'
-                when jsonb_typeof(e) = 'object' and e @@ bcp_internal.event_shape(p_kind) then null
+                when jsonb_typeof(e) = 'object' and e @@ v_shape then null
                 else coalesce(bcp_internal.shape_problem(p_kind, e), 'a field of the event has a wrong type')
             end as problem
             from (
@@ -406,8 +445,7 @@ begin
         rejected := rejected + v_rest.rejected;
     end if;
     duplicates := accepted - stored - rejected;
-    insert into bcp.ingest_batches (received_at, kind, source, batch_id, accepted, stored, duplicates, rejected)
-    values (bcp_internal.now(), p_kind, v_source, p_batch_id, accepted, stored, duplicates, rejected);
+    perform bcp_internal.book_batch(p_kind, p_source, p_batch_id, accepted, stored, duplicates, rejected);
 end
 $func$;
 

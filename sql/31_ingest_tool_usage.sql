@@ -1,131 +1,306 @@
--- Ingest of tool calls.
+-- Ingest of tool calls. They come as JSON or as rows, and become rows at once: a batch is typed, masked and stored by
+-- a few statements over all of it.
 
-create or replace function bcp_internal.call_times(
-    p_event jsonb, p_now timestamptz, p_oldest timestamptz, p_latest timestamptz,
-    out start_time timestamptz, out end_time timestamptz)
-language plpgsql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_duration constant interval := (p_event ->> 'duration_ms')::double precision * interval '1 millisecond';
-begin
-    if v_duration < interval '0' then
-        raise exception using errcode = 'ZB005', message = 'duration_ms is negative';
-    end if;
-    start_time := bcp_internal.event_time('start_time', p_event ->> 'start_time', p_oldest, p_latest);
-    end_time := bcp_internal.event_time('end_time', p_event ->> 'end_time', p_oldest, p_latest);
-    if start_time is null and end_time is null then
-        end_time := p_now;
-        start_time := end_time - coalesce(v_duration, interval '0');
-        if v_duration is null then
-            end_time := null;
-        end if;
-    elsif start_time is null then
-        start_time := end_time - coalesce(v_duration, interval '0');
-        if v_duration is null then
-            end_time := null;
-        end if;
-    elsif end_time is null then
-        end_time := start_time + v_duration;
-    end if;
-    if end_time < start_time then
-        raise exception using errcode = 'ZB005', message = 'end_time is before start_time';
-    end if;
-end
-$func$;
-
-comment on function bcp_internal.call_times(jsonb, timestamptz, timestamptz, timestamptz) is
-    'Start and end of a call from any two of start_time, end_time and duration_ms; what cannot be known stays null, and a call without a time began now.';
-
-create or replace function bcp_internal.store_tool_usage(p_events jsonb[]) returns bigint
-language plpgsql volatile
+create or replace function bcp_internal.read_tool_calls(p_events jsonb[]) returns bcp.tool_call[]
+language sql stable
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set datestyle = 'ISO'
 as $func$
+    select array_agg(
+        row(
+            r.event_id, r.bcp_name, r.tool_name, r.operation,
+            -- What does not look like a time goes where it is told so.
+            case when r.start_time like '____-__-__T__:__%' then r.start_time::timestamptz
+                else bcp_internal.event_time('start_time', r.start_time, '-infinity', 'infinity') end,
+            case when r.end_time like '____-__-__T__:__%' then r.end_time::timestamptz
+                else bcp_internal.event_time('end_time', r.end_time, '-infinity', 'infinity') end,
+            r.duration_ms, r.success, r.outcome, r.error_type, r.error_message, r.parameters, r.response_data,
+            r.request_bytes, r.response_bytes, r.user_id, r.session_id, r.conversation_id, r.request_id, r.trace_id,
+            r.client_name, r.client_version, r.client_model, r.release, r.ip_address, r.user_agent,
+            nullif(d.e - k.names, '{}')
+        )::bcp.tool_call order by d.n)
+    from unnest(p_events) with ordinality as d (e, n)
+    cross join lateral jsonb_to_record(d.e) as r (
+        event_id text, bcp_name text, tool_name text, operation text, start_time text, end_time text,
+        duration_ms double precision, success boolean, outcome text, error_type text, error_message text,
+        parameters jsonb, response_data jsonb, request_bytes bigint, response_bytes bigint, user_id text,
+        session_id text, conversation_id text, request_id text, trace_id text, client_name text, client_version text,
+        client_model text, release text, ip_address inet, user_agent text)
+    cross join bcp_internal.known_fields('tool_usage') as k (names)
+$func$;
+
+comment on function bcp_internal.read_tool_calls(jsonb[]) is
+    'Events whose shape is right as rows, in their order; raises where a value is not of its column''s type.';
+
+create or replace function bcp_internal.write_tool_call(p_call bcp.tool_call) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case jsonb_typeof((p_call).attributes) when 'object' then (p_call).attributes else '{}' end
+        || coalesce(jsonb_object_agg(key, value) filter (where value <> 'null' and key <> 'attributes'), '{}')
+    from jsonb_each(to_jsonb(p_call))
+$func$;
+
+comment on function bcp_internal.write_tool_call(bcp.tool_call) is 'The event that a row stands for.';
+
+create or replace function bcp_internal.mask_tool_calls(
+    p_calls bcp.tool_call[], out calls bcp.tool_call[], out parameters jsonb[], out response_data jsonb[],
+    out attributes jsonb[], out request_bytes integer[], out response_bytes integer[])
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_count constant integer := cardinality(p_calls);
+    v_fields constant text[] := bcp_internal.known_fields('tool_usage');
+    v_state bcp_internal.anonymizer_state;
+    v_max_depth integer;
+    v_texts text[];
+    v_numbers integer[];
+    v_masked jsonb[];
+    n integer;
+begin
+    v_state := bcp_internal.load_anonymizer();
+    v_max_depth := bcp_internal.setting('max_json_depth');
+    -- Of n calls: what is short, in one text a call, 1 to n; then their documents, n + 1 to 2 n and so on.
+    select
+        array_agg(t.short) || array_agg(coalesce(t.p, '')) || array_agg(coalesce(t.r, '')) || array_agg(coalesce(t.a, '')),
+        array_agg(octet_length(t.p)), array_agg(octet_length(t.r))
+    into v_texts, request_bytes, response_bytes
+    from (
+        select
+            concat_ws(
+                E'\n', c.bcp_name, c.tool_name, c.operation, c.outcome, c.error_type, c.error_message, c.user_id,
+                c.session_id, c.conversation_id, c.request_id, c.trace_id, c.client_name, c.client_version,
+                c.client_model, c.release, c.user_agent) as short,
+            nullif(c.parameters, 'null')::text as p, nullif(c.response_data, 'null')::text as r, c.attributes::text as a
+        from unnest(p_calls) with ordinality as c
+        order by c.ordinality
+    ) as t;
+    v_numbers := bcp_internal.unclean(v_texts, v_max_depth, v_state);
+    -- A name of a field may be a sensitive key.
+    if bcp_internal.keys_to_mask('{1}', array['"' || array_to_string(v_fields, '":"') || '":'], v_state) <> '{}' then
+        v_numbers := array(select generate_subscripts(v_texts, 1));
+    end if;
+    calls := p_calls;
+    parameters := array_fill(null::jsonb, array[v_count]);
+    response_data := parameters;
+    attributes := parameters;
+    if v_numbers = '{}' then
+        return;
+    end if;
+    -- Each as the part of an event that it is, under its key.
+    v_masked := bcp_internal.mask_documents(array(
+        select case (k - 1) / v_count
+            when 1 then jsonb_build_object('parameters', c.parameters)
+            when 2 then jsonb_build_object('response_data', c.response_data)
+            when 3 then c.attributes
+            else jsonb_strip_nulls(
+                to_jsonb(c) - '{event_id,start_time,end_time,duration_ms,success,request_bytes,response_bytes,ip_address,parameters,response_data,attributes}'::text[])
+        end
+        from unnest(v_numbers) with ordinality as u (k, o)
+        cross join lateral (select (p_calls[(k - 1) % v_count + 1]).*) as c
+        order by o), v_max_depth, v_state);
+    for i in 1..cardinality(v_numbers) loop
+        n := (v_numbers[i] - 1) % v_count + 1;
+        case (v_numbers[i] - 1) / v_count
+            when 0 then
+                calls[n] := jsonb_populate_record(calls[n], v_masked[i]);
+            when 1 then
+                parameters[n] := coalesce(v_masked[i] -> 'parameters', '"[REDACTED]"');
+            when 2 then
+                response_data[n] := coalesce(v_masked[i] -> 'response_data', '"[REDACTED]"');
+            else
+                attributes[n] := v_masked[i];
+        end case;
+    end loop;
+exception
+    when sqlstate 'ZB003' or sqlstate 'ZB005' or sqlstate 'ZB006' then
+        raise;
+    when others then
+        perform bcp_internal.anonymizer_failed(sqlstate);
+end
+$func$;
+
+comment on function bcp_internal.mask_tool_calls(bcp.tool_call[]) is
+    'Tool calls with their short fields masked; beside them those documents of theirs that had something to mask, null for the others; and the sizes of parameters and answers before.';
+
+create or replace function bcp_internal.check_tool_calls(
+    p_calls bcp.tool_call[], p_now timestamptz, out starts timestamptz[], out ends timestamptz[], out ids uuid[],
+    out problem text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_oldest constant timestamptz := p_now - bcp_internal.setting('max_event_age')::interval;
+    v_latest constant timestamptz := p_now + bcp_internal.setting('max_event_lead')::interval;
+    v_blank constant text := E' \t\n\r\f\x0b';
+begin
+    select array_agg(s.start_time), array_agg(s.end_time), array_agg(s.id), min(s.problem)
+    into starts, ends, ids, problem
+    from (
+        select
+            t.start_time, t.end_time,
+            case when c.event_id <> '' then bcp_internal.event_uuid(c.event_id) end as id,
+            case
+                when c.bcp_name is null then 'bcp_name is missing'
+                when c.tool_name is null then 'tool_name is missing'
+                when length(c.bcp_name) > 500 then 'bcp_name is longer than 500 characters'
+                when length(c.tool_name) > 500 then 'tool_name is longer than 500 characters'
+                when btrim(c.bcp_name, v_blank) = '' then 'bcp_name is empty'
+                when btrim(c.tool_name, v_blank) = '' then 'tool_name is empty'
+                when greatest(
+                    length(c.operation), length(c.user_id), length(c.session_id), length(c.conversation_id),
+                    length(c.event_id)) > 500 then 'an id is longer than 500 characters'
+                when '' in (
+                    btrim(nullif(c.operation, ''), v_blank), btrim(nullif(c.user_id, ''), v_blank),
+                    btrim(nullif(c.session_id, ''), v_blank), btrim(nullif(c.conversation_id, ''), v_blank),
+                    btrim(nullif(c.event_id, ''), v_blank)) then 'an id is empty'
+                when c.duration_ms < 0 then 'duration_ms is negative'
+                when c.start_time < v_oldest then 'start_time is longer ago than the setting max_event_age allows'
+                when c.start_time > v_latest then 'start_time is later than the setting max_event_lead allows'
+                when c.end_time < v_oldest then 'end_time is longer ago than the setting max_event_age allows'
+                when c.end_time > v_latest then 'end_time is later than the setting max_event_lead allows'
+                when t.end_time < t.start_time then 'end_time is before start_time'
+                when c.outcome not in ('success', 'soft_fail', 'error', 'timeout', 'cancelled', 'rejected')
+                    then 'outcome is none of success, soft_fail, error, timeout, cancelled, rejected'
+                when jsonb_typeof(c.attributes) <> 'object' then 'attributes is no object'
+            end as problem
+        from unnest(p_calls) with ordinality as c
+        cross join lateral (
+            select
+                c.duration_ms * interval '1 millisecond' as duration, coalesce(c.end_time, p_now) as end_time
+        ) as d
+        -- Any two of start, end and duration will do. What cannot be known stays null; a call without a time
+        -- began now.
+        cross join lateral (
+            select
+                coalesce(c.start_time, d.end_time - coalesce(d.duration, interval '0')) as start_time,
+                case
+                    when c.start_time is not null then coalesce(c.end_time, c.start_time + d.duration)
+                    when d.duration is not null then d.end_time
+                end as end_time
+        ) as t
+        order by c.ordinality
+    ) as s;
+end
+$func$;
+
+comment on function bcp_internal.check_tool_calls(bcp.tool_call[], timestamptz) is
+    'Start, end and given id of each tool call, and what is wrong with one of them, null where nothing is.';
+
+create or replace function bcp_internal.goes_to_columnstore(p_calls bcp.tool_call[]) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_rows constant integer := bcp_internal.setting('direct_columnstore_rows');
+begin
+    -- Compressed rows are in no index, and how many there are of a bundle in a chunk decides how small they get. Sound
+    -- from TimescaleDB 2.28.1 on.
+    return v_rows > 0
+        and cardinality(p_calls) >= v_rows
+        and bcp_internal.setting('index_parameters') = 'off'
+        and (select string_to_array(split_part(extversion, '-', 1), '.')::integer[] >= '{2,28,1}'
+             from pg_extension where extname = 'timescaledb')
+        and (select count(*) >= v_rows * count(distinct (bcp_name, date_trunc('day', start_time, 'UTC'))) from unnest(p_calls));
+end
+$func$;
+
+comment on function bcp_internal.goes_to_columnstore(bcp.tool_call[]) is
+    'Whether a batch of tool calls is stored compressed at once, as the setting direct_columnstore_rows says.';
+
+create or replace function bcp_internal.store_tool_calls(p_calls bcp.tool_call[]) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- In a custom plan an array is a constant, whose elements are found by counting from its start.
+set plan_cache_mode = force_generic_plan
+as $func$
 declare
     v_now constant timestamptz := bcp_internal.now();
-    v_oldest constant timestamptz := v_now - bcp_internal.setting('max_event_age')::interval;
-    v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
     v_max_document constant integer := bcp_internal.setting('max_document_bytes');
     v_max_text constant integer := bcp_internal.setting('max_text_bytes');
-    v_known constant text[] := bcp_internal.known_fields('tool_usage');
-    -- A session_id beside a conversation_id has no column.
-    v_outlived constant text[] := array_remove(v_known, 'session_id');
+    v_bits_v4 constant integer := bcp_internal.setting('ip_prefix_v4');
+    v_bits_v6 constant integer := bcp_internal.setting('ip_prefix_v6');
+    v_count constant integer := cardinality(p_calls);
+    t record;
+    m record;
+    v_new uuid[];
+    v_fresh boolean[];
+    v_sessions text[];
+    v_resolved_by text[];
+    v_one record;
+    v_before text;
     v_stored bigint;
 begin
-    with masked as materialized (
-        select m.n, m.raw, m.e
-        from bcp_internal.mask_events(p_events, '{event_id,start_time,end_time,ip_address}') as m
-    ), typed as materialized (
+    t := bcp_internal.check_tool_calls(p_calls, v_now);
+    if t.problem is not null then
+        raise exception using errcode = 'ZB005', message = t.problem;
+    end if;
+    m := bcp_internal.mask_tool_calls(p_calls);
+    -- True where it has not come before, else null: of a condition that is mostly met the planner knows only this one,
+    -- and below ten rows expected nothing goes into the columnstore at once.
+    v_fresh := array_fill(true, array[v_count]);
+    if cardinality(array_remove(t.ids, null)) > 0 then
+        v_new := array(select bcp_internal.new_keys('tool_usage', array_remove(t.ids, null)));
+        v_fresh := array(
+            select nullif(i.id is null or (k.id is not null and row_number() over (partition by i.id order by i.n) = 1), false)
+            from unnest(t.ids) with ordinality as i (id, n)
+            left join unnest(v_new) as k (id) using (id)
+            order by i.n);
+    end if;
+    select
+        array_agg(coalesce(nullif(c.conversation_id, ''), nullif(c.session_id, '')) order by c.ordinality),
+        array_agg(case when c.conversation_id <> '' then 'conversation' when c.session_id <> '' then 'given' end
+            order by c.ordinality)
+    into v_sessions, v_resolved_by
+    from unnest(m.calls) with ordinality as c;
+    if array_position(v_sessions, null) is not null then
+        for v_one in
+            select r.*
+            from (
+                select
+                    array_agg(c.ordinality) as numbers, array_agg(nullif(c.user_id, '')) as users,
+                    array_agg(c.client_name) as clients, array_agg(v_sessions[c.ordinality]) as given,
+                    array_agg(t.starts[c.ordinality]) as starts, array_agg(t.ends[c.ordinality]) as ends
+                from unnest(m.calls) with ordinality as c
+                where v_fresh[c.ordinality]
+            ) as f
+            cross join lateral bcp_internal.resolve_sessions(
+                f.numbers, f.users, f.clients, f.given, f.starts, f.ends) as r
+        loop
+            v_sessions[v_one.n] := v_one.session_id;
+            v_resolved_by[v_one.n] := case when v_one.is_new then 'gap' end;
+        end loop;
+    end if;
+    v_before := current_setting('timescaledb.enable_direct_compress_insert', true);
+    if bcp_internal.goes_to_columnstore(m.calls) then
+        perform set_config('timescaledb.enable_direct_compress_insert', 'on', true);
+    end if;
+    with placed as materialized (
         select
-            n,
-            t.start_time,
-            t.end_time,
-            bcp_internal.event_uuid(bcp_internal.event_id(raw ->> 'event_id')) as given_id,
-            bcp_internal.event_text('bcp_name', e ->> 'bcp_name', 500) as bcp_name,
-            bcp_internal.event_text('tool_name', e ->> 'tool_name', 500) as tool_name,
-            coalesce(bcp_internal.event_id(e ->> 'operation'), 'call') as operation,
-            coalesce((e ->> 'success')::boolean, e ->> 'outcome' = 'success') as success,
-            bcp_internal.call_outcome(
-                e ->> 'outcome', (e ->> 'success')::boolean, e ->> 'error_type', e ->> 'error_message',
-                e -> 'response_data') as outcome,
+            c.*,
+            coalesce(c.call_success, c.call_outcome = 'success') as success,
+            nullif(c.call_user, '') as user_id,
+            coalesce(c.masked_parameters, nullif(c.call_parameters, 'null')) as parameters,
+            coalesce(c.masked_response, nullif(c.call_response, 'null')) as response_data,
             case
-                when e ->> 'error_type' <> '' or coalesce((e ->> 'success')::boolean, e ->> 'outcome' = 'success', true)
-                    then e ->> 'error_type'
-                else bcp_internal.classify_error_type(e ->> 'error_message', e -> 'response_data')
-            end as error_type,
-            bcp_internal.truncate_text(e ->> 'error_message', v_max_text) as error_message,
-            bcp_internal.truncate_json(nullif(e -> 'parameters', 'null'), v_max_document) as parameters,
-            bcp_internal.truncate_json(nullif(e -> 'response_data', 'null'), v_max_document) as response_data,
-            coalesce((e ->> 'request_bytes')::bigint, octet_length(nullif(raw -> 'parameters', 'null')::text)) as request_bytes,
-            coalesce((e ->> 'response_bytes')::bigint, octet_length(nullif(raw -> 'response_data', 'null')::text)) as response_bytes,
-            bcp_internal.event_id(e ->> 'user_id') as user_id,
-            bcp_internal.event_id(e ->> 'conversation_id') as conversation_id,
-            bcp_internal.event_id(e ->> 'session_id') as given_session,
-            e ->> 'request_id' as request_id,
-            e ->> 'trace_id' as trace_id,
-            e ->> 'client_name' as client_name,
-            e ->> 'client_version' as client_version,
-            e ->> 'client_model' as client_model,
-            e ->> 'release' as release,
-            bcp_internal.event_ip(raw ->> 'ip_address') as ip_address,
-            e ->> 'user_agent' as user_agent,
-            bcp_internal.truncate_json(nullif(e - case
-                when e ->> 'conversation_id' <> '' and e ->> 'session_id' <> e ->> 'conversation_id' then v_outlived
-                else v_known
-            end, '{}'), v_max_document) as attributes,
-            bcp_internal.suspect_success(
-                coalesce((e ->> 'success')::boolean, e ->> 'outcome' = 'success'),
-                nullif(e -> 'response_data', 'null')) as suspect_success
-        from masked
-        cross join lateral bcp_internal.call_times(raw, v_now, v_oldest, v_latest) as t
-    ), keys as materialized (
-        select id from bcp_internal.new_keys(
-            'tool_usage', array(select given_id from typed where given_id is not null)) as id
-    ), fresh as materialized (
-        select * from typed where given_id is null
-        union all
-        (select distinct on (given_id) typed.* from typed join keys on keys.id = given_id order by given_id, n)
-    ), resolved as materialized (
-        select r.n, r.session_id, case when r.is_new then 'gap' end as resolved_by
-        from (
-            select array_agg(n), array_agg(user_id), array_agg(client_name),
-                   array_agg(coalesce(conversation_id, given_session)), array_agg(start_time), array_agg(end_time)
-            from fresh
-        ) as f (numbers, users, clients, given, starts, ends)
-        cross join lateral bcp_internal.resolve_sessions(numbers, users, clients, given, starts, ends) as r
-    ), placed as materialized (
-        select
-            fresh.*,
-            coalesce(conversation_id, given_session, resolved.session_id) as session_id,
-            case
-                when conversation_id is not null then 'conversation'
-                when given_session is not null then 'given'
-                else resolved.resolved_by
-            end as resolved_by
-        from fresh
-        left join resolved using (n)
+                when c.ip is null then null
+                when family(c.ip) = 4 then network(set_masklen(c.ip, least(v_bits_v4, masklen(c.ip))))::inet
+                when not c.ip <<= '::ffff:0:0/96' then network(set_masklen(c.ip, least(v_bits_v6, masklen(c.ip))))::inet
+                else bcp_internal.anonymize_ip(c.ip)
+            end as ip_address
+        from unnest(
+            m.calls, v_fresh, t.starts, t.ends, t.ids, v_sessions, v_resolved_by, m.parameters, m.response_data,
+            m.attributes, m.request_bytes, m.response_bytes
+        ) as c (
+            event_id, bcp_name, tool_name, operation, call_start, call_end, duration_ms, call_success, call_outcome,
+            call_error_type, error_message, call_parameters, call_response, call_request_bytes, call_response_bytes,
+            call_user, call_session, conversation_id, request_id, trace_id, client_name, client_version, client_model,
+            release, ip, user_agent, call_attributes,
+            fresh, start_time, end_time, id, session_id, resolved_by, masked_parameters, masked_response,
+            masked_attributes, request_bytes, response_bytes)
+        where c.fresh is not null
     ), stored as (
         insert into bcp.tool_usage_logs (
             start_time, end_time, created_at, event_id, bcp_name, tool_name, operation, success, outcome, error_type,
@@ -133,28 +308,115 @@ begin
             trace_id, client_name, client_version, client_model, release, ip_address, user_agent, attributes,
             suspect_success)
         select
-            start_time, end_time, v_now, coalesce(given_id, bcp_internal.uuidv7(start_time)), bcp_name, tool_name,
-            operation, success, outcome, error_type, error_message, parameters, response_data, request_bytes,
-            response_bytes, user_id, session_id, request_id, trace_id, client_name, client_version, client_model,
-            release, ip_address, user_agent, attributes, suspect_success
-        from placed
+            p.start_time, p.end_time, v_now, coalesce(p.id, bcp_internal.uuidv7(p.start_time)), p.bcp_name, p.tool_name,
+            coalesce(nullif(p.operation, ''), 'call'), p.success,
+            case
+                when p.call_outcome is not null then p.call_outcome
+                when p.call_success then 'success'
+                else bcp_internal.classify_outcome(p.call_success, p.call_error_type, p.error_message, p.response_data)
+            end,
+            case
+                when p.call_error_type <> '' or coalesce(p.success, true) then p.call_error_type
+                else bcp_internal.classify_error_type(p.error_message, p.response_data)
+            end,
+            bcp_internal.truncate_text(p.error_message, v_max_text),
+            case
+                when p.masked_parameters is null and p.request_bytes <= v_max_document then p.parameters
+                else bcp_internal.truncate_json(p.parameters, v_max_document)
+            end,
+            case
+                when p.masked_response is null and p.response_bytes <= v_max_document then p.response_data
+                else bcp_internal.truncate_json(p.response_data, v_max_document)
+            end,
+            coalesce(p.call_request_bytes, p.request_bytes), coalesce(p.call_response_bytes, p.response_bytes),
+            p.user_id, p.session_id, p.request_id, p.trace_id, p.client_name, p.client_version, p.client_model,
+            p.release, p.ip_address, p.user_agent,
+            bcp_internal.truncate_json(
+                case
+                    -- A session_id beside a conversation_id has no column.
+                    when p.conversation_id <> '' and nullif(p.call_session, '') <> p.conversation_id
+                        then coalesce(p.masked_attributes, p.call_attributes, '{}')
+                            || jsonb_build_object('session_id', p.call_session)
+                    else coalesce(p.masked_attributes, nullif(p.call_attributes, '{}'))
+                end, v_max_document),
+            bcp_internal.suspect_success(p.success, p.response_data)
+        from placed p
     ), touched as (
         select
-            bcp_internal.touch_users(array_agg(user_id), array_agg(start_time)),
+            bcp_internal.touch_users(array_agg(p.user_id), array_agg(p.start_time)),
             bcp_internal.touch_sessions(array_agg(row(
-                session_id, user_id, client_name, client_version, ip_address, user_agent, start_time,
-                coalesce(end_time, start_time), null, 1, (not coalesce(success, true))::integer, null,
-                resolved_by
-            )::bcp.user_sessions order by n))
-        from placed
+                p.session_id, p.user_id, p.client_name, p.client_version, p.ip_address, p.user_agent, p.start_time,
+                coalesce(p.end_time, p.start_time), null, 1, (not coalesce(p.success, true))::integer, null,
+                p.resolved_by
+            )::bcp.user_sessions))
+        from placed p
     )
     select count(*) into v_stored from placed, touched;
+    if v_before <> current_setting('timescaledb.enable_direct_compress_insert', true) then
+        perform set_config('timescaledb.enable_direct_compress_insert', v_before, true);
+    end if;
     return v_stored;
 end
 $func$;
 
+comment on function bcp_internal.store_tool_calls(bcp.tool_call[]) is
+    'Masks and stores tool calls, and returns how many were new; raises where one cannot be stored.';
+
+create or replace function bcp_internal.store_tool_usage(p_events jsonb[]) returns bigint
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.store_tool_calls(bcp_internal.read_tool_calls(p_events))
+$func$;
+
 comment on function bcp_internal.store_tool_usage(jsonb[]) is
-    'Masks and stores tool calls whose shape is right, and returns how many were new; raises where one cannot be stored.';
+    'As bcp_internal.store_tool_calls, of events whose shape is right.';
+
+create or replace function bcp.ingest_tool_usage(
+    p_batch_id uuid, p_calls bcp.tool_call[], p_source text default null,
+    out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
+language plpgsql volatile
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_max_bytes constant bigint := bcp_internal.setting('max_event_bytes');
+begin
+    begin
+        if cardinality(p_calls) > 0 and array_position(p_calls, null) is null and (
+            pg_column_size(p_calls) <= v_max_bytes
+            or not exists (select from unnest(p_calls) as c where pg_column_size(c) > v_max_bytes))
+        then
+            accepted := cardinality(p_calls);
+            rejected := 0;
+            stored := case
+                when bcp_internal.claim_batch('tool_usage', p_batch_id) then bcp_internal.store_tool_calls(p_calls)
+                else 0
+            end;
+            duplicates := accepted - stored;
+            perform bcp_internal.book_batch('tool_usage', p_source, p_batch_id, accepted, stored, duplicates, rejected);
+            return;
+        end if;
+    exception
+        when others then
+            -- One of them cannot be stored. As events they are told apart, and what is nobody's fault raises again.
+            null;
+    end;
+    select i.* into accepted, stored, duplicates, rejected
+    from bcp_internal.ingest(
+        'tool_usage', p_batch_id,
+        case when p_calls is not null then
+            coalesce((
+                select jsonb_agg(bcp_internal.write_tool_call(c) order by n)
+                from (select c, row_number() over () as n from unnest(p_calls) as c) as calls
+            ), '[]')
+        end, p_source) as i;
+end
+$func$;
+
+comment on function bcp.ingest_tool_usage(uuid, bcp.tool_call[], text) is
+    'The same for calls as rows: array_agg(row(...)::bcp.tool_call) of another table, or an array in the binary format, which is the fastest way in. Rows and JSON are checked, masked, rejected and booked alike.';
 
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events jsonb, p_source text default null,

@@ -183,3 +183,43 @@ def test_old_metrics_are_dropped_and_their_aggregates_stay(clean_db: psycopg.Con
     assert rows(clean_db, "select metric_name, sum_value from bcp.metrics_1m") == [
         {"metric_name": "m", "sum_value": 2.0}
     ]
+
+
+def test_a_large_batch_goes_into_the_columnstore_where_it_may(clean_db: psycopg.Connection[Any]) -> None:
+    [(version,)] = clean_db.execute(
+        "select extversion from pg_extension where extname = 'timescaledb'"
+    ).fetchall()
+    sound = tuple(map(int, version.split("-")[0].split("."))) >= (2, 28, 1)
+    events = [
+        usage(start_time="2026-06-15T11:00:00Z", duration_ms=n, parameters={"n": n, "to": "ada@example.com"})
+        for n in range(30)
+    ]
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+
+    def compressed() -> list[tuple[bool]]:
+        return clean_db.execute(
+            "select is_compressed from timescaledb_information.chunks"
+            " where hypertable_name = 'tool_usage_logs'"
+        ).fetchall()
+
+    def stored() -> list[dict[str, Any]]:
+        return rows(clean_db, "select duration_ms, lat_idx, parameters from bcp.tool_usage_logs order by 1")
+
+    clean_db.execute("update bcp.settings set value = '30' where name = 'direct_columnstore_rows'")
+    ingest(clean_db, events)
+    assert compressed() == [(False,)]  # it would be in no index, and there is one
+    before = stored()
+    clean_db.execute("truncate bcp.tool_usage_logs")
+    clean_db.execute("update bcp.settings set value = 'off' where name = 'index_parameters'")
+    clean_db.execute("select bcp.apply_policies()")
+    ingest(clean_db, events[:29])
+    assert compressed() == [(False,)]
+    clean_db.execute("truncate bcp.tool_usage_logs")
+    ingest(clean_db, events)
+    assert compressed() == [(sound,)]
+    assert stored() == before
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    assert clean_db.execute("select sum(calls) from bcp.tool_usage_1h").fetchall() == [(30,)]
+    if sound:  # what the session had set is as it was
+        [(left,)] = clean_db.execute("show timescaledb.enable_direct_compress_insert").fetchall()
+        assert left == "off"
