@@ -137,3 +137,17 @@ def test_the_writer_may_send_rows_and_read_none(db: Db) -> None:
         assert stored == 1
         with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
             db.execute("select from bcp.tool_usage_logs")
+
+
+@pytest.mark.parametrize("key", ["clientname", "parameters", "userid", "responsedata"])
+def test_a_field_may_be_a_sensitive_key(db: Db, key: str) -> None:
+    call = {"bcp_name": "b", "tool_name": "t", "client_name": "c", "user_id": "u", "parameters": {"a": 1}}
+    call |= {"response_data": [1]}
+    with db.transaction(force_rollback=True):
+        db.execute("insert into bcp.sensitive_keys (key_pattern, match_mode) values (%s, 'exact')", [key])
+        db.execute(AS_ROWS, [json.dumps([call])])
+        with db.cursor(row_factory=dict_row) as cur:
+            row = cur.execute("select * from bcp.tool_usage_logs").fetchone()
+    assert row is not None
+    for field in ("client_name", "user_id", "parameters", "response_data"):
+        assert row[field] == ("[REDACTED]" if field.replace("_", "") == key else call[field])
