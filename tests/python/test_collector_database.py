@@ -13,13 +13,11 @@ from psycopg.conninfo import make_conninfo
 from bcp_analytics import Collector, InvalidArgument, report_collector
 from bcp_analytics._resources import migrations_folder, sql_folder
 from bcp_analytics.migrate import migrate
+from tests.faults.relay import LossyRelay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from bcp_analytics.collector._batch import Batch
-    from bcp_analytics.ingest import IngestResult
 
 ONE = "00000000-0000-7000-8000-000000000001"
 LEDGER = (
@@ -78,26 +76,19 @@ def test_everything_arrives_and_the_ledger_agrees(
 def test_a_commit_whose_answer_was_lost_makes_no_second_row(
     dsn: str, clean_db: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
-    with Collector(dsn, source="lost", spool=tmp_path) as collector:
-        sender: Any = collector._core._sender
-        real = sender._send
-
-        def lose(batch: Batch) -> IngestResult:
-            real(batch)
-            sender._conn.close()
-            raise psycopg.OperationalError("the answer never came")
-
-        sender._send = lose
-        collector.record("mail", "send")
-        collector.touch_session("s1")
-        assert collector.flush(30)
-        sender._send = real
-        drain(collector)
-        s = collector.stats()
-        assert (s.spooled, s.state) == (0, "ok")
-        assert s.stored + s.duplicates == 2
-        assert s.duplicates >= 1
-    assert rows(clean_db, "select count(*) from bcp.tool_usage_logs") == [(1,)]
+    with LossyRelay(dsn) as relay, Collector(relay.dsn, source="lost", spool=tmp_path) as collector:
+        for nth in (1, 2):
+            relay.lose_the_answer_to(b"ingest_tool_usage")
+            collector.record("mail", "send")
+            collector.touch_session("s1")
+            assert collector.flush(30)
+            drain(collector)
+            s = collector.stats()
+            assert (relay.lost, s.spooled, s.state) == (nth, 0, "ok")
+            # Whichever kind went first; the other was not sent.
+            assert (s.stored, s.duplicates) == (nth, nth)
+    assert rows(clean_db, "select count(*) from bcp.tool_usage_logs") == [(2,)]
+    assert rows(clean_db, LEDGER, "lost") == [(6, 4, 2, 0, 0, 0)]
 
 
 def test_a_connection_that_broke_in_between_is_made_anew_at_once(
