@@ -121,9 +121,15 @@ language plpgsql volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
+set datestyle = 'ISO'
 as $func$
 declare
-    v_start constant timestamptz := coalesce(p_start_time, bcp_internal.now());
+    v_now constant timestamptz := bcp_internal.now();
+    v_start constant timestamptz := coalesce(
+        bcp_internal.event_time(
+            'start_time', p_start_time::text, v_now - bcp_internal.setting('max_event_age')::interval,
+            v_now + bcp_internal.setting('max_event_lead')::interval),
+        v_now);
     v_id constant uuid := bcp_internal.uuidv7(v_start);
     v_event constant jsonb := jsonb_build_object(
         'bcp_name', p_bcp_name, 'tool_name', p_tool_name, 'operation', p_operation, 'parameters', p_parameters,

@@ -285,9 +285,19 @@ def test_begin_and_end_make_one_call(conn: psycopg.Connection[Any]) -> None:
     assert rows(conn, "select 1 from bcp.open_tool_calls") == []
 
 
-def test_a_call_that_cannot_begin_says_why(conn: psycopg.Connection[Any]) -> None:
-    with pytest.raises(psycopg.Error, match="tool_name is missing") as caught, conn.transaction():
-        conn.execute("select bcp.begin_tool_call('b', null)")
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ("'b', null", "tool_name is missing"),
+        ("'b', 't', p_start_time => '-infinity'", "start_time is not an ISO 8601 time"),
+        ("'b', 't', p_start_time => '0044-03-15 BC'", "start_time is longer ago than the setting"),
+        ("'b', 't', p_start_time => '2026-06-17'", "start_time is later than the setting"),
+    ],
+)
+def test_a_call_that_cannot_begin_says_why(conn: psycopg.Connection[Any], arguments: str, why: str) -> None:
+    conn.execute("set local datestyle = 'German'")
+    with pytest.raises(psycopg.Error, match=why) as caught, conn.transaction():
+        conn.execute(f"select bcp.begin_tool_call({arguments})")  # type: ignore[arg-type]
     assert caught.value.sqlstate == "ZB005"
 
 
