@@ -1,9 +1,11 @@
-"""What the proxy adds to a tool call: the same server with and without it, calls in turn, in one run.
+"""What the proxy adds to a tool call: the same server with and without it, ten calls each in turn.
 
     python -m benchmarks.proxy              # records to a native TimescaleDB of its own
     python -m benchmarks.proxy --away       # records to a database that is away, so that calls are spooled
 
 The server answers at once with a result of the given size, so all that is measured is the way there and back.
+A call comes right after the answer to the one before, which is still being recorded; after ten there is a
+rest, so that what the proxy has left to do does not count as the other's time.
 Prints medians, and writes them to benchmarks/results/proxy.json.
 """
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results"
 WARM_UP = 50
+IN_A_ROW = 10
+REST_S = 0.05
 PROXY = [sys.executable, "-m", "bcp_analytics.cli", "proxy", "--bcp", "bench", "--"]
 SERVER = """
 import json, sys
@@ -84,23 +88,24 @@ def measure(calls: int, size: int, environment: dict[str, str]) -> dict[str, flo
     proxy = [*PROXY, *plain]
     direct, proxied = Server(plain, environment), Server(proxy, environment)
     try:
-        for _ in range(WARM_UP):
-            direct.call()
-            proxied.call()
-        pairs = []
-        for number in range(calls):
+        for server in (direct, proxied):
+            for _ in range(WARM_UP):
+                server.call()
+        times: dict[Server, list[float]] = {direct: [], proxied: []}
+        for number in range(calls // IN_A_ROW):
             # In turn, and each first as often as the other, so that the machine's moods hit both.
-            first, second = (direct, proxied) if number % 2 else (proxied, direct)
-            took = {first: first.call(), second: second.call()}
-            pairs.append((took[direct], took[proxied]))
+            for server in (direct, proxied) if number % 2 else (proxied, direct):
+                time.sleep(REST_S)
+                times[server] += [server.call() for _ in range(IN_A_ROW)]
     finally:
         direct.close()
         proxied.close()
-    without, behind = (sorted(times) for times in zip(*pairs, strict=True))
+    added = [behind - without for without, behind in zip(times[direct], times[proxied], strict=True)]
+    without, behind = sorted(times[direct]), sorted(times[proxied])
     return {
         "direct_ms": statistics.median(without),
         "proxied_ms": statistics.median(behind),
-        "added_ms": statistics.median(b - a for a, b in pairs),
+        "added_ms": statistics.median(added),
         "direct_p99_ms": without[len(without) * 99 // 100],
         "proxied_p99_ms": behind[len(behind) * 99 // 100],
     }
@@ -152,8 +157,8 @@ def main() -> None:
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder, database(folder, away=options.away) as dsn:
         environment = os.environ | {"XDG_STATE_HOME": folder, "BCP_ANALYTICS_DSN": dsn}
-        for size, share in ((200, 1), (20_000, 1), (1_000_000, 10)):
-            calls = max(options.calls // share, 10)
+        for size, share in ((200, 1), (20_000, 1), (1_000_000, 4)):
+            calls = max(options.calls // share // IN_A_ROW, 1) * IN_A_ROW
             found[str(size)] = {"calls": calls} | measure(calls, size, environment)
         if not options.away:
             check_all_recorded(dsn, round(sum(row["calls"] + WARM_UP for row in found.values())), environment)
@@ -167,6 +172,7 @@ def main() -> None:
         "sizes": found,
         "ratios": {
             "proxy_added_ms": round(found["200"]["added_ms"], 4),
+            "proxy_added_ms_1MB": round(found["1000000"]["added_ms"], 4),
             "proxy_vs_direct": round(found["200"]["proxied_ms"] / found["200"]["direct_ms"], 3),
             "proxy_vs_direct_20kB": round(found["20000"]["proxied_ms"] / found["20000"]["direct_ms"], 3),
             "proxy_vs_direct_1MB": round(found["1000000"]["proxied_ms"] / found["1000000"]["direct_ms"], 3),

@@ -95,6 +95,15 @@ class Observer:
         self._unread_answers = False
         self._touch()
 
+    def take(self, item: bytes | int | None, at: Moment, from_client: bool) -> None:  # noqa: FBT001
+        """Take what a `Tap` yields."""
+        if item is None:
+            self.end(at, from_client=from_client)
+        elif isinstance(item, int):
+            self.gap(item, from_client=from_client)
+        else:
+            self.feed(item, at, from_client=from_client)
+
     def feed(self, chunk: bytes, at: Moment, *, from_client: bool) -> None:
         """Take bytes that were passed on."""
         for line in self._lines[from_client].feed(chunk):

@@ -1,8 +1,8 @@
-"""Passing bytes on, unchanged, and beside that to the observer, which may never hold them up.
+"""Passing bytes on, unchanged, and beside that to the recording, which may never hold them up.
 
 One thread a direction blocks in read or in write: a slow reader so holds up the writer on the other side, and
-nothing piles up here. What is passed on is put into a queue for the observer's thread; where that one is
-behind by `MAX_BEHIND` bytes, chunks are left out of the queue, and counted.
+nothing piles up here. What is passed on is put into a queue, which a third thread sends to the process that
+records; where that one is behind by `MAX_BEHIND` bytes, chunks are left out of the queue, and counted.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from bcp_analytics.proxy._observer import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bcp_analytics.proxy._observer import Observer
+    from collections.abc import Iterator
 
 CHUNK = 65_536
 """Bytes read at once: what a pipe holds on Linux."""
 MAX_BEHIND = 32 * 1024 * 1024
+
+Passed = tuple[bytes | int | None, Moment, bool]
+"""A chunk, or the size of one that was left out, or None for the end; when; whether it is the client's."""
 
 
 def now() -> Moment:
@@ -32,17 +33,21 @@ def now() -> Moment:
 
 
 class Tap:
-    """The queue between the threads that pass bytes on and the one that reads them."""
+    """The queue between the threads that pass bytes on and the recording."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._waiting: deque[tuple[bytes | int | None, Moment, bool]] = deque()
+        self._waiting: deque[Passed] = deque()
         self._behind = 0
         self._lock = threading.Lock()
-        self._more = threading.Semaphore(0)
+        self._more = threading.Event()
+        self._stopped = False
 
     def put(self, chunk: bytes | None, at: Moment, *, from_client: bool) -> None:
-        """Take a chunk that was passed on, or None for the end of a direction; never waits for the reader."""
+        """Take a chunk, or None for the end of a direction; never waits for the reader.
+
+        Wakes it only where a line is so long that it must be read in parts.
+        """
         with self._lock:
             item: bytes | int | None = chunk
             if chunk is not None:
@@ -55,29 +60,35 @@ class Tap:
                 else:
                     self._behind += len(chunk)
             self._waiting.append((item, at, from_client))
-        self._more.release()
+            if self._behind > MAX_BEHIND // 4:
+                self._more.set()
+
+    def wake(self) -> None:
+        """Have the reader take what is there."""
+        self._more.set()
 
     def stop(self) -> None:
-        """Make `drain` return once it has read what is there."""
-        self._more.release()
+        """Let the reader come to an end once it has taken what is there."""
+        self._stopped = True
+        self._more.set()
 
-    def drain(self, observer: Observer, at_end: Callable[[bool], None]) -> None:
-        """Give all that comes to the observer, until `stop`; `at_end` is told which direction ended."""
-        while True:
-            self._more.acquire()
-            with self._lock:
-                if not self._waiting:
-                    return
-                item, at, from_client = self._waiting.popleft()
-                if isinstance(item, bytes):
-                    self._behind -= len(item)
-            if item is None:
-                observer.end(at, from_client=from_client)
-                at_end(from_client)
-            elif isinstance(item, int):
-                observer.gap(item, from_client=from_client)
-            else:
-                observer.feed(item, at, from_client=from_client)
+    def __iter__(self) -> Iterator[Passed]:
+        """Yield all that was put, until `stop`."""
+        stopped = False
+        while not stopped:
+            self._more.wait()
+            self._more.clear()
+            # Asked before it is emptied: what was put before `stop` must be found.
+            stopped = self._stopped
+            while (item := self._take()) is not None:
+                yield item
+
+    def _take(self) -> Passed | None:
+        with self._lock:
+            item = self._waiting.popleft() if self._waiting else None
+            if item is not None and isinstance(item[0], bytes):
+                self._behind -= len(item[0])
+            return item
 
 
 class Pump(threading.Thread):
@@ -108,6 +119,7 @@ class Pump(threading.Thread):
             _close(self._target)
             _close(self._source)
             self._tap.put(None, now(), from_client=self._from_client)
+            self._tap.wake()
 
     def _copy(self) -> bool:
         while True:
@@ -116,10 +128,13 @@ class Pump(threading.Thread):
             self._idle_since = None
             if not chunk:
                 return True
-            # Before it is written, or the answer could come into the queue before its request. This takes
-            # 1 us; the other thread starts to read only when this one waits in write and lets go of the GIL.
+            # Before it is written, or the answer could come into the queue before its request.
             self._tap.put(chunk, now(), from_client=self._from_client)
-            if not _write(self._target, chunk):
+            written = _write(self._target, chunk)
+            # Not in the middle of a line: the reader would take the GIL while the rest is waiting.
+            if chunk.endswith(b"\n"):
+                self._tap.wake()
+            if not written:
                 return False
 
 

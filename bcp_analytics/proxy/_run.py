@@ -1,4 +1,4 @@
-"""Starting the server, waiting for its end, and the observer's thread."""
+"""Starting the server, and waiting for its end."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from bcp_analytics.errors import BcpAnalyticsError
-from bcp_analytics.proxy._observer import Counts, Observer, say
-from bcp_analytics.proxy._pump import Pump, Tap, now
+from bcp_analytics.proxy._observer import Counts
+from bcp_analytics.proxy._pump import Pump, Tap
+from bcp_analytics.proxy._record import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,11 +26,6 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _LOOK_S = 0.5
 _GRACE_S = 1.0
 """How long, after the server ended, its output may be silent before it counts as ended too."""
-_SWITCH_S = 0.0005
-"""For how long the recording may keep the GIL from bytes that wait to be passed on. With Python's own 5 ms,
-the slowest hundredth of 1,000 answers of 20 kB took 1.9 to 2.7 ms, with this 1.2 to 1.7 (2 busy cores)."""
-_CLOSE_S = 1.5
-"""How long sending may take at the end. Clients kill a server some 2 s after they closed its input."""
 
 
 class NotStarted(BcpAnalyticsError):  # noqa: N818 - as in errors.py
@@ -50,15 +44,6 @@ class Outcome:
     """The collector's own, None where nothing was recorded."""
 
 
-class Unrecorded:
-    """Takes the place of a collector that cannot be had: what comes is counted by the observer alone."""
-
-    def record(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
-        """Forget a call."""
-
-    record_error = touch_session = end_session = record
-
-
 def run_proxy(
     bcp_name: str,
     command: Sequence[str],
@@ -69,23 +54,21 @@ def run_proxy(
 ) -> Outcome:
     """Run an MCP server between our stdin and stdout until it ends, and record its calls.
 
-    `connect` makes the collector, in a thread of its own while the server starts; where it raises, that is
+    `connect` makes the collector, in a process of its own while the server starts; where it raises, that is
     said on stderr and nothing is recorded. `hide` names environment variables that the server does not get.
-    To be called from the main thread, whose signals it takes. Raises `NotStarted`.
+    To be called from the main thread, whose signals it takes, while there is no other. Raises `NotStarted`.
     """
     _fill_standard_descriptors()
     tap = Tap()
-    switch_s = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_S)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     try:
+        recording = Recording(tap, bcp_name, connect, user_id)
         child = _start(command, before, set(hide))
         assert child.stdin is not None  # noqa: S101 - for the type checker
         assert child.stdout is not None  # noqa: S101
         # The pumps own the descriptors: Python's file objects would close them a second time.
         to_child = Pump(0, _detach(child.stdin), tap, from_client=True)
         from_child = Pump(_detach(child.stdout), 1, tap, from_client=False)
-        recording = _Recording(bcp_name, connect, tap, user_id)
         for thread in (to_child, from_child, recording):
             thread.start()
         code, told_to_end = _wait(child, from_child)
@@ -97,7 +80,6 @@ def run_proxy(
         while signal.sigtimedwait(_WAITED_FOR, 0) is not None:
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        sys.setswitchinterval(switch_s)
 
 
 def _fill_standard_descriptors() -> None:
@@ -162,59 +144,3 @@ def _wait(child: subprocess.Popen[bytes], output: Pump) -> tuple[int, bool]:
             told = True
             break
     return (child.returncode if child.returncode >= 0 else 128 - child.returncode), told
-
-
-class _Recording(threading.Thread):
-    """The thread that reads what was passed on, and the collector's life."""
-
-    def __init__(self, bcp_name: str, connect: Callable[[], Any], tap: Tap, user_id: str | None) -> None:
-        super().__init__(name="bcp-proxy-record", daemon=True)
-        self._bcp_name = bcp_name
-        self._connect = connect
-        self._tap = tap
-        self._user_id = user_id
-        self._end: tuple[int, bool] | None = None
-        self.counts = Counts()
-        self.stats: Any = None
-
-    def finish(self, exit_code: int, *, client_left: bool) -> None:
-        """Record what is left and send it, as far as that goes in the time there is."""
-        self._end = (exit_code, client_left)
-        self._tap.stop()
-        self.join(2 * _CLOSE_S)
-
-    def run(self) -> None:
-        """Record until `finish`."""
-        try:
-            collector = self._connect()
-        except Exception as error:  # noqa: BLE001 - a driver may raise anything
-            say(f"the calls are not recorded: {' '.join(str(error).split())}")
-            collector = None
-        observer = Observer(
-            self._bcp_name,
-            collector or Unrecorded(),
-            session_id=str(uuid4()),
-            user_id=self._user_id,
-            say=say,
-        )
-        self.counts = observer.counts
-
-        def at_end(from_client: bool) -> None:  # noqa: FBT001
-            # The server may now take its time to end, in which the calls so far can be sent.
-            if from_client and collector is not None:
-                _quietly(collector.flush, _CLOSE_S)
-
-        self._tap.drain(observer, at_end)
-        exit_code, client_left = self._end or (0, True)
-        observer.finish(now(), client_left=client_left, exit_code=exit_code)
-        if collector is not None:
-            _quietly(collector.close, _CLOSE_S)
-            self.stats = _quietly(collector.stats)
-
-
-def _quietly(call: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
-    try:
-        return call(*args)
-    except Exception as error:  # noqa: BLE001 - the server's end is not held up by ours
-        say(f"{type(error).__name__}: {error}")
-        return None

@@ -299,6 +299,51 @@ def test_without_a_database_the_server_runs_all_the_same(
     assert last == "bcp-analytics proxy: 3 calls (3 failed), 0 lists of tools; nothing was recorded"
 
 
+def children(process: subprocess.Popen[bytes]) -> list[int]:
+    """Return the process that records, and the server."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def spooled(home: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in (home / "state").rglob("*") if path.is_file())
+
+
+CALL = b'{"id":%d,"method":"tools/call","params":{"name":"tool%d"}}\n'
+
+
+def test_what_a_killed_proxy_passed_on_is_recorded(environment: Path) -> None:
+    process = proxy("cat", options=("--durable",))
+    assert process.stdin is not None
+    # Five calls that nobody answers, and then one that is answered, and so on disk at once.
+    process.stdin.write(b"".join(CALL % (n, n) for n in range(6)) + b'{"id":5,"result":{}}\n')
+    process.stdin.flush()
+    deadline = time.monotonic() + 30
+    while b'"tool5"' not in spooled(environment):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert b'"tool0"' not in spooled(environment)
+    process.kill()
+    # stderr ends when the process that records has.
+    process.communicate(timeout=20)
+    assert all(b'"tool%d"' % n in spooled(environment) for n in range(5))
+
+
+@pytest.mark.usefixtures("environment")
+def test_bytes_pass_on_when_recording_is_killed() -> None:
+    process = proxy("cat")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(CALL % (1, 1))
+    process.stdin.flush()
+    assert process.stdout.readline() == CALL % (1, 1)
+    os.kill(children(process)[0], signal.SIGKILL)
+    out, err = process.communicate(ODD, timeout=60)
+    assert (out, process.returncode) == (ODD, 0)
+    gone, last = err.decode().splitlines()
+    assert gone == "bcp-analytics proxy: the process that records is gone; the connection goes on"
+    assert last.endswith("nothing was recorded")
+
+
 def test_while_the_database_is_away_calls_are_kept_on_disk(environment: Path) -> None:
     server = python("""
         import sys, json
@@ -312,5 +357,4 @@ def test_while_the_database_is_away_calls_are_kept_on_disk(environment: Path) ->
     assert process.returncode == 0
     assert "5 calls (0 failed)" in last_line(err)
     assert "7 spooled" in last_line(err)  # with the session's begin and end
-    spooled = b"".join(path.read_bytes() for path in (environment / "state").rglob("*") if path.is_file())
-    assert all(b'"tool%d"' % n in spooled for n in range(5))
+    assert all(b'"tool%d"' % n in spooled(environment) for n in range(5))

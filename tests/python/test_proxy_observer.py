@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -16,6 +18,7 @@ from bcp_analytics.proxy import _observer as observing
 from bcp_analytics.proxy._lines import Lines
 from bcp_analytics.proxy._observer import Moment, Observer
 from bcp_analytics.proxy._pump import MAX_BEHIND, Tap
+from bcp_analytics.proxy._record import received
 from tests.python.mcp_sink import Kept
 
 MODERN = {
@@ -339,8 +342,16 @@ def test_a_reader_that_is_behind_leaves_out_and_counts(connection: Connection) -
     tap.put(b'\n{"id": 1, "result": {}}\n', connection.now, from_client=False)
     tap.put(None, connection.now, from_client=False)
     tap.stop()
-    ended: list[bool] = []
-    tap.drain(connection.observer, ended.append)
-    assert ended == [False]
+    for item in tap:
+        connection.observer.take(*item)
     assert connection.observer.counts.unread_bytes >= 2 * len(chunk)
     assert connection.only_call["success"] is True
+
+
+def test_of_a_killed_proxy_all_is_read_that_came_whole() -> None:
+    sent = [(b"a\n" * 50, Moment(1, 1.0), True), (17, Moment(2, 2.0), False), (None, Moment(3, 3.0), True)]
+    parts = [pickle.dumps(item) for item in sent]
+    whole = b"".join(parts)
+    ends = [len(b"".join(parts[:n])) for n in range(4)]
+    for size in range(len(whole) + 1):
+        assert list(received(io.BytesIO(whole[:size]))) == sent[: sum(end <= size for end in ends) - 1]
