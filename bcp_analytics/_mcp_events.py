@@ -16,6 +16,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from bcp_analytics.collector._context import SHARED_FIELDS
+
 Json = Any
 Fields = dict[str, Any]
 
@@ -211,7 +213,7 @@ def level_of(outcome: str | None) -> str | None:
     return {"soft_fail": "warn", "error": "error", "timeout": "error"}.get(outcome or "")
 
 
-_OF_ERRORS = ("error_type", "session_id", "user_id", "request_id", "trace_id", "release")
+_OF_ERRORS = ("error_type", *SHARED_FIELDS)
 
 
 def error_of(bcp_name: str, tool_name: str, operation: str, fields: Fields) -> Fields:

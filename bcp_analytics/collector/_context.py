@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from types import TracebackType
 
-SHARED_FIELDS: Final = ("user_id", "session_id", "request_id", "trace_id", "release")
-"""Fields that a call and its error have in common."""
+SHARED_FIELDS: Final = (
+    *("session_id", "conversation_id", "user_id", "client_name"),
+    *("request_id", "trace_id", "release"),
+)
+"""Fields that a call and its error have in common; the store finds the session of both by the first four."""
 
 _MAX_MESSAGE: Final = 4_000
 _MAX_TRACE: Final = 32_000

@@ -58,6 +58,7 @@ class Recorder:
         response_bytes: int | None = None,
         ip_address: Address | None = None,
         user_agent: str | None = None,
+        conversation_id: Id | None = None,
         **attributes: Any,  # noqa: ANN401
     ) -> str:
         """Record one tool call and return its event id, a new UUIDv7 where none is given.
@@ -94,6 +95,7 @@ class Recorder:
                 ("response_bytes", response_bytes),
                 ("ip_address", ip_address),
                 ("user_agent", user_agent),
+                ("conversation_id", conversation_id),
             )
             # Nulls are left out: encoding twenty of them costs more than the rest.
             event = {name: value for name, value in known if value is not None}
@@ -130,6 +132,8 @@ class Recorder:
         fingerprint: str | None = None,
         timestamp: datetime | None = None,
         event_id: UUID | str | None = None,
+        conversation_id: Id | None = None,
+        client_name: str | None = None,
         **attributes: Any,  # noqa: ANN401
     ) -> str:
         """Record one error and return its event id; of level error or fatal it is sent at once.
@@ -159,6 +163,8 @@ class Recorder:
                 "fingerprint": fingerprint,
                 "timestamp": _events.now() if timestamp is None else timestamp,
                 "event_id": event_id,
+                "conversation_id": conversation_id,
+                "client_name": client_name,
             }
             event = {name: value for name, value in known.items() if value is not None} | attributes
             _context.complete(event, exception)

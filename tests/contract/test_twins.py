@@ -14,7 +14,7 @@ import pytest
 from psycopg.rows import dict_row
 
 import bcp_analytics
-from bcp_analytics import errors, ingest, manage, queries
+from bcp_analytics import Collector, errors, ingest, manage, queries
 from bcp_analytics._function import question
 from bcp_analytics._resources import sql_folder
 
@@ -103,6 +103,25 @@ def test_a_default_is_the_same_in_python(db: psycopg.Connection[Any], name: str)
             [(value,)] = cur.execute(f"select ({default})::{kind}").fetchall()
             expected = parameter.default
             assert value == (list(expected) if isinstance(expected, tuple) else expected), parameter.name
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("record", "log_tool_usage"),
+        ("record_error", "log_error"),
+        ("metric", "record_metric"),
+        ("touch_session", "touch_session"),
+        ("end_session", "end_session"),
+    ],
+)
+def test_a_collector_takes_what_the_twin_takes(method: str, name: str) -> None:
+    taken = {p.name: p.annotation for p in inspect.signature(getattr(Collector, method)).parameters.values()}
+    shorter = {"metric_name": "name", "metric_value": "value"}
+    for parameter in parameters(name):
+        assert taken[shorter.get(parameter.name, parameter.name)].removesuffix(
+            " | None"
+        ) == parameter.annotation.removesuffix(" | None")
 
 
 def without_none(hint: Any) -> Any:

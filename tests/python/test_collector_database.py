@@ -73,6 +73,28 @@ def test_everything_arrives_and_the_ledger_agrees(
     assert context["runtime"]["python"]
 
 
+def test_a_call_and_its_error_are_of_one_session(
+    dsn: str, clean_db: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """Found by user and client, since neither names one."""
+
+    with Collector(dsn, source="sessions", spool=tmp_path) as collector:
+
+        @collector.tracked("mail", user_id="u", client_name="cli")
+        def send() -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            send()
+        assert collector.flush(30)
+    [(of_call, of_error)] = rows(
+        clean_db,
+        "select c.session_id, e.session_id from bcp.tool_usage_logs c, bcp.error_logs e",
+    )
+    assert of_call == of_error
+    assert of_call.startswith("gap-")
+
+
 def test_a_commit_whose_answer_was_lost_makes_no_second_row(
     dsn: str, clean_db: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
