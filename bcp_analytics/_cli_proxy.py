@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import typer
 
-from bcp_analytics._cli_support import DSN_VARIABLE, find_dsn
-from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics._cli_support import DSN_VARIABLE, readable_dsn
 from bcp_analytics.proxy import NotStarted, run_proxy
 from bcp_analytics.proxy import say as tell
 
@@ -33,12 +31,7 @@ def run(
     def connect() -> Any:  # noqa: ANN401 - the collector's class is not imported before it is needed
         from bcp_analytics.collector import Collector  # noqa: PLC0415 - the server starts meanwhile
 
-        found = find_dsn(dsn)
-        try:
-            return Collector(found, source=f"proxy-{bcp_name}", durable=durable)
-        except psycopg.ProgrammingError:
-            # Its message repeats parts of the string.
-            raise BcpAnalyticsError("The connection string cannot be read.") from None
+        return Collector(readable_dsn(dsn), source=f"proxy-{bcp_name}", durable=durable)
 
     try:
         # The server may be anybody's code, and the string may hold a password.

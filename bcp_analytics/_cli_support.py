@@ -7,7 +7,7 @@ import re
 import traceback
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 
 DSN_VARIABLE = "BCP_ANALYTICS_DSN"
 DEBUG_VARIABLE = "BCP_ANALYTICS_DEBUG"
+
+Dsn = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        help="Connection string. By default BCP_ANALYTICS_DSN, else the embedded database that runs. Other "
+        "users of this machine can read a password given here: keep it in ~/.pgpass, a service file, or "
+        "PGPASSWORD.",
+        show_default=False,
+    ),
+]
 
 _AGO = re.compile(r"(\d{1,6})\s*(s|m|h|d|w)")
 _AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -87,9 +98,8 @@ def find_dsn(given: str | None) -> str:
     return running.dsn
 
 
-@contextmanager
-def connected(given: str | None, *, autocommit: bool = False) -> Iterator[Connection[Any]]:
-    """Connect to the database of `find_dsn`; no error repeats the connection string."""
+def readable_dsn(given: str | None) -> str:
+    """Return what `find_dsn` does, where it can be read; no error repeats the connection string."""
     dsn = find_dsn(given)
     try:
         psycopg.conninfo.conninfo_to_dict(dsn)
@@ -99,6 +109,13 @@ def connected(given: str | None, *, autocommit: bool = False) -> Iterator[Connec
             hint="Write it as postgresql://user@host:5432/database or as 'host=... dbname=...', and quote or "
             "percent-encode special characters.",
         ) from None
+    return dsn
+
+
+@contextmanager
+def connected(given: str | None, *, autocommit: bool = False) -> Iterator[Connection[Any]]:
+    """Connect to the database of `readable_dsn`."""
+    dsn = readable_dsn(given)
     try:
         conn = psycopg.connect(dsn, autocommit=autocommit, fallback_application_name="bcp-analytics")
     except psycopg.Error as error:
@@ -161,3 +178,8 @@ def parse_percentiles(value: str) -> list[float]:
         raise typer.BadParameter(
             f"{value!r} is not a list of shares: write 0.5,0.95,0.99.", param_hint="--percentiles"
         ) from None
+
+
+def counted(number: int, what: str) -> str:
+    """Return 1 event, or 2 events."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

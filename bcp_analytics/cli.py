@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from bcp_analytics import __version__, embedded, render
+from bcp_analytics import __version__, _cli_spool, embedded, render
 from bcp_analytics import migrate as migrations
 from bcp_analytics._cli_support import (
     Commands,
+    Dsn,
     connected,
+    counted,
     find_dsn,
     parse_interval,
     parse_percentiles,
@@ -45,6 +47,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.add_typer(_cli_spool.app, name="spool")
 
 
 class Format(StrEnum):
@@ -72,16 +75,6 @@ class Level(StrEnum):
     fatal = "fatal"
 
 
-Dsn = Annotated[
-    str | None,
-    typer.Option(
-        "--dsn",
-        help="Connection string. By default BCP_ANALYTICS_DSN, else the embedded database that runs. Other "
-        "users of this machine can read a password given here: keep it in ~/.pgpass, a service file, or "
-        "PGPASSWORD.",
-        show_default=False,
-    ),
-]
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -151,7 +144,7 @@ def migrate(dsn: Dsn = None) -> None:
         typer.echo("Up to date, nothing to do.")
         return
     loaded = "loaded" if result.sql_applied else "as it was"
-    typer.echo(f"Done: {_count(len(result.applied), 'migration')} applied, sql/ {loaded}.")
+    typer.echo(f"Done: {counted(len(result.applied), 'migration')} applied, sql/ {loaded}.")
 
 
 @app.command()
@@ -222,7 +215,7 @@ def rollback(
             hint="Run it again with --yes to do that.",
         )
     done = migrations.rollback(found, count=number, progress=_say)
-    typer.echo(f"Done: {_count(len(done.migrations), 'migration')} taken back.")
+    typer.echo(f"Done: {counted(len(done.migrations), 'migration')} taken back.")
     if not everything:
         typer.echo("The functions of sql/ are gone too: bcp-analytics migrate brings them back.")
 
@@ -501,10 +494,6 @@ def _print_table(rows: list[Any], kind: type[Any], zone: Any) -> None:  # noqa: 
     sys.stdout.flush()
     if hidden:
         _say(f"No room for {', '.join(hidden)}: widen the terminal, or use --format json or csv.")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,104 @@
+"""The commands `bcp-analytics spool list` and `bcp-analytics spool resend`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bcp_analytics._cli_support import Dsn, counted, readable_dsn
+from bcp_analytics.collector import Collector, _folders, _format, _segment
+from bcp_analytics.errors import BcpAnalyticsError
+
+app = typer.Typer(no_args_is_help=True, help="See and send what collectors have kept on disk.")
+
+Folder = Annotated[
+    Path | None,
+    typer.Option("--spool", help="Folder of spools. By default that of this user.", show_default=False),
+]
+
+
+@app.command("list")
+def list_(spool: Folder = None) -> None:
+    """Say for each source how many events are on disk: waiting, refused by the database, or damaged.
+
+    \b
+    bcp-analytics spool list
+    bcp-analytics spool list --spool /var/spool/my-app
+    """  # noqa: D301
+    root = spool or _folders.default_root()
+    found = {base.name: _counts(base) for base in _sources(root)}
+    for name, (waiting, refused, damaged) in found.items():
+        if waiting or refused or damaged:
+            places = counted(damaged, "damaged place")
+            typer.echo(f"{name}: {counted(waiting, 'event')} waiting, {refused} refused, {places}")
+    if not any(map(any, found.values())):
+        typer.echo(f"Nothing waits in {root}.")
+
+
+@app.command()
+def resend(
+    source: Annotated[str, typer.Argument(help="As spool list names it.")],
+    *,
+    dsn: Dsn = None,
+    spool: Folder = None,
+    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds that it may take.")] = 3600,
+) -> None:
+    """Send what a source's collectors left on disk, and what the database refused, once more.
+
+    For after what was wrong is mended. What it knows already becomes a duplicate; what it refuses again is
+    kept again. The spools of programs that run are theirs to send.
+
+    \b
+    bcp-analytics spool resend mail-server
+    bcp-analytics spool resend mail-server --dsn service=bcp --timeout 60
+    """  # noqa: D301
+    root = spool or _folders.default_root()
+    base = root / source
+    if base not in _sources(root):
+        raise BcpAnalyticsError(
+            f"There is no spool of {source!r} in {root}.",
+            hint="bcp-analytics spool list names those there are.",
+        )
+    where = readable_dsn(dsn)
+    if refused := sorted(base.glob("*.rejected")):
+        # They have the form of what waits in the folder of a collector that has ended.
+        folder = _folders.make(base)
+        for number, path in enumerate(refused, time.time_ns()):
+            path.rename(folder.path / f"{number:020d}{_segment.SUFFIX}")
+        folder.release()
+    collector = Collector(where, source=source, spool=root, at_spool_limit="block")
+    collector.close(timeout_s)
+    s = collector.stats()
+    typer.echo(f"{s.stored} stored, {s.duplicates} known already, {s.rejected} rejected.")
+    if left := s.spooled + _refused(base):
+        raise BcpAnalyticsError(
+            f"Still on disk: {counted(left, 'event')} ({s.last_error or 'the time was over'}).",
+            hint="bcp-analytics status says whether the store is ready.",
+        )
+
+
+def _sources(root: Path) -> list[Path]:
+    with suppress(OSError):
+        return sorted(path for path in root.iterdir() if path.is_dir())
+    return []
+
+
+def _counts(base: Path) -> tuple[int, int, int]:
+    """Return events that wait, events that were refused, and places that were damaged."""
+    waiting = sum(map(_events, base.glob(f"*/*{_segment.SUFFIX}")))
+    return waiting, _refused(base), len(list(base.glob("*.corrupt")))
+
+
+def _refused(base: Path) -> int:
+    return sum(map(_events, base.glob("*.rejected")))
+
+
+def _events(path: Path) -> int:
+    """Return the events of a file that wait to be sent; none of one that is gone or of a later version."""
+    with suppress(OSError, _format.NewerFormat):
+        return _format.read(path.read_bytes()).events
+    return 0

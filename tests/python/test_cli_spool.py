@@ -1,0 +1,94 @@
+"""What collectors left on disk, seen and sent by the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from bcp_analytics import Collector
+from bcp_analytics.cli import app
+from bcp_analytics.collector import _format
+from tests.python.collector_fakes import Sender, crash, make
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AWAY = "host=127.0.0.1 port=1"
+
+
+def spool(root: Path, *arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["spool", *arguments, "--spool", str(root)])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def leave(root: Path) -> list[str]:
+    """Leave two events that wait and one that was refused, and return their ids."""
+    sender = Sender()
+    collector = make(root, sender, durable=True)
+    ids = [collector.record("mail", "refused")]
+    sender.mode = "refused"
+    assert collector.flush()
+    sender.mode = "away"
+    ids += [collector.record("mail", "waiting") for _ in range(2)]
+    crash(collector)
+    return ids
+
+
+def test_it_says_what_there_is_and_sends_it(
+    dsn: str, clean_db: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    assert spool(tmp_path, "list") == f"Nothing waits in {tmp_path}.\n"
+    ids = leave(tmp_path)
+    assert spool(tmp_path, "list") == "test: 2 events waiting, 1 refused, 0 damaged places\n"
+    assert spool(tmp_path, "resend", "test", "--dsn", dsn) == "3 stored, 0 known already, 0 rejected.\n"
+    stored = clean_db.execute("select event_id::text from bcp.tool_usage_logs order by 1").fetchall()
+    assert [one for (one,) in stored] == ids
+    assert clean_db.execute("select distinct source from bcp.ingest_ledger").fetchall() == [("test",)]
+    assert spool(tmp_path, "list") == f"Nothing waits in {tmp_path}.\n"
+
+
+def test_nothing_is_lost_where_it_cannot_be_sent(tmp_path: Path) -> None:
+    leave(tmp_path)
+    said = spool(tmp_path, "resend", "test", "--dsn", AWAY, code=1)
+    assert said.splitlines()[0] == "0 stored, 0 known already, 0 rejected."
+    assert "Still on disk: 3 events (OperationalError)" in said
+    # What was refused is tried again like the rest.
+    assert spool(tmp_path, "list") == "test: 3 events waiting, 0 refused, 0 damaged places\n"
+
+
+def test_what_is_refused_again_is_kept_again(dsn: str, tmp_path: Path) -> None:
+    batch = _format.Range("00000000-0000-4000-8000-000000000001", 1, 1)
+    kept = tmp_path / "test" / f"{batch.id}.rejected"
+    kept.parent.mkdir()
+    kept.write_bytes(before := _format.header() + _format.pack_batch(0, batch, (b"no JSON",)))
+    said = spool(tmp_path, "resend", "test", "--dsn", dsn, code=1)
+    assert said.splitlines()[0] == "0 stored, 0 known already, 1 rejected."
+    assert "Still on disk: 1 event (InvalidBatch ZB001)" in said
+    assert kept.read_bytes() == before
+
+
+def test_a_program_that_runs_keeps_its_own(dsn: str, tmp_path: Path) -> None:
+    with Collector(AWAY, source="test", spool=tmp_path, durable=True) as collector:
+        collector.record("mail", "send")
+        assert spool(tmp_path, "resend", "test", "--dsn", dsn) == "0 stored, 0 known already, 0 rejected.\n"
+        assert collector.stats().spooled == 1
+
+
+def test_a_string_that_cannot_be_read_is_not_repeated(tmp_path: Path) -> None:
+    leave(tmp_path)
+    before = spool(tmp_path, "list")
+    said = spool(tmp_path, "resend", "test", "--dsn", "postgresql://user:hunter2@%%%", code=1)
+    assert "cannot be read" in said
+    assert "hunter2" not in said
+    assert spool(tmp_path, "list") == before
+
+
+@pytest.mark.parametrize("source", ["other", "..", ""])
+def test_a_source_that_is_none(tmp_path: Path, source: str) -> None:
+    leave(tmp_path)
+    assert "There is no spool of" in spool(tmp_path, "resend", source, "--dsn", AWAY, code=1)
