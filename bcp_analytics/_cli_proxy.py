@@ -46,6 +46,8 @@ def run(
 
 def _summary(outcome: Outcome) -> str:
     counts, stats = outcome.counts, outcome.stats
+    if counts is None:
+        return "how much was recorded is not known yet"
     seen = f"{counts.calls} calls ({counts.failed_calls} failed), {counts.listings} lists of tools"
     if counts.unread_lines:
         seen += f", {counts.unread_lines} lines not read"

@@ -8,16 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.errors import BcpAnalyticsError
-from bcp_analytics.proxy._observer import Counts
 from bcp_analytics.proxy._pump import Pump, Tap
 from bcp_analytics.proxy._record import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from bcp_analytics.proxy._observer import Counts
 
 _PASSED_ON = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _WAITED_FOR = {*_PASSED_ON, signal.SIGCHLD}
@@ -39,8 +40,9 @@ class Outcome:
     """How it ended."""
 
     exit_code: int
-    counts: Counts = field(default_factory=Counts)
-    stats: Any = None
+    counts: Counts | None
+    """None where the recording has not come to an end in time, or was killed."""
+    stats: Any
     """The collector's own, None where nothing was recorded."""
 
 
