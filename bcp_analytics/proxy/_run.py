@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.errors import BcpAnalyticsError
-from bcp_analytics.proxy._pump import Pump, Tap
+from bcp_analytics.proxy._pump import Pump, Tap, widen
 from bcp_analytics.proxy._record import Recording
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ def run_proxy(
         child = _start(command, before, set(hide))
         assert child.stdin is not None  # noqa: S101 - for the type checker
         assert child.stdout is not None  # noqa: S101
+        # Answers are what is large.
+        widen(child.stdout.fileno())
+        widen(1)
         # The pumps own the descriptors: Python's file objects would close them a second time.
         to_child = Pump(0, _detach(child.stdin), tap, from_client=True)
         from_child = Pump(_detach(child.stdout), 1, tap, from_client=False)
