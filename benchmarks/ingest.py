@@ -6,9 +6,14 @@
 The same made-up calls go in each way, in turn, a time a round, into tables that are emptied before:
 
 - limit: a binary COPY of finished rows into an unlogged table without indexes. Nothing can be faster.
+- heap: the same into a logged table.
 - requirements: INSERT of 100 rows a statement into the requirements' schema, with its indexes, unmasked.
-- ours: `bcp.ingest_tool_usage` with batches of 100 and of 1,000, masked, deduplicated and booked; `lean`
-  without the GIN index on parameters.
+- ours: `bcp.ingest_tool_usage` with so many calls a batch, masked, deduplicated and booked: as JSON, or as
+  rows in the binary format; `lean` without the GIN index on parameters.
+- staged: what it would cost only to bring rows in by a binary COPY into a temporary table, and to read them
+  there; `arrays`: the same for rows in an array.
+
+Chunks are there before the clock starts: a store makes one a day.
 
 What each sends is made before the clock starts. Prints medians of rows a second, WAL and size a row, and
 writes them with the ratios to benchmarks/results/ingest.json. Half of these calls hold something to mask,
@@ -27,6 +32,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import ExecStatus
 from rich.console import Console
 from rich.table import Table
 
@@ -66,6 +72,10 @@ FIELDS = (
     "bcp_name", "tool_name", "operation", "parameters", "response_data", "user_id", "session_id",
     "start_time", "end_time", "success", "error_message", "ip_address", "user_agent",
 )  # fmt: skip
+ROWS = b"select * from bcp.ingest_tool_usage(gen_random_uuid(), $1, 'bench')"
+READ: LiteralString = (
+    "select count(c.bcp_name), sum(length(c.user_id)), count(c.parameters) from unnest($1) as c"
+)
 
 
 def calls(number: int, *, plain: bool) -> list[dict[str, Any]]:
@@ -90,20 +100,23 @@ def chunks(events: list[dict[str, Any]], size: int) -> Iterator[list[dict[str, A
 
 
 class Way:
-    """A way in: what empties its table, what sends, and where the rows are."""
+    """A way in: what empties its table, what sends, and where the rows are, if they are kept."""
 
-    def __init__(self, table: str, empty: LiteralString, send: Callable[[Connection], None]) -> None:
+    def __init__(self, table: str | None, empty: tuple[LiteralString, ...], send: Callable[[], None]) -> None:
         self.table, self.empty, self.send = table, empty, send
         self.seconds: list[float] = []
         self.wal = self.size = 0.0
 
     def measure(self, conn: Connection, rows: int) -> None:
-        conn.execute(self.empty)
+        for statement in self.empty:
+            conn.execute(statement)
         conn.execute("checkpoint")
         before = conn.execute("select pg_current_wal_insert_lsn()").fetchone()
         begin = time.perf_counter()
-        self.send(conn)
+        self.send()
         self.seconds.append(time.perf_counter() - begin)
+        if self.table is None:
+            return
         after = conn.execute(
             "select pg_current_wal_insert_lsn() - %s::pg_lsn, coalesce((select total_bytes from"
             " hypertable_detailed_size(%s::regclass)), pg_total_relation_size(%s::regclass)),"
@@ -115,8 +128,13 @@ class Way:
         self.wal, self.size = float(after[0]) / rows, after[1] / rows
 
 
-def limit(conn: Connection) -> Way:
-    """Binary COPY of the rows that are in the store, into a table like it."""
+def binary(conn: Connection, query: sql.Composed) -> bytes:
+    with conn.cursor().copy(sql.SQL("copy ({}) to stdout (format binary)").format(query)) as copy:
+        return b"".join(map(bytes, copy))
+
+
+def limits(conn: Connection) -> dict[str, Way]:
+    """Binary COPY of the rows that are in the store, into tables like it."""
     conn.execute("create schema bench")
     columns = [
         name
@@ -125,22 +143,31 @@ def limit(conn: Connection) -> Way:
             " and not attisdropped and attgenerated = '' order by attnum"
         )
     ]
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    conn.execute(
-        sql.SQL("create unlogged table bench.limit_ as select {} from bcp.tool_usage_logs limit 0").format(
-            names
-        )
+    rows = sql.SQL("select {} from bcp.tool_usage_logs").format(
+        sql.SQL(", ").join(map(sql.Identifier, columns))
     )
-    with conn.cursor().copy(
-        sql.SQL("copy (select {} from bcp.tool_usage_logs) to stdout (format binary)").format(names)
-    ) as copy:
-        data = b"".join(map(bytes, copy))
+    conn.execute(sql.SQL("create unlogged table bench.limit_ as {} limit 0").format(rows))
+    conn.execute("create table bench.heap (like bench.limit_)")
+    conn.execute(
+        "create table bench.days as"
+        " select distinct date_trunc('day', start_time, 'UTC') as day from bcp.tool_usage_logs"
+    )
+    data = binary(conn, rows)
 
-    def send(conn: Connection) -> None:
-        with conn.cursor().copy("copy bench.limit_ from stdin (format binary)") as copy:
+    def send(statement: LiteralString) -> None:
+        with conn.cursor().copy(statement) as copy:
             copy.write(data)
 
-    return Way("bench.limit_", "truncate bench.limit_", send)
+    return {
+        "limit": Way(
+            "bench.limit_",
+            ("truncate bench.limit_",),
+            lambda: send("copy bench.limit_ from stdin (format binary)"),
+        ),
+        "heap": Way(
+            "bench.heap", ("truncate bench.heap",), lambda: send("copy bench.heap from stdin (format binary)")
+        ),
+    }
 
 
 def requirements(conn: Connection, events: list[dict[str, Any]]) -> Way:
@@ -166,42 +193,104 @@ def requirements(conn: Connection, events: list[dict[str, Any]]) -> Way:
                     f"insert into requirements.tool_usage_logs ({', '.join(FIELDS)}) values "
                     + ", ".join([one] * len(rows)),
                     [value for row in rows for value in row],
-                )
+                ).encode()
             )
 
-    def send(conn: Connection) -> None:
+    def send() -> None:
         for statement in statements:
-            conn.execute(statement.encode())
+            conn.execute(statement)
 
-    return Way("requirements.tool_usage_logs", "truncate requirements.tool_usage_logs", send)
+    return Way("requirements.tool_usage_logs", ("truncate requirements.tool_usage_logs",), send)
 
 
-def ours(events: list[dict[str, Any]], size: int, *, lean: bool) -> Way:
-    texts = [json.dumps(chunk) for chunk in chunks(events, size)]
-    index = "off" if lean else "on"
-
-    def send(conn: Connection) -> None:
-        for text in texts:
-            conn.execute("select bcp.ingest_tool_usage(gen_random_uuid(), %s::text, 'bench')", [text])
-
+def ours(send: Callable[[], None], *, lean: bool) -> Way:
+    index: LiteralString = "off" if lean else "on"
     return Way(
         "bcp.tool_usage_logs",
-        f"update bcp.settings set value = '{index}' where name = 'index_parameters';"
-        " select bcp.apply_policies();"
-        " truncate bcp.tool_usage_logs, bcp.user_sessions, bcp.users, bcp_internal.batch_keys",
+        (
+            f"update bcp.settings set value = '{index}' where name = 'index_parameters'",
+            "select bcp.apply_policies()",
+            "truncate bcp.tool_usage_logs, bcp.user_sessions, bcp.users, bcp_internal.batch_keys",
+            # The truncate took the chunks away.
+            """insert into bcp.tool_usage_logs
+                (start_time, created_at, event_id, bcp_name, tool_name, operation)
+                select day, day, gen_random_uuid(), '', '', '' from bench.days""",
+            "delete from bcp.tool_usage_logs",
+            "vacuum bcp.tool_usage_logs",
+        ),
         send,
     )
 
 
+def as_json(conn: Connection, events: list[dict[str, Any]], size: int) -> Callable[[], None]:
+    texts = [json.dumps(chunk) for chunk in chunks(events, size)]
+
+    def send() -> None:
+        for text in texts:
+            conn.execute("select bcp.ingest_tool_usage(gen_random_uuid(), %s::text, 'bench')", [text])
+
+    return send
+
+
+def as_rows(
+    conn: Connection, events: list[dict[str, Any]], size: int, query: bytes = ROWS
+) -> Callable[[], None]:
+    arrays = [
+        conn.execute(
+            "select array_send(bcp_internal.read_tool_calls(array(select jsonb_array_elements(%s::jsonb))))",
+            [json.dumps(chunk)],
+        ).fetchone()
+        for chunk in chunks(events, size)
+    ]
+    data = [bytes(array[0]) for array in arrays if array]
+    [(oid,)] = conn.execute("select 'bcp.tool_call[]'::regtype::oid").fetchall()
+
+    def send() -> None:
+        for array in data:
+            answer = conn.pgconn.exec_params(query, [array], [oid], [1], 1)
+            assert answer.status == ExecStatus.TUPLES_OK, answer.error_message  # noqa: S101
+
+    return send
+
+
+def staged(conn: Connection, events: list[dict[str, Any]], size: int) -> Callable[[], None]:
+    data = [
+        binary(
+            conn,
+            sql.SQL(
+                "select c.* from unnest(bcp_internal.read_tool_calls(array("
+                "select jsonb_array_elements({}::jsonb)))) as c"
+            ).format(json.dumps(chunk)),
+        )
+        for chunk in chunks(events, size)
+    ]
+    conn.execute(
+        "create temporary table staged on commit delete rows as"
+        " select c.* from unnest('{}'::bcp.tool_call[]) as c"
+    )
+
+    def send() -> None:
+        for rows in data:
+            with conn.transaction():
+                with conn.cursor().copy("copy staged from stdin (format binary)") as copy:
+                    copy.write(rows)
+                conn.execute(READ.replace("unnest($1)", "staged"))
+
+    return send
+
+
 def run(conn: Connection, events: list[dict[str, Any]], rounds: int) -> dict[str, Way]:
-    first = ours(events, 1000, lean=True)
-    first.measure(conn, len(events))
-    ways = {
-        "limit": limit(conn),
+    as_json(conn, events, 1000)()
+    ways = limits(conn) | {
         "requirements": requirements(conn, events),
-        "ours_100": ours(events, 100, lean=False),
-        "ours_1000": ours(events, 1000, lean=False),
-        "ours_1000_lean": ours(events, 1000, lean=True),
+        "json_100": ours(as_json(conn, events, 100), lean=False),
+        "json_1000": ours(as_json(conn, events, 1000), lean=False),
+        "rows_100_lean": ours(as_rows(conn, events, 100), lean=True),
+        "rows_1000": ours(as_rows(conn, events, 1000), lean=False),
+        "rows_1000_lean": ours(as_rows(conn, events, 1000), lean=True),
+        "rows_5000_lean": ours(as_rows(conn, events, 5000), lean=True),
+        "staged": Way(None, (), staged(conn, events, 1000)),
+        "arrays": Way(None, (), as_rows(conn, events, 1000, READ.encode())),
     }
     for _ in range(rounds):
         for way in ways.values():
@@ -232,7 +321,7 @@ def main() -> None:
     finally:
         cluster.stop()
     rate = {name: len(events) / statistics.median(way.seconds) for name, way in ways.items()}
-    best = max(rate["ours_1000"], rate["ours_1000_lean"])
+    best = max(rate[name] for name, way in ways.items() if way.table == "bcp.tool_usage_logs")
     results = {
         "target": f"native ({about})",
         "calls": len(events),
@@ -250,8 +339,9 @@ def main() -> None:
         "ratios": {
             "ingest_vs_limit": round(best / rate["limit"], 4),
             "ingest_vs_requirements_design": round(best / rate["requirements"], 3),
+            "wal_per_row_vs_heap": round(ways["rows_1000_lean"].wal / ways["heap"].wal, 3),
             "wal_per_row_vs_requirements_design": round(
-                ways["ours_1000_lean"].wal / ways["requirements"].wal, 3
+                ways["rows_1000_lean"].wal / ways["requirements"].wal, 3
             ),
         },
     }
