@@ -6,6 +6,7 @@ Functions to send events are in `bcp_analytics.ingest`, questions in `bcp_analyt
 four are here too.
 """
 
+from bcp_analytics._arguments import ErrorLevel, Outcome
 from bcp_analytics.collector import AsyncCollector, Collector, CollectorStats
 from bcp_analytics.errors import (
     AnonymizerFailed,
@@ -32,11 +33,16 @@ from bcp_analytics.ingest import (
     report_collector,
     touch_session,
 )
-from bcp_analytics.manage import apply_policies, refresh_analytics_views, rotate_anonymization_key
+from bcp_analytics.manage import (
+    apply_policies,
+    refresh_analytics_views,
+    reopen_issue,
+    resolve_issue,
+    rotate_anonymization_key,
+)
 from bcp_analytics.queries import (
     DailyErrorSummary,
     ErrorAnalysis,
-    ErrorLevel,
     HealthCheck,
     HourlyToolUsage,
     LatencyPercentile,
@@ -47,6 +53,21 @@ from bcp_analytics.queries import (
     hourly_tool_usage,
     latency_percentiles,
     tool_usage_stats,
+)
+from bcp_analytics.queries_calls import (
+    FailedCall,
+    FoundCall,
+    SlowCall,
+    failed_calls,
+    search_parameters,
+    slow_calls,
+)
+from bcp_analytics.queries_errors import (
+    ErrorIssue,
+    FoundError,
+    IssueState,
+    error_issues,
+    search_errors,
 )
 
 __version__ = "0.1.0"
@@ -59,7 +80,11 @@ __all__ = [
     "CollectorStats",
     "DailyErrorSummary",
     "ErrorAnalysis",
+    "ErrorIssue",
     "ErrorLevel",
+    "FailedCall",
+    "FoundCall",
+    "FoundError",
     "HealthCheck",
     "HourlyToolUsage",
     "IngestResult",
@@ -67,8 +92,11 @@ __all__ = [
     "InvalidBatch",
     "InvalidDocument",
     "InvalidSetting",
+    "IssueState",
     "LatencyPercentile",
     "MigrationError",
+    "Outcome",
+    "SlowCall",
     "ToolUsageStats",
     "UnsupportedServer",
     "apply_policies",
@@ -77,6 +105,8 @@ __all__ = [
     "end_session",
     "end_tool_call",
     "error_analysis",
+    "error_issues",
+    "failed_calls",
     "health",
     "hourly_tool_usage",
     "ingest_errors",
@@ -88,8 +118,13 @@ __all__ = [
     "log_tool_usage",
     "record_metric",
     "refresh_analytics_views",
+    "reopen_issue",
     "report_collector",
+    "resolve_issue",
     "rotate_anonymization_key",
+    "search_errors",
+    "search_parameters",
+    "slow_calls",
     "tool_usage_stats",
     "touch_session",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import traceback
@@ -170,13 +171,34 @@ def parse_interval(value: str) -> str | None:
     )
 
 
-def parse_percentiles(value: str) -> list[float]:
-    """Read shares with commas between them. Raises `typer.BadParameter`."""
+def parse_shares(option: str, value: str) -> list[float]:
+    """Read numbers with commas between them. Raises `typer.BadParameter`."""
     try:
         return [float(part) for part in value.split(",")]
     except ValueError:
         raise typer.BadParameter(
-            f"{value!r} is not a list of shares: write 0.5,0.95,0.99.", param_hint="--percentiles"
+            f"{value!r} is not a list of numbers: write them with commas, such as 0.5,0.95,0.99.",
+            param_hint=option,
+        ) from None
+
+
+def parse_setting(setting: str, takes: dict[str, str]) -> dict[str, Any]:
+    """Read NAME=VALUE, where `takes` has the names and their types. Raises `typer.BadParameter`."""
+    name, equals, value = setting.partition("=")
+    if not equals or name not in takes:
+        names = ", ".join(takes) or "none"
+        raise typer.BadParameter(
+            f"{setting!r} names no parameter: write NAME=VALUE, with one of {names}.", param_hint="--set"
+        )
+    readers: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Any": json.loads}
+    if takes[name].startswith("Sequence"):
+        return {name: parse_shares("--set", value)}
+    try:
+        return {name: readers.get(takes[name], str)(value)}
+    except ValueError:
+        kind = {"Any": "JSON"}.get(takes[name], "a number")
+        raise typer.BadParameter(
+            f"the value of {name} is not {kind}: {value!r}.", param_hint="--set"
         ) from None
 
 

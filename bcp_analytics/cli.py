@@ -26,7 +26,8 @@ from bcp_analytics._cli_support import (
     counted,
     find_dsn,
     parse_interval,
-    parse_percentiles,
+    parse_setting,
+    parse_shares,
     parse_time,
     parse_zone,
 )
@@ -390,6 +391,15 @@ def query(
         str | None,
         typer.Option(help="Where days begin, such as Europe/Berlin. By default UTC.", show_default=False),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other parameter of the question, such as user_id=42 or limit=10; once for each.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Format,
         typer.Option("--format", help="A table for people; JSON or CSV, with times in UTC, for programs."),
@@ -403,6 +413,7 @@ def query(
     bcp-analytics query tool_usage_stats --since 7d --interval 1d --time-zone Europe/Berlin
     bcp-analytics query latency_percentiles --bcp mail --percentiles 0.5,0.99
     bcp-analytics query error_analysis --since 2026-01-31T18:00Z --format json
+    bcp-analytics query search_errors --set query='"connection refused"' --set limit=10
     """  # noqa: D301
     if list_questions:
         _list_questions()
@@ -427,7 +438,9 @@ def query(
     if interval is not None:
         given["interval"] = parse_interval(interval)
     if percentiles is not None:
-        given["percentiles"] = parse_percentiles(percentiles)
+        given["percentiles"] = parse_shares("--percentiles", percentiles)
+    for setting in settings or ():
+        given |= parse_setting(setting, _others(name))
     ask, kind = QUESTIONS[name]
     with connected(dsn) as conn:
         for parameter in ("since", "until"):
@@ -461,6 +474,15 @@ def _parameters(name: str) -> set[str]:
     return set(signature(QUESTIONS[name][0]).parameters)
 
 
+def _others(name: str) -> dict[str, str]:
+    """Return the parameters that have no option of their own, with their types."""
+    return {
+        parameter.name: str(parameter.annotation)
+        for parameter in signature(QUESTIONS[name][0]).parameters.values()
+        if parameter.name not in _OPTIONS and parameter.name != "conn"
+    }
+
+
 def _list_questions() -> None:
     for name, (ask, _) in QUESTIONS.items():
         takes = _parameters(name)
@@ -468,6 +490,8 @@ def _list_questions() -> None:
         typer.echo(f"    {(getdoc(ask) or '').splitlines()[0]}")
         if options := [option for parameter, option in _OPTIONS.items() if parameter in takes]:
             typer.echo(f"    {' '.join(options)}")
+        if others := _others(name):
+            typer.echo(f"    --set {' '.join(f'{parameter}=' for parameter in others)}")
 
 
 def _server_time(conn: Connection[Any]) -> datetime:

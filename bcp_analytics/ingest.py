@@ -28,8 +28,8 @@ from bcp_analytics._function import Arguments, action, scalar
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
+    from bcp_analytics._arguments import ErrorLevel
     from bcp_analytics._encode import Events
-    from bcp_analytics.queries import ErrorLevel
 
     Id = str | int
     Address = str | IPv4Address | IPv6Address

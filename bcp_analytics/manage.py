@@ -6,6 +6,9 @@ All take a psycopg connection first, sync or async, and raise psycopg's own erro
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from bcp_analytics._encode import text
 from bcp_analytics._function import Arguments, procedure, scalar
 
 
@@ -36,3 +39,24 @@ def rotate_anonymization_key() -> Arguments:
     From then on the same person has another hash.
     """
     return {}
+
+
+@scalar(datetime)
+def resolve_issue(fingerprint: str, *, notes: str | None = None, release: str | None = None) -> Arguments:
+    """Say that an issue of `error_issues` is dealt with; for bcp_admin. Returns when that was: now.
+
+    `release` is the one with the fix: errors of earlier ones, and of none, do not make the issue regress;
+    without it any later error does. `notes` are masked.
+
+    Raises `InvalidArgument` where there is no such issue.
+    """
+    return {"fingerprint": fingerprint, "notes": text("notes", notes), "release": text("release", release)}
+
+
+@scalar(datetime)
+def reopen_issue(fingerprint: str, *, notes: str | None = None) -> Arguments:
+    """Take `resolve_issue` back; for bcp_admin. Returns when that was: now.
+
+    Raises `InvalidArgument` where there is no such issue.
+    """
+    return {"fingerprint": fingerprint, "notes": text("notes", notes)}

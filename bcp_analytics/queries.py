@@ -10,7 +10,9 @@ They mean the same everywhere:
 
 - `since`, `until`: the range asked about, from `since` up to but not including `until`. By default it ends
   now and begins 24 hours before its end. A time without a zone is read as UTC, as in SQL.
-- `bcp_name`, `tool_name`, `operation`, `level`: only what has this name.
+- `bcp_name`, `tool_name`, `operation`, `level`, `user_id`, `session_id`, `client_name`, `outcome`: only what
+  has this name.
+- `limit`: how many rows there may be, from 1 to 10,000.
 
 Times in answers are aware, in the time zone of the session. Names ending in `_ms` are milliseconds, in
 `_bytes` bytes; rates and shares go from 0 to 1.
@@ -23,15 +25,15 @@ reversed range, an interval of zero, an unknown time zone), and psycopg's own er
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from bcp_analytics import queries_calls, queries_errors
+from bcp_analytics._arguments import ErrorLevel, utc
 from bcp_analytics._function import Arguments, SqlFunction, question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-ErrorLevel = Literal["debug", "info", "warn", "error", "fatal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,8 @@ def tool_usage_stats(
     days and hours begin. Percentiles are within 1 percent of exact.
     """
     return {
-        "since": _utc(since),
-        "until": _utc(until),
+        "since": utc(since),
+        "until": utc(until),
         "interval": interval,
         "bcp_name": bcp_name,
         "tool_name": tool_name,
@@ -173,8 +175,8 @@ def latency_percentiles(
     `percentiles` are shares from 0 to 1. Percentiles are within 1 percent of exact.
     """
     return {
-        "since": _utc(since),
-        "until": _utc(until),
+        "since": utc(since),
+        "until": utc(until),
         "percentiles": [float(p) for p in percentiles],
         "bcp_name": bcp_name,
         "tool_name": tool_name,
@@ -191,7 +193,7 @@ def hourly_tool_usage(
     tool_name: str | None = None,
 ) -> Arguments:
     """Count calls by UTC hour and tool, latest first: every whole hour that overlaps the range."""
-    return {"since": _utc(since), "until": _utc(until), "bcp_name": bcp_name, "tool_name": tool_name}
+    return {"since": utc(since), "until": utc(until), "bcp_name": bcp_name, "tool_name": tool_name}
 
 
 @question(ErrorAnalysis)
@@ -205,8 +207,8 @@ def error_analysis(
 ) -> Arguments:
     """Tell what fails, where, and how often: a row a level, tool and type, most frequent first."""
     return {
-        "since": _utc(since),
-        "until": _utc(until),
+        "since": utc(since),
+        "until": utc(until),
         "level": level,
         "bcp_name": bcp_name,
         "tool_name": tool_name,
@@ -224,8 +226,8 @@ def daily_error_summary(
 ) -> Arguments:
     """Count errors by UTC day, level, tool and type, latest first: each whole day that overlaps the range."""
     return {
-        "since": _utc(since),
-        "until": _utc(until),
+        "since": utc(since),
+        "until": utc(until),
         "level": level,
         "bcp_name": bcp_name,
         "tool_name": tool_name,
@@ -245,9 +247,7 @@ QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
     "error_analysis": (error_analysis, ErrorAnalysis),
     "daily_error_summary": (daily_error_summary, DailyErrorSummary),
     "health": (health, HealthCheck),
+    **queries_errors.QUESTIONS,
+    **queries_calls.QUESTIONS,
 }
 """Every question by its name, with the dataclass of its rows."""
-
-
-def _utc(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time

@@ -13,6 +13,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -41,7 +42,7 @@ def to_csv(rows: Sequence[Any], kind: type[Any]) -> str:
     writer = csv.writer(out)
     writer.writerow(field.name for field in fields(kind))
     for row in rows:
-        writer.writerow("" if v is None else _plain(v) for v in asdict(row).values())
+        writer.writerow("" if v is None else _cell(v) for v in asdict(row).values())
     return out.getvalue()
 
 
@@ -147,7 +148,7 @@ def _column(name: str, rows: Sequence[Any], zone: tzinfo) -> _Column:
         Text(show(v), _STYLES.get(v, "") if isinstance(v, str) else "") if v is not None else Text("-", "dim")
         for v in values
     ]
-    return _Column(name, heading, cells, is_text=any(isinstance(v, str) for v in values))
+    return _Column(name, heading, cells, is_text=any(isinstance(v, str | dict | list | UUID) for v in values))
 
 
 def _look(name: str, values: list[Any], zone: tzinfo) -> tuple[str, Callable[[Any], str]]:
@@ -165,7 +166,10 @@ def _look(name: str, values: list[Any], zone: tzinfo) -> tuple[str, Callable[[An
     times = [v.astimezone(zone) for v in values if isinstance(v, datetime)]
     if times:
         return f"{heading} ({_zone_name(zone)})", lambda v: format(v.astimezone(zone), _time_format(times))
-    return heading, lambda v: f"{v:,}" if isinstance(v, int) else f"{v:,.6g}" if isinstance(v, float) else v
+    return (
+        heading,
+        lambda v: f"{v:,}" if isinstance(v, int) else f"{v:,.6g}" if isinstance(v, float) else str(_cell(v)),
+    )
 
 
 def _time_format(times: list[datetime]) -> str:
@@ -190,4 +194,11 @@ def _significant(value: float) -> str:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _cell(value: Any) -> Any:  # noqa: ANN401
+    """Return a value for a field of text: JSON as JSON."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else _plain(value)

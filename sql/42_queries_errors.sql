@@ -142,3 +142,186 @@ $func$;
 
 comment on function bcp.daily_error_summary(timestamptz, timestamptz, bcp.error_level_enum, text, text) is
     'Rows of the view bcp.daily_error_summary whose day overlaps [p_since, p_until), the last 24 hours by default; latest first.';
+
+create or replace function bcp_internal.period_before(p_since timestamptz, p_until timestamptz) returns timestamptz
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if not isfinite(p_since) or not isfinite(p_until) then
+        raise exception using
+            errcode = 'ZB002', message = 'the range has no end', hint = 'There is no period before it to compare with: give both p_since and p_until.';
+    end if;
+    -- In seconds: days would be those of the session's time zone.
+    return p_since - make_interval(secs => extract(epoch from p_until - p_since)::double precision);
+end
+$func$;
+
+comment on function bcp_internal.period_before(timestamptz, timestamptz) is
+    'When the period of the same length before a range begins; ZB002 where the range is infinite.';
+
+create or replace function bcp_internal.relative_change(p_now double precision, p_before double precision)
+returns double precision
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select (p_now - p_before) / nullif(p_before, 0)
+$func$;
+
+comment on function bcp_internal.relative_change(double precision, double precision) is
+    'Change as a share of what was before: 0.5 is half as much again, null where there was nothing.';
+
+create or replace function bcp_internal.release_reaches(p_release text, p_fixed text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- https://semver.org/#spec-item-11: 1.10 is later than 1.9, and 2.0-rc1 earlier than 2.0; +build does not count.
+    select p_release = p_fixed
+        or (string_to_array(regexp_replace(a.parts[1], '(\.0+)+$', ''), '.')::numeric[], a.parts[2] is null, coalesce(a.parts[2], ''))
+        >= (string_to_array(regexp_replace(b.parts[1], '(\.0+)+$', ''), '.')::numeric[], b.parts[2] is null, coalesce(b.parts[2], ''))
+    from regexp_match(p_release, '^v?(\d+(?:\.\d+)*)(-[^+]+)?(?:\+.*)?$') as a (parts)
+    cross join regexp_match(p_fixed, '^v?(\d+(?:\.\d+)*)(-[^+]+)?(?:\+.*)?$') as b (parts)
+$func$;
+
+comment on function bcp_internal.release_reaches(text, text) is
+    'Whether a release is the one with the fix or a later one; null where the two are not both versions such as v1.10.2-rc1.';
+
+create or replace function bcp_internal.has_regressed(p_fingerprint text, p_fixed_at timestamptz, p_fixed_release text)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- "not resolved" is always true, and lets an index serve.
+    return exists (
+        select
+        from bcp.error_logs e
+        where e.fingerprint = p_fingerprint
+          and not e.resolved
+          and e."timestamp" > p_fixed_at
+          and (p_fixed_release is null or e.release is not null and coalesce(
+              bcp_internal.release_reaches(e.release, p_fixed_release),
+              -- Names, such as hashes of commits, have no order: what failed before the fix already is an earlier one.
+              not exists (
+                  select
+                  from bcp.error_logs b
+                  where b.fingerprint = p_fingerprint
+                    and not b.resolved
+                    and b."timestamp" <= p_fixed_at
+                    and b.release = e.release))));
+end
+$func$;
+
+comment on function bcp_internal.has_regressed(text, timestamptz, text) is
+    'Whether an issue has an error after its fix, in the fixed release or a later one; in any where no release was named.';
+
+create or replace function bcp.error_issues(
+    p_since timestamptz default null, p_until timestamptz default null, p_state text default null,
+    p_level bcp.error_level_enum default null, p_bcp_name text default null, p_tool_name text default null,
+    p_limit integer default 50)
+returns table (
+    fingerprint text, state text, level bcp.error_level_enum, bcp_name text, tool_name text, error_type text,
+    message text, error_count bigint, previous_count bigint, change double precision, total_count bigint,
+    first_seen timestamptz, last_seen timestamptz, resolved_at timestamptz, resolved_by text, resolved_release text,
+    notes text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_before constant timestamptz := bcp_internal.period_before(v_range.range_from, v_range.range_to);
+    v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_state constant text := bcp_internal.checked_choice('p_state', p_state, '{new,ongoing,regressed,resolved}');
+begin
+    return query
+    with counted as (
+        select c.fingerprint, sum(c.errors)::bigint as errors
+        from bcp_internal.error_cells(v_range.range_from, v_range.range_to, p_level, p_bcp_name, p_tool_name) c
+        group by c.fingerprint
+    ), before as (
+        select c.fingerprint, sum(c.errors)::bigint as errors
+        from bcp_internal.error_cells(v_before, v_range.range_from, p_level, p_bcp_name, p_tool_name) c
+        group by c.fingerprint
+    ), states as (
+        select
+            i.*, c.errors, coalesce(b.errors, 0) as errors_before, a.action, a.acted_at, a.acted_by, a.release, a.notes,
+            case
+                when a.action = 'resolved' and i.last_seen > a.acted_at
+                    and bcp_internal.has_regressed(i.fingerprint, a.acted_at, a.release) then 'regressed'
+                when a.action = 'resolved' then 'resolved'
+                when i.first_seen >= v_range.range_from then 'new'
+                else 'ongoing'
+            end as state
+        from counted c
+        join bcp.error_issues i using (fingerprint)
+        left join before b using (fingerprint)
+        left join lateral (
+            select *
+            from bcp.issue_actions x
+            where x.fingerprint = c.fingerprint
+            order by x.action_id desc
+            limit 1
+        ) a on true
+    )
+    select
+        s.fingerprint, s.state, s.level, s.bcp_name, s.tool_name, s.error_type, s.message, s.errors, s.errors_before,
+        bcp_internal.relative_change(s.errors, s.errors_before), s.events, s.first_seen, s.last_seen,
+        case when s.action = 'resolved' then s.acted_at end, case when s.action = 'resolved' then s.acted_by end,
+        case when s.action = 'resolved' then s.release end, s.notes
+    from states s
+    where v_state is null or s.state = v_state
+    order by s.errors desc, s.last_seen desc, s.fingerprint
+    limit v_limit;
+end
+$func$;
+
+comment on function bcp.error_issues(
+    timestamptz, timestamptz, text, bcp.error_level_enum, text, text, integer) is
+    'What causes the errors? One row a group of errors with one cause that has any in the range, most frequent first, at most p_limit (1 to 10000). state is resolved after bcp.resolve_issue; regressed where an error came after that, in the fixed release or a later one; else new where its first error ever is in the range, else ongoing. change compares error_count with previous_count, of the period of the same length before: 0.5 is half as much again, null where there was none. level is the most severe ever, message its latest, as a sample; total_count, first_seen and last_seen are of all time. Reads aggregates; of an issue that was resolved in a release, also its errors since. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp_internal.act_on_issue(p_fingerprint text, p_action text, p_notes text, p_release text)
+returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_now constant timestamptz := bcp_internal.now();
+begin
+    if not exists (select from bcp.error_issues i where i.fingerprint = p_fingerprint) then
+        raise exception using
+            errcode = 'ZB002', message = 'there is no issue with this p_fingerprint',
+            hint = 'select fingerprint, message from bcp.error_issues() lists them.';
+    end if;
+    insert into bcp.issue_actions (fingerprint, acted_at, action, release, notes, acted_by)
+    values (p_fingerprint, v_now, p_action, nullif(p_release, ''), bcp_internal.anonymize_text(nullif(p_notes, '')), session_user);
+    return v_now;
+end
+$func$;
+
+comment on function bcp_internal.act_on_issue(text, text, text, text) is
+    'Writes down what was done about an issue and returns when; ZB002 where there is no such issue.';
+
+create or replace function bcp.resolve_issue(p_fingerprint text, p_notes text default null, p_release text default null)
+returns timestamptz
+language sql volatile
+-- Nobody but the owner may write what the anonymiser has not seen.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.act_on_issue(p_fingerprint, 'resolved', p_notes, p_release)
+$func$;
+
+comment on function bcp.resolve_issue(text, text, text) is
+    'Says that an issue of bcp.error_issues is dealt with, and returns when that was: now. p_release is the release with the fix: errors of earlier ones, and of none, do not make it regress; without it any later error does. Again, it counts from the new time. For bcp_admin. ZB002 where there is no such issue.';
+
+create or replace function bcp.reopen_issue(p_fingerprint text, p_notes text default null) returns timestamptz
+language sql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.act_on_issue(p_fingerprint, 'reopened', p_notes, null)
+$func$;
+
+comment on function bcp.reopen_issue(text, text) is
+    'Takes back bcp.resolve_issue, and returns when that was: now. The issue is new or ongoing again. For bcp_admin. ZB002 where there is no such issue.';

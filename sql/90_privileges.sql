@@ -21,7 +21,7 @@ declare
 begin
     for v_function in
         select p.oid::regprocedure as signature, p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_|report_)' as writes,
-               p.proname in ('apply_policies', 'rotate_anonymization_key') as manages,
+               p.proname in ('apply_policies', 'rotate_anonymization_key', 'resolve_issue', 'reopen_issue') as manages,
                n.nspname = 'bcp' as is_public, p.prokind
         from pg_proc p
         join pg_namespace n on n.oid = p.pronamespace
@@ -29,7 +29,9 @@ begin
              and p.proname <> 'refresh_analytics_views'
            or (n.nspname = 'bcp_internal' and p.proname in (
                'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'coarsest_grain', 'cover',
-               'usage_cells', 'latency_cells', 'error_cells', 'anonymizer_works'))
+               'usage_cells', 'latency_cells', 'error_cells', 'anonymizer_works', 'checked_limit', 'checked_choice',
+               'checked_outcome', 'calls', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',
+               'release_reaches', 'has_regressed'))
     loop
         execute format('grant execute on routine %s to %I', v_function.signature, case
             when not v_function.is_public then 'bcp_reader'

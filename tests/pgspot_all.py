@@ -36,6 +36,7 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("PS005", "bcp_internal.uuidv7("): _INLINED,
     ("PS005", "bcp_internal.says_error("): _INLINED,
     ("PS005", "bcp_internal.suspect_success("): _INLINED,
+    ("PS005", "bcp_internal.calls("): _INLINED,
     ("PS005", "bcp.refresh_analytics_views("): _COMMITS,
     ("PS001", "'=' in p.oid = CAST('public.refresh_continuous_aggregate'"): _COMMITS,
     ("PS001", "'=' in 'options' = ANY(p.proargnames)"): _COMMITS,

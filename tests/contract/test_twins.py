@@ -14,13 +14,13 @@ import pytest
 from psycopg.rows import dict_row
 
 import bcp_analytics
-from bcp_analytics import Collector, errors, ingest, manage, queries
+from bcp_analytics import Collector, errors, ingest, manage, queries, queries_calls, queries_errors
 from bcp_analytics._function import question
 from bcp_analytics._resources import sql_folder
 
 # The one name that differs: the overload that takes the events as text is what Python calls.
 RENAMED = {"events": "events_text"}
-MODULES = (ingest, queries, manage)
+MODULES = (ingest, queries, queries_calls, queries_errors, manage)
 TWINS: dict[str, Any] = {
     name: value
     for module in MODULES
@@ -33,6 +33,8 @@ PYTHON_TYPES = {
     "bigint": int,
     "integer": int,
     "double precision": float,
+    "real": float,
+    "jsonb": Any,
     "timestamp with time zone": datetime,
     "uuid": UUID,
 }

@@ -15,10 +15,11 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bcp_analytics import __version__, embedded, ingest_tool_usage, log_error, render
+from bcp_analytics import __version__, embedded, ingest_errors, ingest_tool_usage, log_error, render
 from bcp_analytics.cli import app
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.queries import QUESTIONS
+from tests.sql.events import something_to_answer
 
 if TYPE_CHECKING:
     from typer.testing import Result
@@ -112,8 +113,11 @@ def test_the_list_of_questions_says_what_each_takes() -> None:
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-@pytest.mark.usefixtures("store")
-def test_every_question_in_every_format(name: str) -> None:
+def test_every_question_in_every_format(store: str, name: str) -> None:
+    with psycopg.connect(store) as conn:
+        events = something_to_answer(NOW - timedelta(hours=1))
+        ingest_tool_usage(conn, events["tool_usage"])
+        ingest_errors(conn, events["errors"])
     found = json.loads(ok("query", name, "--format", "json"))
     assert found
     rows = list(csv.DictReader(io.StringIO(ok("query", name, "--format", "csv"), newline="")))
@@ -153,6 +157,22 @@ def test_json_has_numbers_and_iso_times() -> None:
 def test_ranges_and_filters(options: list[str], calls: int) -> None:
     found = json.loads(ok("query", "tool_usage_stats", "--format", "json", *options))
     assert sum(row["call_count"] for row in found) == calls
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("question", "settings", "count"),
+    [
+        ("search_errors", ["query=broke -repair"], 1),
+        ("search_errors", ["query=404"], 0),
+        ("slow_calls", ["min_duration_ms=100", "limit=1"], 1),
+        ("search_parameters", ['contains={"a": 1}'], 0),
+        ("failed_calls", ["user_id=42"], 0),
+    ],
+)
+def test_parameters_without_an_option_are_set(question: str, settings: list[str], count: int) -> None:
+    given = [part for setting in settings for part in ("--set", setting)]
+    assert len(json.loads(ok("query", question, *given, "--format", "json"))) == count
 
 
 @pytest.mark.usefixtures("store")
@@ -201,10 +221,15 @@ def test_a_narrow_terminal_hides_columns_and_says_which(monkeypatch: pytest.Monk
         (["tool_usage_stats", "--interval", "1 fortnight"], "'1 fortnight' is not an interval"),
         (["tool_usage_stats", "--time-zone", "Mars/Olympus"], "there is no time zone 'Mars/Olympus'"),
         (["tool_usage_stats", "--time-zone", "../../etc/passwd"], "there is no time zone"),
-        (["latency_percentiles", "--percentiles", "high"], "'high' is not a list of shares"),
+        (["latency_percentiles", "--percentiles", "high"], "'high' is not a list of numbers"),
         (["error_analysis", "--level", "loud"], "'loud' is not one of"),
         (["health", "--format", "xml"], "'xml' is not one of"),
         (["health", "--colour"], "--colour"),
+        (["slow_calls", "--set", "colour=red"], "with one of min_duration_ms, user_id, session_id"),
+        (["slow_calls", "--set", "limit"], "names no parameter"),
+        (["slow_calls", "--set", "since=2h"], "names no parameter"),
+        (["slow_calls", "--set", "limit=many"], "limit is not a number"),
+        (["search_parameters", "--set", "contains={"], "contains is not JSON"),
     ],
 )
 @pytest.mark.usefixtures("store")

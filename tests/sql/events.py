@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -32,6 +33,19 @@ def ingest(
     assert row is not None
     assert row[0] == row[1] + row[2] + row[3]
     return row
+
+
+def something_to_answer(time: datetime) -> dict[str, list[dict[str, Any]]]:
+    """Events of which every question has something to tell."""
+    about = {"bcp_name": "files", "user_id": "u1", "session_id": "s1", "start_time": time.isoformat()}
+    tools = {"tools": [{"name": "spare", "bytes": 120}]}
+    return {
+        "tool_usage": [
+            about | {"tool_name": "tools/list", "operation": "tools/list", "response_data": tools},
+            about | {"tool_name": "password", "operation": "login", "success": False, "duration_ms": 6000},
+        ],
+        "errors": [KINDS["errors"] | {"timestamp": time.isoformat()}],
+    }
 
 
 def rows(conn: psycopg.Connection[Any], query: Any, params: Any = None) -> list[dict[str, Any]]:

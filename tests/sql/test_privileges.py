@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,7 +13,8 @@ from psycopg.errors import InsufficientPrivilege
 
 from bcp_analytics import ingest, manage
 from bcp_analytics.queries import QUESTIONS
-from tests.sql.events import KINDS
+from tests.sql.events import KINDS, something_to_answer
+from tests.sql.events import ingest as send_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +89,7 @@ def test_a_writer_reads_and_asks_nothing(db: psycopg.Connection[Any]) -> None:
 @pytest.mark.parametrize("name", ["bcp_writer", "bcp_reader", "bcp_admin"])
 def test_nobody_gets_round_the_ingest_functions(db: psycopg.Connection[Any], name: str) -> None:
     kept = ("tool_usage_logs", "error_logs", "performance_metrics", "user_sessions", "users", "error_issues")
-    kept += ("ingest_batches", "rejected_events", "open_tool_calls")
+    kept += ("ingest_batches", "rejected_events", "open_tool_calls", "issue_actions")
     with role(db, name):
         for table in kept:
             assert refused(db, f"insert into bcp.{table} default values"), table
@@ -105,6 +107,8 @@ def test_nobody_gets_round_the_ingest_functions(db: psycopg.Connection[Any], nam
 def test_a_reader_asks(db: psycopg.Connection[Any], name: str) -> None:
     for send in SENDERS.values():
         send(db)
+    for kind, events in something_to_answer(datetime.now(UTC)).items():
+        send_all(db, events, kind)
     a_second_later(db)
     with role(db, "bcp_reader"):
         assert QUESTIONS[name][0](db)
@@ -135,6 +139,8 @@ def test_only_the_owner_sees_the_keys_of_the_anonymiser(db: psycopg.Connection[A
 
 
 def test_an_admin_sets_and_the_others_do_not(db: psycopg.Connection[Any]) -> None:
+    ingest.log_error(db, "error", "it broke")
+    [(fingerprint,)] = db.execute("select fingerprint from bcp.error_issues").fetchall()
     changes = (
         "update bcp.settings set value = '8 days' where name = 'dedup_window'",
         "update bcp.data_retention_policies set retention_days = 91 where table_name = 'tool_usage_logs'",
@@ -142,6 +148,8 @@ def test_an_admin_sets_and_the_others_do_not(db: psycopg.Connection[Any]) -> Non
         "delete from bcp.anonymization_rules",
         "select bcp.apply_policies()",
         "select bcp.rotate_anonymization_key()",
+        f"select bcp.resolve_issue('{fingerprint}')",
+        f"select bcp.reopen_issue('{fingerprint}')",
     )
     for name in ("bcp_writer", "bcp_reader", "bcp_admin"):
         # The role is made anew, and what it changed is taken back.

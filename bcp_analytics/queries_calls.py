@@ -1,0 +1,181 @@
+"""Questions about single calls: see `bcp_analytics.queries` for what arguments mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - so that the types of a row can be found at run time
+from typing import Any
+from uuid import UUID  # noqa: TC003 - so that the types of a row can be found at run time
+
+from bcp_analytics._arguments import Id, Outcome, within
+from bcp_analytics._encode import document
+from bcp_analytics._function import Arguments, SqlFunction, question
+
+
+@dataclass(frozen=True, slots=True)
+class SlowCall:
+    """A call that took long."""
+
+    start_time: datetime
+    duration_ms: float
+    bcp_name: str
+    tool_name: str
+    operation: str
+    outcome: Outcome | None
+    error_type: str | None
+    user_id: str | None
+    session_id: str | None
+    client_name: str | None
+    request_id: str | None
+    trace_id: str | None
+    request_bytes: int | None
+    response_bytes: int | None
+    event_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCall:
+    """A call that failed."""
+
+    start_time: datetime
+    bcp_name: str
+    tool_name: str
+    operation: str
+    outcome: Outcome | None
+    error_type: str | None
+    error_message: str | None
+    duration_ms: float | None
+    parameters: Any
+    """Its arguments, masked, as JSON; None where there are none."""
+    user_id: str | None
+    session_id: str | None
+    client_name: str | None
+    request_id: str | None
+    trace_id: str | None
+    event_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCall:
+    """A call whose arguments were searched for."""
+
+    start_time: datetime
+    bcp_name: str
+    tool_name: str
+    operation: str
+    outcome: Outcome | None
+    duration_ms: float | None
+    parameters: Any
+    """Its arguments, masked, as JSON; None where there are none."""
+    user_id: str | None
+    session_id: str | None
+    client_name: str | None
+    request_id: str | None
+    event_id: UUID
+
+
+@question(SlowCall)
+def slow_calls(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    min_duration_ms: float = 5000,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+    limit: int = 50,
+) -> Arguments:
+    """List the calls that took `min_duration_ms` or more, slowest first."""
+    return within(
+        since,
+        until,
+        min_duration_ms=min_duration_ms,
+        bcp_name=bcp_name,
+        tool_name=tool_name,
+        operation=operation,
+        user_id=user_id,
+        session_id=session_id,
+        client_name=client_name,
+        outcome=outcome,
+        limit=limit,
+    )
+
+
+@question(FailedCall)
+def failed_calls(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+    limit: int = 50,
+) -> Arguments:
+    """List the calls that failed, with their arguments, latest first."""
+    return within(
+        since,
+        until,
+        bcp_name=bcp_name,
+        tool_name=tool_name,
+        operation=operation,
+        user_id=user_id,
+        session_id=session_id,
+        client_name=client_name,
+        outcome=outcome,
+        limit=limit,
+    )
+
+
+@question(FoundCall)
+def search_parameters(
+    *,
+    contains: Any = None,  # noqa: ANN401 - any JSON
+    path: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+    limit: int = 50,
+) -> Arguments:
+    """List the calls that were made with these arguments, latest first.
+
+    `contains` is JSON that the arguments contain, such as `{"path": "/etc/hosts"}`; `path` a JSON path that
+    finds something in them, such as `$.items[*] ? (@.price > 10)`. Values are compared as they are stored:
+    masked. Where chunks are in the columnstore, or the store has no index on arguments, it takes time in
+    proportion to the range.
+    """
+    return within(
+        since,
+        until,
+        contains=document("contains", contains),
+        path=path,
+        bcp_name=bcp_name,
+        tool_name=tool_name,
+        operation=operation,
+        user_id=user_id,
+        session_id=session_id,
+        client_name=client_name,
+        outcome=outcome,
+        limit=limit,
+    )
+
+
+QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
+    "slow_calls": (slow_calls, SlowCall),
+    "failed_calls": (failed_calls, FailedCall),
+    "search_parameters": (search_parameters, FoundCall),
+}
+"""Those of this module, by their names, with the dataclass of their rows."""

@@ -1,0 +1,44 @@
+-- What people did about issues, the full-text index of errors, and the settings of the questions.
+create table bcp.issue_actions (
+    fingerprint text not null,
+    action_id bigint generated always as identity primary key,
+    acted_at timestamptz not null,
+    action text not null constraint issue_actions_action check (action in ('resolved', 'reopened')),
+    release text,
+    notes text,
+    acted_by text not null
+);
+
+comment on table bcp.issue_actions is 'One row a time that somebody resolved or reopened an issue; the latest counts.';
+
+comment on column bcp.issue_actions.fingerprint is 'Issue: see bcp.error_issues.';
+
+comment on column bcp.issue_actions.action_id is 'Order of the actions.';
+
+comment on column bcp.issue_actions.acted_at is 'When it was done; of a resolved one, when the fix was there.';
+
+comment on column bcp.issue_actions.action is 'resolved or reopened.';
+
+comment on column bcp.issue_actions.release is 'Release with the fix: errors of earlier ones do not make the issue regress. Null: any error after acted_at does.';
+
+comment on column bcp.issue_actions.notes is 'How it was dealt with, masked.';
+
+comment on column bcp.issue_actions.acted_by is 'Role that was logged in.';
+
+create index issue_actions_fingerprint_idx on bcp.issue_actions (fingerprint, action_id desc);
+
+-- The state is the issue's: to mark each error would decompress months of chunks and refresh their aggregates.
+comment on column bcp.error_logs.resolved is 'False: whether an error is dealt with is its issue''s, see the function bcp.error_issues.';
+
+comment on column bcp.error_logs.resolution_notes is 'Null: see bcp.issue_actions.';
+
+-- What bcp.search_errors searches; it repeats the expression.
+create index error_logs_search_idx on bcp.error_logs using gin (to_tsvector(
+    'pg_catalog.english',
+    message || ' ' || coalesce(error_type, '') || ' ' || coalesce(error_code, '') || ' ' || coalesce(tool_name, '')));
+
+insert into bcp.settings (name, value, unit, description) values
+    ('login_names', 'login, log_in, signin, sign_in, authenticate', 'names',
+     'A call whose operation or tool has one of these names, in any case, is a log-in: see bcp.authentication_stats.'),
+    ('bytes_per_token', '4', 'bytes',
+     'How many bytes of an answer make a token of a model''s context, in estimates: see bcp.context_cost.');

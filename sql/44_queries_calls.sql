@@ -1,0 +1,246 @@
+-- Questions about single calls and errors, answered from raw rows within a range, and what they share.
+
+create or replace function bcp_internal.checked_limit(p_limit integer) returns integer
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if p_limit is null or p_limit not between 1 and 10000 then
+        raise exception using
+            errcode = 'ZB002', message = 'p_limit is not from 1 to 10000',
+            hint = 'Ask for a shorter range to see other rows, or read the tables themselves.';
+    end if;
+    return p_limit;
+end
+$func$;
+
+comment on function bcp_internal.checked_limit(integer) is 'How many rows an answer may have; ZB002 where it is not from 1 to 10000.';
+
+create or replace function bcp_internal.checked_choice(p_name text, p_value text, p_choices text[]) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if p_value <> all (p_choices) then
+        raise exception using
+            errcode = 'ZB002', message = format('%s is none of %s', p_name, array_to_string(p_choices, ', ')),
+            hint = 'Use one of these names, or null for all.';
+    end if;
+    return p_value;
+end
+$func$;
+
+comment on function bcp_internal.checked_choice(text, text, text[]) is 'The value of an argument, or ZB002 where it is none of the choices.';
+
+create or replace function bcp_internal.checked_outcome(p_outcome text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.checked_choice(
+        'p_outcome', p_outcome, '{success,soft_fail,error,timeout,cancelled,rejected}')
+$func$;
+
+comment on function bcp_internal.checked_outcome(text) is 'The outcome asked for, or ZB002 where there is none of that name.';
+
+create or replace function bcp_internal.calls(
+    p_since timestamptz, p_until timestamptz, p_bcp_name text, p_tool_name text, p_operation text, p_user_id text,
+    p_session_id text, p_client_name text, p_outcome text)
+returns setof bcp.tool_usage_logs
+language sql stable parallel safe
+-- No search_path: with one it could not be inlined, and a limit or an index would come too late.
+as $func$
+    select l.*
+    from bcp.tool_usage_logs l
+    where l.start_time operator(pg_catalog.>=) p_since
+      and l.start_time operator(pg_catalog.<) p_until
+      and (p_bcp_name is null or l.bcp_name operator(pg_catalog.=) p_bcp_name)
+      and (p_tool_name is null or l.tool_name operator(pg_catalog.=) p_tool_name)
+      and (p_operation is null or l.operation operator(pg_catalog.=) p_operation)
+      and (p_user_id is null or l.user_id operator(pg_catalog.=) p_user_id)
+      and (p_session_id is null or l.session_id operator(pg_catalog.=) p_session_id)
+      and (p_client_name is null or l.client_name operator(pg_catalog.=) p_client_name)
+      and (p_outcome is null or l.outcome operator(pg_catalog.=) p_outcome)
+$func$;
+
+comment on function bcp_internal.calls(timestamptz, timestamptz, text, text, text, text, text, text, text) is
+    'Raw calls that began within [p_since, p_until) and pass the filters that are not null.';
+
+create or replace function bcp.slow_calls(
+    p_since timestamptz default null, p_until timestamptz default null,
+    p_min_duration_ms double precision default 5000, p_bcp_name text default null, p_tool_name text default null,
+    p_operation text default null, p_user_id text default null, p_session_id text default null,
+    p_client_name text default null, p_outcome text default null, p_limit integer default 50)
+returns table (
+    start_time timestamptz, duration_ms double precision, bcp_name text, tool_name text, operation text, outcome text,
+    error_type text, user_id text, session_id text, client_name text, request_id text, trace_id text,
+    request_bytes bigint, response_bytes bigint, event_id uuid)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As in 40_query_helpers.sql.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_outcome constant text := bcp_internal.checked_outcome(p_outcome);
+begin
+    if p_min_duration_ms is null or not p_min_duration_ms >= 0 or p_min_duration_ms = 'NaN' then
+        raise exception using
+            errcode = 'ZB002', message = 'p_min_duration_ms is not 0 or more', hint = 'It is in milliseconds: 5000 is five seconds.';
+    end if;
+    return query
+    select l.start_time, l.duration_ms, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.user_id,
+           l.session_id, l.client_name, l.request_id, l.trace_id, l.request_bytes, l.response_bytes, l.event_id
+    from bcp_internal.calls(
+        v_range.range_from, v_range.range_to, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
+        p_client_name, v_outcome) l
+    where l.duration_ms >= p_min_duration_ms
+    order by l.duration_ms desc, l.start_time desc, l.event_id
+    limit v_limit;
+end
+$func$;
+
+comment on function bcp.slow_calls(
+    timestamptz, timestamptz, double precision, text, text, text, text, text, text, text, integer) is
+    'Which calls took longest? One row a call that took p_min_duration_ms (milliseconds) or more, slowest first, at most p_limit (1 to 10000). Reads the durations of all calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.failed_calls(
+    p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
+    p_tool_name text default null, p_operation text default null, p_user_id text default null,
+    p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_limit integer default 50)
+returns table (
+    start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, error_type text,
+    error_message text, duration_ms double precision, parameters jsonb, user_id text, session_id text,
+    client_name text, request_id text, trace_id text, event_id uuid)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_outcome constant text := bcp_internal.checked_outcome(p_outcome);
+begin
+    return query
+    select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message, l.duration_ms,
+           l.parameters, l.user_id, l.session_id, l.client_name, l.request_id, l.trace_id, l.event_id
+    from bcp_internal.calls(
+        v_range.range_from, v_range.range_to, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
+        p_client_name, v_outcome) l
+    where l.success = false
+    order by l.start_time desc, l.event_id
+    limit v_limit;
+end
+$func$;
+
+comment on function bcp.failed_calls(timestamptz, timestamptz, text, text, text, text, text, text, text, integer) is
+    'Which calls failed, and with what arguments? One row a call whose success is false, latest first, at most p_limit (1 to 10000). Reads an index of failed calls, and of what is in the columnstore the success of all. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.search_parameters(
+    p_contains jsonb default null, p_path text default null, p_since timestamptz default null,
+    p_until timestamptz default null, p_bcp_name text default null, p_tool_name text default null,
+    p_operation text default null, p_user_id text default null, p_session_id text default null,
+    p_client_name text default null, p_outcome text default null, p_limit integer default 50)
+returns table (
+    start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, duration_ms double precision,
+    parameters jsonb, user_id text, session_id text, client_name text, request_id text, event_id uuid)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_outcome constant text := bcp_internal.checked_outcome(p_outcome);
+    v_path jsonpath;
+    v_predicate jsonpath;
+begin
+    begin
+        v_path := p_path::jsonpath;
+    exception
+        when syntax_error or data_exception or feature_not_supported then
+            raise exception using
+                errcode = 'ZB002', message = 'p_path is not a JSON path', detail = sqlerrm,
+                hint = 'Try $.path, $.items[*] ? (@.price > 10), or $.path starts with "/etc".';
+    end;
+    -- $.a == 1 is a predicate: it always has a value, so @? would find every row.
+    if jsonb_typeof(jsonb_path_query_first('{}', v_path, silent => true)) in ('boolean', 'null') then
+        v_predicate := v_path;
+        v_path := null;
+    end if;
+    return query
+    select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.duration_ms, l.parameters, l.user_id,
+           l.session_id, l.client_name, l.request_id, l.event_id
+    from bcp_internal.calls(
+        v_range.range_from, v_range.range_to, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
+        p_client_name, v_outcome) l
+    where (p_contains is null or l.parameters @> p_contains)
+      and (v_path is null or l.parameters @? v_path)
+      and (v_predicate is null or l.parameters @@ v_predicate)
+    order by l.start_time desc, l.event_id
+    limit v_limit;
+end
+$func$;
+
+comment on function bcp.search_parameters(
+    jsonb, text, timestamptz, timestamptz, text, text, text, text, text, text, text, integer) is
+    'Which calls were made with these arguments? One row a call whose parameters contain p_contains (as @>) and have what the JSON path p_path looks for (as @?, or as @@ where it is a predicate), latest first, at most p_limit (1 to 10000). Values are as stored: masked. Reads the GIN index on parameters where there is one; chunks in the columnstore have none, and a store with the setting index_parameters off, so there it reads the parameters of the whole range. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.search_errors(
+    p_query text default null, p_since timestamptz default null, p_until timestamptz default null,
+    p_level bcp.error_level_enum default null, p_bcp_name text default null, p_tool_name text default null,
+    p_operation text default null, p_user_id text default null, p_session_id text default null,
+    p_limit integer default 50)
+returns table (
+    happened_at timestamptz, rank real, level bcp.error_level_enum, error_type text, error_code text, headline text,
+    message text, bcp_name text, tool_name text, operation text, user_id text, session_id text, request_id text,
+    trace_id text, release text, fingerprint text, event_id uuid)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_query constant tsquery := websearch_to_tsquery('pg_catalog.english', p_query);
+begin
+    if numnode(v_query) = 0 then
+        raise exception using
+            errcode = 'ZB002', message = 'p_query has no word to search for',
+            hint = 'Words such as "the" are not indexed. Try: "connection refused" or timeout -retry; null finds every error.';
+    end if;
+    return query
+    select f."timestamp" as happened_at, f.rank, f.level, f.error_type, f.error_code,
+           ts_headline('pg_catalog.english', f.message, v_query, 'StartSel=**, StopSel=**, MaxFragments=2'),
+           f.message, f.bcp_name, f.tool_name, f.operation, f.user_id, f.session_id, f.request_id, f.trace_id, f.release,
+           f.fingerprint, f.event_id
+    from (
+        select l.*, coalesce(ts_rank(t.terms, v_query), 0) as rank
+        from bcp.error_logs l
+        cross join lateral (values (to_tsvector(
+            'pg_catalog.english',
+            l.message || ' ' || coalesce(l.error_type, '') || ' ' || coalesce(l.error_code, '') || ' '
+                || coalesce(l.tool_name, '')))) as t (terms)
+        where l."timestamp" >= v_range.range_from
+          and l."timestamp" < v_range.range_to
+          and (v_query is null or t.terms @@ v_query)
+          and (p_level is null or l.level = p_level)
+          and (p_bcp_name is null or l.bcp_name = p_bcp_name)
+          and (p_tool_name is null or l.tool_name = p_tool_name)
+          and (p_operation is null or l.operation = p_operation)
+          and (p_user_id is null or l.user_id = p_user_id)
+          and (p_session_id is null or l.session_id = p_session_id)
+        order by rank desc, l."timestamp" desc, l.event_id
+        limit v_limit
+    ) f
+    order by f.rank desc, f."timestamp" desc, f.event_id;
+end
+$func$;
+
+comment on function bcp.search_errors(
+    text, timestamptz, timestamptz, bcp.error_level_enum, text, text, text, text, text, integer) is
+    'Which errors say this? One row an error whose message, type, code or tool name matches p_query, best match first (ts_rank), then latest; at most p_limit (1 to 10000). p_query is as in a web search: words that must all be there in any form, "a phrase", or, -without; null finds all. headline is the message''s best part with ** around what matched, null without p_query; it is not escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the messages of the whole range. The range is [p_since, p_until), the last 24 hours by default.';

@@ -1,0 +1,195 @@
+"""Finding single calls and errors: slow ones, failed ones, and what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.sql.events import NOW, ingest, rows, usage
+
+RANGE = "p_since => '2026-06-15', p_until => '2026-06-15 12:00'"
+CALLS: list[dict[str, Any]] = [
+    {"tool_name": "read", "duration_ms": 7000, "success": True, "parameters": {"path": "/etc/hosts"}},
+    {
+        "tool_name": "read",
+        "duration_ms": 5000,
+        "success": False,
+        "parameters": {"path": "/a", "n": [1, 2]},
+    },
+    {"tool_name": "write", "duration_ms": 9000, "success": False, "outcome": "timeout", "user_id": "u1"},
+    {"tool_name": "write", "success": None, "parameters": ["a", {"n": 3}]},
+    {
+        "tool_name": "'; drop table --",
+        "duration_ms": 10,
+        "success": False,
+        "client_name": "cli",
+        "session_id": "s",
+    },
+]
+ERRORS: list[dict[str, Any]] = [
+    {"message": "connection to db1 refused", "error_type": "OSError"},
+    {"message": "the connection was refused, connection refused again", "level": "fatal", "user_id": "u1"},
+    {"message": "refused: no connection", "tool_name": "read_file", "error_code": "E17"},
+    {"message": "disk is full", "error_type": "TimeoutError", "bcp_name": "files", "session_id": "s"},
+]
+
+
+def minute(number: int) -> str:
+    return f"2026-06-15T11:{number:02}:00Z"
+
+
+def send(conn: psycopg.Connection[Any]) -> None:
+    ingest(conn, [usage(start_time=minute(n)) | call for n, call in enumerate(CALLS)])
+    ingest(conn, [{"level": "error", "timestamp": minute(n)} | e for n, e in enumerate(ERRORS)], "errors")
+
+
+@pytest.fixture(params=["rowstore", "columnstore"])
+def store(clean_db: psycopg.Connection[Any], request: pytest.FixtureRequest) -> psycopg.Connection[Any]:
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    send(clean_db)
+    if request.param == "columnstore":
+        for table in ("tool_usage_logs", "error_logs"):
+            chunks = clean_db.execute(
+                f"select public.compress_chunk(c) from public.show_chunks('bcp.{table}') c"
+            )
+            assert len(chunks.fetchall()) == 1
+    return clean_db
+
+
+def numbers(conn: psycopg.Connection[Any], question: str, column: str = "start_time") -> list[int]:
+    return [r[column].minute for r in rows(conn, f"select * from bcp.{question}")]
+
+
+def test_everything_is_found_in_the_rowstore_and_in_the_columnstore(store: psycopg.Connection[Any]) -> None:
+    for question, expected in (
+        (f"slow_calls({RANGE})", [2, 0, 1]),
+        (f"slow_calls({RANGE}, p_min_duration_ms => 0)", [2, 0, 1, 4]),
+        (f"slow_calls({RANGE}, p_min_duration_ms => 5000.001, p_limit => 1)", [2]),
+        (f"slow_calls({RANGE}, p_outcome => 'success')", [0]),
+        (f"failed_calls({RANGE})", [4, 2, 1]),
+        (f"failed_calls({RANGE}, p_limit => 2)", [4, 2]),
+        (f"failed_calls({RANGE}, p_outcome => 'timeout')", [2]),
+        (f"failed_calls({RANGE}, p_user_id => 'u1')", [2]),
+        (f"failed_calls({RANGE}, p_client_name => 'cli', p_session_id => 's')", [4]),
+        (f"failed_calls({RANGE}, p_tool_name => '''; drop table --')", [4]),
+        (f"failed_calls({RANGE}, p_bcp_name => 'mail')", []),
+        (f"failed_calls({RANGE}, p_operation => 'call', p_tool_name => 'write')", [2]),
+        (f"search_parameters({RANGE})", [4, 3, 2, 1, 0]),
+        (f"""search_parameters('{{"path": "/etc/hosts"}}', {RANGE})""", [0]),
+        (f"""search_parameters('{{"n": [2]}}', {RANGE})""", [1]),
+        (f"""search_parameters('{{"n": [2]}}', '$.n[*] ? (@ > 2)', {RANGE})""", []),
+        (f"""search_parameters('["a"]', {RANGE})""", [3]),
+        (f"search_parameters(null, '$.path', {RANGE})", [1, 0]),
+        (f"""search_parameters(null, '$.path starts with "/etc"', {RANGE})""", [0]),
+        (f"""search_parameters(null, 'strict $.n[0] == 1', {RANGE})""", [1]),
+        (f"search_parameters(null, '$[*].n ? (@ == 3)', {RANGE}, p_tool_name => 'write')", [3]),
+        (f"search_parameters(null, '$.n', {RANGE}, p_outcome => 'success')", []),
+    ):
+        assert numbers(store, question) == expected, question
+    for question, expected in (
+        (f"search_errors(null, {RANGE})", [3, 2, 1, 0]),
+        (f"search_errors('connections refusing', {RANGE})", [1, 2, 0]),
+        (f"""search_errors('"connection refused"', {RANGE})""", [1]),
+        (f"search_errors('connection -db1', {RANGE}, p_level => 'error')", [2]),
+        (f"search_errors('disk or e17', {RANGE})", [3, 2]),
+        (f"search_errors('timeouterror', {RANGE})", [3]),
+        (f"search_errors('read file', {RANGE})", [2]),
+        (f"search_errors('refused', {RANGE}, p_user_id => 'u1')", [1]),
+        (f"search_errors(null, {RANGE}, p_session_id => 's', p_bcp_name => 'files')", [3]),
+        (f"search_errors(null, {RANGE}, p_tool_name => 'read_file')", [2]),
+        (f"search_errors('''; drop table --', {RANGE})", []),
+        (f"search_errors('refused', {RANGE}, p_limit => 1)", [1]),
+    ):
+        assert numbers(store, question, "happened_at") == expected, question
+
+
+def test_what_a_row_says(conn: psycopg.Connection[Any]) -> None:
+    send(conn)
+    [slow] = rows(conn, f"select * from bcp.slow_calls({RANGE}, p_limit => 1)")
+    assert (slow["duration_ms"], slow["tool_name"], slow["outcome"]) == (9000, "write", "timeout")
+    [failed] = rows(conn, f"select * from bcp.failed_calls({RANGE}, p_tool_name => 'read')")
+    assert failed["parameters"] == {"path": "/a", "n": [1, 2]}
+    [error] = rows(conn, f"select * from bcp.search_errors('disk', {RANGE})")
+    assert error["headline"] == "**disk** is full"
+    assert error["rank"] > 0
+    assert error["fingerprint"] in {r["fingerprint"] for r in rows(conn, "select * from bcp.error_issues")}
+    [any_error, *_] = rows(conn, f"select * from bcp.search_errors(null, {RANGE})")
+    assert (any_error["headline"], any_error["rank"]) == (None, 0)
+
+
+def test_ranges(conn: psycopg.Connection[Any]) -> None:
+    send(conn)
+    for question in (
+        "slow_calls(",
+        "failed_calls(",
+        "search_parameters(null, null, ",
+        "search_errors(null, ",
+    ):
+        for since, until in (
+            ("2026-06-15 11:00", "2026-06-15 11:00"),
+            ("2030-01-01", "2031-01-01"),
+            ("2026-06-15 11:05", "infinity"),
+            ("-infinity", "2026-06-15 11:00"),
+        ):
+            assert rows(conn, f"select from bcp.{question}'{since}', '{until}')") == [], question
+        assert rows(conn, f"select from bcp.{question}'2026-06-15 11:01', '2026-06-15 11:03')"), question
+        with pytest.raises(psycopg.Error, match="is after") as caught, conn.transaction():
+            conn.execute(f"select * from bcp.{question}'2026-02-01', '2026-01-01')")
+        assert caught.value.sqlstate == "ZB002"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("slow_calls(p_min_duration_ms => -1)", "p_min_duration_ms is not 0 or more"),
+        ("slow_calls(p_min_duration_ms => null)", "p_min_duration_ms is not 0 or more"),
+        ("slow_calls(p_min_duration_ms => 'NaN')", "p_min_duration_ms is not 0 or more"),
+        ("slow_calls(p_outcome => 'failed')", "p_outcome is none of success, soft_fail"),
+        ("failed_calls(p_outcome => '')", "p_outcome is none of"),
+        ("failed_calls(p_limit => null)", "p_limit is not from 1 to 10000"),
+        ("failed_calls(p_limit => 10001)", "p_limit is not from 1 to 10000"),
+        ("search_parameters(p_path => '$.')", "p_path is not a JSON path"),
+        ("search_parameters(p_path => '')", "p_path is not a JSON path"),
+        ("search_parameters(p_path => '$ ? (@ like_regex \"(\")')", "p_path is not a JSON path"),
+        ("search_errors('')", "no word to search for"),
+        ("search_errors('the')", "no word to search for"),
+    ],
+)
+def test_a_wrong_argument_is_named(db: psycopg.Connection[Any], call: str, message: str) -> None:
+    with pytest.raises(psycopg.Error, match=message) as caught:
+        db.execute(f"select * from bcp.{call}")  # type: ignore[arg-type]
+    assert caught.value.sqlstate == "ZB002"
+    assert caught.value.diag.message_hint
+
+
+def plans(conn: psycopg.Connection[Any], question: str) -> str:
+    """The plans of what a question asks inside; the test that calls it holds that there are any."""
+    notices: list[str] = []
+    conn.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+    conn.execute("load 'auto_explain'")
+    conn.execute("set auto_explain.log_min_duration = 0")
+    conn.execute("set auto_explain.log_nested_statements = on")
+    conn.execute("set client_min_messages = log")
+    conn.execute(f"select * from bcp.{question}")
+    conn.execute("reset client_min_messages")
+    return "\n".join(notices)
+
+
+@pytest.mark.native("the embedded engine has no auto_explain")
+def test_the_indexes_serve(clean_db: psycopg.Connection[Any]) -> None:
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    send(clean_db)
+    more = range(500)
+    ingest(clean_db, [usage(start_time=minute(10), parameters={"m": n}) for n in more])
+    ingest(clean_db, [{"level": "info", "message": f"m{n}", "timestamp": minute(10)} for n in more], "errors")
+    clean_db.execute("vacuum analyze bcp.tool_usage_logs, bcp.error_logs")
+    for question, index in (
+        (f"search_errors('refused', {RANGE})", "error_logs_search_idx"),
+        (f"""search_parameters('{{"n": [2]}}', {RANGE})""", "tool_usage_logs_parameters_idx"),
+        (f"search_parameters(null, '$.n[*] ? (@ == 2)', {RANGE})", "tool_usage_logs_parameters_idx"),
+        (f"search_parameters(null, '$.n == 2', {RANGE})", "tool_usage_logs_parameters_idx"),
+        (f"failed_calls({RANGE})", "tool_usage_logs_failed_idx"),
+    ):
+        assert index in plans(clean_db, question), question
