@@ -69,12 +69,28 @@ from bcp_analytics.queries_errors import (
     error_issues,
     search_errors,
 )
+from bcp_analytics.queries_sessions import (
+    ActiveUsers,
+    AuthenticationStats,
+    SessionEvent,
+    SessionStats,
+    ToolSequence,
+    TopUser,
+    active_users,
+    authentication_stats,
+    session_stats,
+    session_timeline,
+    tool_sequences,
+    top_users,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActiveUsers",
     "AnonymizerFailed",
     "AsyncCollector",
+    "AuthenticationStats",
     "BcpAnalyticsError",
     "Collector",
     "CollectorStats",
@@ -96,10 +112,16 @@ __all__ = [
     "LatencyPercentile",
     "MigrationError",
     "Outcome",
+    "SessionEvent",
+    "SessionStats",
     "SlowCall",
+    "ToolSequence",
     "ToolUsageStats",
+    "TopUser",
     "UnsupportedServer",
+    "active_users",
     "apply_policies",
+    "authentication_stats",
     "begin_tool_call",
     "daily_error_summary",
     "end_session",
@@ -124,7 +146,11 @@ __all__ = [
     "rotate_anonymization_key",
     "search_errors",
     "search_parameters",
+    "session_stats",
+    "session_timeline",
     "slow_calls",
+    "tool_sequences",
     "tool_usage_stats",
+    "top_users",
     "touch_session",
 ]

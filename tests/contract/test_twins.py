@@ -14,13 +14,22 @@ import pytest
 from psycopg.rows import dict_row
 
 import bcp_analytics
-from bcp_analytics import Collector, errors, ingest, manage, queries, queries_calls, queries_errors
+from bcp_analytics import (
+    Collector,
+    errors,
+    ingest,
+    manage,
+    queries,
+    queries_calls,
+    queries_errors,
+    queries_sessions,
+)
 from bcp_analytics._function import question
 from bcp_analytics._resources import sql_folder
 
 # The one name that differs: the overload that takes the events as text is what Python calls.
 RENAMED = {"events": "events_text"}
-MODULES = (ingest, queries, queries_calls, queries_errors, manage)
+MODULES = (ingest, queries, queries_calls, queries_errors, queries_sessions, manage)
 TWINS: dict[str, Any] = {
     name: value
     for module in MODULES

@@ -1,0 +1,336 @@
+-- Questions about sessions and users.
+
+create or replace function bcp_internal.activity_cells(
+    p_of text, p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_bcp_name text,
+    p_tool_name text, p_operation text, p_user_id text, p_session_id text, p_client_name text, p_outcome text)
+returns table (
+    time_bucket timestamptz, id text, bcp_name text, calls bigint, successes bigint, errors bigint,
+    response_bytes bigint)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As in 40_query_helpers.sql.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v record;
+    -- The aggregates know their id and the bundle; anything else is asked of the raw rows.
+    v_watermark constant timestamptz := case
+        when p_tool_name is null and p_operation is null and p_client_name is null and p_outcome is null
+            and case p_of when 'user' then p_session_id else p_user_id end is null
+        then bcp_internal.watermark(p_of || '_activity_1d')
+        else '-infinity'
+    end;
+begin
+    select c.days_from, c.days_to into v
+    from bcp_internal.cover(
+        p_since, p_until, bcp_internal.coarsest_grain(p_interval, p_time_zone, p_since, p_until), v_watermark,
+        v_watermark) c;
+    return query
+    with pieces as (
+        select u.bucket, u.user_id as id, u.bcp_name, u.calls, u.successes, u.errors, u.response_bytes
+        from bcp.user_activity_1d u
+        where p_of = 'user' and u.bucket >= v.days_from and u.bucket < v.days_to
+        union all
+        select s.bucket, s.session_id, s.bcp_name, s.calls, s.successes, s.errors, s.response_bytes
+        from bcp.session_activity_1d s
+        where p_of = 'session' and s.bucket >= v.days_from and s.bucket < v.days_to
+        union all
+        select l.start_time, case p_of when 'user' then l.user_id else l.session_id end, l.bcp_name, 1,
+               l.success::integer, (not l.success)::integer, l.response_bytes
+        from bcp_internal.calls(
+            p_since, v.days_from, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
+            p_outcome) l
+        union all
+        select l.start_time, case p_of when 'user' then l.user_id else l.session_id end, l.bcp_name, 1,
+               l.success::integer, (not l.success)::integer, l.response_bytes
+        from bcp_internal.calls(
+            v.days_to, p_until, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
+            p_outcome) l
+    )
+    select
+        case when p_interval is null then p_since else public.time_bucket(p_interval, p.bucket, p_time_zone) end as bucket,
+        p.id, p.bcp_name, sum(p.calls)::bigint, coalesce(sum(p.successes), 0)::bigint, coalesce(sum(p.errors), 0)::bigint,
+        coalesce(sum(p.response_bytes), 0)::bigint
+    from pieces p
+    where p.id is not null
+      and (p_bcp_name is null or p.bcp_name = p_bcp_name)
+      and (case p_of when 'user' then p_user_id else p_session_id end is null
+          or p.id = case p_of when 'user' then p_user_id else p_session_id end)
+    group by 1, 2, 3;
+end
+$func$;
+
+comment on function bcp_internal.activity_cells(
+    text, timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
+    'Calls of a range by bucket, user or session (p_of) and bundle; one bucket that begins at p_since where the interval is null. From days of aggregates, unless it takes a filter or a time zone that these do not know.';
+
+create or replace function bcp.session_timeline(
+    p_session_id text default null, p_since timestamptz default null, p_until timestamptz default null,
+    p_limit integer default 1000)
+returns table (
+    session_id text, happened_at timestamptz, since_previous_ms double precision, kind text, bcp_name text,
+    tool_name text, operation text, duration_ms double precision, outcome text, level bcp.error_level_enum,
+    error_type text, message text, request_id text, event_id uuid)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_session bcp.user_sessions;
+    v_range record;
+    v_id text;
+begin
+    select s.* into v_session
+    from bcp.user_sessions s
+    where p_session_id is null or s.session_id = p_session_id
+    order by s.last_activity desc, s.session_id
+    limit 1;
+    v_range := bcp_internal.checked_range(
+        coalesce(p_since, v_session.started_at),
+        coalesce(p_until, greatest(v_session.last_activity, v_session.ended_at) + interval '1 microsecond'));
+    v_id := coalesce(p_session_id, v_session.session_id);
+    return query
+    select v_id, e.happened_at,
+           extract(epoch from e.happened_at - lag(e.happened_at) over (order by e.happened_at, e.ordinal, e.event_id))::double precision * 1000,
+           e.kind, e.bcp_name, e.tool_name, e.operation, e.duration_ms, e.outcome, e.level, e.error_type, e.message,
+           e.request_id, e.event_id
+    from (
+        select 1 as ordinal, 'start' as kind, v_session.started_at as happened_at, null as bcp_name, null as tool_name,
+               null as operation, null::double precision as duration_ms, null as outcome,
+               null::bcp.error_level_enum as level, null as error_type, null as message, null as request_id,
+               null::uuid as event_id
+        union all
+        select 2, 'call', l.start_time, l.bcp_name, l.tool_name, l.operation, l.duration_ms, l.outcome, null,
+               l.error_type, l.error_message, l.request_id, l.event_id
+        from bcp_internal.calls(v_range.range_from, v_range.range_to, null, null, null, null, v_id, null, null) l
+        union all
+        select 3, 'error', r."timestamp", r.bcp_name, r.tool_name, r.operation, null, null, r.level, r.error_type,
+               r.message, r.request_id, r.event_id
+        from bcp.error_logs r
+        where r."timestamp" >= v_range.range_from and r."timestamp" < v_range.range_to and r.session_id = v_id
+        union all
+        select 4, 'end', v_session.ended_at, null, null, null, null, null, null, null, null, null, null
+    ) e
+    where e.happened_at >= v_range.range_from and e.happened_at < v_range.range_to
+    order by e.happened_at, e.ordinal, e.event_id
+    limit v_limit;
+end
+$func$;
+
+comment on function bcp.session_timeline(text, timestamptz, timestamptz, integer) is
+    'What happened in a session? One row a start, call, error or end (kind), in order, at most p_limit (1 to 10000); since_previous_ms is the time since the row before, null in the first. Without p_session_id it is the session that was active last. The range is [p_since, p_until), by default the whole session as bcp.user_sessions knows it. Reads the calls and errors of that time.';
+
+create or replace function bcp.session_stats(
+    p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 day',
+    p_user_id text default null, p_client_name text default null, p_time_zone text default 'UTC')
+returns table (
+    time_bucket timestamptz, client_name text, session_count bigint, user_count bigint, ended_count bigint,
+    call_count bigint, error_count bigint, calls_per_session double precision, single_call_count bigint,
+    avg_duration_ms double precision, p50_duration_ms double precision, p95_duration_ms double precision,
+    max_duration_ms double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_width constant interval := bcp_internal.checked_interval(p_interval, p_time_zone);
+begin
+    return query
+    select
+        case when v_width is null then v_range.range_from else public.time_bucket(v_width, s.started_at, p_time_zone) end,
+        s.client_name, count(*), count(distinct s.user_id), count(s.ended_at), sum(s.tool_calls_count)::bigint,
+        sum(s.errors_count)::bigint, avg(s.tool_calls_count)::double precision,
+        count(*) filter (where s.tool_calls_count = 1), avg(d.ms), percentile_disc(0.5) within group (order by d.ms),
+        percentile_disc(0.95) within group (order by d.ms), max(d.ms)
+    from bcp.user_sessions s
+    cross join lateral (
+        select extract(epoch from greatest(s.last_activity, s.ended_at) - s.started_at)::double precision * 1000
+    ) as d (ms)
+    -- What began in the range was last active after that began: that column has an index.
+    where s.last_activity >= v_range.range_from
+      and s.started_at >= v_range.range_from
+      and s.started_at < v_range.range_to
+      and (p_user_id is null or s.user_id = p_user_id)
+      and (p_client_name is null or s.client_name = p_client_name)
+    group by 1, s.client_name
+    order by 1 desc, count(*) desc, s.client_name;
+end
+$func$;
+
+comment on function bcp.session_stats(timestamptz, timestamptz, interval, text, text, text) is
+    'How many sessions are there, how long, how busy? One row a bucket and client, of the sessions that began in it, latest first; a null interval makes one row a client. A session lasts from its first event to its last, or its end; percentiles are exact. single_call_count counts those with one call: see also bcp.degenerate_sessions. Reads the sessions of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.top_users(
+    p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
+    p_tool_name text default null, p_operation text default null, p_user_id text default null,
+    p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_limit integer default 20)
+returns table (
+    user_id text, call_count bigint, success_count bigint, error_count bigint, success_rate double precision,
+    share double precision, bcp_count bigint, response_bytes bigint)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select
+        c.id, sum(c.calls)::bigint, sum(c.successes)::bigint, sum(c.errors)::bigint,
+        sum(c.successes)::double precision / nullif(sum(c.successes + c.errors), 0)::double precision,
+        sum(c.calls)::double precision / sum(sum(c.calls)) over ()::double precision, count(distinct c.bcp_name),
+        sum(c.response_bytes)::bigint
+    from bcp_internal.checked_range(p_since, p_until) r
+    cross join lateral bcp_internal.activity_cells(
+        'user', r.range_from, r.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
+        p_client_name, bcp_internal.checked_outcome(p_outcome)) c
+    group by c.id
+    order by sum(c.calls) desc, c.id
+    limit bcp_internal.checked_limit(p_limit)
+$func$;
+
+comment on function bcp.top_users(
+    timestamptz, timestamptz, text, text, text, text, text, text, text, integer) is
+    'Who calls most? One row a user, most calls first, at most p_limit (1 to 10000). share is of the calls of all users that pass the filters, from 0 to 1; calls without a user are left out. Reads a daily aggregate; filters other than bundle and user make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.active_users(
+    p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
+    p_tool_name text default null, p_operation text default null, p_client_name text default null,
+    p_outcome text default null, p_time_zone text default 'UTC')
+returns table (
+    day timestamptz, daily_users bigint, weekly_users bigint, monthly_users bigint, new_users bigint,
+    stickiness double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_width constant interval := bcp_internal.checked_interval('1 day', p_time_zone);
+    v_outcome constant text := bcp_internal.checked_outcome(p_outcome);
+    -- Whole days that the range overlaps.
+    v_first constant date := v_range.range_from at time zone p_time_zone;
+    v_end constant date := (v_range.range_to - interval '1 microsecond') at time zone p_time_zone;
+begin
+    return query
+    with active as materialized (
+        select distinct c.id, (c.time_bucket at time zone p_time_zone)::date as day
+        from bcp_internal.activity_cells(
+            'user', (v_first - 29)::timestamp at time zone p_time_zone, (v_end + 1)::timestamp at time zone p_time_zone,
+            v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation, null, null, p_client_name, v_outcome) c
+    ), changes as (
+        -- A day's activity counts for as many days as the window is wide, or until the user's next: then that counts.
+        select w.width, x.day, x.step
+        from (select a.id, a.day, lead(a.day) over (partition by a.id order by a.day) as next_day from active a) s
+        cross join (values (1), (7), (30)) as w (width)
+        cross join lateral (values (s.day, 1), (least(s.day + w.width, s.next_day), -1)) as x (day, step)
+        union all
+        select w.width, d.day::date, 0
+        from (select min(a.day) as first, max(a.day) as last from active a) b
+        cross join generate_series(greatest(b.first, v_first), least(b.last + 29, v_end), interval '1 day') as d (day)
+        cross join (values (1), (7), (30)) as w (width)
+        where b.first is not null
+    ), counted as (
+        select c.width, c.day, sum(sum(c.step)) over (partition by c.width order by c.day)::bigint as users
+        from changes c
+        group by c.width, c.day
+    ), newcomers as (
+        select a.day, count(*) as users
+        from active a
+        join bcp.users u on u.user_id = a.id
+        where (u.first_seen at time zone p_time_zone)::date = a.day
+        group by a.day
+    )
+    select
+        c.day::timestamp at time zone p_time_zone, max(c.users) filter (where c.width = 1),
+        max(c.users) filter (where c.width = 7), max(c.users) filter (where c.width = 30), coalesce(max(n.users), 0),
+        max(c.users) filter (where c.width = 1)::double precision / nullif(max(c.users) filter (where c.width = 30), 0)
+    from counted c
+    left join newcomers n using (day)
+    where c.day between v_first and v_end
+      and v_range.range_from < v_range.range_to
+    group by c.day
+    order by c.day desc;
+end
+$func$;
+
+comment on function bcp.active_users(timestamptz, timestamptz, text, text, text, text, text, text) is
+    'How many people use the tools? One row a day that overlaps the range, latest first: users with a call on that day, in the 7 days that end with it, and in the 30 days that do; new_users are those whom the store first saw on that day; stickiness is daily by monthly users, from 0 to 1. Calls without a user are left out. Reads a daily aggregate, from 29 days before the range on; a time zone other than UTC, or a filter other than the bundle, makes it read the calls of that time. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.authentication_stats(
+    p_since timestamptz default null, p_until timestamptz default null, p_interval interval default null,
+    p_bcp_name text default null, p_user_id text default null, p_session_id text default null,
+    p_client_name text default null, p_time_zone text default 'UTC')
+returns table (
+    time_bucket timestamptz, bcp_name text, method text, attempt_count bigint, success_count bigint,
+    failure_count bigint, success_rate double precision, user_count bigint, failed_user_count bigint, top_failure text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_width constant interval := bcp_internal.checked_interval(p_interval, p_time_zone);
+    v_names constant text[] := array(
+        select btrim(lower(n)) from string_to_table(bcp_internal.setting('login_names'), ',') as n);
+begin
+    return query
+    select
+        case when v_width is null then v_range.range_from else public.time_bucket(v_width, l.start_time, p_time_zone) end,
+        l.bcp_name, l.tool_name, count(*), count(*) filter (where l.success), count(*) filter (where not l.success),
+        count(*) filter (where l.success)::double precision / nullif(count(l.success), 0),
+        count(distinct l.user_id) filter (where l.success), count(distinct l.user_id) filter (where not l.success),
+        mode() within group (order by coalesce(l.error_type, l.outcome)) filter (where not l.success)
+    from bcp_internal.calls(
+        v_range.range_from, v_range.range_to, p_bcp_name, null, null, p_user_id, p_session_id, p_client_name, null) l
+    where lower(l.operation) = any (v_names) or lower(l.tool_name) = any (v_names)
+    group by 1, l.bcp_name, l.tool_name
+    order by 1 desc, count(*) desc, l.bcp_name, l.tool_name;
+end
+$func$;
+
+comment on function bcp.authentication_stats(timestamptz, timestamptz, interval, text, text, text, text, text) is
+    'Who logs in, how, and how often does that fail? A log-in is a call whose operation or tool has a name of the setting login_names; its tool is the method: bcp.log_tool_usage(''accounts'', ''password'', ''login'', p_success => false, p_error_type => ''wrong_password'', p_user_id => ''42''). One row a bucket, bundle and method, latest first; a null interval, the default, makes one row a method. user_count counts users who got in, failed_user_count users who failed at least once, top_failure is their most frequent error type. Reads the names of all calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.tool_sequences(
+    p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
+    p_tool_name text default null, p_user_id text default null, p_session_id text default null,
+    p_client_name text default null, p_limit integer default 50)
+returns table (
+    bcp_name text, tool_name text, next_bcp_name text, next_tool_name text, pair_count bigint, share double precision,
+    avg_gap_ms double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_limit constant integer := bcp_internal.checked_limit(p_limit);
+begin
+    return query
+    with steps as (
+        select
+            l.bcp_name, l.tool_name, coalesce(l.end_time, l.start_time) as ended, lead(l.bcp_name) over w as next_bcp,
+            lead(l.tool_name) over w as next_tool, lead(l.start_time) over w as next_start
+        from bcp_internal.calls(
+            v_range.range_from, v_range.range_to, null, null, null, p_user_id, p_session_id, p_client_name, null) l
+        where l.session_id is not null and l.operation <> 'tools/list'
+        window w as (partition by l.session_id order by l.start_time, l.event_id)
+    )
+    select
+        s.bcp_name, s.tool_name, s.next_bcp, s.next_tool, count(*),
+        count(*) / sum(count(*)) over (partition by s.bcp_name, s.tool_name)::double precision,
+        avg(extract(epoch from s.next_start - s.ended)::double precision * 1000)
+    from steps s
+    where (p_bcp_name is null or s.bcp_name = p_bcp_name)
+      and (p_tool_name is null or s.tool_name = p_tool_name)
+    group by s.bcp_name, s.tool_name, s.next_bcp, s.next_tool
+    order by count(*) desc, s.bcp_name, s.tool_name, s.next_bcp, s.next_tool
+    limit v_limit;
+end
+$func$;
+
+comment on function bcp.tool_sequences(
+    timestamptz, timestamptz, text, text, text, text, text, integer) is
+    'Which tool follows which in a session? One row a pair, most frequent first, at most p_limit (1 to 10000); p_bcp_name and p_tool_name are the first of the two. The next is null where the call was its session''s last in the range. share is of the calls of the first tool, from 0 to 1; avg_gap_ms goes from the end of the first to the begin of the next, negative where they overlap. Lists of tools are left out. Reads the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';

@@ -1,0 +1,154 @@
+"""Sessions, users and tools: every answer adds up to the raw rows, from whatever it was made."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.rows import dict_row
+
+from tests.property.test_questions import a_range, ranges
+
+NOW = datetime(2026, 4, 2, 13, 37, 21, 123456, tzinfo=UTC)
+FIRST = NOW - timedelta(days=12)
+# The data are only read, so the examples of one test may share them.
+shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+Range = tuple[datetime, timedelta, timedelta]
+
+
+@pytest.fixture(scope="module")
+def sent() -> list[dict[str, Any]]:
+    rng = random.Random(11)  # noqa: S311
+    return [
+        {
+            "bcp_name": rng.choice(["files", "mail"]),
+            "tool_name": rng.choice(["read", "write", "'; drop table --"]),
+            "start_time": (FIRST + rng.random() * (NOW - FIRST)).isoformat(),
+            "duration_ms": rng.choice([None, 0, round(rng.lognormvariate(3, 2), 3)]),
+            "success": rng.choice([True, True, False, None]),
+            "user_id": rng.choice([None, *(f"u{n}" for n in range(8))]),
+            "session_id": rng.choice([None, *(f"s{n}" for n in range(40))]),
+            "client_name": rng.choice([None, "cli", "ide"]),
+            "response_bytes": rng.choice([None, 0, rng.randrange(5000)]),
+        }
+        for _ in range(1500)
+    ]
+
+
+@pytest.fixture
+def conn(clean_db: psycopg.Connection[Any], sent: list[dict[str, Any]]) -> psycopg.Connection[Any]:
+    """Calls below, at and above the watermarks."""
+    # Else calls without a session would get one.
+    clean_db.execute("update bcp.settings set value = '0 s' where name = 'session_gap'")
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW.isoformat()])
+    clean_db.execute("select bcp.ingest_tool_usage(null, %s::text)", [json.dumps(sent)])
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    [(mark,)] = clean_db.execute("select bcp_internal.watermark('user_activity_1d')").fetchall()
+    assert FIRST < mark < NOW  # both sides are there, else this tests nothing
+    return clean_db
+
+
+def stored(conn: psycopg.Connection[Any], since: datetime, until: datetime) -> list[dict[str, Any]]:
+    return ask(
+        conn, "select * from bcp.tool_usage_logs where start_time >= %s and start_time < %s", since, until
+    )
+
+
+def ask(conn: psycopg.Connection[Any], query: str, *arguments: Any) -> list[dict[str, Any]]:
+    with conn.cursor(row_factory=dict_row) as cur:
+        return cur.execute(query, arguments).fetchall()  # type: ignore[arg-type]
+
+
+filters = st.fixed_dictionaries(
+    {},
+    optional={
+        "bcp_name": st.just("mail"),
+        "tool_name": st.sampled_from(["read", "'; drop table --"]),
+        "user_id": st.just("u3"),
+        "session_id": st.just("s7"),
+        "client_name": st.just("cli"),
+    },
+)
+
+
+def passing(calls: list[dict[str, Any]], where: dict[str, str]) -> list[dict[str, Any]]:
+    return [c for c in calls if all(c[name] == value for name, value in where.items())]
+
+
+def named(where: dict[str, str]) -> str:
+    return "".join(f", p_{name} => %s" for name in where)
+
+
+@shared
+@given(drawn=ranges, where=filters)
+def test_top_users_equal_the_raw_rows(
+    conn: psycopg.Connection[Any], drawn: Range, where: dict[str, str]
+) -> None:
+    since, until = a_range(drawn)
+    calls = passing(stored(conn, since, until), where)
+
+    def counted(key: str) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        for c in calls:
+            if c[key] is not None:
+                found[c[key]][0] += 1
+                found[c[key]][1] += c["success"] is False
+                found[c[key]][2] += c["response_bytes"] or 0
+        return found
+
+    users = ask(conn, f"select * from bcp.top_users(%s, %s{named(where)})", since, until, *where.values())
+    assert {u["user_id"]: [u["call_count"], u["error_count"], u["response_bytes"]] for u in users} == counted(
+        "user_id"
+    )
+    assert not users or sum(u["share"] for u in users) == pytest.approx(1)
+
+
+@shared
+@given(drawn=ranges, zone=st.sampled_from(["UTC", "Asia/Kolkata", "Europe/Berlin"]), where=filters)
+def test_active_users_equal_the_raw_rows(
+    conn: psycopg.Connection[Any], drawn: Range, zone: str, where: dict[str, str]
+) -> None:
+    since, until = a_range(drawn)
+    where = {name: value for name, value in where.items() if name not in {"user_id", "session_id"}}
+    days = {
+        (c["user_id"], c["start_time"].astimezone(ZoneInfo(zone)).date())
+        for c in passing(stored(conn, FIRST, NOW), where)
+        if c["user_id"] is not None
+    }
+    found = ask(
+        conn,
+        "select *, (day at time zone %s)::date as local"
+        f" from bcp.active_users(%s, %s, p_time_zone => %s{named(where)})",
+        zone, since, until, zone, *where.values(),
+    )  # fmt: skip
+    for row in found:
+        for name, width in (("daily_users", 1), ("weekly_users", 7), ("monthly_users", 30)):
+            window = {user for user, day in days if 0 <= (row["local"] - day).days < width}
+            assert row[name] == len(window), (row, name)
+    # A day of the range with a call has a row.
+    in_range = [c for c in passing(stored(conn, since, until), where) if c["user_id"] is not None]
+    assert {c["start_time"].astimezone(ZoneInfo(zone)).date() for c in in_range} <= {
+        r["local"] for r in found
+    }
+
+
+@shared
+@given(drawn=ranges)
+def test_every_call_of_a_session_begins_one_pair(conn: psycopg.Connection[Any], drawn: Range) -> None:
+    since, until = a_range(drawn)
+    calls = [c for c in stored(conn, since, until) if c["session_id"] is not None]
+    pairs = ask(conn, "select * from bcp.tool_sequences(%s, %s)", since, until)
+    begun: Counter[tuple[str, str]] = Counter()
+    for pair in pairs:
+        begun[pair["bcp_name"], pair["tool_name"]] += pair["pair_count"]
+    assert begun == Counter((c["bcp_name"], c["tool_name"]) for c in calls)
+    ended = sum(p["pair_count"] for p in pairs if p["next_tool_name"] is None)
+    assert ended == len({c["session_id"] for c in calls})
