@@ -15,7 +15,6 @@ from psycopg.rows import dict_row
 
 import bcp_analytics
 from bcp_analytics import (
-    Collector,
     errors,
     ingest,
     manage,
@@ -23,13 +22,14 @@ from bcp_analytics import (
     queries_calls,
     queries_errors,
     queries_sessions,
+    queries_tools,
 )
 from bcp_analytics._function import question
 from bcp_analytics._resources import sql_folder
 
 # The one name that differs: the overload that takes the events as text is what Python calls.
 RENAMED = {"events": "events_text"}
-MODULES = (ingest, queries, queries_calls, queries_errors, queries_sessions, manage)
+MODULES = (ingest, queries, queries_calls, queries_errors, queries_sessions, queries_tools, manage)
 TWINS: dict[str, Any] = {
     name: value
     for module in MODULES

@@ -46,8 +46,6 @@ def sent() -> list[dict[str, Any]]:
 @pytest.fixture
 def conn(clean_db: psycopg.Connection[Any], sent: list[dict[str, Any]]) -> psycopg.Connection[Any]:
     """Calls below, at and above the watermarks."""
-    # Else calls without a session would get one.
-    clean_db.execute("update bcp.settings set value = '0 s' where name = 'session_gap'")
     clean_db.execute("select set_config('bcp.now', %s, false)", [NOW.isoformat()])
     clean_db.execute("select bcp.ingest_tool_usage(null, %s::text)", [json.dumps(sent)])
     clean_db.execute("call bcp.refresh_analytics_views()")
@@ -89,7 +87,7 @@ def named(where: dict[str, str]) -> str:
 
 @shared
 @given(drawn=ranges, where=filters)
-def test_top_users_equal_the_raw_rows(
+def test_top_users_and_context_cost_equal_the_raw_rows(
     conn: psycopg.Connection[Any], drawn: Range, where: dict[str, str]
 ) -> None:
     since, until = a_range(drawn)
@@ -109,6 +107,15 @@ def test_top_users_equal_the_raw_rows(
         "user_id"
     )
     assert not users or sum(u["share"] for u in users) == pytest.approx(1)
+    for by, key in (("tool", "tool_name"), ("session", "session_id")):
+        costs = ask(
+            conn,
+            f"select {key} as key, sum(call_count)::int as calls, sum(response_bytes)::int as bytes"
+            f" from bcp.context_cost(%s, %s, %s, p_limit => 10000{named(where)}) group by 1",
+            since, until, by, *where.values(),
+        )  # fmt: skip
+        expected = {name: (calls_, bytes_) for name, (calls_, _, bytes_) in counted(key).items()}
+        assert {c["key"]: (c["calls"], c["bytes"]) for c in costs} == expected
 
 
 @shared
@@ -152,3 +159,54 @@ def test_every_call_of_a_session_begins_one_pair(conn: psycopg.Connection[Any], 
     assert begun == Counter((c["bcp_name"], c["tool_name"]) for c in calls)
     ended = sum(p["pair_count"] for p in pairs if p["next_tool_name"] is None)
     assert ended == len({c["session_id"] for c in calls})
+
+
+@shared
+@given(
+    drawn=ranges,
+    interval=st.sampled_from(["1 hour", "1 day", None]),
+    bands=st.lists(st.floats(0.1, 1e5), min_size=1, max_size=6, unique=True).map(sorted),
+    where=filters,
+)
+def test_a_heatmap_has_every_timed_call_within_one_percent_of_its_band(
+    conn: psycopg.Connection[Any],
+    drawn: Range,
+    interval: str | None,
+    bands: list[float],
+    where: dict[str, str],
+) -> None:
+    since, until = a_range(drawn)
+    where = {name: value for name, value in where.items() if name in {"bcp_name", "tool_name"}}
+    durations = [
+        c["duration_ms"] for c in passing(stored(conn, since, until), where) if c["duration_ms"] is not None
+    ]
+    found = ask(
+        conn,
+        f"select * from bcp.latency_heatmap(%s, %s, %s::interval, %s::double precision[]{named(where)})",
+        since, until, interval, bands, *where.values(),
+    )  # fmt: skip
+    assert sum(r["call_count"] for r in found) == len(durations)
+    for bucket in {r["time_bucket"] for r in found}:
+        assert sum(r["share"] for r in found if r["time_bucket"] == bucket) == pytest.approx(1)
+    for bound in bands:
+        below = sum(r["call_count"] for r in found if r["to_ms"] is not None and r["to_ms"] <= bound)
+        assert sum(d < bound / 1.01 for d in durations) <= below <= sum(d < bound * 1.01 for d in durations)
+
+
+@shared
+@given(drawn=ranges, where=filters)
+def test_trends_equal_the_raw_rows_of_both_periods(
+    conn: psycopg.Connection[Any], drawn: Range, where: dict[str, str]
+) -> None:
+    since, until = a_range(drawn)
+    where = {name: value for name, value in where.items() if name in {"bcp_name", "tool_name"}}
+
+    def counted(begin: datetime, end: datetime) -> Counter[tuple[str, str]]:
+        return Counter((c["bcp_name"], c["tool_name"]) for c in passing(stored(conn, begin, end), where))
+
+    now, before = counted(since, until), counted(since - (until - since), since)
+    found = ask(conn, f"select * from bcp.tool_trends(%s, %s{named(where)})", since, until, *where.values())
+    assert {(r["bcp_name"], r["tool_name"]) for r in found} == set(now | before)
+    for row in found:
+        key = row["bcp_name"], row["tool_name"]
+        assert (row["call_count"], row["previous_call_count"]) == (now[key], before[key])

@@ -1,0 +1,191 @@
+"""Questions about tools beside one another: see `bcp_analytics.queries` for what arguments mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from bcp_analytics._arguments import Id, Outcome, within
+from bcp_analytics._function import Arguments, SqlFunction, question
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class ToolTrend:
+    """Calls of one tool in the range, and in the period of the same length before it."""
+
+    bcp_name: str
+    tool_name: str
+    call_count: int
+    previous_call_count: int
+    call_change: float | None
+    """0.5 is half as much again, None where there was nothing before."""
+    success_rate: float | None
+    previous_success_rate: float | None
+    avg_duration_ms: float | None
+    previous_avg_duration_ms: float | None
+    p95_duration_ms: float | None
+    previous_p95_duration_ms: float | None
+    p95_change: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedTool:
+    """A tool that was listed and not called."""
+
+    bcp_name: str
+    tool_name: str
+    listing_count: int
+    last_listed: datetime
+    context_bytes: int | None
+    """What its latest listing costs a model's context."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownTool:
+    """A tool that was called and is on no list."""
+
+    bcp_name: str
+    tool_name: str
+    call_count: int
+    success_count: int
+    error_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContextCost:
+    """Bytes that one tool, or all tools in one session, poured into the model's context."""
+
+    bcp_name: str | None
+    """None where the row is a session's, as `tool_name`."""
+    tool_name: str | None
+    session_id: str | None
+    """None where the row is a tool's."""
+    call_count: int
+    response_bytes: int
+    avg_response_bytes: float
+    share: float | None
+    """Of the bytes of all that pass the filters, None where there are none."""
+    estimated_tokens: int
+    """response_bytes divided by the setting bytes_per_token."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyBand:
+    """Calls of one bucket of time whose durations are in one band."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    from_ms: float
+    to_ms: float | None
+    """Exclusive; None where the band has no end."""
+    call_count: int
+    share: float
+    """Of the bucket's calls with a known duration."""
+
+
+@question(ToolTrend)
+def tool_trends(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+) -> Arguments:
+    """Compare the calls of each tool with the period of the same length before the range."""
+    return within(since, until, bcp_name=bcp_name, tool_name=tool_name, operation=operation)
+
+
+@question(UnusedTool)
+def unused_tools(
+    *, since: datetime | None = None, until: datetime | None = None, bcp_name: str | None = None
+) -> Arguments:
+    """List the tools that were listed in the range and not called, the most expensive for a context first."""
+    return within(since, until, bcp_name=bcp_name)
+
+
+@question(UnknownTool)
+def unknown_tools(
+    *, since: datetime | None = None, until: datetime | None = None, bcp_name: str | None = None
+) -> Arguments:
+    """List the tools that were called in the range and that no list of their bundle names."""
+    return within(since, until, bcp_name=bcp_name)
+
+
+@question(ContextCost)
+def context_cost(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    by: Literal["tool", "session"] = "tool",
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+    limit: int = 50,
+) -> Arguments:
+    """Tell what fills the model's context: bytes of answers, and an estimate of tokens, by tool or session.
+
+    A token is 4 bytes unless the setting bytes_per_token says otherwise: OpenAI's rule of thumb for English
+    text, https://platform.openai.com/tokenizer. Filters that the aggregates do not know make it read all
+    calls of the range.
+    """
+    return within(
+        since,
+        until,
+        by=by,
+        bcp_name=bcp_name,
+        tool_name=tool_name,
+        operation=operation,
+        user_id=user_id,
+        session_id=session_id,
+        client_name=client_name,
+        outcome=outcome,
+        limit=limit,
+    )
+
+
+@question(LatencyBand)
+def latency_heatmap(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    interval: timedelta | str | None = timedelta(hours=1),
+    bands: Sequence[float] = (10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000),
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    time_zone: str = "UTC",
+) -> Arguments:
+    """Tell how durations spread over time: a row a bucket and band that has any call, latest first.
+
+    `bands` are the bounds between bands, in milliseconds. A call within 1 percent of a bound may count on its
+    other side.
+    """
+    return within(
+        since,
+        until,
+        interval=interval,
+        bands=[float(bound) for bound in bands],
+        bcp_name=bcp_name,
+        tool_name=tool_name,
+        operation=operation,
+        time_zone=time_zone,
+    )
+
+
+QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
+    "tool_trends": (tool_trends, ToolTrend),
+    "unused_tools": (unused_tools, UnusedTool),
+    "unknown_tools": (unknown_tools, UnknownTool),
+    "context_cost": (context_cost, ContextCost),
+    "latency_heatmap": (latency_heatmap, LatencyBand),
+}
+"""Those of this module, by their names, with the dataclass of their rows."""

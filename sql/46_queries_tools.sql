@@ -1,0 +1,209 @@
+-- Questions about tools beside one another: against the time before, against what is listed, what they cost.
+
+create or replace function bcp.tool_trends(
+    p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
+    p_tool_name text default null, p_operation text default null)
+returns table (
+    bcp_name text, tool_name text, call_count bigint, previous_call_count bigint, call_change double precision,
+    success_rate double precision, previous_success_rate double precision, avg_duration_ms double precision,
+    previous_avg_duration_ms double precision, p95_duration_ms double precision,
+    previous_p95_duration_ms double precision, p95_change double precision)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    with asked as materialized (
+        select r.range_from, r.range_to, bcp_internal.period_before(r.range_from, r.range_to) as before
+        from bcp_internal.checked_range(p_since, p_until) r
+    ), present as (
+        select s.*
+        from asked a
+        cross join lateral bcp.tool_usage_stats(
+            p_since => a.range_from, p_until => a.range_to, p_interval => null, p_bcp_name => p_bcp_name,
+            p_tool_name => p_tool_name, p_operation => p_operation) s
+    ), past as (
+        select s.*
+        from asked a
+        cross join lateral bcp.tool_usage_stats(
+            p_since => a.before, p_until => a.range_from, p_interval => null, p_bcp_name => p_bcp_name,
+            p_tool_name => p_tool_name, p_operation => p_operation) s
+    )
+    select
+        bcp_name, tool_name, coalesce(n.call_count, 0), coalesce(o.call_count, 0),
+        bcp_internal.relative_change(coalesce(n.call_count, 0), coalesce(o.call_count, 0)), n.success_rate,
+        o.success_rate, n.avg_duration_ms, o.avg_duration_ms, n.p95_duration_ms, o.p95_duration_ms,
+        bcp_internal.relative_change(n.p95_duration_ms, o.p95_duration_ms)
+    from present n
+    full join past o using (bcp_name, tool_name)
+    order by greatest(n.call_count, o.call_count) desc, bcp_name, tool_name
+$func$;
+
+comment on function bcp.tool_trends(timestamptz, timestamptz, text, text, text) is
+    'What has changed? One row a tool that was called in the range or in the period of the same length before it, the most called first; what is of that period begins with previous_. call_change and p95_change are shares of what was before: 0.5 is half as much again, null where there was nothing. Reads aggregates. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp_internal.listed_tools(p_since timestamptz, p_until timestamptz, p_bcp_name text)
+returns table (
+    bcp_name text, tool_name text, listings bigint, last_listed timestamptz, context_bytes bigint)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As in 40_query_helpers.sql.
+set plan_cache_mode = force_custom_plan
+as $func$
+begin
+    return query
+    select
+        l.bcp_name, t.tool ->> 'name', count(*), max(l.start_time),
+        (array_agg(case when jsonb_typeof(t.tool -> 'bytes') = 'number' then (t.tool -> 'bytes')::bigint end
+                   order by l.start_time desc))[1]
+    from bcp_internal.calls(p_since, p_until, p_bcp_name, null, 'tools/list', null, null, null, null) l
+    cross join lateral jsonb_path_query(l.response_data, '$.tools[*] ? (@.name.type() == "string")') as t (tool)
+    group by 1, 2;
+end
+$func$;
+
+comment on function bcp_internal.listed_tools(timestamptz, timestamptz, text) is
+    'Tools in the lists of a range, calls with the operation tools/list, and how many bytes the latest says that each costs the model''s context.';
+
+create or replace function bcp.unused_tools(
+    p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null)
+returns table (
+    bcp_name text, tool_name text, listing_count bigint, last_listed timestamptz, context_bytes bigint)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select t.bcp_name, t.tool_name, t.listings, t.last_listed, t.context_bytes
+    from bcp_internal.checked_range(p_since, p_until) r
+    cross join lateral bcp_internal.listed_tools(r.range_from, r.range_to, p_bcp_name) t
+    where (t.bcp_name, t.tool_name) not in (
+        select c.bcp_name, c.tool_name
+        from bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', p_bcp_name, null, null) c
+        where c.operation <> 'tools/list')
+    order by t.context_bytes desc nulls last, t.bcp_name, t.tool_name
+$func$;
+
+comment on function bcp.unused_tools(timestamptz, timestamptz, text) is
+    'Which tools are listed and never called? One row a tool that a list of the range named and that no call of the range used, the most expensive first: context_bytes is what its latest listing costs a model''s context, as docs/capture.md says, null where that is not known. Lists are recorded by the proxy and the middleware, with the operation tools/list. Reads those of the range, and of calls an aggregate. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.unknown_tools(
+    p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null)
+returns table (
+    bcp_name text, tool_name text, call_count bigint, success_count bigint, error_count bigint)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    with asked as materialized (
+        select * from bcp_internal.checked_range(p_since, p_until)
+    ), listed as materialized (
+        select t.bcp_name, t.tool_name
+        from asked r
+        cross join lateral bcp_internal.listed_tools(r.range_from, r.range_to, p_bcp_name) t
+    )
+    select c.bcp_name, c.tool_name, sum(c.calls)::bigint, sum(c.successes)::bigint, sum(c.errors)::bigint
+    from asked r
+    cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', p_bcp_name, null, null) c
+    where c.operation <> 'tools/list'
+      and c.bcp_name in (select l.bcp_name from listed l)
+      and (c.bcp_name, c.tool_name) not in (select l.bcp_name, l.tool_name from listed l)
+    group by 1, 2
+    order by sum(c.calls) desc, 1, 2
+$func$;
+
+comment on function bcp.unknown_tools(timestamptz, timestamptz, text) is
+    'Which tools are called that no list names? One row a tool, most calls first: names that a model made up, or tools that were taken away. Only bundles that listed any tool in the range are looked at; one with successes was on a page of the list that nobody asked for. Reads the lists of the range, and of calls an aggregate. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.context_cost(
+    p_since timestamptz default null, p_until timestamptz default null, p_by text default 'tool',
+    p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null,
+    p_outcome text default null, p_limit integer default 50)
+returns table (
+    bcp_name text, tool_name text, session_id text, call_count bigint, response_bytes bigint,
+    avg_response_bytes double precision, share double precision, estimated_tokens bigint)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_outcome constant text := bcp_internal.checked_outcome(p_outcome);
+    v_by constant text := bcp_internal.checked_choice('p_by', coalesce(p_by, ''), '{tool,session}');
+    -- What the aggregates by tool do not know.
+    v_raw constant boolean := num_nonnulls(p_user_id, p_session_id, p_client_name, p_outcome) > 0;
+    v_bytes_per_token constant double precision := bcp_internal.setting('bytes_per_token');
+begin
+    if not v_bytes_per_token > 0 then
+        raise exception using
+            errcode = 'ZB003', message = 'the setting bytes_per_token is not positive', hint = 'Update bcp.settings; 4 is usual.';
+    end if;
+    return query
+    with cells as (
+        select c.bcp_name, c.tool_name, null as session_id, c.calls, c.response_bytes
+        from bcp_internal.usage_cells(
+            v_range.range_from, v_range.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation) c
+        where v_by = 'tool' and not v_raw
+        union all
+        select l.bcp_name, l.tool_name, null, 1, l.response_bytes
+        from bcp_internal.calls(
+            v_range.range_from, v_range.range_to, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
+            p_client_name, v_outcome) l
+        where v_by = 'tool' and v_raw
+        union all
+        select null, null, c.id, c.calls, c.response_bytes
+        from bcp_internal.activity_cells(
+            'session', v_range.range_from, v_range.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation,
+            p_user_id, p_session_id, p_client_name, v_outcome) c
+        where v_by = 'session'
+    )
+    select
+        c.bcp_name, c.tool_name, c.session_id, sum(c.calls)::bigint, coalesce(sum(c.response_bytes), 0)::bigint,
+        coalesce(sum(c.response_bytes), 0)::double precision / sum(c.calls)::double precision,
+        coalesce(sum(c.response_bytes), 0)::double precision / nullif(sum(sum(c.response_bytes)) over (), 0)::double precision,
+        round(coalesce(sum(c.response_bytes), 0)::double precision / v_bytes_per_token)::bigint
+    from cells c
+    group by 1, 2, 3
+    order by 5 desc, 4 desc, 1, 2, 3
+    limit v_limit;
+end
+$func$;
+
+comment on function bcp.context_cost(
+    timestamptz, timestamptz, text, text, text, text, text, text, text, text, integer) is
+    'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most bytes of answers first, at most p_limit (1 to 10000). share is of the bytes of all that pass the filters, from 0 to 1, null where there are none. estimated_tokens is bytes divided by the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools count as the tool tools/list. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.latency_heatmap(
+    p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
+    p_bands double precision[] default '{10,25,50,100,250,500,1000,2500,5000,10000}', p_bcp_name text default null,
+    p_tool_name text default null, p_operation text default null, p_time_zone text default 'UTC')
+returns table (
+    time_bucket timestamptz, from_ms double precision, to_ms double precision, call_count bigint,
+    share double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_width constant interval := bcp_internal.checked_interval(p_interval, p_time_zone);
+begin
+    if p_bands is null or array_ndims(p_bands) is distinct from 1 or array_position(p_bands, null) is not null
+        or p_bands[1] <= 0 or 'NaN' = any (p_bands) or p_bands <> array(select distinct b from unnest(p_bands) as b order by b)
+    then
+        raise exception using
+            errcode = 'ZB002', message = 'p_bands does not rise from above 0',
+            hint = 'It has the bounds between bands, in milliseconds: {100,1000} makes three bands.';
+    end if;
+    return query
+    select
+        c.time_bucket, case when b.band = 0 then 0 else p_bands[b.band] end, p_bands[b.band + 1], sum(c.calls)::bigint,
+        sum(c.calls)::double precision / sum(sum(c.calls)) over (partition by c.time_bucket)::double precision
+    from bcp_internal.latency_cells(
+        v_range.range_from, v_range.range_to, v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation) c
+    cross join lateral (select width_bucket(bcp_internal.latency_ms(c.lat_idx), p_bands)) as b (band)
+    group by c.time_bucket, b.band
+    order by c.time_bucket desc, b.band;
+end
+$func$;
+
+comment on function bcp.latency_heatmap(
+    timestamptz, timestamptz, interval, double precision[], text, text, text, text) is
+    'How do durations spread over time? One row a bucket of time and band of durations, [from_ms, to_ms) in milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, and to_ms is null. share is of the bucket''s calls with a known duration, from 0 to 1. Reads the latency sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last 24 hours by default.';

@@ -1,0 +1,237 @@
+"""Answers about tools beside one another. That they add up to the raw rows: tests/property."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.sql.events import NOW, ingest, rows, usage
+
+DAY = "'2026-06-15', '2026-06-16'"
+
+
+def call(tool: str, time: str = "15T10:00:00", **fields: Any) -> dict[str, Any]:
+    return usage(start_time=f"2026-06-{time}Z", tool_name=tool) | fields
+
+
+def listing(*tools: Any, time: str = "15T09:00:00", bcp: str = "files") -> dict[str, Any]:
+    about = {"bcp_name": bcp, "operation": "tools/list", "response_bytes": 400, "success": True}
+    return call("tools/list", time, response_data={"tools": list(tools)}) | about
+
+
+def send(conn: psycopg.Connection[Any], *calls: dict[str, Any]) -> None:
+    assert ingest(conn, list(calls))[1] == len(calls)
+
+
+def test_trends(conn: psycopg.Connection[Any]) -> None:
+    send(
+        conn,
+        *[call("read", duration_ms=100, success=n > 0) for n in range(3)],
+        *[call("read", "14T10:00:00", duration_ms=50, success=True) for _ in range(2)],
+        call("write", "14T10:00:00"),
+        call("list"),
+        call("read", "13T23:59:59"),
+    )
+    found = rows(conn, f"select * from bcp.tool_trends({DAY})")
+    assert [(r["tool_name"], r["call_count"], r["previous_call_count"], r["call_change"]) for r in found] == [
+        ("read", 3, 2, 0.5),
+        ("list", 1, 0, None),
+        ("write", 0, 1, -1),
+    ]
+    read = found[0]
+    assert (read["success_rate"], read["previous_success_rate"]) == (2 / 3, 1)
+    assert (read["avg_duration_ms"], read["previous_avg_duration_ms"]) == (100, 50)
+    assert (read["p95_duration_ms"], read["previous_p95_duration_ms"], read["p95_change"]) == (100, 50, 1)
+    assert (found[1]["previous_p95_duration_ms"], found[2]["success_rate"]) == (None, None)
+    assert len(rows(conn, f"select from bcp.tool_trends({DAY}, p_tool_name => 'list')")) == 1
+    assert rows(conn, f"select from bcp.tool_trends({DAY}, p_tool_name => '''; drop table --')") == []
+
+
+def test_trends_across_a_change_of_the_clocks(conn: psycopg.Connection[Any]) -> None:
+    # In the session's zone a day is 23 hours here; the period before has 24 all the same.
+    conn.execute("set local timezone = 'Europe/Berlin'")
+    send(conn, usage(start_time="2026-03-28T00:30:00Z"), usage(start_time="2026-03-29T12:00:00Z"))
+    [row] = rows(conn, "select * from bcp.tool_trends('2026-03-29 00:00Z', '2026-03-30 00:00Z')")
+    assert (row["call_count"], row["previous_call_count"]) == (1, 1)
+
+
+def test_unused_and_unknown_tools(conn: psycopg.Connection[Any]) -> None:
+    spare = {"name": "spare", "bytes": 300}
+    send(
+        conn,
+        listing(
+            {"name": "read", "bytes": 100}, {"name": "spare", "bytes": 200}, {"name": "'; drop table --"}
+        ),
+        listing(spare, {"name": "big", "bytes": 5000}, time="15T11:00:00"),
+        listing({"name": "old"}, time="14T11:00:00"),
+        # What a peer sends may be anything.
+        listing({"name": 1}, "text", None, {"bytes": 1}, {"name": "odd", "bytes": "many"}),
+        call("tools/list", operation="tools/list", response_data=["no", "list"]),
+        call("tools/list", operation="tools/list"),
+        call("read", success=True),
+        call("made_up", success=False),
+        call("made_up"),
+        call("big", bcp_name="mail"),
+        call("send", bcp_name="mail"),
+        call("spare", "14T10:00:00"),
+    )
+    found = rows(conn, f"select * from bcp.unused_tools({DAY})")
+    assert [(r["bcp_name"], r["tool_name"], r["listing_count"], r["context_bytes"]) for r in found] == [
+        ("files", "big", 1, 5000),
+        ("files", "spare", 2, 300),
+        ("files", "'; drop table --", 1, None),
+        ("files", "odd", 1, None),
+    ]
+    assert found[1]["last_listed"] == datetime(2026, 6, 15, 11, tzinfo=UTC)
+    # Of mail, which listed nothing, nobody can say what is unknown.
+    assert rows(conn, f"select * from bcp.unknown_tools({DAY})") == [
+        {"bcp_name": "files", "tool_name": "made_up", "call_count": 2, "success_count": 0, "error_count": 1}
+    ]
+    for question in ("unused_tools", "unknown_tools"):
+        assert rows(conn, f"select from bcp.{question}({DAY}, p_bcp_name => 'mail')") == []
+        assert rows(conn, f"select from bcp.{question}({DAY}, p_bcp_name => 'files')")
+
+
+def test_context_cost(conn: psycopg.Connection[Any]) -> None:
+    send(
+        conn,
+        listing({"name": "read"}),
+        call("read", response_bytes=600, session_id="s1", user_id="u1"),
+        call("read", response_bytes=200, session_id="s2", client_name="cli"),
+        call("read"),
+        call("write", response_bytes=400, session_id="s1", outcome="timeout"),
+        call("send", response_bytes=0, bcp_name="mail"),
+    )
+    found = rows(conn, f"select * from bcp.context_cost({DAY})")
+    columns = ("tool_name", "call_count", "response_bytes", "avg_response_bytes", "share", "estimated_tokens")
+    assert [tuple(r[c] for c in columns) for r in found] == [
+        ("read", 3, 800, 800 / 3, 0.5, 200),
+        ("tools/list", 1, 400, 400, 0.25, 100),
+        ("write", 1, 400, 400, 0.25, 100),
+        ("send", 1, 0, 0, 0, 0),
+    ]
+    sessions = rows(conn, f"select * from bcp.context_cost({DAY}, 'session')")
+    assert [(r["session_id"], r["call_count"], r["response_bytes"], r["tool_name"]) for r in sessions] == [
+        ("s1", 2, 1000, None),
+        ("s2", 1, 200, None),
+    ]
+    for filters, total in (
+        ("p_session_id => 's1'", 1000),
+        ("p_by => 'session', p_session_id => 's1'", 1000),
+        ("p_by => 'session', p_tool_name => 'read'", 800),
+        ("p_user_id => 'u1'", 600),
+        ("p_client_name => 'cli'", 200),
+        ("p_outcome => 'timeout'", 400),
+        ("p_bcp_name => 'files', p_operation => 'call'", 1200),
+        ("p_limit => 1", 800),
+        ("p_tool_name => '''; drop table --'", 0),
+    ):
+        query = f"select coalesce(sum(response_bytes), 0)::int as n from bcp.context_cost({DAY}, {filters})"
+        assert rows(conn, query) == [{"n": total}], filters
+    [nothing] = rows(conn, f"select * from bcp.context_cost({DAY}, p_bcp_name => 'mail')")
+    assert (nothing["share"], nothing["estimated_tokens"]) == (None, 0)
+    conn.execute("update bcp.settings set value = '3.2' where name = 'bytes_per_token'")
+    assert rows(conn, f"select * from bcp.context_cost({DAY})")[0]["estimated_tokens"] == 250
+    conn.execute("update bcp.settings set value = '0' where name = 'bytes_per_token'")
+    with pytest.raises(psycopg.Error, match="bytes_per_token") as caught:
+        conn.execute("select * from bcp.context_cost()")
+    assert caught.value.sqlstate == "ZB003"
+
+
+def test_heatmap(conn: psycopg.Connection[Any]) -> None:
+    send(
+        conn,
+        *[call("read", duration_ms=ms) for ms in (0, 5, 9, 60, 20_000)],
+        call("read", "15T11:30:00", duration_ms=300),
+        call("read"),
+    )
+    found = rows(conn, f"select * from bcp.latency_heatmap({DAY})")
+    columns = ("from_ms", "to_ms", "call_count", "share")
+    assert [(r["time_bucket"].hour, *(r[c] for c in columns)) for r in found] == [
+        (11, 250, 500, 1, 1),
+        (10, 0, 10, 3, 0.6),
+        (10, 50, 100, 1, 0.2),
+        (10, 10_000, None, 1, 0.2),
+    ]
+    [low, high] = rows(conn, f"select * from bcp.latency_heatmap({DAY}, null, '{{100}}')")
+    assert (low["call_count"], low["to_ms"]) == (4, 100)
+    assert (high["call_count"], high["from_ms"], high["time_bucket"].hour) == (2, 100, 0)
+    local = f"{DAY}, p_interval => '1 day', p_time_zone => 'Asia/Kolkata'"
+    assert {r["time_bucket"] for r in rows(conn, f"select * from bcp.latency_heatmap({local})")} == {
+        datetime(2026, 6, 14, 18, 30, tzinfo=UTC)
+    }
+
+
+QUESTIONS = ("tool_trends", "unused_tools", "unknown_tools", "context_cost", "latency_heatmap")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_ranges(conn: psycopg.Connection[Any], question: str) -> None:
+    send(conn, listing({"name": "spare"}), call("login", duration_ms=5))
+    assert rows(conn, f"select from bcp.{question}('2026-06-15', '2026-06-16')")
+    for since, until in (("2026-06-15 10:00", "2026-06-15 10:00"), ("2030-01-01", "2031-01-01")):
+        assert rows(conn, f"select from bcp.{question}('{since}', '{until}')") == [], (since, until)
+    with pytest.raises(psycopg.Error, match="is after") as caught:
+        conn.execute(f"select * from bcp.{question}('2026-02-01', '2026-01-01')")
+    assert caught.value.sqlstate == "ZB002"
+    assert caught.value.diag.message_hint
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ("tool_trends(p_until => 'infinity')", "the range has no end"),
+        ("context_cost(p_by => 'user')", "p_by is none of tool, session"),
+        ("context_cost(p_by => null)", "p_by is none of"),
+        ("context_cost(p_outcome => 'failed')", "p_outcome is none of"),
+        ("context_cost(p_limit => 0)", "p_limit is not"),
+        ("latency_heatmap(p_interval => '0')", "p_interval is not positive"),
+        ("latency_heatmap(p_time_zone => 'Mars/Olympus')", "p_time_zone"),
+        ("latency_heatmap(p_bands => '{}')", "p_bands does not rise"),
+        *[
+            (f"latency_heatmap(p_bands => {bands})", "p_bands does not rise")
+            for bands in (
+                "null",
+                "'{}'",
+                "'{0,1}'",
+                "'{2,1}'",
+                "'{1,1}'",
+                "'{null}'",
+                "'{{1},{2}}'",
+                "'{NaN}'",
+            )
+        ],
+    ],
+)
+def test_a_wrong_argument_is_named(db: psycopg.Connection[Any], question: str, message: str) -> None:
+    with pytest.raises(psycopg.Error, match=message) as caught:
+        db.execute(f"select * from bcp.{question}")  # type: ignore[arg-type]
+    assert caught.value.sqlstate == "ZB002"
+    assert caught.value.diag.message_hint
+
+
+def test_what_is_aggregated_is_asked_of_the_aggregates(clean_db: psycopg.Connection[Any]) -> None:
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    days = range(8, 16)
+    send(
+        clean_db,
+        *[call("read", f"{d:02}T10:00:00", session_id="s", response_bytes=d, duration_ms=d) for d in days],
+    )
+    week = "'2026-06-12', '2026-06-16'"
+    asked = [
+        f"select * from bcp.{question}"
+        for question in (
+            f"tool_trends({week})",
+            f"context_cost({week})",
+            f"context_cost({week}, 'session')",
+            f"latency_heatmap({week}, '1 day')",
+        )
+    ]
+    before = [rows(clean_db, query) for query in asked]
+    assert all(before)
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    clean_db.execute("delete from bcp.tool_usage_logs where start_time < '2026-06-15'")
+    assert [rows(clean_db, query) for query in asked] == before
