@@ -141,7 +141,7 @@ as $func$
 $func$;
 
 comment on function bcp.daily_error_summary(timestamptz, timestamptz, bcp.error_level_enum, text, text) is
-    'Rows of the view bcp.daily_error_summary whose day overlaps [p_since, p_until), the last 24 hours by default; latest first.';
+    'How many errors are there by day? Rows of the view bcp.daily_error_summary whose day overlaps [p_since, p_until), the last 24 hours by default; latest first.';
 
 create or replace function bcp_internal.period_before(p_since timestamptz, p_until timestamptz) returns timestamptz
 language plpgsql stable parallel safe
