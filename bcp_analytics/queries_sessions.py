@@ -68,8 +68,6 @@ class TopUser:
     """success_count / (success_count + error_count), None where both are 0."""
     share: float
     """Of the calls of all users that pass the filters."""
-    bcp_count: int
-    """Bundles of tools that the user called."""
     response_bytes: int
 
 

@@ -4,8 +4,7 @@ create or replace function bcp_internal.activity_cells(
     p_of text, p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_bcp_name text,
     p_tool_name text, p_operation text, p_user_id text, p_session_id text, p_client_name text, p_outcome text)
 returns table (
-    time_bucket timestamptz, id text, bcp_name text, calls bigint, successes bigint, errors bigint,
-    response_bytes bigint)
+    time_bucket timestamptz, id text, calls bigint, successes bigint, errors bigint, response_bytes bigint)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 -- As in 40_query_helpers.sql.
@@ -23,8 +22,11 @@ declare
 begin
     select c.days_from, c.days_to into v
     from bcp_internal.cover(
-        p_since, p_until, bcp_internal.coarsest_grain(p_interval, p_time_zone, p_since, p_until), v_watermark,
-        v_watermark) c;
+        p_since, p_until,
+        case
+            when p_interval is null or p_time_zone = 'UTC' and p_interval = date_trunc('day', p_interval) then interval '1 day'
+            else interval '0'
+        end, v_watermark, v_watermark) c;
     return query
     with pieces as (
         select u.bucket, u.user_id as id, u.bcp_name, u.calls, u.successes, u.errors, u.response_bytes
@@ -48,21 +50,26 @@ begin
             p_outcome) l
     )
     select
-        case when p_interval is null then p_since else public.time_bucket(p_interval, p.bucket, p_time_zone) end as bucket,
-        p.id, p.bcp_name, sum(p.calls)::bigint, coalesce(sum(p.successes), 0)::bigint, coalesce(sum(p.errors), 0)::bigint,
+        case
+            when p_interval is null then p_since
+            -- Quicker than with a time zone, though the same.
+            when p_time_zone = 'UTC' then public.time_bucket(p_interval, p.bucket)
+            else public.time_bucket(p_interval, p.bucket, p_time_zone)
+        end as bucket,
+        p.id, sum(p.calls)::bigint, coalesce(sum(p.successes), 0)::bigint, coalesce(sum(p.errors), 0)::bigint,
         coalesce(sum(p.response_bytes), 0)::bigint
     from pieces p
     where p.id is not null
       and (p_bcp_name is null or p.bcp_name = p_bcp_name)
       and (case p_of when 'user' then p_user_id else p_session_id end is null
           or p.id = case p_of when 'user' then p_user_id else p_session_id end)
-    group by 1, 2, 3;
+    group by 1, 2;
 end
 $func$;
 
 comment on function bcp_internal.activity_cells(
     text, timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'Calls of a range by bucket, user or session (p_of) and bundle; one bucket that begins at p_since where the interval is null. From days of aggregates, unless it takes a filter or a time zone that these do not know.';
+    'Calls of a range by bucket, user or session (p_of); one bucket that begins at p_since where the interval is null. From days of aggregates, unless it takes a filter or a time zone that these do not know.';
 
 create or replace function bcp.session_timeline(
     p_session_id text default null, p_since timestamptz default null, p_until timestamptz default null,
@@ -171,15 +178,14 @@ create or replace function bcp.top_users(
     p_limit integer default 20)
 returns table (
     user_id text, call_count bigint, success_count bigint, error_count bigint, success_rate double precision,
-    share double precision, bcp_count bigint, response_bytes bigint)
+    share double precision, response_bytes bigint)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
     select
         c.id, sum(c.calls)::bigint, sum(c.successes)::bigint, sum(c.errors)::bigint,
         sum(c.successes)::double precision / nullif(sum(c.successes + c.errors), 0)::double precision,
-        sum(c.calls)::double precision / sum(sum(c.calls)) over ()::double precision, count(distinct c.bcp_name),
-        sum(c.response_bytes)::bigint
+        sum(c.calls)::double precision / sum(sum(c.calls)) over ()::double precision, sum(c.response_bytes)::bigint
     from bcp_internal.checked_range(p_since, p_until) r
     cross join lateral bcp_internal.activity_cells(
         'user', r.range_from, r.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
@@ -271,9 +277,16 @@ as $func$
 declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
     v_width constant interval := bcp_internal.checked_interval(p_interval, p_time_zone);
+    -- As they are spelt in the calls: to compare those in any case would take six times as long.
     v_names constant text[] := array(
-        select btrim(lower(n)) from string_to_table(bcp_internal.setting('login_names'), ',') as n);
+        select distinct x.name
+        from bcp_internal.usage_cells(v_range.range_from, v_range.range_to, null, 'UTC', p_bcp_name, null, null) c
+        cross join lateral (values (c.operation), (c.tool_name)) as x (name)
+        where lower(x.name) in (select btrim(lower(n)) from string_to_table(bcp_internal.setting('login_names'), ',') as n));
 begin
+    if v_names = '{}' then
+        return;
+    end if;
     return query
     select
         case when v_width is null then v_range.range_from else public.time_bucket(v_width, l.start_time, p_time_zone) end,
@@ -283,14 +296,14 @@ begin
         mode() within group (order by coalesce(l.error_type, l.outcome)) filter (where not l.success)
     from bcp_internal.calls(
         v_range.range_from, v_range.range_to, p_bcp_name, null, null, p_user_id, p_session_id, p_client_name, null) l
-    where lower(l.operation) = any (v_names) or lower(l.tool_name) = any (v_names)
+    where l.operation = any (v_names) or l.tool_name = any (v_names)
     group by 1, l.bcp_name, l.tool_name
     order by 1 desc, count(*) desc, l.bcp_name, l.tool_name;
 end
 $func$;
 
 comment on function bcp.authentication_stats(timestamptz, timestamptz, interval, text, text, text, text, text) is
-    'Who logs in, how, and how often does that fail? A log-in is a call whose operation or tool has a name of the setting login_names; its tool is the method: bcp.log_tool_usage(''accounts'', ''password'', ''login'', p_success => false, p_error_type => ''wrong_password'', p_user_id => ''42''). One row a bucket, bundle and method, latest first; a null interval, the default, makes one row a method. user_count counts users who got in, failed_user_count users who failed at least once, top_failure is their most frequent error type. Reads the names of all calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+    'Who logs in, how, and how often does that fail? A log-in is a call whose operation or tool has a name of the setting login_names; its tool is the method: bcp.log_tool_usage(''accounts'', ''password'', ''login'', p_success => false, p_error_type => ''wrong_password'', p_user_id => ''42''). One row a bucket, bundle and method, latest first; a null interval, the default, makes one row a method. user_count counts users who got in, failed_user_count users who failed at least once, top_failure is their most frequent error type. Reads aggregates, and where these have any log-in the names of all calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace function bcp.tool_sequences(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
