@@ -34,6 +34,7 @@ from bcp_analytics.ingest import (
     touch_session,
 )
 from bcp_analytics.manage import (
+    acknowledge_alert,
     apply_policies,
     refresh_analytics_views,
     reopen_issue,
@@ -53,6 +54,10 @@ from bcp_analytics.queries import (
     hourly_tool_usage,
     latency_percentiles,
     tool_usage_stats,
+)
+from bcp_analytics.queries_alerts import (
+    ActiveAlert,
+    active_alerts,
 )
 from bcp_analytics.queries_calls import (
     FailedCall,
@@ -99,6 +104,7 @@ from bcp_analytics.queries_tools import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActiveAlert",
     "ActiveUsers",
     "AnonymizerFailed",
     "AsyncCollector",
@@ -136,6 +142,8 @@ __all__ = [
     "UnknownTool",
     "UnsupportedServer",
     "UnusedTool",
+    "acknowledge_alert",
+    "active_alerts",
     "active_users",
     "apply_policies",
     "authentication_stats",

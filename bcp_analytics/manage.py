@@ -60,3 +60,14 @@ def reopen_issue(fingerprint: str, *, notes: str | None = None) -> Arguments:
     Raises `InvalidArgument` where there is no such issue.
     """
     return {"fingerprint": fingerprint, "notes": text("notes", notes)}
+
+
+@scalar(datetime)
+def acknowledge_alert(alert_id: int, *, notes: str | None = None) -> Arguments:
+    """Say that somebody takes an open alert of `active_alerts` on; for bcp_admin. Returns when: now.
+
+    It stays open until its metric is well. `notes` are masked.
+
+    Raises `InvalidArgument` where there is no such alert.
+    """
+    return {"alert_id": alert_id, "notes": text("notes", notes)}

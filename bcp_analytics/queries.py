@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from bcp_analytics import queries_calls, queries_errors, queries_sessions, queries_tools
+from bcp_analytics import queries_alerts, queries_calls, queries_errors, queries_sessions, queries_tools
 from bcp_analytics._arguments import ErrorLevel, utc
 from bcp_analytics._function import Arguments, SqlFunction, question
 
@@ -251,5 +251,6 @@ QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
     **queries_calls.QUESTIONS,
     **queries_sessions.QUESTIONS,
     **queries_tools.QUESTIONS,
+    **queries_alerts.QUESTIONS,
 }
 """Every question by its name, with the dataclass of its rows."""

@@ -88,12 +88,15 @@ begin
                    'bcp.' || quote_ident(v_policy.name), v_policy.start_offset, v_policy.bucket),
             format('select public.remove_continuous_aggregate_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.name)))::integer;
     end loop;
-    if not exists (
-        select from timescaledb_information.jobs where proc_schema = 'bcp_internal' and proc_name = 'forget_keys_job'
-    ) then
-        perform public.add_job('bcp_internal.forget_keys_job', interval '1 hour');
+    for v_policy in
+        select w.name, w.every
+        from (values ('forget_keys_job', interval '1 hour'), ('evaluate_alerts_job', interval '1 minute')) as w (name, every)
+        where not exists (
+            select from timescaledb_information.jobs j where j.proc_schema = 'bcp_internal' and j.proc_name = w.name)
+    loop
+        perform public.add_job(format('bcp_internal.%I', v_policy.name)::regproc, v_policy.every);
         v_changes := v_changes + 1;
-    end if;
+    end loop;
     if bcp_internal.setting('index_parameters') = 'on' and to_regclass('bcp.tool_usage_logs_parameters_idx') is null then
         create index tool_usage_logs_parameters_idx on bcp.tool_usage_logs using gin (parameters jsonb_path_ops);
         v_changes := v_changes + 1;

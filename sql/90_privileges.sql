@@ -21,7 +21,7 @@ declare
 begin
     for v_function in
         select p.oid::regprocedure as signature, p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_|report_)' as writes,
-               p.proname in ('apply_policies', 'rotate_anonymization_key', 'resolve_issue', 'reopen_issue') as manages,
+               p.proname in ('apply_policies', 'rotate_anonymization_key', 'resolve_issue', 'reopen_issue', 'acknowledge_alert') as manages,
                n.nspname = 'bcp' as is_public, p.prokind
         from pg_proc p
         join pg_namespace n on n.oid = p.pronamespace
@@ -48,5 +48,5 @@ grant select on all tables in schema bcp to bcp_reader;
 grant update (value) on bcp.settings to bcp_admin;
 
 grant insert, update, delete on
-    bcp.data_retention_policies, bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.anonymization_rules
+    bcp.alert_rules, bcp.data_retention_policies, bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.anonymization_rules
 to bcp_admin;

@@ -82,6 +82,9 @@ select session_id, response_bytes, estimated_tokens
 from bcp.context_cost('2026-06-08', p_by => 'session', p_limit => 2)""",
     "latency_heatmap": """
 select * from bcp.latency_heatmap('2026-06-15', p_interval => null, p_bands => '{10,100,1000}')""",
+    "active_alerts": """
+select rule_name, severity, bcp_name, tool_name, metric, value, threshold, call_count, description
+from bcp.active_alerts()""",
 }
 
 _HEAD = """\
@@ -180,6 +183,11 @@ def document(conn: psycopg.Connection[Any]) -> str:
     conn.execute("set local timezone = 'UTC'")
     for kind, sent in events().items():
         assert ingest(conn, sent, kind)[3] == 0
+    # Few calls, and a job that has not run yet.
+    conn.execute(
+        "update bcp.alert_rules set lookback = '1 day', min_calls = 2 where rule_name in ('slow', 'errors')"
+    )
+    conn.execute("select bcp_internal.evaluate_alerts()")
     sections = [_section(conn, name) for name in QUESTIONS]
     table = ["| function | question |", "|---|---|"]
     table += [

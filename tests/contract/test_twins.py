@@ -19,6 +19,7 @@ from bcp_analytics import (
     ingest,
     manage,
     queries,
+    queries_alerts,
     queries_calls,
     queries_errors,
     queries_sessions,
@@ -29,7 +30,16 @@ from bcp_analytics._resources import sql_folder
 
 # The one name that differs: the overload that takes the events as text is what Python calls.
 RENAMED = {"events": "events_text"}
-MODULES = (ingest, queries, queries_calls, queries_errors, queries_sessions, queries_tools, manage)
+MODULES = (
+    ingest,
+    queries,
+    queries_alerts,
+    queries_calls,
+    queries_errors,
+    queries_sessions,
+    queries_tools,
+    manage,
+)
 TWINS: dict[str, Any] = {
     name: value
     for module in MODULES

@@ -19,7 +19,7 @@ from bcp_analytics import __version__, embedded, ingest_errors, ingest_tool_usag
 from bcp_analytics.cli import app
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.queries import QUESTIONS
-from tests.sql.events import something_to_answer
+from tests.sql.events import open_alert, something_to_answer
 
 if TYPE_CHECKING:
     from typer.testing import Result
@@ -118,6 +118,7 @@ def test_every_question_in_every_format(store: str, name: str) -> None:
         events = something_to_answer(NOW - timedelta(hours=1))
         ingest_tool_usage(conn, events["tool_usage"])
         ingest_errors(conn, events["errors"])
+        open_alert(conn)
     found = json.loads(ok("query", name, "--format", "json"))
     assert found
     rows = list(csv.DictReader(io.StringIO(ok("query", name, "--format", "csv"), newline="")))

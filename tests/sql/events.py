@@ -48,6 +48,15 @@ def something_to_answer(time: datetime) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def open_alert(conn: psycopg.Connection[Any]) -> None:
+    """Open an alert that no rule asked for."""
+    conn.execute(
+        "insert into bcp.alerts (rule_name, metric, severity, threshold, value, worst_value, calls,"
+        " pending_since, opened_at, evaluated_at)"
+        " values ('errors', 'error_rate', 'warning', 0.05, 0.2, 0.2, 50, now(), now(), now())"
+    )
+
+
 def rows(conn: psycopg.Connection[Any], query: Any, params: Any = None) -> list[dict[str, Any]]:
     with conn.cursor(row_factory=dict_row) as cur:
         return cur.execute(query, params).fetchall()

@@ -13,7 +13,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from bcp_analytics import ingest, manage
 from bcp_analytics.queries import QUESTIONS
-from tests.sql.events import KINDS, something_to_answer
+from tests.sql.events import KINDS, open_alert, something_to_answer
 from tests.sql.events import ingest as send_all
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def test_a_writer_reads_and_asks_nothing(db: psycopg.Connection[Any]) -> None:
 @pytest.mark.parametrize("name", ["bcp_writer", "bcp_reader", "bcp_admin"])
 def test_nobody_gets_round_the_ingest_functions(db: psycopg.Connection[Any], name: str) -> None:
     kept = ("tool_usage_logs", "error_logs", "performance_metrics", "user_sessions", "users", "error_issues")
-    kept += ("ingest_batches", "rejected_events", "open_tool_calls", "issue_actions")
+    kept += ("ingest_batches", "rejected_events", "open_tool_calls", "issue_actions", "alerts")
     with role(db, name):
         for table in kept:
             assert refused(db, f"insert into bcp.{table} default values"), table
@@ -109,6 +109,7 @@ def test_a_reader_asks(db: psycopg.Connection[Any], name: str) -> None:
         send(db)
     for kind, events in something_to_answer(datetime.now(UTC)).items():
         send_all(db, events, kind)
+    open_alert(db)
     a_second_later(db)
     with role(db, "bcp_reader"):
         assert QUESTIONS[name][0](db)
@@ -141,6 +142,7 @@ def test_only_the_owner_sees_the_keys_of_the_anonymiser(db: psycopg.Connection[A
 def test_an_admin_sets_and_the_others_do_not(db: psycopg.Connection[Any]) -> None:
     ingest.log_error(db, "error", "it broke")
     [(fingerprint,)] = db.execute("select fingerprint from bcp.error_issues").fetchall()
+    open_alert(db)
     changes = (
         "update bcp.settings set value = '8 days' where name = 'dedup_window'",
         "update bcp.data_retention_policies set retention_days = 91 where table_name = 'tool_usage_logs'",
@@ -150,6 +152,8 @@ def test_an_admin_sets_and_the_others_do_not(db: psycopg.Connection[Any]) -> Non
         "select bcp.rotate_anonymization_key()",
         f"select bcp.resolve_issue('{fingerprint}')",
         f"select bcp.reopen_issue('{fingerprint}')",
+        "select bcp.acknowledge_alert(alert_id) from bcp.active_alerts()",
+        "update bcp.alert_rules set threshold = 9000 where rule_name = 'slow'",
     )
     for name in ("bcp_writer", "bcp_reader", "bcp_admin"):
         # The role is made anew, and what it changed is taken back.

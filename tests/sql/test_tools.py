@@ -51,10 +51,10 @@ def test_trends(conn: psycopg.Connection[Any]) -> None:
 
 
 def test_trends_across_a_change_of_the_clocks(conn: psycopg.Connection[Any]) -> None:
-    # In the session's zone a day is 23 hours here; the period before has 24 all the same.
+    # In the session's zone the day before is 23 hours long; the period before the range has 24 all the same.
     conn.execute("set local timezone = 'Europe/Berlin'")
-    send(conn, usage(start_time="2026-03-28T00:30:00Z"), usage(start_time="2026-03-29T12:00:00Z"))
-    [row] = rows(conn, "select * from bcp.tool_trends('2026-03-29 00:00Z', '2026-03-30 00:00Z')")
+    send(conn, usage(start_time="2026-03-28T12:30:00Z"), usage(start_time="2026-03-29T12:30:00Z"))
+    [row] = rows(conn, "select * from bcp.tool_trends('2026-03-29 12:00Z', '2026-03-30 12:00Z')")
     assert (row["call_count"], row["previous_call_count"]) == (1, 1)
 
 

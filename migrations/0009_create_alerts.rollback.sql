@@ -1,0 +1,3 @@
+drop table bcp.alerts;
+
+drop table bcp.alert_rules;
