@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 
 import bcp_analytics
 from bcp_analytics import (
+    Collector,
     errors,
     ingest,
     manage,

@@ -48,6 +48,20 @@ def something_to_answer(time: datetime) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def raw_calls_read(conn: psycopg.Connection[Any], query: str, before: str) -> int:
+    """Count the raw calls that a query reads of chunks that end by `before`; the rest is from aggregates."""
+    count = (
+        "select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::int as n"
+        " from pg_stat_xact_all_tables"
+        " where relid in (select show_chunks('bcp.tool_usage_logs', older_than => %s::timestamptz))"
+    )
+    with conn.transaction():
+        [already] = rows(conn, count, [before])
+        conn.execute(query)  # type: ignore[arg-type]
+        [then] = rows(conn, count, [before])
+    return int(then["n"]) - int(already["n"])
+
+
 def open_alert(conn: psycopg.Connection[Any]) -> None:
     """Open an alert that no rule asked for."""
     conn.execute(

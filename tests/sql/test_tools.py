@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.sql.events import NOW, ingest, rows, usage
+from tests.sql.events import NOW, ingest, raw_calls_read, rows, usage
 
 DAY = "'2026-06-15', '2026-06-16'"
 
@@ -233,5 +233,8 @@ def test_what_is_aggregated_is_asked_of_the_aggregates(clean_db: psycopg.Connect
     before = [rows(clean_db, query) for query in asked]
     assert all(before)
     clean_db.execute("call bcp.refresh_analytics_views()")
-    clean_db.execute("delete from bcp.tool_usage_logs where start_time < '2026-06-15'")
     assert [rows(clean_db, query) for query in asked] == before
+    assert [raw_calls_read(clean_db, query, "2026-06-15") for query in asked] == [0] * len(asked)
+    # With a filter that they do not know it is otherwise, else this would count nothing.
+    filtered = f"select * from bcp.context_cost({week}, p_session_id => 's')"
+    assert raw_calls_read(clean_db, filtered, "2026-06-15") > 0
