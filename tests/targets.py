@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from bcp_analytics.migrate import migrate
 from tests.reset import Reset
@@ -155,7 +156,14 @@ class NativeCluster:
 
     def start(self) -> None:
         self.executor.start()
-        self.executor.wait_for_postgres()
+        # Its status says that it runs while it still starts up.
+        connect = Retrying(
+            stop=stop_after_delay(60),
+            wait=wait_fixed(0.1),
+            retry=retry_if_exception_type(psycopg.OperationalError),
+            reraise=True,
+        )
+        connect(psycopg.connect, self.dsn("postgres")).close()
 
     def stop(self) -> None:
         if self.executor.running():
