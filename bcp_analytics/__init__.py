@@ -47,6 +47,7 @@ from bcp_analytics.queries import (
     HealthCheck,
     HourlyToolUsage,
     LatencyPercentile,
+    Outcome,
     ToolUsageStats,
     daily_error_summary,
     error_analysis,

@@ -342,7 +342,8 @@ def demo(
 def refresh(dsn: Dsn = None) -> None:
     """Bring the aggregates up to date now, which a job does every five minutes.
 
-    Only rows that came late, for a time already aggregated, wait for it; others are in the answers anyway.
+    Answers are fresh without it, but for rows of views and about errors that came late, for a time that is
+    already aggregated.
 
     \b
     bcp-analytics refresh

@@ -11,7 +11,8 @@ They mean the same everywhere:
 - `since`, `until`: the range asked about, from `since` up to but not including `until`. By default it ends
   now and begins 24 hours before its end. A time without a zone is read as UTC, as in SQL.
 - `bcp_name`, `tool_name`, `operation`, `level`, `user_id`, `session_id`, `client_name`, `outcome`: only what
-  has this name.
+  has this name. Aggregates do not know users, sessions, clients and outcomes, so that every raw row of the
+  range is read.
 - `limit`: how many rows there may be, from 1 to 10,000.
 
 Times in answers are aware, in the time zone of the session. Names ending in `_ms` are milliseconds, in
@@ -140,6 +141,10 @@ def tool_usage_stats(
     tool_name: str | None = None,
     operation: str | None = None,
     time_zone: str = "UTC",
+    user_id: str | None = None,
+    session_id: str | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
 ) -> Arguments:
     """Tell how often each tool is called, how fast it is, how often it fails.
 
@@ -157,6 +162,10 @@ def tool_usage_stats(
         "tool_name": tool_name,
         "operation": operation,
         "time_zone": time_zone,
+        "user_id": user_id,
+        "session_id": session_id,
+        "client_name": client_name,
+        "outcome": outcome,
     }
 
 
@@ -169,6 +178,10 @@ def latency_percentiles(
     bcp_name: str | None = None,
     tool_name: str | None = None,
     operation: str | None = None,
+    user_id: str | None = None,
+    session_id: str | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
 ) -> Arguments:
     """Tell how long calls take: a row a tool and percentile, the tool with most calls first.
 
@@ -181,6 +194,10 @@ def latency_percentiles(
         "bcp_name": bcp_name,
         "tool_name": tool_name,
         "operation": operation,
+        "user_id": user_id,
+        "session_id": session_id,
+        "client_name": client_name,
+        "outcome": outcome,
     }
 
 

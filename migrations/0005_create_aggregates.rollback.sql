@@ -14,9 +14,13 @@ drop materialized view bcp.errors_1d;
 
 drop materialized view bcp.errors_1h;
 
+drop materialized view bcp.tool_latency_1mo;
+
 drop materialized view bcp.tool_latency_1d;
 
 drop materialized view bcp.tool_latency_1h;
+
+drop materialized view bcp.tool_usage_1mo;
 
 drop materialized view bcp.tool_usage_1d;
 

@@ -91,22 +91,3 @@ $func$;
 
 comment on function bcp_internal.latency_ms(integer) is
     'Duration in milliseconds that stands for a bucket of the latency sketch: 2 * gamma^i / (gamma + 1) with gamma = 1.02 (0.99010 * 1.02^i), within 0.991 percent of every duration in it (DDSketch, Masson et al., VLDB 2019, lemma 2).';
-
-create or replace function bcp_internal.watermark(p_aggregate text) returns timestamptz
-language plpgsql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_mark timestamptz;
-begin
-    -- The one place that reads TimescaleDB's own catalog: no view of it shows the watermark.
-    select _timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(mat_hypertable_id))
-    into v_mark
-    from _timescaledb_catalog.continuous_agg
-    where user_view_schema = 'bcp' and user_view_name = p_aggregate;
-    return v_mark;
-end
-$func$;
-
-comment on function bcp_internal.watermark(text) is
-    'End of what is materialised of a continuous aggregate of schema bcp; -infinity before its first refresh, null where there is none of that name.';

@@ -1,7 +1,8 @@
 -- What the questions share: checked ranges, and the cells that answers add up from.
 --
--- A range is covered by whole UTC days, whole hours beside them, and raw rows at its ends and above the
--- watermarks, so that an answer over months reads thousands of rows and is still exact to the microsecond.
+-- The cells of a range come from the pieces that bcp_internal.pieces cuts it into. The statement is made of them each
+-- time: a scan a piece, grouped there, since TimescaleDB adds up a columnstore vectorised only where the grouping is right
+-- above the scan, and with constants, since it then looks only at the chunks that matter.
 
 create or replace function bcp_internal.checked_range(
     p_since timestamptz, p_until timestamptz, out range_from timestamptz, out range_to timestamptz)
@@ -23,7 +24,8 @@ $func$;
 comment on function bcp_internal.checked_range(timestamptz, timestamptz) is
     'The range asked for: up to now where there is no end, the 24 hours before it where there is no start; ZB002 where it is reversed.';
 
-create or replace function bcp_internal.checked_interval(p_interval interval, p_time_zone text) returns interval
+create or replace function bcp_internal.checked_interval(
+    p_interval interval, p_time_zone text, p_unit text default 'microsecond') returns interval
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -36,6 +38,10 @@ begin
     then
         raise exception using
             errcode = 'ZB002', message = 'p_interval mixes months with days or hours', hint = 'Use months alone, or days and hours.';
+    end if;
+    if p_interval <> date_trunc(p_unit, p_interval) then
+        raise exception using
+            errcode = 'ZB002', message = format('p_interval is not whole %ss', p_unit), hint = format('Try 1 %s, or 1 hour.', p_unit);
     end if;
     begin
         if bcp_internal.now() at time zone p_time_zone is null then
@@ -52,30 +58,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.checked_interval(interval, text) is
-    'The interval, or ZB002 where buckets of it cannot be made.';
-
-create or replace function bcp_internal.coarsest_grain(
-    p_interval interval, p_time_zone text, p_since timestamptz, p_until timestamptz) returns interval
-language sql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-    select case
-        when p_interval is null then interval '1 day'
-        when p_time_zone = 'UTC'
-            and (p_interval = date_trunc('day', p_interval)) then interval '1 day'
-        -- Hours serve a zone that is whole hours from UTC throughout: Kolkata is 5:30 off, Lord Howe half the year.
-        when p_interval = date_trunc('hour', p_interval)
-            and not exists (
-                select from generate_series(date_trunc('day', p_since, 'UTC'), p_until + interval '1 day', interval '1 day') as day
-                where extract(minute from day at time zone p_time_zone) <> 0
-            ) then interval '1 hour'
-        else interval '0'
-    end
-$func$;
-
-comment on function bcp_internal.coarsest_grain(interval, text, timestamptz, timestamptz) is
-    'Longest aggregate buckets that fall whole into buckets of an interval and time zone: a day, an hour, or 0 for raw rows only.';
+comment on function bcp_internal.checked_interval(interval, text, text) is
+    'The interval, or ZB002 where buckets of it cannot be made: it has to be whole units.';
 
 create or replace function bcp_internal.cover(
     p_since timestamptz, p_until timestamptz, p_grain interval, p_hours_until timestamptz, p_days_until timestamptz,
@@ -94,7 +78,8 @@ as $func$
         ) as h (first, last)
     ), days as (
         select h.first as hour_first, h.last as hour_last,
-               date_trunc('day', h.first + interval '1 day' - interval '1 microsecond', 'UTC') as first,
+               -- 24 hours, not a day: that depends on the session's time zone.
+               date_trunc('day', h.first + interval '24 hours' - interval '1 microsecond', 'UTC') as first,
                case when p_grain >= interval '1 day' then
                    date_trunc('day', least(h.last, greatest(p_days_until, p_since)), 'UTC') else p_since end as last
         from hours h
@@ -109,117 +94,278 @@ $func$;
 comment on function bcp_internal.cover(timestamptz, timestamptz, interval, timestamptz, timestamptz) is
     'Which part of a range days, hours and raw rows answer, given how far each is materialised.';
 
+create or replace function bcp_internal.call_filter(
+    p_bcp_name text, p_tool_name text, p_operation text, p_user_id text, p_session_id text, p_client_name text, p_outcome text)
+returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select coalesce(string_agg(format(' and %I = %L', f.name, f.value), ''), '')
+    from (values
+        ('bcp_name', p_bcp_name), ('tool_name', p_tool_name), ('operation', p_operation), ('user_id', p_user_id),
+        ('session_id', p_session_id), ('client_name', p_client_name), ('outcome', p_outcome)) as f (name, value)
+    where f.value is not null
+$func$;
+
+comment on function bcp_internal.call_filter(text, text, text, text, text, text, text) is
+    'Conditions on calls, to follow others in a statement: none for what is null.';
+
+create or replace function bcp_internal.bucket_of(p_column text, p_interval interval, p_time_zone text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when p_interval is null then 'null::timestamptz'
+        -- Vectorised, which time_bucket with a time zone is not.
+        when p_time_zone = 'UTC' then format('public.time_bucket(%L::interval, %I)', p_interval, p_column)
+        else format('public.time_bucket(%L::interval, %I, %L)', p_interval, p_column, p_time_zone)
+    end
+$func$;
+
+comment on function bcp_internal.bucket_of(text, interval, text) is
+    'The bucket of a time as an expression; null where one bucket holds the whole range.';
+
+create or replace function bcp_internal.usage_statement(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
+    p_bcp_name text, p_tool_name text, p_operation text,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_grain record;
+    v_filter constant text := bcp_internal.call_filter(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
+    v_group constant text := coalesce(' group by ' || nullif(concat_ws(', ', case when p_interval is not null then '1' end, p_keys), ''), '');
+    v_keys constant text := coalesce(p_keys || ', ', '');
+    v_scans text;
+begin
+    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    select string_agg(
+        case
+            when r.relation = 'tool_usage_logs' then format(
+                'select %s as bucket, %scount(*) as calls, count(*) filter (where success) as successes,'
+                ' count(*) filter (where not success) as errors, count(duration_ms) as timed_calls, sum(duration_ms) as sum_ms,'
+                ' min(duration_ms) as min_ms, max(duration_ms) as max_ms, sum(request_bytes)::bigint as request_bytes,'
+                ' sum(response_bytes)::bigint as response_bytes'
+                ' from bcp.tool_usage_logs where %s%s%s',
+                bcp_internal.bucket_of('start_time', p_interval, v_grain.zone), v_keys,
+                bcp_internal.within('start_time', r.ranges), v_filter, v_group)
+            else format(
+                'select %s as bucket, %ssum(calls)::bigint as calls, sum(successes)::bigint as successes,'
+                ' sum(errors)::bigint as errors, sum(timed_calls)::bigint as timed_calls, sum(sum_duration_ms) as sum_ms,'
+                ' min(min_duration_ms) as min_ms, max(max_duration_ms) as max_ms, sum(request_bytes)::bigint as request_bytes,'
+                ' sum(response_bytes)::bigint as response_bytes'
+                ' from bcp.%I where %s%s%s',
+                bcp_internal.bucket_of('bucket', p_interval, v_grain.zone), v_keys, r.relation,
+                bcp_internal.within('bucket', r.ranges), v_filter, v_group)
+        end, ' union all ')
+    into v_scans
+    from bcp_internal.pieces(
+        'tool_usage',
+        -- Aggregates do not know these.
+        case when num_nonnulls(p_user_id, p_session_id, p_client_name, p_outcome) > 0 then '{}' else v_grain.levels end,
+        p_since, p_until) r;
+    if v_scans is null then
+        return null;
+    end if;
+    return format(
+        'select coalesce(bucket, %L) as time_bucket, %ssum(calls)::bigint as calls, coalesce(sum(successes), 0)::bigint as successes,'
+        ' coalesce(sum(errors), 0)::bigint as errors, sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms,'
+        ' min(min_ms) as min_ms, max(max_ms) as max_ms, coalesce(sum(request_bytes), 0)::bigint as request_bytes,'
+        ' coalesce(sum(response_bytes), 0)::bigint as response_bytes'
+        ' from (%s) scans where calls > 0 group by 1%s',
+        p_since, v_keys, v_scans, coalesce(', ' || p_keys, ''));
+end
+$func$;
+
+comment on function bcp_internal.usage_statement(
+    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, text) is
+    'A statement that adds up the calls of a range by bucket and the columns named in p_keys, if any: columns as of bcp_internal.usage_cells; null where the range is empty. Aggregates know bundle, tool and operation: with any other filter all of it comes from raw rows.';
+
 create or replace function bcp_internal.usage_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
-    p_bcp_name text, p_tool_name text, p_operation text)
+    p_bcp_name text, p_tool_name text, p_operation text,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, operation text, calls bigint, successes bigint, errors bigint,
     timed_calls bigint, sum_duration_ms double precision, min_duration_ms double precision,
     max_duration_ms double precision, request_bytes bigint, response_bytes bigint)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- The plan depends on the range: which chunks, and whether they are in the columnstore.
-set plan_cache_mode = force_custom_plan
+-- To compile a statement takes longer than to run it.
+set jit = off
 as $func$
 declare
-    v record;
+    v_usage constant text := bcp_internal.usage_statement(
+        p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name, operation', p_bcp_name, p_tool_name, p_operation,
+        p_user_id, p_session_id, p_client_name, p_outcome);
 begin
-    select * into v from bcp_internal.cover(
-        p_since, p_until, bcp_internal.coarsest_grain(p_interval, p_time_zone, p_since, p_until),
-        bcp_internal.watermark('tool_usage_1h'), bcp_internal.watermark('tool_usage_1d'));
-    return query
-    with pieces as (
-        select u.bucket, u.bcp_name, u.tool_name, u.operation, u.calls, u.successes, u.errors, u.timed_calls,
-               u.sum_duration_ms, u.min_duration_ms, u.max_duration_ms, u.request_bytes, u.response_bytes
-        from bcp.tool_usage_1d u
-        where u.bucket >= v.days_from and u.bucket < v.days_to
-        union all
-        select u.bucket, u.bcp_name, u.tool_name, u.operation, u.calls, u.successes, u.errors, u.timed_calls,
-               u.sum_duration_ms, u.min_duration_ms, u.max_duration_ms, u.request_bytes, u.response_bytes
-        from bcp.tool_usage_1h u
-        where u.bucket >= v.hours_from and u.bucket < v.days_from
-        union all
-        select u.bucket, u.bcp_name, u.tool_name, u.operation, u.calls, u.successes, u.errors, u.timed_calls,
-               u.sum_duration_ms, u.min_duration_ms, u.max_duration_ms, u.request_bytes, u.response_bytes
-        from bcp.tool_usage_1h u
-        where u.bucket >= v.days_to and u.bucket < v.hours_to
-        union all
-        select l.start_time, l.bcp_name, l.tool_name, l.operation, 1, l.success::integer, (not l.success)::integer,
-               (l.duration_ms is not null)::integer, l.duration_ms, l.duration_ms, l.duration_ms, l.request_bytes,
-               l.response_bytes
-        from bcp.tool_usage_logs l
-        where l.start_time >= p_since and l.start_time < v.hours_from
-        union all
-        select l.start_time, l.bcp_name, l.tool_name, l.operation, 1, l.success::integer, (not l.success)::integer,
-               (l.duration_ms is not null)::integer, l.duration_ms, l.duration_ms, l.duration_ms, l.request_bytes,
-               l.response_bytes
-        from bcp.tool_usage_logs l
-        where l.start_time >= v.hours_to and l.start_time < p_until
-    )
-    select
-        case when p_interval is null then p_since else public.time_bucket(p_interval, p.bucket, p_time_zone) end as bucket,
-        p.bcp_name, p.tool_name, p.operation, sum(p.calls)::bigint, coalesce(sum(p.successes), 0)::bigint,
-        coalesce(sum(p.errors), 0)::bigint, sum(p.timed_calls)::bigint, sum(p.sum_duration_ms), min(p.min_duration_ms),
-        max(p.max_duration_ms), coalesce(sum(p.request_bytes), 0)::bigint, coalesce(sum(p.response_bytes), 0)::bigint
-    from pieces p
-    where (p_bcp_name is null or p.bcp_name = p_bcp_name)
-      and (p_tool_name is null or p.tool_name = p_tool_name)
-      and (p_operation is null or p.operation = p_operation)
-    group by 1, 2, 3, 4;
+    if v_usage is not null then
+        return query execute v_usage;
+    end if;
 end
 $func$;
 
-comment on function bcp_internal.usage_cells(timestamptz, timestamptz, interval, text, text, text, text) is
-    'Calls of a range by bucket, bundle, tool and operation; one bucket that begins at p_since where the interval is null.';
+comment on function bcp_internal.usage_cells(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
+    'Calls of a range by bucket, bundle, tool and operation; one bucket that begins at p_since where the interval is null. With a user, session, client or outcome all of it comes from raw rows.';
+
+create or replace function bcp_internal.sketch_statement(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
+    p_bcp_name text, p_tool_name text, p_operation text,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_grain record;
+    v_filter constant text := bcp_internal.call_filter(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
+    v_group constant text := ' group by ' || case when p_interval is not null then 'bucket, ' else '' end || p_keys;
+    v_bucket constant text := case when p_interval is null then 'null::timestamptz as bucket, ' else 'bucket, ' end;
+    v_sums constant text := (
+        select string_agg(format('sum(n%1$s)::double precision as n%1$s', n), ', ' order by n) from generate_series(0, 31) n);
+    v_folded constant text := (
+        select string_agg(
+            format('coalesce(sum(calls) filter (where place = %1$s), 0) as n%1$s', n), ', ' order by n)
+        from generate_series(0, 31) n);
+    v_scans text;
+    v_raw text;
+begin
+    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    select
+        string_agg(format(
+            'select %s as bucket, %s, lat_base, %s from bcp.%I where %s%s group by %s%s, lat_base',
+            bcp_internal.bucket_of('bucket', p_interval, v_grain.zone), p_keys, v_sums, r.relation,
+            bcp_internal.within('bucket', r.ranges), v_filter,
+            case when p_interval is not null then '1, ' else '' end, p_keys), ' union all ')
+            filter (where r.relation <> 'tool_usage_logs'),
+        -- Raw rows are counted by lat_idx, which is vectorised, and then folded, which is not.
+        string_agg(format(
+            'select %s as bucket, %s, lat_idx, count(*) as calls from bcp.tool_usage_logs'
+            ' where %s and lat_idx is not null%s group by %s%s, lat_idx',
+            bcp_internal.bucket_of('start_time', p_interval, v_grain.zone), p_keys,
+            bcp_internal.within('start_time', r.ranges), v_filter,
+            case when p_interval is not null then '1, ' else '' end, p_keys), ' union all ')
+            filter (where r.relation = 'tool_usage_logs')
+    into v_scans, v_raw
+    from bcp_internal.pieces(
+        'tool_latency',
+        -- Aggregates do not know these.
+        case when num_nonnulls(p_user_id, p_session_id, p_client_name, p_outcome) > 0 then '{}' else v_grain.levels end,
+        p_since, p_until) r;
+    if v_scans is null and v_raw is null then
+        return null;
+    elsif v_raw is not null then
+        v_scans := concat_ws(
+            ' union all ', v_scans,
+            -- offset 0 keeps the planner from taking each of the 32 conditions back to what place is made from.
+            format('select %s%s, lat_base, %s from (select %s%s, (lat_idx & -32)::smallint as lat_base, lat_idx & 31 as place,'
+                   ' calls::double precision as calls from (%s) counted offset 0) folded%s, lat_base',
+                   v_bucket, p_keys, v_folded, v_bucket, p_keys, v_raw, v_group));
+    end if;
+    return format('select %s%s, lat_base, %s from (%s) scans%s, lat_base', v_bucket, p_keys, v_sums, v_scans, v_group);
+end
+$func$;
+
+comment on function bcp_internal.sketch_statement(
+    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, text) is
+    'A statement that adds up the latency sketch of a range: bucket, the columns named in p_keys, lat_base, n0 to n31 as in bcp.tool_latency_1d; null where the range is empty.';
 
 create or replace function bcp_internal.latency_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
-    p_bcp_name text, p_tool_name text, p_operation text)
+    p_bcp_name text, p_tool_name text, p_operation text,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, operation text, lat_idx smallint, calls bigint)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 -- As above.
-set plan_cache_mode = force_custom_plan
+set jit = off
 as $func$
 declare
-    v record;
+    v_sketch constant text := bcp_internal.sketch_statement(
+        p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name, operation', p_bcp_name, p_tool_name, p_operation,
+        p_user_id, p_session_id, p_client_name, p_outcome);
 begin
-    select * into v from bcp_internal.cover(
-        p_since, p_until, bcp_internal.coarsest_grain(p_interval, p_time_zone, p_since, p_until),
-        bcp_internal.watermark('tool_latency_1h'), bcp_internal.watermark('tool_latency_1d'));
-    return query
-    with pieces as (
-        select l.bucket, l.bcp_name, l.tool_name, l.operation, l.lat_idx, l.calls
-        from bcp.tool_latency_1d l
-        where l.bucket >= v.days_from and l.bucket < v.days_to
-        union all
-        select l.bucket, l.bcp_name, l.tool_name, l.operation, l.lat_idx, l.calls
-        from bcp.tool_latency_1h l
-        where l.bucket >= v.hours_from and l.bucket < v.days_from
-        union all
-        select l.bucket, l.bcp_name, l.tool_name, l.operation, l.lat_idx, l.calls
-        from bcp.tool_latency_1h l
-        where l.bucket >= v.days_to and l.bucket < v.hours_to
-        union all
-        select l.start_time, l.bcp_name, l.tool_name, l.operation, l.lat_idx, 1
-        from bcp.tool_usage_logs l
-        where l.start_time >= p_since and l.start_time < v.hours_from and l.lat_idx is not null
-        union all
-        select l.start_time, l.bcp_name, l.tool_name, l.operation, l.lat_idx, 1
-        from bcp.tool_usage_logs l
-        where l.start_time >= v.hours_to and l.start_time < p_until and l.lat_idx is not null
-    )
-    select
-        case when p_interval is null then p_since else public.time_bucket(p_interval, p.bucket, p_time_zone) end as bucket,
-        p.bcp_name, p.tool_name, p.operation, p.lat_idx, sum(p.calls)::bigint
-    from pieces p
-    where (p_bcp_name is null or p.bcp_name = p_bcp_name)
-      and (p_tool_name is null or p.tool_name = p_tool_name)
-      and (p_operation is null or p.operation = p_operation)
-    group by 1, 2, 3, 4, 5;
+    if v_sketch is null then
+        return;
+    end if;
+    return query execute format(
+        'select coalesce(s.bucket, %L), s.bcp_name, s.tool_name, s.operation, (s.lat_base + c.place - 1)::smallint, c.calls::bigint'
+        ' from (%s) s cross join lateral unnest(array[%s]) with ordinality as c (calls, place) where c.calls > 0',
+        p_since, v_sketch, (select string_agg('s.n' || n, ', ' order by n) from generate_series(0, 31) n));
 end
 $func$;
 
-comment on function bcp_internal.latency_cells(timestamptz, timestamptz, interval, text, text, text, text) is
-    'Latency sketch of a range by bucket, bundle, tool and operation; one bucket that begins at p_since where the interval is null.';
+comment on function bcp_internal.latency_cells(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
+    'Latency sketch of a range by bucket, bundle, tool and operation, a row a lat_idx; one bucket that begins at p_since where the interval is null. Filters as bcp_internal.usage_cells.';
+
+create or replace function bcp_internal.sketch_sum(p_first integer, p_last integer) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select string_agg('s.n' || n, ' + ' order by n) from generate_series(p_first, p_last) n
+$func$;
+
+comment on function bcp_internal.sketch_sum(integer, integer) is 'The sum of some of the columns of a sketch, as an expression.';
+
+create or replace function bcp_internal.latency_quantiles(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_percentiles double precision[],
+    p_bcp_name text, p_tool_name text, p_operation text,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+returns table (time_bucket timestamptz, bcp_name text, tool_name text, timed_calls bigint, durations_ms double precision[])
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As above.
+set jit = off
+as $func$
+declare
+    v_sketch constant text := bcp_internal.sketch_statement(
+        p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name', p_bcp_name, p_tool_name, p_operation,
+        p_user_id, p_session_id, p_client_name, p_outcome);
+begin
+    if v_sketch is null then
+        return;
+    end if;
+    -- As percentile_disc: the value of the call whose rank by duration is ceil(percentile * calls). It is in the one row of
+    -- the sketch that holds this rank, in the first column up to which there are so many calls; looked for within eight.
+    return query execute format(
+        $query$
+            with ranked as (
+                select
+                    s.*, %1$s as calls,
+                    sum(%1$s) over (partition by s.bucket, s.bcp_name, s.tool_name order by s.lat_base rows unbounded preceding) as up_to,
+                    sum(%1$s) over (partition by s.bucket, s.bcp_name, s.tool_name) as total
+                from (%2$s) s
+            ), sought as (
+                select r.*, q.place, greatest(ceil(q.percentile * r.total), 1) - (r.up_to - r.calls) - 0.5 as before
+                from ranked r
+                join unnest($1) with ordinality as q (percentile, place)
+                    on greatest(ceil(q.percentile * r.total), 1) > r.up_to - r.calls
+                    and greatest(ceil(q.percentile * r.total), 1) <= r.up_to
+                offset 0
+            )
+            select
+                coalesce(s.bucket, %3$L), s.bcp_name, s.tool_name, max(s.total)::bigint,
+                array_agg(bcp_internal.latency_ms(s.lat_base + case %4$s end) order by s.place)
+            from sought s
+            group by 1, 2, 3
+        $query$,
+        bcp_internal.sketch_sum(0, 31), v_sketch, p_since,
+        (select string_agg(
+             format('when s.before < %s then %s + width_bucket(s.before - %s, array[%s])',
+                    bcp_internal.sketch_sum(0, first + 7), first,
+                    case first when 0 then '0' else format('(%s)', bcp_internal.sketch_sum(0, first - 1)) end,
+                    (select string_agg(bcp_internal.sketch_sum(first, n), ', ' order by n) from generate_series(first, first + 7) n)),
+             ' ' order by first)
+         from generate_series(0, 24, 8) as first))
+    using p_percentiles;
+end
+$func$;
+
+comment on function bcp_internal.latency_quantiles(
+    timestamptz, timestamptz, interval, text, double precision[], text, text, text, text, text, text, text) is
+    'Percentiles of the durations by bucket, bundle and tool, all of them in one pass, in the order of p_percentiles; within 1 percent of percentile_disc. Filters as bcp_internal.usage_cells.';

@@ -1,25 +1,28 @@
 -- Refreshing aggregates by hand, and carrying out what bcp.settings and bcp.data_retention_policies say.
 
 create or replace function bcp_internal.aggregates()
-returns table (ordinal integer, name text, source_table text, bucket interval)
+returns table (ordinal integer, name text, source_table text, bucket interval, all_time boolean, columnstore_after interval)
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- In the order to refresh them: a coarser one is made from the finer one before it.
+    -- In the order to refresh them: a coarser one is made from the finer one before it. Months are refreshed whatever
+    -- their age, as a month may be longer than retention, and the days they are made from are not dropped.
     values
-        (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute'),
-        (2, 'tool_usage_1h', 'tool_usage_logs', interval '1 hour'),
-        (3, 'tool_usage_1d', 'tool_usage_logs', interval '1 day'),
-        (4, 'tool_latency_1h', 'tool_usage_logs', interval '1 hour'),
-        (5, 'tool_latency_1d', 'tool_usage_logs', interval '1 day'),
-        (6, 'user_activity_1d', 'tool_usage_logs', interval '1 day'),
-        (7, 'session_activity_1d', 'tool_usage_logs', interval '1 day'),
-        (8, 'errors_1h', 'error_logs', interval '1 hour'),
-        (9, 'errors_1d', 'error_logs', interval '1 day'),
-        (10, 'metrics_1m', 'performance_metrics', interval '1 minute'),
-        (11, 'metrics_5m', 'performance_metrics', interval '5 minutes'),
-        (12, 'metrics_1h', 'performance_metrics', interval '1 hour'),
-        (13, 'metrics_1d', 'performance_metrics', interval '1 day')
+        (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', false, interval '1 day'),
+        (2, 'tool_usage_1h', 'tool_usage_logs', interval '1 hour', false, interval '1 day'),
+        (3, 'tool_usage_1d', 'tool_usage_logs', interval '1 day', false, null),
+        (4, 'tool_usage_1mo', 'tool_usage_logs', interval '1 month', true, null),
+        (5, 'tool_latency_1h', 'tool_usage_logs', interval '1 hour', false, interval '1 day'),
+        (6, 'tool_latency_1d', 'tool_usage_logs', interval '1 day', false, interval '1 day'),
+        (7, 'tool_latency_1mo', 'tool_usage_logs', interval '1 month', true, null),
+        (8, 'user_activity_1d', 'tool_usage_logs', interval '1 day', false, null),
+        (9, 'session_activity_1d', 'tool_usage_logs', interval '1 day', false, null),
+        (10, 'errors_1h', 'error_logs', interval '1 hour', false, null),
+        (11, 'errors_1d', 'error_logs', interval '1 day', false, null),
+        (12, 'metrics_1m', 'performance_metrics', interval '1 minute', false, null),
+        (13, 'metrics_5m', 'performance_metrics', interval '5 minutes', false, null),
+        (14, 'metrics_1h', 'performance_metrics', interval '1 hour', false, null),
+        (15, 'metrics_1d', 'performance_metrics', interval '1 day', false, null)
 $func$;
 
 comment on function bcp_internal.aggregates() is 'The continuous aggregates, in the order to refresh them.';
@@ -45,7 +48,8 @@ begin
     from pg_catalog.pg_proc p
     where p.oid = 'public.refresh_continuous_aggregate'::pg_catalog.regproc;
     for v_aggregate in
-        select a.name, a.bucket, bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) as refresh_from
+        select a.name, a.bucket,
+               case when not a.all_time then bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) end as refresh_from
         from bcp_internal.aggregates() a
         join bcp.data_retention_policies r on r.table_name = a.source_table
         order by a.ordinal

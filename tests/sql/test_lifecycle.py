@@ -37,6 +37,10 @@ def test_policies_are_as_seeded_and_applying_them_again_changes_nothing(db: psyc
         "tool_usage_logs": "1 day",
         "error_logs": "1 day",
         "performance_metrics": "1 day",
+        "tool_usage_1m": "1 day",
+        "tool_usage_1h": "1 day",
+        "tool_latency_1h": "1 day",
+        "tool_latency_1d": "1 day",
     }
     # Tool calls and errors want an archive first, and so nothing drops them.
     retention = policies(db, "policy_retention")
@@ -71,6 +75,9 @@ def test_every_aggregate_is_refreshed_every_five_minutes_within_retention(
     )
     assert len(within) == len(names)
     assert all(row["ok"] for row in within)
+    # A month may be longer than retention; what it is made from is not dropped.
+    unbounded = {name for name, row in refresh.items() if row["config"]["start_offset"] is None}
+    assert unbounded == {"tool_usage_1mo", "tool_latency_1mo"}
 
 
 def test_a_changed_row_is_carried_out(db: psycopg.Connection[Any]) -> None:
@@ -78,7 +85,7 @@ def test_a_changed_row_is_carried_out(db: psycopg.Connection[Any]) -> None:
         "update bcp.data_retention_policies set retention_days = 40, archive_before_delete = false,"
         " columnstore_after_days = 7 where table_name = 'tool_usage_logs'"
     )
-    # columnstore, retention, and the seven aggregates made from the table
+    # columnstore, retention, and the seven aggregates made from the table whose refresh depends on retention
     assert apply(db) == 9
     assert policies(db, "policy_compression")["tool_usage_logs"]["config"]["compress_after"] == "7 days"
     assert policies(db, "policy_retention")["tool_usage_logs"]["config"]["drop_after"] == "40 days"

@@ -1,0 +1,229 @@
+-- Which rows answer for a range: whole months, days, hours and minutes of aggregates, and raw rows for the rest.
+--
+-- An answer is exact at every moment, not only after a refresh: what has changed in a range since it was aggregated
+-- (a late call, a correction) is in TimescaleDB's log of invalidations, and raw rows answer for it until the next
+-- refresh.
+
+create or replace function bcp_internal.watermark(p_aggregate text) returns timestamptz
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_mark timestamptz;
+begin
+    select _timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(mat_hypertable_id))
+    into v_mark
+    from _timescaledb_catalog.continuous_agg
+    where user_view_schema = 'bcp' and user_view_name = p_aggregate;
+    return v_mark;
+end
+$func$;
+
+comment on function bcp_internal.watermark(text) is
+    'End of what is materialised of a continuous aggregate of schema bcp; -infinity before its first refresh, null where there is none of that name.';
+
+create or replace function bcp_internal.invalidated(p_aggregate text) returns tstzmultirange
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- With the watermark the only reader of TimescaleDB's own catalog: no view of it shows either.
+    with recursive sources as (
+        select c.mat_hypertable_id, c.raw_hypertable_id, c.parent_mat_hypertable_id
+        from _timescaledb_catalog.continuous_agg c
+        where c.user_view_schema = 'bcp' and c.user_view_name = p_aggregate
+        union all
+        select c.mat_hypertable_id, c.raw_hypertable_id, c.parent_mat_hypertable_id
+        from sources s
+        join _timescaledb_catalog.continuous_agg c on c.mat_hypertable_id = s.parent_mat_hypertable_id
+    ), logged as (
+        -- Changes of the hypertable, those that a refresh has assigned to the aggregate, and those that one is at now.
+        select l.lowest_modified_value as first, l.greatest_modified_value as last
+        from sources s
+        join _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log l on l.hypertable_id = s.raw_hypertable_id
+        union all
+        select l.lowest_modified_value, l.greatest_modified_value
+        from sources s
+        join _timescaledb_catalog.continuous_aggs_materialization_invalidation_log l on l.materialization_id = s.mat_hypertable_id
+        union all
+        select l.lowest_modified_value, l.greatest_modified_value
+        from sources s
+        join _timescaledb_catalog.continuous_aggs_materialization_ranges l on l.materialization_id = s.mat_hypertable_id
+    )
+    -- An end that is open, or beyond what a timestamp holds, becomes year 1 or 9999, in microseconds from 1970.
+    select coalesce(
+        range_agg(tstzrange(
+            _timescaledb_functions.to_timestamp(least(greatest(l.first, -62135596800000000), 253402300799000000)),
+            _timescaledb_functions.to_timestamp(least(greatest(l.last, -62135596800000000), 253402300799000000)), '[]')),
+        '{}')
+        + tstzmultirange(tstzrange(bcp_internal.watermark(p_aggregate), null))
+    from logged l
+$func$;
+
+comment on function bcp_internal.invalidated(text) is
+    'What a continuous aggregate of schema bcp does not say rightly: ranges never aggregated, and ranges changed since, in it or in what it is made from. Changes of a transaction count from its commit on.';
+
+create or replace function bcp_internal.whole(p_ranges tstzmultirange, p_width interval) returns tstzmultirange
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- In timestamps without a zone: to add a day to one with a zone depends on the session's.
+    select coalesce(range_agg(tstzrange(w.first at time zone 'UTC', w.last at time zone 'UTC')) filter (where w.first < w.last), '{}')
+    from unnest(p_ranges) as r (range)
+    cross join lateral (
+        select case when b.first = lower(r.range) at time zone 'UTC' then b.first else b.first + p_width end as first, b.last
+        from (
+            select public.time_bucket(p_width, lower(r.range) at time zone 'UTC'),
+                   public.time_bucket(p_width, upper(r.range) at time zone 'UTC')
+        ) as b (first, last)
+    ) w
+$func$;
+
+comment on function bcp_internal.whole(tstzmultirange, interval) is 'The whole UTC buckets within ranges.';
+
+create or replace function bcp_internal.stale(p_aggregate text, p_source text, p_asked tstzmultirange) returns tstzmultirange
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_stale tstzmultirange := bcp_internal.invalidated(p_aggregate) * p_asked;
+    v_horizon timestamptz;
+    v_old tstzmultirange;
+    v_piece tstzrange;
+    v_aggregated boolean;
+begin
+    if isempty(v_stale) then
+        return v_stale;
+    end if;
+    -- To drop a chunk invalidates its range too, and then the aggregate alone still knows it. No refresh reaches below the
+    -- horizon, so there raw rows answer only where a chunk is there and nothing of it was aggregated: old calls loaded at
+    -- once. A call that came later than that is in no answer.
+    select bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) into v_horizon
+    from bcp.data_retention_policies r
+    where r.table_name = p_source;
+    v_old := v_stale * tstzmultirange(tstzrange(null, v_horizon));
+    if not isempty(v_old) then
+        v_stale := v_stale - v_old;
+        for v_piece in
+            select unnest(v_old * tstzmultirange(tstzrange(c.range_start, c.range_end)))
+            from timescaledb_information.chunks c
+            where c.hypertable_schema = 'bcp'
+              and c.hypertable_name = p_source
+              and c.range_start < v_horizon
+              and c.range_end > lower(v_old)
+        loop
+            execute format(
+                'select exists (select from bcp.%I where bucket >= %L and bucket < %L)',
+                p_aggregate, lower(v_piece), upper(v_piece)) into v_aggregated;
+            if not v_aggregated then
+                v_stale := v_stale + tstzmultirange(v_piece);
+            end if;
+        end loop;
+    end if;
+    -- Each gap is a scan of its own, so many small ones become whole days.
+    if (select count(*) from unnest(v_stale)) > 20 then
+        select range_agg(tstzrange(
+            date_trunc('day', lower(r), 'UTC'),
+            (date_trunc('day', upper(r) at time zone 'UTC') + interval '1 day') at time zone 'UTC')) * p_asked
+        into v_stale
+        from unnest(v_stale) r;
+    end if;
+    return v_stale;
+end
+$func$;
+
+comment on function bcp_internal.stale(text, text, tstzmultirange) is
+    'Where raw rows, or finer aggregates, have to answer in place of an aggregate.';
+
+create or replace function bcp_internal.grain(
+    p_interval interval, p_time_zone text, p_since timestamptz, p_until timestamptz, out levels text[], out zone text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_offsets interval[];
+    v_plain constant boolean := p_interval < interval '1 day' and p_interval = make_interval(secs => extract(epoch from p_interval)::double precision);
+begin
+    zone := 'UTC';
+    if p_interval is null then
+        levels := '{1mo,1d,1h,1m}';
+        return;
+    end if;
+    -- How far the zone is from UTC within the range, and within the years that events may be of.
+    select array_agg(distinct (day at time zone p_time_zone) - (day at time zone 'UTC')) into v_offsets
+    from generate_series(
+        date_trunc('day', greatest(p_since, bcp_internal.now() - bcp_internal.setting('max_event_age')::interval), 'UTC'),
+        least(p_until, bcp_internal.now() + bcp_internal.setting('max_event_lead')::interval) + interval '24 hours',
+        interval '24 hours') as day;
+    v_offsets := coalesce(v_offsets, array[interval '0']);
+    -- An hour of Berlin is one of UTC. Asked for in Berlin's time, the two hours from 2 to 3 in autumn would be one.
+    if v_offsets <> array[interval '0'] and not (
+        v_plain and 0 = all (select mod(extract(epoch from o), extract(epoch from p_interval)) from unnest(v_offsets) o))
+    then
+        zone := p_time_zone;
+    end if;
+    levels := case
+        when p_interval <> date_trunc('minute', p_interval) then '{}'
+        when zone = 'UTC' and p_interval = date_trunc('month', p_interval) then '{1mo,1d,1h,1m}'
+        when zone = 'UTC' and p_interval = date_trunc('day', p_interval) then '{1d,1h,1m}'
+        -- Hours serve a zone that is whole hours from UTC throughout: Kolkata is 5:30 off, Lord Howe half the year.
+        when p_interval = date_trunc('hour', p_interval)
+            and 0 = all (select extract(minute from o) from unnest(v_offsets) o) then '{1h,1m}'
+        else '{1m}'
+    end;
+end
+$func$;
+
+comment on function bcp_internal.grain(interval, text, timestamptz, timestamptz) is
+    'Widths of aggregate buckets that fall whole into buckets of an interval and time zone, widest first, all of them where the interval is null; and UTC in place of a time zone whose buckets are the same.';
+
+create or replace function bcp_internal.pieces(p_family text, p_levels text[], p_since timestamptz, p_until timestamptz)
+returns table (relation text, ranges tstzmultirange)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- Finite, since an infinite time has no bucket.
+    v_left tstzmultirange := tstzmultirange(tstzrange(
+        greatest(p_since, '1970-01-01Z'::timestamptz), least(p_until, '2970-01-01Z'::timestamptz)));
+    v_taken tstzmultirange;
+    v_aggregate record;
+begin
+    if p_since >= p_until then
+        return;
+    end if;
+    for v_aggregate in
+        select a.name, a.source_table, a.bucket
+        from unnest(p_levels) as l (suffix)
+        join bcp_internal.aggregates() a on a.name = p_family || '_' || l.suffix
+        order by a.ordinal desc
+    loop
+        v_taken := bcp_internal.whole(
+            v_left - bcp_internal.stale(v_aggregate.name, v_aggregate.source_table, v_left), v_aggregate.bucket);
+        if not isempty(v_taken) then
+            return query select v_aggregate.name, v_taken;
+            v_left := v_left - v_taken;
+        end if;
+    end loop;
+    -- One by one: chunks between two ranges would all be planned for.
+    return query
+        select (select min(a.source_table) from bcp_internal.aggregates() a where starts_with(a.name, p_family || '_')), tstzmultirange(r)
+        from unnest(v_left) r;
+end
+$func$;
+
+comment on function bcp_internal.pieces(text, text[], timestamptz, timestamptz) is
+    'Cuts a range into pieces, each answered by one relation of schema bcp: aggregates of a family (tool_usage, tool_latency) at the levels given (1mo, 1d, 1h, 1m), or the hypertable.';
+
+create or replace function bcp_internal.within(p_column text, p_ranges tstzmultirange) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Comparisons with constants are what chunks are left out by, and what is vectorised.
+    select format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(p_ranges), upper(p_ranges))
+        || case when count(*) > 1 then
+               format(' and (%s)', string_agg(format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(r), upper(r)), ' or '))
+           else '' end
+    from unnest(p_ranges) r
+$func$;
+
+comment on function bcp_internal.within(text, tstzmultirange) is 'The condition that a time is within ranges.';
