@@ -30,7 +30,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from bcp_analytics import queries_alerts, queries_calls, queries_errors, queries_sessions, queries_tools
-from bcp_analytics._arguments import ErrorLevel, utc
+from bcp_analytics._arguments import ErrorLevel, Outcome, utc
 from bcp_analytics._function import Arguments, SqlFunction, question
 
 if TYPE_CHECKING:
@@ -71,6 +71,57 @@ class LatencyPercentile:
     duration_ms: float
     call_count: int
     """Calls with a known duration."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessAndErrorRates:
+    """How the calls of one tool in one bucket of time went; rates are None where no call of them says."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    bcp_name: str
+    tool_name: str
+    call_count: int
+    success_count: int
+    error_count: int
+    unknown_count: int
+    """Calls that do not say how they went; the rates leave them out."""
+    success_rate: float | None
+    error_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Load in one bucket of time."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    call_count: int
+    calls_per_minute: float
+    """Mean over the part of the bucket that lies in the range."""
+    peak_calls_per_minute: int
+    """The most in one clock minute."""
+    peak_minute: datetime
+    """Start of the first minute with that many."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeakUsageHour:
+    """Load in one hour of the day, or of the week."""
+
+    weekday: int | None
+    """1 is Monday; None where days of the week were not told apart."""
+    hour_of_day: int
+    """0 to 23, in the time zone asked for."""
+    call_count: int
+    share: float | None
+    """Of all the calls in the answer, None where there are none."""
+    calls_per_hour: float
+    """Mean over the hours of this kind in the range."""
+    peak_calls: int
+    """The most in one such hour."""
+    peak_hour: datetime | None
+    """Start of the first with that many, None where there were no calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +252,108 @@ def latency_percentiles(
     }
 
 
+@question(SuccessAndErrorRates)
+def success_and_error_rates(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    interval: timedelta | str | None = timedelta(hours=1),
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    time_zone: str = "UTC",
+    user_id: str | None = None,
+    session_id: str | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+) -> Arguments:
+    """Tell what share of the calls succeeds and what share fails: a row a bucket and tool, latest first.
+
+    `interval` and `time_zone` are as of `tool_usage_stats`.
+    """
+    return {
+        "since": _utc(since),
+        "until": _utc(until),
+        "interval": interval,
+        "bcp_name": bcp_name,
+        "tool_name": tool_name,
+        "operation": operation,
+        "time_zone": time_zone,
+        "user_id": user_id,
+        "session_id": session_id,
+        "client_name": client_name,
+        "outcome": outcome,
+    }
+
+
+@question(Throughput)
+def throughput(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    interval: timedelta | str | None = timedelta(hours=1),
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    time_zone: str = "UTC",
+    user_id: str | None = None,
+    session_id: str | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+) -> Arguments:
+    """Count calls a minute, with the peak: a row a bucket that has calls, latest first.
+
+    `interval`, of whole minutes, and `time_zone` are as of `tool_usage_stats`.
+    """
+    return {
+        "since": _utc(since),
+        "until": _utc(until),
+        "interval": interval,
+        "bcp_name": bcp_name,
+        "tool_name": tool_name,
+        "operation": operation,
+        "time_zone": time_zone,
+        "user_id": user_id,
+        "session_id": session_id,
+        "client_name": client_name,
+        "outcome": outcome,
+    }
+
+
+@question(PeakUsageHour)
+def peak_usage_hours(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    by_weekday: bool = False,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    time_zone: str = "UTC",
+    user_id: str | None = None,
+    session_id: str | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+) -> Arguments:
+    """Tell when the load is highest: a row an hour of the day, or of the week, most calls first.
+
+    Hours of the day are those of `time_zone`; hours without calls are rows too.
+    """
+    return {
+        "since": _utc(since),
+        "until": _utc(until),
+        "by_weekday": by_weekday,
+        "bcp_name": bcp_name,
+        "tool_name": tool_name,
+        "operation": operation,
+        "time_zone": time_zone,
+        "user_id": user_id,
+        "session_id": session_id,
+        "client_name": client_name,
+        "outcome": outcome,
+    }
+
+
 @question(HourlyToolUsage)
 def hourly_tool_usage(
     *,
@@ -260,6 +413,9 @@ def health() -> Arguments:
 QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
     "tool_usage_stats": (tool_usage_stats, ToolUsageStats),
     "latency_percentiles": (latency_percentiles, LatencyPercentile),
+    "success_and_error_rates": (success_and_error_rates, SuccessAndErrorRates),
+    "throughput": (throughput, Throughput),
+    "peak_usage_hours": (peak_usage_hours, PeakUsageHour),
     "hourly_tool_usage": (hourly_tool_usage, HourlyToolUsage),
     "error_analysis": (error_analysis, ErrorAnalysis),
     "daily_error_summary": (daily_error_summary, DailyErrorSummary),

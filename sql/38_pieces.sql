@@ -50,10 +50,11 @@ as $func$
         join _timescaledb_catalog.continuous_aggs_materialization_ranges l on l.materialization_id = s.mat_hypertable_id
     )
     -- An end that is open, or beyond what a timestamp holds, becomes year 1 or 9999, in microseconds from 1970.
+    -- The log's last moment is one that changed.
     select coalesce(
         range_agg(tstzrange(
             _timescaledb_functions.to_timestamp(least(greatest(l.first, -62135596800000000), 253402300799000000)),
-            _timescaledb_functions.to_timestamp(least(greatest(l.last, -62135596800000000), 253402300799000000)), '[]')),
+            _timescaledb_functions.to_timestamp(least(greatest(l.last, -62135596800000000), 253402300799000000) + 1))),
         '{}')
         + tstzmultirange(tstzrange(bcp_internal.watermark(p_aggregate), null))
     from logged l
@@ -135,36 +136,42 @@ comment on function bcp_internal.stale(text, text, tstzmultirange) is
     'Where raw rows, or finer aggregates, have to answer in place of an aggregate.';
 
 create or replace function bcp_internal.grain(
-    p_interval interval, p_time_zone text, p_since timestamptz, p_until timestamptz, out levels text[], out zone text)
+    p_interval interval, p_time_zone text, p_since timestamptz, p_until timestamptz,
+    out levels text[], out zone text, out shift interval)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_offsets interval[];
-    v_plain constant boolean := p_interval < interval '1 day' and p_interval = make_interval(secs => extract(epoch from p_interval)::double precision);
 begin
     zone := 'UTC';
+    shift := interval '0';
     if p_interval is null then
         levels := '{1mo,1d,1h,1m}';
         return;
     end if;
-    -- How far the zone is from UTC within the range, and within the years that events may be of.
+    -- How far the zone is from UTC from the start of the first bucket on, as far as it is within the years that matter.
     select array_agg(distinct (day at time zone p_time_zone) - (day at time zone 'UTC')) into v_offsets
     from generate_series(
-        date_trunc('day', greatest(p_since, bcp_internal.now() - bcp_internal.setting('max_event_age')::interval), 'UTC'),
-        least(p_until, bcp_internal.now() + bcp_internal.setting('max_event_lead')::interval) + interval '24 hours',
+        date_trunc('day', greatest(p_since, bcp_internal.now() - bcp_internal.setting('max_event_age')::interval) - p_interval, 'UTC'),
+        least(p_until, bcp_internal.now() + interval '366 days') + interval '24 hours',
         interval '24 hours') as day;
     v_offsets := coalesce(v_offsets, array[interval '0']);
-    -- An hour of Berlin is one of UTC. Asked for in Berlin's time, the two hours from 2 to 3 in autumn would be one.
-    if v_offsets <> array[interval '0'] and not (
-        v_plain and 0 = all (select mod(extract(epoch from o), extract(epoch from p_interval)) from unnest(v_offsets) o))
+    -- Where the clock does not change, buckets are those of UTC, shifted; and so are hours where it changes by hours. In
+    -- the zone's own time the two hours from 2 to 3 of a night in autumn would be one, and nothing vectorised.
+    if extract(month from p_interval) + extract(year from p_interval) = 0
+        and (cardinality(v_offsets) = 1
+             or extract(day from p_interval) = 0 and (
+                 select count(distinct mod(extract(epoch from o), extract(epoch from p_interval))) = 1 from unnest(v_offsets) o))
     then
+        shift := - v_offsets[1];
+    elsif v_offsets <> array[interval '0'] then
         zone := p_time_zone;
     end if;
     levels := case
         when p_interval <> date_trunc('minute', p_interval) then '{}'
-        when zone = 'UTC' and p_interval = date_trunc('month', p_interval) then '{1mo,1d,1h,1m}'
-        when zone = 'UTC' and p_interval = date_trunc('day', p_interval) then '{1d,1h,1m}'
+        when v_offsets = array[interval '0'] and p_interval = date_trunc('month', p_interval) then '{1mo,1d,1h,1m}'
+        when v_offsets = array[interval '0'] and p_interval = date_trunc('day', p_interval) then '{1d,1h,1m}'
         -- Hours serve a zone that is whole hours from UTC throughout: Kolkata is 5:30 off, Lord Howe half the year.
         when p_interval = date_trunc('hour', p_interval)
             and 0 = all (select extract(minute from o) from unnest(v_offsets) o) then '{1h,1m}'
@@ -174,7 +181,7 @@ end
 $func$;
 
 comment on function bcp_internal.grain(interval, text, timestamptz, timestamptz) is
-    'Widths of aggregate buckets that fall whole into buckets of an interval and time zone, widest first, all of them where the interval is null; and UTC in place of a time zone whose buckets are the same.';
+    'How to make buckets of an interval and time zone: the widths of aggregate buckets that fall whole into them, widest first, all of them where the interval is null; and whether they are buckets of UTC with a shift.';
 
 create or replace function bcp_internal.pieces(p_family text, p_levels text[], p_since timestamptz, p_until timestamptz)
 returns table (relation text, ranges tstzmultirange)
@@ -184,13 +191,10 @@ as $func$
 declare
     -- Finite, since an infinite time has no bucket.
     v_left tstzmultirange := tstzmultirange(tstzrange(
-        greatest(p_since, '1970-01-01Z'::timestamptz), least(p_until, '2970-01-01Z'::timestamptz)));
+        greatest(p_since, '1970-01-01Z'), least(greatest(p_until, p_since), '2970-01-01Z')));
     v_taken tstzmultirange;
     v_aggregate record;
 begin
-    if p_since >= p_until then
-        return;
-    end if;
     for v_aggregate in
         select a.name, a.source_table, a.bucket
         from unnest(p_levels) as l (suffix)

@@ -110,20 +110,21 @@ $func$;
 comment on function bcp_internal.call_filter(text, text, text, text, text, text, text) is
     'Conditions on calls, to follow others in a statement: none for what is null.';
 
-create or replace function bcp_internal.bucket_of(p_column text, p_interval interval, p_time_zone text) returns text
+create or replace function bcp_internal.bucket_of(p_column text, p_interval interval, p_zone text, p_shift interval)
+returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+    -- Vectorised but for the last.
     select case
         when p_interval is null then 'null::timestamptz'
-        -- Vectorised, which time_bucket with a time zone is not.
-        when p_time_zone = 'UTC' then format('public.time_bucket(%L::interval, %I)', p_interval, p_column)
-        else format('public.time_bucket(%L::interval, %I, %L)', p_interval, p_column, p_time_zone)
+        when p_zone = 'UTC' then format('public.time_bucket(%L::interval, %I, %L::interval)', p_interval, p_column, p_shift)
+        else format('public.time_bucket(%L::interval, %I, %L)', p_interval, p_column, p_zone)
     end
 $func$;
 
-comment on function bcp_internal.bucket_of(text, interval, text) is
-    'The bucket of a time as an expression; null where one bucket holds the whole range.';
+comment on function bcp_internal.bucket_of(text, interval, text, interval) is
+    'The bucket that a time is in, as an expression; null where one bucket holds the whole range.';
 
 create or replace function bcp_internal.usage_statement(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
@@ -150,7 +151,7 @@ begin
                 ' min(duration_ms) as min_ms, max(duration_ms) as max_ms, sum(request_bytes)::bigint as request_bytes,'
                 ' sum(response_bytes)::bigint as response_bytes'
                 ' from bcp.tool_usage_logs where %s%s%s',
-                bcp_internal.bucket_of('start_time', p_interval, v_grain.zone), v_keys,
+                bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift), v_keys,
                 bcp_internal.within('start_time', r.ranges), v_filter, v_group)
             else format(
                 'select %s as bucket, %ssum(calls)::bigint as calls, sum(successes)::bigint as successes,'
@@ -158,7 +159,7 @@ begin
                 ' min(min_duration_ms) as min_ms, max(max_duration_ms) as max_ms, sum(request_bytes)::bigint as request_bytes,'
                 ' sum(response_bytes)::bigint as response_bytes'
                 ' from bcp.%I where %s%s%s',
-                bcp_internal.bucket_of('bucket', p_interval, v_grain.zone), v_keys, r.relation,
+                bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_keys, r.relation,
                 bcp_internal.within('bucket', r.ranges), v_filter, v_group)
         end, ' union all ')
     into v_scans
@@ -194,8 +195,9 @@ returns table (
     max_duration_ms double precision, request_bytes bigint, response_bytes bigint)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- To compile a statement takes longer than to run it.
+-- Aggregates answer before a statement is compiled, or workers have started; over raw rows these are worth waiting for.
 set jit = off
+set parallel_setup_cost = 20000
 as $func$
 declare
     v_usage constant text := bcp_internal.usage_statement(
@@ -210,6 +212,31 @@ $func$;
 
 comment on function bcp_internal.usage_cells(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
     'Calls of a range by bucket, bundle, tool and operation; one bucket that begins at p_since where the interval is null. With a user, session, client or outcome all of it comes from raw rows.';
+
+create or replace function bcp_internal.usage_totals(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
+    p_bcp_name text, p_tool_name text, p_operation text,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+returns table (time_bucket timestamptz, calls bigint)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- As above.
+set jit = off
+set parallel_setup_cost = 20000
+as $func$
+declare
+    v_usage constant text := bcp_internal.usage_statement(
+        p_since, p_until, p_interval, p_time_zone, null, p_bcp_name, p_tool_name, p_operation,
+        p_user_id, p_session_id, p_client_name, p_outcome);
+begin
+    if v_usage is not null then
+        return query execute format('select u.time_bucket, u.calls from (%s) u', v_usage);
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.usage_totals(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
+    'Calls of a range by bucket, of all tools together. Filters as bcp_internal.usage_cells.';
 
 create or replace function bcp_internal.sketch_statement(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
@@ -238,7 +265,7 @@ begin
     select
         string_agg(format(
             'select %s as bucket, %s, lat_base, %s from bcp.%I where %s%s group by %s%s, lat_base',
-            bcp_internal.bucket_of('bucket', p_interval, v_grain.zone), p_keys, v_sums, r.relation,
+            bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), p_keys, v_sums, r.relation,
             bcp_internal.within('bucket', r.ranges), v_filter,
             case when p_interval is not null then '1, ' else '' end, p_keys), ' union all ')
             filter (where r.relation <> 'tool_usage_logs'),
@@ -246,7 +273,7 @@ begin
         string_agg(format(
             'select %s as bucket, %s, lat_idx, count(*) as calls from bcp.tool_usage_logs'
             ' where %s and lat_idx is not null%s group by %s%s, lat_idx',
-            bcp_internal.bucket_of('start_time', p_interval, v_grain.zone), p_keys,
+            bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift), p_keys,
             bcp_internal.within('start_time', r.ranges), v_filter,
             case when p_interval is not null then '1, ' else '' end, p_keys), ' union all ')
             filter (where r.relation = 'tool_usage_logs')
@@ -284,6 +311,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 -- As above.
 set jit = off
+set parallel_setup_cost = 20000
 as $func$
 declare
     v_sketch constant text := bcp_internal.sketch_statement(
@@ -321,6 +349,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 -- As above.
 set jit = off
+set parallel_setup_cost = 20000
 as $func$
 declare
     v_sketch constant text := bcp_internal.sketch_statement(

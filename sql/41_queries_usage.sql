@@ -82,6 +82,136 @@ $func$;
 comment on function bcp.latency_percentiles(timestamptz, timestamptz, double precision[], text, text, text, text, text, text, text) is
     'How long do calls take? One row a tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of percentile_disc over the raw rows. call_count counts the calls whose duration is known. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
 
+create or replace function bcp.success_and_error_rates(
+    p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
+    p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
+    p_time_zone text default 'UTC', p_user_id text default null, p_session_id text default null,
+    p_client_name text default null, p_outcome text default null)
+returns table (
+    time_bucket timestamptz, bcp_name text, tool_name text, call_count bigint, success_count bigint, error_count bigint,
+    unknown_count bigint, success_rate double precision, error_rate double precision)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    with cells as (
+        select c.time_bucket, c.bcp_name, c.tool_name, sum(c.calls)::bigint as calls, sum(c.successes)::bigint as successes,
+               sum(c.errors)::bigint as errors
+        from bcp_internal.checked_range(p_since, p_until) r
+        cross join lateral bcp_internal.usage_cells(
+            r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone, p_bcp_name, p_tool_name,
+            p_operation, p_user_id, p_session_id, p_client_name, p_outcome) c
+        group by 1, 2, 3
+    )
+    select
+        c.time_bucket, c.bcp_name, c.tool_name, c.calls, c.successes, c.errors, c.calls - c.successes - c.errors,
+        c.successes / nullif(c.successes + c.errors, 0)::double precision,
+        c.errors / nullif(c.successes + c.errors, 0)::double precision
+    from cells c
+    order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name
+$func$;
+
+comment on function bcp.success_and_error_rates(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
+    'What share of the calls succeeds, and what share fails? One row a bucket and tool, latest first; a null interval makes one row a tool. Both rates are shares of the calls that say how they went, from 0 to 1, null where none does; unknown_count counts the others. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+
+create or replace function bcp.throughput(
+    p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
+    p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
+    p_time_zone text default 'UTC', p_user_id text default null, p_session_id text default null,
+    p_client_name text default null, p_outcome text default null)
+returns table (
+    time_bucket timestamptz, call_count bigint, calls_per_minute double precision, peak_calls_per_minute bigint,
+    peak_minute timestamptz)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    with asked as materialized (
+        select r.range_from, r.range_to, w.width, g.zone, g.shift
+        from bcp_internal.checked_range(p_since, p_until) r
+        cross join lateral bcp_internal.checked_interval(p_interval, p_time_zone, 'minute') as w (width)
+        cross join lateral bcp_internal.grain(w.width, p_time_zone, r.range_from, r.range_to) g
+    ), minutes as (
+        select c.time_bucket as minute, c.calls
+        from asked a
+        cross join lateral bcp_internal.usage_totals(
+            a.range_from, a.range_to, interval '1 minute', 'UTC', p_bcp_name, p_tool_name, p_operation,
+            p_user_id, p_session_id, p_client_name, p_outcome) c
+    ), buckets as (
+        select
+            case when a.width is null then a.range_from
+                 -- As bcp_internal.bucket_of.
+                 when a.zone = 'UTC' then public.time_bucket(a.width, m.minute, a.shift)
+                 else public.time_bucket(a.width, m.minute, a.zone) end as bucket,
+            sum(m.calls)::bigint as calls, max(m.calls) as peak, (array_agg(m.minute order by m.calls desc, m.minute))[1] as peak_minute
+        from minutes m
+        cross join asked a
+        group by 1
+    )
+    select b.bucket, b.calls, b.calls * 60 / extract(epoch from f.until - f.since)::double precision, b.peak, b.peak_minute
+    from buckets b
+    cross join asked a
+    cross join lateral (
+        select greatest(b.bucket, a.range_from) as since,
+               -- The length of a bucket is that of its days and months in the time zone.
+               case when a.width is null then a.range_to
+                    else least((b.bucket at time zone a.zone + a.width) at time zone a.zone, a.range_to) end as until
+    ) f
+    order by b.bucket desc
+$func$;
+
+comment on function bcp.throughput(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
+    'How many calls a minute? One row a bucket with calls, latest first; a null interval makes one row. calls_per_minute is the mean over the part of the bucket that lies in the range; peak_calls_per_minute is the most in one clock minute, the first of which is peak_minute. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+
+create or replace function bcp.peak_usage_hours(
+    p_since timestamptz default null, p_until timestamptz default null, p_by_weekday boolean default false,
+    p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
+    p_time_zone text default 'UTC', p_user_id text default null, p_session_id text default null,
+    p_client_name text default null, p_outcome text default null)
+returns table (
+    weekday integer, hour_of_day integer, call_count bigint, share double precision, calls_per_hour double precision,
+    peak_calls bigint, peak_hour timestamptz)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    with asked as materialized (
+        select greatest(r.range_from, '1970-01-01Z') as range_from, least(r.range_to, bcp_internal.now() + interval '366 days') as range_to,
+               bcp_internal.checked_interval('1 hour', p_time_zone) as width
+        from bcp_internal.checked_range(p_since, p_until) r
+    ), hours as (
+        select c.time_bucket as hour, c.calls
+        from asked a
+        cross join lateral bcp_internal.usage_totals(
+            a.range_from, a.range_to, a.width, p_time_zone, p_bcp_name, p_tool_name, p_operation,
+            p_user_id, p_session_id, p_client_name, p_outcome) c
+    ), counted as (
+        select
+            case when p_by_weekday then extract(isodow from l.time)::integer end as weekday, extract(hour from l.time)::integer as hour_of_day,
+            sum(h.calls)::bigint as calls, max(h.calls) as peak, (array_agg(h.hour order by h.calls desc, h.hour))[1] as peak_hour
+        from hours h
+        cross join lateral (select h.hour at time zone p_time_zone as time) l
+        group by 1, 2
+    ), lasting as (
+        -- Every time zone is whole quarters of an hour from UTC.
+        select
+            case when p_by_weekday then extract(isodow from l.time)::integer end as weekday, extract(hour from l.time)::integer as hour_of_day,
+            sum(extract(epoch from least(q.time + interval '15 minutes', a.range_to) - greatest(q.time, a.range_from))) / 3600 as hours
+        from asked a
+        cross join lateral generate_series(
+            public.time_bucket(interval '15 minutes', a.range_from), a.range_to - interval '1 microsecond', interval '15 minutes') as q (time)
+        cross join lateral (select q.time at time zone p_time_zone as time) l
+        where a.range_from < a.range_to
+        group by 1, 2
+    )
+    select
+        l.weekday, l.hour_of_day, coalesce(c.calls, 0), coalesce(c.calls, 0) / nullif(sum(c.calls) over (), 0)::double precision,
+        coalesce(c.calls, 0) / l.hours::double precision, coalesce(c.peak, 0), c.peak_hour
+    from lasting l
+    left join counted c on c.hour_of_day = l.hour_of_day and c.weekday is not distinct from l.weekday
+    order by 3 desc, 1, 2
+$func$;
+
+comment on function bcp.peak_usage_hours(timestamptz, timestamptz, boolean, text, text, text, text, text, text, text, text) is
+    'When is the load highest? One row an hour of the day (0 to 23) of the time zone, or with p_by_weekday one an hour of the week (weekday 1 is Monday), most calls first; hours without calls too. share is of all the calls in the answer, from 0 to 1; calls_per_hour is the mean over the hours of that kind in the range; peak_calls is the most in one such hour, the first of which began at peak_hour. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+
 create or replace view bcp.hourly_tool_usage as
 -- Usage and sketch in one set, so that a condition on the hour goes down into both; rows of the sketch have a lat_idx.
 with cells as (

@@ -52,6 +52,7 @@ PYTHON_TYPES = {
     "bcp.error_level_enum": str,
     "bigint": int,
     "integer": int,
+    "boolean": bool,
     "double precision": float,
     "real": float,
     "jsonb": Any,

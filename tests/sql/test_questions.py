@@ -84,7 +84,16 @@ def test_error_analysis_filters(conn: psycopg.Connection[Any], filters: str, exp
 
 @pytest.mark.parametrize(
     "call",
-    ["tool_usage_stats", "latency_percentiles", "hourly_tool_usage", "error_analysis", "daily_error_summary"],
+    [
+        "tool_usage_stats",
+        "latency_percentiles",
+        "success_and_error_rates",
+        "throughput",
+        "peak_usage_hours",
+        "hourly_tool_usage",
+        "error_analysis",
+        "daily_error_summary",
+    ],
 )
 def test_a_reversed_range_is_an_error_with_a_hint(db: psycopg.Connection[Any], call: str) -> None:
     with pytest.raises(psycopg.Error, match="is after") as caught:
@@ -101,6 +110,11 @@ def test_a_reversed_range_is_an_error_with_a_hint(db: psycopg.Connection[Any], c
         ("tool_usage_stats(p_interval => '1 month 1 day')", "mixes months"),
         ("tool_usage_stats(p_time_zone => 'Mars/Olympus')", "p_time_zone"),
         ("tool_usage_stats(p_time_zone => null)", "p_time_zone"),
+        ("success_and_error_rates(p_interval => '0 seconds')", "p_interval is not positive"),
+        ("throughput(p_interval => '90 seconds')", "p_interval is not whole minutes"),
+        ("throughput(p_time_zone => 'Mars/Olympus')", "p_time_zone"),
+        ("peak_usage_hours(p_time_zone => 'Mars/Olympus')", "p_time_zone"),
+        ("latency_percentiles(p_percentiles => '{NaN}')", "outside of 0 to 1"),
         ("latency_percentiles(p_percentiles => '{95}')", "outside of 0 to 1"),
         ("latency_percentiles(p_percentiles => null)", "outside of 0 to 1"),
     ],

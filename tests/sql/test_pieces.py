@@ -1,0 +1,251 @@
+"""Which rows answer: aggregates where they are right, raw rows where not, each added up vectorised."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.sql.events import ingest, rows, usage
+
+NOW = "2026-06-15T12:34:56Z"
+LEVELS = "{1mo,1d,1h,1m}"
+
+
+def pieces(
+    conn: psycopg.Connection[Any], since: str, until: str, family: str = "tool_usage"
+) -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows(
+        conn,
+        "select relation, lower(r) as first, upper(r) as last"
+        f" from bcp_internal.pieces('{family}', '{LEVELS}', '{since}', '{until}'), unnest(ranges) r"
+        " order by 1, 2",
+    ):
+        found.setdefault(row["relation"], []).append(
+            (f"{row['first']:%m-%dT%H:%M}", f"{row['last']:%m-%dT%H:%M}")
+        )
+    return found
+
+
+def total(conn: psycopg.Connection[Any], since: str = "2026-01-01", until: str = "2026-07-01") -> int:
+    [row] = rows(
+        conn,
+        "select coalesce(sum(call_count), 0)::int as n"
+        f" from bcp.tool_usage_stats('{since}', '{until}', p_interval => null)",
+    )
+    return int(row["n"])
+
+
+def compress(conn: psycopg.Connection[Any], relation: str) -> None:
+    conn.execute(
+        "select compress_chunk(c) from show_chunks(%s::regclass, older_than => timestamptz '2026-06-14') c",
+        [f"bcp.{relation}"],
+    )
+
+
+@pytest.fixture
+def conn(clean_db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """A call an hour from April to now, all aggregated."""
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    first = datetime(2026, 4, 1, tzinfo=UTC)
+    hours = int((datetime.fromisoformat(NOW) - first) / timedelta(hours=1)) + 1
+    events = [
+        usage(start_time=(first + timedelta(hours=n)).isoformat(), duration_ms=n % 50 + 1)
+        for n in range(hours)
+    ]
+    clean_db.execute(
+        "insert into bcp.tool_usage_logs"
+        " (start_time, end_time, created_at, event_id, bcp_name, tool_name, operation, success)"
+        " select r.start_time, r.start_time + r.duration_ms * interval '1 ms', r.start_time,"
+        " gen_random_uuid(), r.bcp_name, r.tool_name, 'call', true"
+        " from jsonb_to_recordset(%s::jsonb)"
+        " as r (start_time timestamptz, duration_ms integer, bcp_name text, tool_name text)",
+        [json.dumps(events)],
+    )
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    return clean_db
+
+
+def test_a_range_is_covered_by_its_widest_whole_buckets(conn: psycopg.Connection[Any]) -> None:
+    assert pieces(conn, "2026-04-29 22:58:30", "2026-06-15 12:34:56") == {
+        "tool_usage_1mo": [("05-01T00:00", "06-01T00:00")],
+        "tool_usage_1d": [("04-30T00:00", "05-01T00:00"), ("06-01T00:00", "06-15T00:00")],
+        "tool_usage_1h": [("04-29T23:00", "04-30T00:00"), ("06-15T00:00", "06-15T12:00")],
+        # The watermark is the end of the last bucket with a call.
+        "tool_usage_1m": [("04-29T22:59", "04-29T23:00"), ("06-15T12:00", "06-15T12:01")],
+        "tool_usage_logs": [("04-29T22:58", "04-29T22:59"), ("06-15T12:01", "06-15T12:34")],
+    }
+    # The session's time zone changes no bucket, though its clock does at the end of March.
+    conn.execute("set timezone = 'Europe/Berlin'")
+    assert total(conn, "2026-03-01Z", "2026-06-15 12:00Z") == 75 * 24 + 12
+    conn.execute("reset timezone")
+    assert pieces(conn, "2026-05-01", "2026-05-01") == {}
+    assert pieces(conn, "2026-05-02", "2026-05-01") == {}
+
+
+def test_months_need_the_days_of_a_refresh_that_reaches_no_further_than_retention(
+    conn: psycopg.Connection[Any],
+) -> None:
+    conn.execute(
+        "update bcp.data_retention_policies set retention_days = 20 where table_name = 'tool_usage_logs'"
+    )
+    conn.execute("select bcp.apply_policies()")
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert pieces(conn, "2026-05-01", "2026-06-01") == {"tool_usage_1mo": [("05-01T00:00", "06-01T00:00")]}
+    jobs = conn.execute(
+        "select job_id from timescaledb_information.jobs"
+        " where proc_name = 'policy_refresh_continuous_aggregate'"
+    ).fetchall()
+    for (job,) in jobs:
+        conn.execute("call run_job(%s)", [job])
+
+
+@pytest.mark.parametrize("family", ["tool_usage", "tool_latency"])
+def test_what_came_late_is_read_from_raw_rows_until_a_refresh(
+    conn: psycopg.Connection[Any], family: str
+) -> None:
+    before = total(conn)
+    ingest(conn, [usage(start_time="2026-05-20T08:30:30Z")])
+    assert total(conn) == before + 1
+    found = pieces(conn, "2026-05-01", "2026-06-01", family)
+    assert f"{family}_1mo" not in found
+    assert found[f"{family}_1d"] == [("05-01T00:00", "05-20T00:00"), ("05-21T00:00", "06-01T00:00")]
+    assert found[f"{family}_1h"] == [("05-20T00:00", "05-20T08:00"), ("05-20T09:00", "05-21T00:00")]
+    assert len(found["tool_usage_logs"]) == 1
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert pieces(conn, "2026-05-01", "2026-06-01", family) == {
+        f"{family}_1mo": [("05-01T00:00", "06-01T00:00")]
+    }
+    assert total(conn) == before + 1
+
+
+def test_a_correction_shows_at_once(conn: psycopg.Connection[Any]) -> None:
+    question = (
+        "select call_count, success_count, max_duration_ms from"
+        " bcp.tool_usage_stats('2026-05-20', '2026-05-21', p_interval => null)"
+    )
+    compress(conn, "tool_usage_logs")
+    conn.execute("delete from bcp.tool_usage_logs where start_time = '2026-05-20 03:00Z'")
+    conn.execute(
+        "update bcp.tool_usage_logs set success = false, end_time = start_time + interval '9 s'"
+        " where start_time = '2026-05-20 04:00Z'"
+    )
+    expected = [{"call_count": 23, "success_count": 22, "max_duration_ms": 9000.0}]
+    assert rows(conn, question) == expected
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert rows(conn, question) == expected
+    assert pieces(conn, "2026-05-20", "2026-05-21") == {"tool_usage_1d": [("05-20T00:00", "05-21T00:00")]}
+
+
+def test_many_late_calls_become_days(conn: psycopg.Connection[Any]) -> None:
+    before = total(conn)
+    for day in range(1, 29):
+        ingest(conn, [usage(start_time=f"2026-05-{day:02}T08:30:30Z")])
+    found = pieces(conn, "2026-05-01", "2026-06-01")
+    assert found == {
+        "tool_usage_1d": [("05-29T00:00", "06-01T00:00")],
+        "tool_usage_logs": [("05-01T00:00", "05-29T00:00")],
+    }
+    assert total(conn) == before + 28
+
+
+def test_calls_older_than_any_refresh_reaches_are_answered_from_raw_rows(
+    conn: psycopg.Connection[Any],
+) -> None:
+    before = total(conn)
+    ingest(
+        conn,
+        [usage(start_time="2026-02-01T08:30:30Z", duration_ms=7), usage(start_time="2026-01-10T08:30:30Z")],
+    )
+    assert total(conn) == before + 2
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert total(conn) == before + 2
+    [(p95,)] = conn.execute(
+        "select p95_duration_ms from bcp.tool_usage_stats('2026-01-01', '2026-03-01', null)"
+    ).fetchall()
+    assert p95 == pytest.approx(7)
+
+
+def test_aggregates_answer_for_what_was_dropped(conn: psycopg.Connection[Any]) -> None:
+    before = total(conn)
+    conn.execute("select set_config('bcp.now', '2026-10-01T00:00:00Z', false)")
+    conn.execute("select drop_chunks('bcp.tool_usage_logs', timestamptz '2026-06-10')")
+    assert total(conn) == before
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert total(conn) == before
+    assert "tool_usage_1mo" in pieces(conn, "2026-04-01", "2026-06-01")
+    [(calls,)] = conn.execute(
+        "select call_count from bcp.latency_percentiles('2026-04-01', '2026-06-01', '{0.95}')"
+    ).fetchall()
+    assert calls == 61 * 24
+
+
+def test_an_open_ended_range_is_all_there_is(conn: psycopg.Connection[Any]) -> None:
+    assert total(conn, "-infinity", "infinity") == total(conn)
+    for question in ("throughput", "success_and_error_rates", "peak_usage_hours", "tool_usage_stats"):
+        [(calls,)] = conn.execute(
+            f"select sum(call_count) from bcp.{question}('-infinity', 'infinity')"  # type: ignore[arg-type]
+        ).fetchall()
+        assert calls == total(conn), question
+
+
+def test_a_range_in_the_future_is_empty(conn: psycopg.Connection[Any]) -> None:
+    for question in ("throughput", "success_and_error_rates", "tool_usage_stats", "latency_percentiles"):
+        assert rows(conn, f"select * from bcp.{question}('2031-01-01', '2031-02-01')") == []
+    found = rows(conn, "select * from bcp.peak_usage_hours('2027-01-01', '2027-01-02')")
+    assert {(r["call_count"], r["peak_hour"]) for r in found} in ({(0, None)}, set())
+
+
+@pytest.mark.native("the embedded engine plans the same, but its version vectorises less")
+def test_plans_are_vectorised(conn: psycopg.Connection[Any]) -> None:
+    for relation in (
+        "tool_usage_logs",
+        "tool_usage_1m",
+        "tool_usage_1h",
+        "tool_latency_1h",
+        "tool_latency_1d",
+    ):
+        compress(conn, relation)
+    for statement in ("usage_statement", "sketch_statement"):
+        for since, relation in (("2026-04-01", "1h"), ("2026-04-01", "logs")):
+            user = ", 'nobody'" if relation == "logs" else ""
+            [(query,)] = conn.execute(
+                f"select bcp_internal.{statement}('{since}', '2026-06-12', '1 hour', 'UTC',"  # type: ignore[arg-type]
+                f" 'bcp_name, tool_name', null, null, null{user})"
+            ).fetchall()
+            plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
+            scans, vectorised = plan.count("(ColumnarScan)"), plan.count("(VectorAgg)")
+            assert scans > 1, plan
+            assert vectorised == scans, plan
+            assert "Vectorized Filter" in plan or relation != "logs", plan
+    [(query,)] = conn.execute(
+        "select bcp_internal.sketch_statement("
+        "'2026-04-02', '2026-05-25', null, 'UTC', 'tool_name', null, 'read', null)"
+    ).fetchall()
+    plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
+    assert "(VectorAgg)" in plan, plan
+
+
+@pytest.mark.parametrize("names", [2_000])
+def test_many_tools_have_names_of_their_own(clean_db: psycopg.Connection[Any], names: int) -> None:
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    clean_db.execute(
+        "insert into bcp.tool_usage_logs"
+        " (start_time, end_time, created_at, event_id, bcp_name, tool_name, operation)"
+        " select t, t + interval '5 ms', t, gen_random_uuid(), 'many', 'tool ' || i, 'call'"
+        " from generate_series(1, %s) i,"
+        " lateral (select timestamptz '2026-06-01Z' + i * interval '1 minute' as t) x",
+        [names],
+    )
+    question = (
+        "select count(*), sum(call_count), min(p95_duration_ms)"
+        " from bcp.tool_usage_stats('2026-06-01', null, null)"
+    )
+    [(tools, calls, p95)] = clean_db.execute(question).fetchall()  # type: ignore[arg-type]
+    assert (tools, calls, p95) == (names, names, 5)
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    assert clean_db.execute(question).fetchall() == [(tools, calls, p95)]  # type: ignore[arg-type]
