@@ -23,9 +23,11 @@ Range = tuple[datetime, datetime]
 
 
 class Store:
-    def __init__(self, conn: psycopg.Connection[Any], now: datetime, *, refreshed: bool) -> None:
+    def __init__(
+        self, conn: psycopg.Connection[Any], now: datetime, *, refreshed: bool, target: str = "native"
+    ) -> None:
         """Calls of twelve days in aggregates and columnstore; others that came late, and corrections."""
-        self.conn, self.now = conn, now
+        self.conn, self.now, self.target = conn, now, target
         conn.execute("select set_config('bcp.now', %s, false)", [now.isoformat()])
         self.calls = model.some_calls(7, 1500, now, 12)
         model.insert(conn, self.calls)
@@ -40,13 +42,11 @@ class Store:
             conn.execute("call bcp.refresh_analytics_views()")
 
     def compress(self) -> None:
-        for relation in (
-            "tool_usage_logs",
-            "tool_usage_1m",
-            "tool_usage_1h",
-            "tool_latency_1h",
-            "tool_latency_1d",
-        ):
+        relations = ["tool_usage_1m", "tool_usage_1h", "tool_latency_1h", "tool_latency_1d"]
+        # TimescaleDB 2.23 leaves generated columns null in rows that come late for the columnstore.
+        if self.target != "embedded":
+            relations.append("tool_usage_logs")
+        for relation in relations:
             self.conn.execute(
                 "select compress_chunk(c) from show_chunks(%s::regclass, older_than => %s::timestamptz) c",
                 [f"bcp.{relation}", self.now - timedelta(days=1)],
@@ -67,9 +67,10 @@ class Store:
 
 
 @pytest.fixture(params=["spring, stale", "autumn, stale", "spring, refreshed"])
-def store(request: pytest.FixtureRequest, clean_db: psycopg.Connection[Any]) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, clean_db: psycopg.Connection[Any], target: str) -> Iterator[Store]:
     season, state = request.param.split(", ")
-    yield Store(clean_db, SPRING if season == "spring" else AUTUMN, refreshed=state == "refreshed")
+    now = SPRING if season == "spring" else AUTUMN
+    yield Store(clean_db, now, refreshed=state == "refreshed", target=target)
     clean_db.execute("reset timezone")
 
 
