@@ -96,8 +96,9 @@ begin
         return v_stale;
     end if;
     -- To drop a chunk invalidates its range too, and then the aggregate alone still knows it. No refresh reaches below the
-    -- horizon, so there raw rows answer only where a chunk is there and nothing of it was aggregated: old calls loaded at
-    -- once. A call that came later than that is in no answer.
+    -- horizon, so there raw rows answer only where a chunk is there and nothing was aggregated of what is stale: old calls
+    -- loaded at once, and calls that came late for a chunk that is still there. One that came for a dropped chunk, and made
+    -- it anew, is in no answer.
     select bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) into v_horizon
     from bcp.data_retention_policies r
     where r.table_name = p_source;

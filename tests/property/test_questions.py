@@ -43,7 +43,7 @@ class Store:
 
     def compress(self) -> None:
         relations = ["tool_usage_1m", "tool_usage_1h", "tool_latency_1h", "tool_latency_1d"]
-        # TimescaleDB 2.23 leaves generated columns null in rows that come late for the columnstore.
+        # TimescaleDB 2.23 leaves generated columns null in rows that come late for it (its issue 9314).
         if self.target != "embedded":
             relations.append("tool_usage_logs")
         for relation in relations:
