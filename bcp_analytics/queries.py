@@ -272,8 +272,8 @@ def success_and_error_rates(
     `interval` and `time_zone` are as of `tool_usage_stats`.
     """
     return {
-        "since": _utc(since),
-        "until": _utc(until),
+        "since": utc(since),
+        "until": utc(until),
         "interval": interval,
         "bcp_name": bcp_name,
         "tool_name": tool_name,
@@ -306,8 +306,8 @@ def throughput(
     `interval`, of whole minutes, and `time_zone` are as of `tool_usage_stats`.
     """
     return {
-        "since": _utc(since),
-        "until": _utc(until),
+        "since": utc(since),
+        "until": utc(until),
         "interval": interval,
         "bcp_name": bcp_name,
         "tool_name": tool_name,
@@ -340,8 +340,8 @@ def peak_usage_hours(
     Hours of the day are those of `time_zone`; hours without calls are rows too.
     """
     return {
-        "since": _utc(since),
-        "until": _utc(until),
+        "since": utc(since),
+        "until": utc(until),
         "by_weekday": by_weekday,
         "bcp_name": bcp_name,
         "tool_name": tool_name,

@@ -28,8 +28,10 @@ begin
         where n.nspname = 'bcp'
              and p.proname <> 'refresh_analytics_views'
            or (n.nspname = 'bcp_internal' and p.proname in (
-               'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'coarsest_grain', 'cover',
-               'usage_cells', 'latency_cells', 'error_cells', 'anonymizer_works', 'checked_limit', 'checked_choice',
+               'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'cover', 'invalidated',
+               'whole', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'call_filter', 'bucket_of',
+               'usage_statement', 'usage_cells', 'usage_totals', 'sketch_statement', 'sketch_sum', 'latency_cells',
+               'latency_quantiles', 'error_cells', 'anonymizer_works', 'checked_limit', 'checked_choice',
                'checked_outcome', 'calls', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',
                'release_reaches', 'has_regressed'))
     loop
