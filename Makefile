@@ -40,6 +40,8 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.proxy
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.ingest --plain
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(BIN)/python -m benchmarks.queries
 
 format: $(READY)
 	@$(BIN)/ruff format .
