@@ -87,6 +87,19 @@ class LatencyBand:
     """Of the bucket's calls with a known duration."""
 
 
+@dataclass(frozen=True, slots=True)
+class LatencyOverTime:
+    """Percentiles of the durations of all calls in one bucket of time."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    call_count: int
+    """Calls with a known duration."""
+    p50_duration_ms: float
+    p95_duration_ms: float
+    p99_duration_ms: float
+
+
 @question(ToolTrend)
 def tool_trends(
     *,
@@ -181,11 +194,38 @@ def latency_heatmap(
     )
 
 
+@question(LatencyOverTime)
+def latency_over_time(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    interval: timedelta | str | None = timedelta(hours=1),
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    time_zone: str = "UTC",
+) -> Arguments:
+    """Tell how long calls take over time, all tools together: a row a bucket, latest first.
+
+    Percentiles are within 1 percent of exact.
+    """
+    return within(
+        since,
+        until,
+        interval=interval,
+        bcp_name=bcp_name,
+        tool_name=tool_name,
+        operation=operation,
+        time_zone=time_zone,
+    )
+
+
 QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
     "tool_trends": (tool_trends, ToolTrend),
     "unused_tools": (unused_tools, UnusedTool),
     "unknown_tools": (unknown_tools, UnknownTool),
     "context_cost": (context_cost, ContextCost),
     "latency_heatmap": (latency_heatmap, LatencyBand),
+    "latency_over_time": (latency_over_time, LatencyOverTime),
 }
 """Those of this module, by their names, with the dataclass of their rows."""

@@ -82,6 +82,8 @@ select session_id, response_bytes, estimated_tokens
 from bcp.context_cost('2026-06-08', p_by => 'session', p_limit => 2)""",
     "latency_heatmap": """
 select * from bcp.latency_heatmap('2026-06-15', p_interval => null, p_bands => '{10,100,1000}')""",
+    "latency_over_time": """
+select * from bcp.latency_over_time('2026-06-13', p_interval => '1 day')""",
     "active_alerts": """
 select rule_name, severity, bcp_name, tool_name, metric, value, threshold, call_count, description
 from bcp.active_alerts()""",

@@ -165,7 +165,32 @@ def test_heatmap(conn: psycopg.Connection[Any]) -> None:
     }
 
 
-QUESTIONS = ("tool_trends", "unused_tools", "unknown_tools", "context_cost", "latency_heatmap")
+def test_latency_over_time_is_within_1_percent(conn: psycopg.Connection[Any]) -> None:
+    durations = [*range(1, 100), 5_000]
+    send(
+        conn,
+        *[call(("read", "write")[ms % 2], duration_ms=ms) for ms in durations],
+        *[call("read", "15T11:30:00", duration_ms=0)] * 3,
+        call("read"),
+    )
+    [later, first] = rows(conn, f"select * from bcp.latency_over_time({DAY})")
+    assert (later["time_bucket"].hour, later["call_count"], later["p99_duration_ms"]) == (11, 3, 0)
+    assert (first["time_bucket"].hour, first["call_count"]) == (10, 100)
+    assert [first[f"p{p}_duration_ms"] for p in (50, 95, 99)] == pytest.approx([50, 95, 99], rel=0.01)
+    [whole] = rows(conn, f"select * from bcp.latency_over_time({DAY}, null)")
+    assert (whole["time_bucket"].hour, whole["call_count"]) == (0, 103)
+    [write] = rows(conn, f"select * from bcp.latency_over_time({DAY}, p_tool_name => 'write')")
+    assert write["call_count"] == 50
+
+
+QUESTIONS = (
+    "tool_trends",
+    "unused_tools",
+    "unknown_tools",
+    "context_cost",
+    "latency_heatmap",
+    "latency_over_time",
+)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -190,6 +215,7 @@ def test_ranges(conn: psycopg.Connection[Any], question: str) -> None:
         ("context_cost(p_limit => 0)", "p_limit is not"),
         ("latency_heatmap(p_interval => '0')", "p_interval is not positive"),
         ("latency_heatmap(p_time_zone => 'Mars/Olympus')", "p_time_zone"),
+        ("latency_over_time(p_interval => '0')", "p_interval is not positive"),
         ("latency_heatmap(p_bands => '{}')", "p_bands does not rise"),
         *[
             (f"latency_heatmap(p_bands => {bands})", "p_bands does not rise")
@@ -228,6 +254,7 @@ def test_what_is_aggregated_is_asked_of_the_aggregates(clean_db: psycopg.Connect
             f"context_cost({week})",
             f"context_cost({week}, 'session')",
             f"latency_heatmap({week}, '1 day')",
+            f"latency_over_time({week}, '1 day')",
         )
     ]
     before = [rows(clean_db, query) for query in asked]
