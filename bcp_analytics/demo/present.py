@@ -17,7 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from bcp_analytics.demo import charts
+from bcp_analytics import charts
 from bcp_analytics.demo.generate import DAYS
 from bcp_analytics.demo.send import SOURCE
 from bcp_analytics.queries import error_analysis, health, tool_usage_stats

@@ -13,8 +13,8 @@ import pytest
 from psycopg import sql
 from rich.console import Console
 
-from bcp_analytics import embedded
-from bcp_analytics.demo import charts, real_calls, run_demo
+from bcp_analytics import charts, embedded
+from bcp_analytics.demo import real_calls, run_demo
 from bcp_analytics.demo.generate import Traffic, batches
 from bcp_analytics.demo.send import SOURCE, look, send
 from bcp_analytics.errors import BcpAnalyticsError
