@@ -128,6 +128,14 @@ def connected(given: str | None, *, autocommit: bool = False) -> Iterator[Connec
         yield conn
 
 
+def server_time(conn: Connection[Any]) -> datetime:
+    """Return what the store takes for now."""
+    row = conn.execute("select bcp_internal.now()").fetchone()
+    assert row is not None  # noqa: S101 - for the type checker
+    time: datetime = row[0]
+    return time
+
+
 def parse_zone(name: str) -> tzinfo:
     """Return a time zone by its name; raises `typer.BadParameter`."""
     try:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from inspect import getdoc, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -30,14 +30,12 @@ from bcp_analytics._cli_support import (
     parse_shares,
     parse_time,
     parse_zone,
+    server_time,
 )
 from bcp_analytics.embedded.places import Places
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.manage import refresh_analytics_views
 from bcp_analytics.queries import QUESTIONS
-
-if TYPE_CHECKING:
-    from psycopg import Connection
 
 app = typer.Typer(
     name="bcp-analytics",
@@ -447,7 +445,7 @@ def query(
         for parameter in ("since", "until"):
             if parameter in given:
                 given[parameter] = parse_time(
-                    _OPTIONS[parameter], given[parameter], zone, lambda: _server_time(conn)
+                    _OPTIONS[parameter], given[parameter], zone, lambda: server_time(conn)
                 )
         rows = ask(conn, **given)
     if output is Format.json:
@@ -456,6 +454,43 @@ def query(
         _write(render.to_csv(rows, kind))
     else:
         _print_table(rows, kind, zone)
+
+
+@app.command()
+def report(
+    *,
+    since: Annotated[
+        str, typer.Option(help="Start of the range: 24h, 7d or 2w ago, or an ISO 8601 time.")
+    ] = "7d",
+    until: Annotated[str, typer.Option(help="End of the range, exclusive.")] = "now",
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write this file: one page with charts that needs no network, for a browser, mail or "
+            "print. Needs the extra bcp_analytics[report].",
+            show_default=False,
+        ),
+    ] = None,
+    bcp: Annotated[
+        str | None, typer.Option(help="About this bundle of tools alone.", show_default=False)
+    ] = None,
+    tool: Annotated[str | None, typer.Option(help="About this tool alone.", show_default=False)] = None,
+    time_zone: Annotated[str, typer.Option(help="Where days begin, such as Europe/Berlin.")] = "UTC",
+    dsn: Dsn = None,
+) -> None:
+    """Show it all at once: load, latency, tools, errors, users, context, alerts, and the store's health.
+
+    \b
+    bcp-analytics report
+    bcp-analytics report --since 7d --html report.html
+    bcp-analytics report --since 2026-01-01 --until 2026-02-01 --time-zone Europe/Berlin --html january.html
+    bcp-analytics report --since 24h --bcp mail --tool send
+    """  # noqa: D301
+    from bcp_analytics._cli_report import run  # noqa: PLC0415 - nobody else pays for its imports
+
+    written = run(since=since, until=until, time_zone=time_zone, bcp=bcp, tool=tool, file=html, dsn=dsn)
+    if written is not None:
+        typer.echo(written)
 
 
 def _check_options(name: str, given: dict[str, Any]) -> None:
@@ -493,13 +528,6 @@ def _list_questions() -> None:
             typer.echo(f"    {' '.join(options)}")
         if others := _others(name):
             typer.echo(f"    --set {' '.join(f'{parameter}=' for parameter in others)}")
-
-
-def _server_time(conn: Connection[Any]) -> datetime:
-    row = conn.execute("select bcp_internal.now()").fetchone()
-    assert row is not None  # noqa: S101 - for the type checker
-    time: datetime = row[0]
-    return time
 
 
 def _write(text: str) -> None:

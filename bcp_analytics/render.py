@@ -48,7 +48,7 @@ def to_csv(rows: Sequence[Any], kind: type[Any]) -> str:
 
 def to_table(
     rows: Sequence[Any],
-    kind: type[Any],
+    kind: type[Any] | Sequence[str],
     *,
     zone: tzinfo = UTC,
     title: str | None = None,
@@ -56,10 +56,12 @@ def to_table(
 ) -> tuple[Table, list[str]]:
     """Return rows of the dataclass `kind` as a table, times in `zone`, and the names it has no room for.
 
-    `width` is how many characters there are, None for as many as it takes. Where it is too little, text and
-    headings are folded, and then columns of numbers left out from the right.
+    `kind` may be the names of its fields to show instead. `width` is how many characters there are, None for
+    as many as it takes. Where it is too little, text and headings are folded, and then columns of numbers
+    left out from the right.
     """
-    columns = [_column(field.name, rows, zone) for field in fields(kind)]
+    names = [field.name for field in fields(kind)] if isinstance(kind, type) else kind
+    columns = [_column(name, rows, zone) for name in names]
     hidden: list[str] = []
     while width is not None and len(columns) > 1 and _room(columns, width) < 0:
         last = max((i for i, c in enumerate(columns) if not c.is_text), default=len(columns) - 1)
@@ -72,6 +74,12 @@ def to_table(
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*cells)
     return table, hidden
+
+
+def to_cells(rows: Sequence[Any], names: Sequence[str], *, zone: tzinfo = UTC) -> list[Cells]:
+    """Return the named columns of rows as the table has them, for other ways of showing them."""
+    columns = [_column(name, rows, zone) for name in names]
+    return [Cells(c.name, c.heading, [str(cell) for cell in c.cells], c.is_text) for c in columns]
 
 
 def _room(columns: list[_Column], width: int) -> int:
@@ -124,6 +132,16 @@ def percent(share: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Cells:
+    """A column of a table: its heading, and its cells as text with units."""
+
+    name: str
+    heading: str
+    cells: list[str]
+    is_text: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Column:
     name: str
     heading: str
@@ -166,10 +184,13 @@ def _look(name: str, values: list[Any], zone: tzinfo) -> tuple[str, Callable[[An
     times = [v.astimezone(zone) for v in values if isinstance(v, datetime)]
     if times:
         return f"{heading} ({_zone_name(zone)})", lambda v: format(v.astimezone(zone), _time_format(times))
-    return (
-        heading,
-        lambda v: f"{v:,}" if isinstance(v, int) else f"{v:,.6g}" if isinstance(v, float) else str(_cell(v)),
-    )
+    return heading, lambda v: _number(name, v) if isinstance(v, int | float) else str(_cell(v))
+
+
+def _number(name: str, value: float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return _significant(value) if "_per_" in name else f"{value:,.6g}"
 
 
 def _time_format(times: list[datetime]) -> str:
