@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _SPACE = 3  # what the box puts between two columns
 _NARROWEST_TEXT = 12  # columns that text can be folded into
+# What a terminal might carry out: a tool may have any name.
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red", "error": "red", "fatal": "bold red"}
 
 
@@ -162,11 +164,12 @@ class _Column:
 def _column(name: str, rows: Sequence[Any], zone: tzinfo) -> _Column:
     values = [getattr(row, name) for row in rows]
     heading, show = _look(name, values, zone)
-    cells = [
-        Text(show(v), _STYLES.get(v, "") if isinstance(v, str) else "") if v is not None else Text("-", "dim")
-        for v in values
-    ]
+    cells = [Text("-", "dim") if v is None else _text(show(v), v) for v in values]
     return _Column(name, heading, cells, is_text=any(isinstance(v, str | dict | list | UUID) for v in values))
+
+
+def _text(shown: str, value: Any) -> Text:  # noqa: ANN401
+    return Text(shown.translate(_CONTROLS), _STYLES.get(value, "") if isinstance(value, str) else "")
 
 
 def _look(name: str, values: list[Any], zone: tzinfo) -> tuple[str, Callable[[Any], str]]:

@@ -213,6 +213,7 @@ def _what_next(database: EmbeddedDatabase, console: Console, *, started: bool) -
         f'psql "{database.dsn}"',
         f"bcp-analytics query tool_usage_stats --since 7d --interval 1d --bcp payments{dsn}",
         f"bcp-analytics query error_analysis --since 30d --format json{dsn}",
+        f"bcp-analytics report --since 30d{dsn}",
         f"bcp-analytics down{folder}",
     ):
         console.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import Cursor
-from psycopg.rows import scalar_row
 
 from bcp_analytics.queries import ToolUsageStats, health, tool_usage_stats
 from bcp_analytics.queries_alerts import active_alerts
@@ -47,6 +45,29 @@ _INTERVALS = (
 )
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
+_BUCKETS: LiteralString = """
+with starts as (
+    -- In steps of an hour at most, as a day on which the clock changes has 23 or 25.
+    select public.time_bucket(%(interval)s, t, %(time_zone)s) as start
+    from generate_series(
+        %(since)s::timestamptz, %(until)s::timestamptz - interval '1 microsecond',
+        least(%(interval)s, interval '1 hour')) as t
+    union
+    select public.time_bucket(%(interval)s, %(until)s::timestamptz - interval '1 microsecond', %(time_zone)s)
+    where %(since)s::timestamptz < %(until)s::timestamptz
+), usage as (
+    select time_bucket as start, sum(call_count)::bigint as calls, sum(success_count)::bigint as successes,
+           sum(error_count)::bigint as errors
+    from bcp.tool_usage_stats(
+        %(since)s, %(until)s, %(interval)s, p_bcp_name => %(bcp_name)s, p_tool_name => %(tool_name)s,
+        p_time_zone => %(time_zone)s)
+    group by 1
+)
+select start, coalesce(calls, 0), coalesce(successes, 0), coalesce(errors, 0)
+from starts
+left join usage using (start)
+order by start
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,30 +275,10 @@ def _buckets(
     time_zone: str,
 ) -> list[Bucket]:
     options: dict[str, Any] = {**asked, **names, "interval": interval, "time_zone": time_zone}
-    calls: Counter[datetime] = Counter()
-    good: Counter[datetime] = Counter()
-    failed: Counter[datetime] = Counter()
-    for row in tool_usage_stats(conn, **options):
-        calls[row.time_bucket] += row.call_count
-        good[row.time_bucket] += row.success_count
-        failed[row.time_bucket] += row.error_count
     latency = {row.time_bucket: row for row in latency_over_time(conn, **options)}
-    with Cursor(conn, row_factory=scalar_row) as cur:
-        # In steps of an hour at most, as a day of a change of the clock has 23 or 25.
-        starts = cur.execute(
-            """
-            select distinct public.time_bucket(%(interval)s, t, %(time_zone)s)
-            from generate_series(
-                %(since)s::timestamptz, %(until)s::timestamptz - interval '1 microsecond',
-                least(%(interval)s, interval '1 hour')) as t
-            union select public.time_bucket(
-                %(interval)s, %(until)s::timestamptz - interval '1 microsecond', %(time_zone)s)
-            where %(since)s::timestamptz < %(until)s::timestamptz
-            order by 1
-            """,
-            options,
-        ).fetchall()
-    return [Bucket(t, calls[t], good[t], failed[t], latency.get(t)) for t in starts]
+    with Cursor(conn) as cur:
+        counts = cur.execute(_BUCKETS, options).fetchall()
+    return [Bucket(start, calls, good, failed, latency.get(start)) for start, calls, good, failed in counts]
 
 
 def _totals(

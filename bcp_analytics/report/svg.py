@@ -31,7 +31,8 @@ def calls(report: Report) -> str:
     }
     if any(unknown):
         series["not known"] = ("var(--muted)", list(unknown))
-    return _chart(pygal.StackedBar, report, series, _count, "Calls over time")
+    most = max(bucket.call_count for bucket in buckets)
+    return _chart(pygal.StackedBar, report, series, _count, "Calls over time", y_labels=_counts(most))
 
 
 def failures(report: Report) -> str:
@@ -39,7 +40,8 @@ def failures(report: Report) -> str:
     series: dict[str, tuple[str, list[float | None]]] = {
         "failed": ("var(--bad)", [b.error_count for b in report.buckets])
     }
-    return _chart(pygal.Bar, report, series, _count, "Failed calls over time")
+    most = max(bucket.error_count for bucket in report.buckets)
+    return _chart(pygal.Bar, report, series, _count, "Failed calls over time", y_labels=_counts(most))
 
 
 def latency(report: Report) -> str:
@@ -64,6 +66,13 @@ def latency(report: Report) -> str:
         show_dots=len(report.buckets) <= 2,  # noqa: PLR2004 - a line of fewer points is no line
         allow_interruptions=True,
     )
+
+
+def _counts(most: int) -> list[int]:
+    """Return round whole numbers from 0 to `most` or above."""
+    power = 10 ** int(math.log10(max(most, 1)))
+    step = next(s for s in (power // 5, power // 2, power, 2 * power) if s and most <= 5 * s)
+    return list(range(0, max(most, 1) + step, step))
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -131,12 +140,17 @@ def _chart(
 
 
 def _labels(times: Sequence[datetime], interval: timedelta) -> tuple[list[str], list[str]]:
-    """Return a label a bucket, and those that fit beside each other: of days, where there are some."""
+    """Return a label a bucket, and those that fit beside each other: of round hours, where there are some."""
     whole_days = interval >= timedelta(days=1)
     labels = [f"{t:%d %b}" if whole_days or t.hour == t.minute == 0 else f"{t:%d %b %H:%M}" for t in times]
-    days = [label for label, t in zip(labels, times, strict=True) if t.hour == t.minute == 0]
-    chosen = days if len(days) > 2 else labels  # noqa: PLR2004 - else it would be without a scale
-    return labels, chosen[:: max(1, -(-len(chosen) // _LABELS))]
+    by_hours = [
+        [label for label, t in zip(labels, times, strict=True) if t.minute == 0 and t.hour % hours == 0]
+        for hours in (1, 3, 6, 12, 24)
+    ]
+    enough = 3  # fewer are no scale
+    days = by_hours[-1] if len(by_hours[-1]) >= enough else labels
+    chosen = next((found for found in by_hours if enough <= len(found) <= _LABELS), days)
+    return labels, chosen[:: -(-len(chosen) // _LABELS) or 1]
 
 
 def _quiet(root: Any, title: str) -> Any:  # noqa: ANN401 - an element of the library that pygal found

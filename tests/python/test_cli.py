@@ -99,7 +99,18 @@ def test_version() -> None:
 
 def test_every_command_has_help_with_an_example() -> None:
     names = [command.name or command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
-    assert set(names) == {"migrate", "status", "rollback", "up", "down", "demo", "proxy", "refresh", "query"}
+    assert set(names) == {
+        "migrate",
+        "status",
+        "rollback",
+        "up",
+        "down",
+        "demo",
+        "proxy",
+        "refresh",
+        "query",
+        "report",
+    }
     for name in names:
         text = ok(name, "--help")
         assert f"bcp-analytics {name}" in text.split("Usage:")[1].split("\n", 1)[1], name

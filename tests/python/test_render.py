@@ -134,6 +134,21 @@ def test_rich_markup_in_data_is_only_text() -> None:
     assert "[red]x[/red]" in text
 
 
+def test_a_terminal_is_told_nothing_by_data() -> None:
+    text, _ = shown([Odd("\x1b]0;title\x07\x9b2Jreal\nname", None, 1.0)], Odd)
+    assert "?]0;title??2Jreal" in text
+    assert [c for c in text if c != "\n" and not c.isprintable()] == []
+
+
+def test_some_columns_of_a_row() -> None:
+    table, _ = render.to_table([STATS], ("tool_name", "call_count"))
+    assert [column.header for column in table.columns] == ["tool name", "call count"]
+    name, p50, calls = render.to_cells([STATS], ("tool_name", "p50_duration_ms", "call_count"))
+    assert (name.heading, name.cells, name.is_text) == ("tool name", ["send"], True)
+    assert (p50.heading, p50.cells, p50.is_text) == ("p50", ["840 ms"], False)
+    assert calls.cells == ["1,234,567"]
+
+
 def test_json_is_exact_and_in_utc() -> None:
     row = Odd('é"\n', T.astimezone(ZoneInfo("Asia/Kolkata")), 0.1)
     assert (
