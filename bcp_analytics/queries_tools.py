@@ -108,9 +108,23 @@ def tool_trends(
     bcp_name: str | None = None,
     tool_name: str | None = None,
     operation: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
 ) -> Arguments:
     """Compare the calls of each tool with the period of the same length before the range."""
-    return within(since, until, bcp_name=bcp_name, tool_name=tool_name, operation=operation)
+    return within(
+        since,
+        until,
+        bcp_name=bcp_name,
+        tool_name=tool_name,
+        operation=operation,
+        user_id=user_id,
+        session_id=session_id,
+        client_name=client_name,
+        outcome=outcome,
+    )
 
 
 @question(UnusedTool)
@@ -176,6 +190,10 @@ def latency_heatmap(
     tool_name: str | None = None,
     operation: str | None = None,
     time_zone: str = "UTC",
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
 ) -> Arguments:
     """Tell how durations spread over time: a row a bucket and band that has any call, latest first.
 
@@ -191,6 +209,10 @@ def latency_heatmap(
         tool_name=tool_name,
         operation=operation,
         time_zone=time_zone,
+        user_id=user_id,
+        session_id=session_id,
+        client_name=client_name,
+        outcome=outcome,
     )
 
 

@@ -2,7 +2,8 @@
 
 create or replace function bcp.tool_trends(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
-    p_tool_name text default null, p_operation text default null)
+    p_tool_name text default null, p_operation text default null,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
 returns table (
     bcp_name text, tool_name text, call_count bigint, previous_call_count bigint, call_change double precision,
     success_rate double precision, previous_success_rate double precision, avg_duration_ms double precision,
@@ -19,13 +20,15 @@ as $func$
         from asked a
         cross join lateral bcp.tool_usage_stats(
             p_since => a.range_from, p_until => a.range_to, p_interval => null, p_bcp_name => p_bcp_name,
-            p_tool_name => p_tool_name, p_operation => p_operation) s
+            p_tool_name => p_tool_name, p_operation => p_operation,
+            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name, p_outcome => p_outcome) s
     ), past as (
         select s.*
         from asked a
         cross join lateral bcp.tool_usage_stats(
             p_since => a.before, p_until => a.range_from, p_interval => null, p_bcp_name => p_bcp_name,
-            p_tool_name => p_tool_name, p_operation => p_operation) s
+            p_tool_name => p_tool_name, p_operation => p_operation,
+            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name, p_outcome => p_outcome) s
     )
     select
         bcp_name, tool_name, coalesce(n.call_count, 0), coalesce(o.call_count, 0),
@@ -37,8 +40,8 @@ as $func$
     order by greatest(n.call_count, o.call_count) desc, bcp_name, tool_name
 $func$;
 
-comment on function bcp.tool_trends(timestamptz, timestamptz, text, text, text) is
-    'What has changed? One row a tool that was called in the range or in the period of the same length before it, the most called first; what is of that period begins with previous_. call_change and p95_change are shares of what was before: 0.5 is half as much again, null where there was nothing. Reads aggregates. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.tool_trends(timestamptz, timestamptz, text, text, text, text, text, text, text) is
+    'What has changed? One row a tool that was called in the range or in the period of the same length before it, the most called first; what is of that period begins with previous_. call_change and p95_change are shares of what was before: 0.5 is half as much again, null where there was nothing. Reads aggregates. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
 
 create or replace function bcp_internal.listed_tools(p_since timestamptz, p_until timestamptz, p_bcp_name text)
 returns table (
@@ -174,7 +177,8 @@ comment on function bcp.context_cost(
 create or replace function bcp.latency_heatmap(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bands double precision[] default '{10,25,50,100,250,500,1000,2500,5000,10000}', p_bcp_name text default null,
-    p_tool_name text default null, p_operation text default null, p_time_zone text default 'UTC')
+    p_tool_name text default null, p_operation text default null, p_time_zone text default 'UTC',
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
 returns table (
     time_bucket timestamptz, from_ms double precision, to_ms double precision, call_count bigint,
     share double precision)
@@ -197,7 +201,8 @@ begin
         c.time_bucket, case when b.band = 0 then 0 else p_bands[b.band] end, p_bands[b.band + 1], sum(c.calls)::bigint,
         sum(c.calls)::double precision / sum(sum(c.calls)) over (partition by c.time_bucket)::double precision
     from bcp_internal.latency_cells(
-        v_range.range_from, v_range.range_to, v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation) c
+        v_range.range_from, v_range.range_to, v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation, p_user_id,
+        p_session_id, p_client_name, bcp_internal.checked_outcome(p_outcome)) c
     cross join lateral (select width_bucket(bcp_internal.latency_ms(c.lat_idx), p_bands)) as b (band)
     group by c.time_bucket, b.band
     order by c.time_bucket desc, b.band;
@@ -205,5 +210,5 @@ end
 $func$;
 
 comment on function bcp.latency_heatmap(
-    timestamptz, timestamptz, interval, double precision[], text, text, text, text) is
-    'How do durations spread over time? One row a bucket of time and band of durations, [from_ms, to_ms) in milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, and to_ms is null. share is of the bucket''s calls with a known duration, from 0 to 1. Reads the latency sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last 24 hours by default.';
+    timestamptz, timestamptz, interval, double precision[], text, text, text, text, text, text, text, text) is
+    'How do durations spread over time? One row a bucket of time and band of durations, [from_ms, to_ms) in milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, and to_ms is null. share is of the bucket''s calls with a known duration, from 0 to 1. Reads the latency sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
