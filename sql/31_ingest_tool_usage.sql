@@ -201,8 +201,7 @@ begin
     return v_rows > 0
         and cardinality(p_calls) >= v_rows
         and bcp_internal.setting('index_parameters') = 'off'
-        and (select string_to_array(split_part(extversion, '-', 1), '.')::integer[] >= '{2,28,1}'
-             from pg_extension where extname = 'timescaledb')
+        and bcp_internal.timescaledb_version() >= '{2,28,1}'
         and (select count(*) >= v_rows * count(distinct (bcp_name, date_trunc('day', start_time, 'UTC'))) from unnest(p_calls));
 end
 $func$;
@@ -223,7 +222,9 @@ declare
     v_bits_v4 constant integer := bcp_internal.setting('ip_prefix_v4');
     v_bits_v6 constant integer := bcp_internal.setting('ip_prefix_v6');
     v_count constant integer := cardinality(p_calls);
+    v_version constant integer[] := bcp_internal.timescaledb_version();
     t record;
+    v_late integer[];
     m record;
     v_new uuid[];
     v_fresh boolean[];
@@ -236,6 +237,27 @@ begin
     t := bcp_internal.check_tool_calls(p_calls, v_now);
     if t.problem is not null then
         raise exception using errcode = 'ZB005', message = t.problem;
+    end if;
+    -- TimescaleDB 2.22 to 2.25 leaves generated columns empty but in the first row that a statement inserts into a chunk
+    -- of the columnstore (its issue 9314): there each late call gets a statement of its own.
+    if v_count > 1 and v_version >= '{2,22}' and v_version < '{2,26}' then
+        v_late := array(
+            select u.n
+            from unnest(t.starts) with ordinality as u (start, n)
+            join timescaledb_information.chunks k on u.start >= k.range_start and u.start < k.range_end
+            where k.hypertable_schema = 'bcp' and k.hypertable_name = 'tool_usage_logs' and k.is_compressed);
+        if v_late <> '{}' then
+            v_stored := 0;
+            for v_one in
+                select array_agg(p_calls[n] order by n) as calls
+                from generate_subscripts(p_calls, 1) as n
+                group by case when n = any (v_late) then n end
+                order by min(n)
+            loop
+                v_stored := v_stored + bcp_internal.store_tool_calls(v_one.calls);
+            end loop;
+            return v_stored;
+        end if;
     end if;
     m := bcp_internal.mask_tool_calls(p_calls);
     -- True where it has not come before, else null: of a condition that is mostly met the planner knows only this one,

@@ -230,3 +230,21 @@ def test_a_large_batch_goes_into_the_columnstore_where_it_may(clean_db: psycopg.
     if sound:  # what the session had set is as it was
         [(left,)] = clean_db.execute("show timescaledb.enable_direct_compress_insert").fetchall()
         assert left == "off"
+
+
+def test_late_calls_for_the_columnstore_keep_their_duration(clean_db: psycopg.Connection[Any]) -> None:
+    """TimescaleDB 2.22 to 2.25 left generated columns of such rows empty (its issue 9314)."""
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    days = [usage(start_time=f"2026-06-{day:02}T11:00:00Z", duration_ms=1250) for day in (8, 9, 10, 11)]
+    ingest(clean_db, days[:3])
+    clean_db.execute("select compress_chunk(c) from show_chunks('bcp.tool_usage_logs') as c")
+    ingest(clean_db, [days[n % 4] for n in range(40)])
+    ingest(clean_db, [usage(start_time="2026-06-10T11:00:01Z")])
+    found = rows(
+        clean_db,
+        "select duration_ms, lat_idx, count(*) as n from bcp.tool_usage_logs group by 1, 2 order by 1",
+    )
+    assert found == [
+        {"duration_ms": 1250, "lat_idx": 361, "n": 43},
+        {"duration_ms": None, "lat_idx": None, "n": 1},
+    ]
