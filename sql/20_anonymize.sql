@@ -293,7 +293,7 @@ begin
         -- jsonb keeps the last of equal keys. What an earlier one held is found as text, and then only what jsonb
         -- kept is kept here.
         v_found := bcp_internal.unclean_texts(array(
-            select s from unnest(v_wrapped, v_wrapped_text) as w (n, s) where n between v_low and v_high and not v_changed[n]),
+            select distinct s from unnest(v_wrapped, v_wrapped_text) as w (n, s) where n between v_low and v_high and not v_changed[n]),
             p_max_depth, p_state);
         v_masked := case when v_found <> '{}' then bcp_internal.mask_texts(v_found, p_state) end;
         for v_node in

@@ -103,6 +103,7 @@ def test_masking_twice_is_masking_once(db: Db, doc: Any) -> None:
 @given(docs=st.lists(documents, min_size=1, max_size=20))
 @example(docs=[{"a": "pass\nword: hunter2", "pass\nword": 1}])
 @example(docs=[{"a": '{"pass\\u0077ord": "x", "t": "a\\u0040b.cd"}'}])
+@example(docs=['[\n "ssn="\n]'] * 2)
 @example(docs=[{"t": '{"id": "apiKey", "value": "hunter2"'}, {"t": 'x "field-name": "apiKey", "Value": "y"'}])
 @example(docs=[{"a": '{"email" : "x"}'}, {"at": "2026-01-31T23:59:59"}, {"k": "password", "v": "x"}] * 12)
 @shared
