@@ -9,32 +9,41 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_found integer[];
+    v_keys text[];
+    v_flags integer[];
+    v_matter boolean;
 begin
     -- In the text of JSON, and of JSON in its strings, a key stands between a quote and a quote with a colon. The
     -- piece after the last of these holds none.
-    with pieces as materialized (
-        select n, rtrim(split_part(piece, '"', -1), '\') as key
-        from unnest(p_numbers) as n
-        cross join lateral unnest(trim_array(string_to_array(p_texts[n], '":'), 1)) as piece
-        where strpos(p_texts[n], '":') > 0
-    ), known as materialized (
+    with known as materialized (
         -- 1: sensitive. 2 and 4: of an object like {"name": "password", "value": ...}, also cut short.
         select key, bcp_internal.is_sensitive_key(key, 'string', p_state)::integer
             | case when ltrim(key) in ('value', 'Value', 'v') then 2 else 0 end
             | case when key ~ '(^|[^A-Za-z0-9_])([Nn]ame|[Kk]ey|header|field|k|id)$' then 4 else 0 end as flags
-        from pieces
+        from (
+            select rtrim(split_part(piece, '"', -1), '\') as key
+            from unnest(p_numbers) as n
+            cross join lateral unnest(trim_array(string_to_array(p_texts[n], '":'), 1)) as piece
+            where strpos(p_texts[n], '":') > 0
+        ) as pieces
         group by key
-    ), flagged as (
-        select p.n
-        from pieces p
-        join known k using (key)
-        where k.flags > 0
-        group by p.n
-        having bit_or(k.flags) & 1 = 1 or bit_or(k.flags) & 6 = 6
     )
-    select array_agg(n) into v_found from flagged;
-    return coalesce(v_found, '{}');
+    select array_agg(key), array_agg(flags), bool_or(flags & 1 = 1) or bit_or(flags) & 6 = 6
+    into v_keys, v_flags, v_matter
+    from known
+    where flags > 0;
+    -- Which texts they are in only where they matter.
+    if v_matter is not true then
+        return '{}';
+    end if;
+    return array(
+        select n
+        from unnest(p_numbers) as n
+        cross join lateral unnest(trim_array(string_to_array(p_texts[n], '":'), 1)) as piece
+        join unnest(v_keys, v_flags) as k (key, flags) on k.key = rtrim(split_part(piece, '"', -1), '\')
+        where strpos(p_texts[n], '":') > 0
+        group by n
+        having bit_or(k.flags) & 1 = 1 or bit_or(k.flags) & 6 = 6);
 end
 $func$;
 
@@ -121,7 +130,8 @@ begin
         select t.n
         from unnest(p_texts) with ordinality as t (s, n)
         where (strpos(t.s, '\') = 0 or strpos(replace(t.s, '\"', ''), '\') = 0)
-          and (length(t.s) <= 2 * p_max_depth or length(t.s) - length(translate(t.s, '{[', '')) <= p_max_depth)
+          and (length(t.s) <= 2 * p_max_depth
+              or 2 * length(t.s) - length(replace(t.s, '{', '')) - length(replace(t.s, '[', '')) <= p_max_depth)
           and not t.s like any (p_state.quick_likes)
         order by t.n);
     v_left := bcp_internal.without(v_left, bcp_internal.keys_to_mask(v_left, p_texts, p_state));
