@@ -38,6 +38,7 @@ from rich.table import Table
 
 from bcp_analytics.demo.generate import batches
 from bcp_analytics.migrate import migrate
+from benchmarks.requirements import INDEXES, TABLE
 from tests.targets import NativeCluster, describe, why_unavailable
 
 if TYPE_CHECKING:
@@ -49,25 +50,6 @@ RESULTS = Path(__file__).parent / "results"
 SEED = 7
 PLAIN = {("files", "search_files"), ("warehouse", "run_query")}
 
-# As in the requirements, on one partition, which spares them the choice of it.
-REQUIREMENTS: LiteralString = """
-create schema requirements;
-create table requirements.users (id integer primary key);
-create table requirements.tool_usage_logs (
-    id bigserial primary key, bcp_name varchar(100) not null, tool_name varchar(100) not null,
-    operation varchar(100) not null, parameters jsonb, response_data jsonb,
-    user_id integer references requirements.users (id), session_id varchar(255),
-    start_time timestamptz default current_timestamp, end_time timestamptz,
-    duration_ms integer generated always as (extract(epoch from (end_time - start_time)) * 1000) stored,
-    success boolean default null, error_message text, ip_address inet, user_agent text,
-    created_at timestamptz default current_timestamp);
-create index on requirements.tool_usage_logs (bcp_name, created_at desc);
-create index on requirements.tool_usage_logs (tool_name, created_at desc);
-create index on requirements.tool_usage_logs (user_id, created_at desc);
-create index on requirements.tool_usage_logs (success) where success = false;
-create index on requirements.tool_usage_logs (duration_ms) where duration_ms > 5000;
-create index on requirements.tool_usage_logs using gin (parameters);
-"""
 FIELDS = (
     "bcp_name", "tool_name", "operation", "parameters", "response_data", "user_id", "session_id",
     "start_time", "end_time", "success", "error_message", "ip_address", "user_agent",
@@ -171,7 +153,8 @@ def limits(conn: Connection) -> dict[str, Way]:
 
 
 def requirements(conn: Connection, events: list[dict[str, Any]]) -> Way:
-    conn.execute(REQUIREMENTS)
+    # On one partition, which spares it the choice of one.
+    conn.execute(TABLE + ", primary key (id));" + INDEXES)
     users = {user: n for n, user in enumerate(sorted({e["user_id"] for e in events if e.get("user_id")}))}
     conn.cursor().executemany("insert into requirements.users values (%s)", [[n] for n in users.values()])
     statements = []

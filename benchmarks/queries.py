@@ -39,6 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcp_analytics.migrate import migrate
+from benchmarks.requirements import INDEXES, TABLE
 from tests.targets import NativeCluster, describe, why_unavailable
 
 if TYPE_CHECKING:
@@ -81,19 +82,11 @@ from drawn d join bench.tools t on t.n = d.tool;
 """
 
 # Theirs, with the one change without which PostgreSQL refuses it: the key has the column that partitions.
-REQUIREMENTS: LiteralString = """
-create schema requirements;
-create table requirements.users (id integer primary key);
-insert into requirements.users select generate_series(0, 499);
-create table requirements.tool_usage_logs (
-    id bigserial, bcp_name varchar(100) not null, tool_name varchar(100) not null,
-    operation varchar(100) not null, parameters jsonb, response_data jsonb,
-    user_id integer references requirements.users (id), session_id varchar(255),
-    start_time timestamptz default current_timestamp, end_time timestamptz,
-    duration_ms integer generated always as (extract(epoch from (end_time - start_time)) * 1000) stored,
-    success boolean default null, error_message text, ip_address inet, user_agent text,
-    created_at timestamptz default current_timestamp, primary key (id, created_at))
+REQUIREMENTS: LiteralString = (
+    TABLE
+    + """, primary key (id, created_at))
 partition by range (created_at);
+insert into requirements.users select generate_series(0, 499);
 create table requirements.m08 partition of requirements.tool_usage_logs
     for values from ('2026-08-01') to ('2026-09-01');
 create table requirements.m09 partition of requirements.tool_usage_logs
@@ -108,12 +101,9 @@ insert into requirements.tool_usage_logs (
 select bcp_name, tool_name, operation, jsonb_build_object('n', i % 1000, 'path', '/srv/data/' || i % 5000),
        i % 500, 's' || i % 20000, start_time, start_time + took, success, start_time
 from bench.calls order by start_time;
-create index on requirements.tool_usage_logs (bcp_name, created_at desc);
-create index on requirements.tool_usage_logs (tool_name, created_at desc);
-create index on requirements.tool_usage_logs (user_id, created_at desc);
-create index on requirements.tool_usage_logs (success) where success = false;
-create index on requirements.tool_usage_logs (duration_ms) where duration_ms > 5000;
-create index on requirements.tool_usage_logs using gin (parameters);
+"""
+    + INDEXES
+    + """
 create materialized view requirements.hourly_tool_usage as
 select date_trunc('hour', created_at) as hour, bcp_name, tool_name, count(*) as total_calls,
        count(*) filter (where success = true) as successful_calls, avg(duration_ms) as avg_duration_ms,
@@ -124,6 +114,7 @@ where created_at >= timestamptz '2026-08-22 13:37:21+00'
 group by hour, bcp_name, tool_name;
 create unique index on requirements.hourly_tool_usage (hour, bcp_name, tool_name);
 """
+)
 
 OURS: LiteralString = """
 insert into bcp.tool_usage_logs (
