@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
-from bcp_analytics._encode import text
-
-if TYPE_CHECKING:
-    from bcp_analytics._function import Arguments
+from bcp_analytics._encode import document, text
 
 ErrorLevel = Literal["debug", "info", "warn", "error", "fatal"]
 Outcome = Literal["success", "soft_fail", "error", "timeout", "cancelled", "rejected"]
@@ -16,12 +13,21 @@ Id = str | int
 """Id of a user or session; a number is the same as its text."""
 
 
-def within(since: datetime | None, until: datetime | None, **others: object) -> Arguments:
-    """Return the arguments of a question about a range; a time without a zone is UTC, and ids become text."""
-    ids = {name: text(name, others[name]) for name in ("user_id", "session_id") if name in others}
-    return {"since": utc(since), "until": utc(until)} | others | ids
-
-
 def utc(time: datetime | None) -> datetime | None:
     """Return a time that has a zone: UTC where it names none."""
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
+
+
+def as_sent(name: str, value: Any) -> object:  # noqa: ANN401 - any argument of a question
+    """Return an argument of a question as SQL takes it: a time without a zone is UTC, an id is text."""
+    if isinstance(value, datetime):
+        return utc(value)
+    match name:
+        case "user_id" | "session_id":
+            return text(name, value)
+        case "contains":
+            return document(name, value)
+        case "percentiles" | "bands":
+            return [float(share) for share in value]
+        case _:
+            return value

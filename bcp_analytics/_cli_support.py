@@ -82,6 +82,11 @@ def _explain(error: Exception) -> str:
             return f"The database refused with SQLSTATE {error.sqlstate}: {said}."
 
 
+def say(sentence: str) -> None:
+    """Tell the user, not whoever reads the output."""
+    typer.echo(sentence, err=True)
+
+
 def find_dsn(given: str | None) -> str:
     """Return the database to use: as given, else the environment's, else the embedded one that runs.
 

@@ -1,12 +1,11 @@
 """How a Python function becomes the twin of an SQL function: one definition that serves sync and async.
 
-A twin is written as a function that takes the arguments and returns what to send, named as the SQL
-function's parameters without `p_`:
+A twin is written as a function that takes the arguments, named as the SQL function's parameters without
+`p_`, and returns what to send; a question, whose arguments are all sent alike, has no body:
 
     @question(ErrorRow)
-    def error_analysis(*, since: datetime | None = None) -> Arguments:
+    def error_analysis(*, since: datetime | None = None) -> None:
         \"\"\"What fails, where, and how often.\"\"\"
-        return {"since": since}
 
 Callers give a connection first: `error_analysis(conn)` returns the rows, and with an `AsyncConnection`
 something to await that returns them. The query is made from the name of the function, of its arguments,
@@ -24,6 +23,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, sql
 from psycopg.rows import BaseRowFactory, class_row, scalar_row
 
+from bcp_analytics._arguments import as_sent
 from bcp_analytics.errors import InvalidArgument, translated
 
 Arguments = Mapping[str, object]
@@ -38,6 +38,8 @@ class SqlFunction(Protocol[P, Answer_co]):
     """A twin: takes a connection and the arguments; returns the answer, or with an async one awaits it."""
 
     __name__: str
+    __row__: type[Any] | None
+    """Of a question, the dataclass of its rows."""
 
     @overload
     def __call__(self, conn: Connection[Any], /, *args: P.args, **kwargs: P.kwargs) -> Answer_co: ...
@@ -48,14 +50,28 @@ class SqlFunction(Protocol[P, Answer_co]):
     ) -> Coroutine[Any, Any, Answer_co]: ...
 
 
-def question(row: type[Row]) -> Callable[[Callable[P, Arguments]], SqlFunction[P, list[Row]]]:
-    """Make the twin of a function that returns rows: a list of `row`, a dataclass, comes out."""
+def question(row: type[Row]) -> Callable[[Callable[P, None]], SqlFunction[P, list[Row]]]:
+    """Make the twin of a function that returns rows: a list of `row`, a dataclass, comes out.
 
-    def decorate(build: Callable[P, Arguments]) -> SqlFunction[P, list[Row]]:
+    All questions take their arguments alike, so the function has none but its signature.
+    """
+
+    def decorate(ask: Callable[P, None]) -> SqlFunction[P, list[Row]]:
+        signature = inspect.signature(ask)
+
+        @wraps(ask)
+        def build(*args: P.args, **kwargs: P.kwargs) -> Arguments:
+            ask(*args, **kwargs)  # says what is wrong with them as every function does
+            given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
+            return {name: as_sent(name, value) for name, value in given.arguments.items()}
+
         def finish(found: list[Row]) -> list[Row]:
             return found
 
-        return _twin(build, _columns(row), class_row(row), finish)
+        twin = _twin(build, _columns(row), class_row(row), finish)
+        twin.__row__ = row
+        return twin
 
     return decorate
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
-from inspect import getdoc, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from bcp_analytics import __version__, _cli_spool, embedded, render
+from bcp_analytics import __version__, _cli_query, _cli_spool, embedded
 from bcp_analytics import migrate as migrations
 from bcp_analytics._cli_support import (
     Commands,
@@ -25,17 +22,11 @@ from bcp_analytics._cli_support import (
     connected,
     counted,
     find_dsn,
-    parse_interval,
-    parse_setting,
-    parse_shares,
-    parse_time,
-    parse_zone,
-    server_time,
+    say,
 )
 from bcp_analytics.embedded.places import Places
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.manage import refresh_analytics_views
-from bcp_analytics.queries import QUESTIONS
 
 app = typer.Typer(
     name="bcp-analytics",
@@ -49,29 +40,11 @@ app = typer.Typer(
 app.add_typer(_cli_spool.app, name="spool")
 
 
-class Format(StrEnum):
-    """How answers are written."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
 class StatusFormat(StrEnum):
     """How the state of the database is written."""
 
     text = "text"
     json = "json"
-
-
-class Level(StrEnum):
-    """Severity of an error."""
-
-    debug = "debug"
-    info = "info"
-    warn = "warn"
-    error = "error"
-    fatal = "fatal"
 
 
 Data = Annotated[
@@ -82,19 +55,6 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-
-# The option that gives each parameter of a question.
-_OPTIONS = {
-    "since": "--since",
-    "until": "--until",
-    "interval": "--interval",
-    "percentiles": "--percentiles",
-    "level": "--level",
-    "bcp_name": "--bcp",
-    "tool_name": "--tool",
-    "operation": "--operation",
-    "time_zone": "--time-zone",
-}
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
@@ -123,10 +83,6 @@ def main(
     """  # noqa: D301
 
 
-def _say(sentence: str) -> None:
-    typer.echo(sentence, err=True)
-
-
 @app.command()
 def migrate(dsn: Dsn = None) -> None:
     """Install the store in a database, or bring it up to this version.
@@ -138,7 +94,7 @@ def migrate(dsn: Dsn = None) -> None:
     bcp-analytics migrate --dsn postgresql://bcp_owner@db.example.com/bcp
     BCP_ANALYTICS_DSN=service=bcp bcp-analytics migrate
     """  # noqa: D301
-    result = migrations.migrate(find_dsn(dsn), progress=_say)
+    result = migrations.migrate(find_dsn(dsn), progress=say)
     if not result.changed:
         typer.echo("Up to date, nothing to do.")
         return
@@ -207,13 +163,13 @@ def rollback(
         typer.echo("No migration is applied, nothing to take back.")
         return
     for lost in plan.lost:
-        _say(f"lost: {lost}")
+        say(f"lost: {lost}")
     if not yes:
         raise BcpAnalyticsError(
             f"This would take back {', '.join(plan.migrations)} and lose the above, for good.",
             hint="Run it again with --yes to do that.",
         )
-    done = migrations.rollback(found, count=number, progress=_say)
+    done = migrations.rollback(found, count=number, progress=say)
     typer.echo(f"Done: {counted(len(done.migrations), 'migration')} taken back.")
     if not everything:
         typer.echo("The functions of sql/ are gone too: bcp-analytics migrate brings them back.")
@@ -247,10 +203,10 @@ def up(
             hint="Use it, or stop it with bcp-analytics down.",
         )
     database = embedded.EmbeddedDatabase(data, port=port)
-    _say(f"starting the embedded database on {database.path}")
+    say(f"starting the embedded database on {database.path}")
     stopped = threading.Event()
     with database:
-        migrations.migrate(database.dsn, progress=_say)
+        migrations.migrate(database.dsn, progress=say)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         typer.echo(database.dsn)
@@ -258,7 +214,7 @@ def up(
             address = database.tcp_dsn.rpartition("@")[2]
             typer.echo(f"postgresql://postgres@{address} with the password in {database.path / 'password'}")
         sys.stdout.flush()
-        _say("ready; Ctrl-C stops it")
+        say("ready; Ctrl-C stops it")
         while not stopped.wait(0.5):
             if database.running:
                 continue
@@ -268,7 +224,7 @@ def up(
                     hint=f"{database.log_path} says why; what was committed is kept.",
                 )
             break
-    _say("stopped")
+    say("stopped")
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -340,8 +296,7 @@ def demo(
 def refresh(dsn: Dsn = None) -> None:
     """Bring the aggregates up to date now, which a job does every five minutes.
 
-    Answers are fresh without it, but for rows of views and about errors that came late, for a time that is
-    already aggregated.
+    Answers are exact without it, but for rows of views that came late, for a time that is already aggregated.
 
     \b
     bcp-analytics refresh
@@ -351,109 +306,7 @@ def refresh(dsn: Dsn = None) -> None:
     typer.echo("The aggregates are up to date.")
 
 
-@app.command()
-def query(
-    name: Annotated[str | None, typer.Argument(help="Name of a question.", show_default=False)] = None,
-    *,
-    list_questions: Annotated[
-        bool, typer.Option("--list", help="Say which questions there are, and what each takes.")
-    ] = False,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            help="Start of the range: 30m, 24h, 7d or 2w ago, or an ISO 8601 time. By default 24 hours "
-            "before its end.",
-            show_default=False,
-        ),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="End of the range, exclusive. By default now.", show_default=False)
-    ] = None,
-    interval: Annotated[
-        str | None,
-        typer.Option(
-            help="Length of a row: 15m, 1h, 1d, 1w, 1mo, or none. By default 1h.", show_default=False
-        ),
-    ] = None,
-    percentiles: Annotated[
-        str | None, typer.Option(help="Shares, such as 0.5,0.95,0.99.", show_default=False)
-    ] = None,
-    level: Annotated[Level | None, typer.Option(help="Errors of this level.", show_default=False)] = None,
-    bcp: Annotated[
-        str | None, typer.Option(help="Calls of this bundle of tools.", show_default=False)
-    ] = None,
-    tool: Annotated[str | None, typer.Option(help="Calls of this tool.", show_default=False)] = None,
-    operation: Annotated[
-        str | None, typer.Option(help="Calls with this operation.", show_default=False)
-    ] = None,
-    time_zone: Annotated[
-        str | None,
-        typer.Option(help="Where days begin, such as Europe/Berlin. By default UTC.", show_default=False),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Any other parameter of the question, such as user_id=42 or limit=10; once for each.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Format,
-        typer.Option("--format", help="A table for people; JSON or CSV, with times in UTC, for programs."),
-    ] = Format.table,
-    dsn: Dsn = None,
-) -> None:
-    """Ask a question. Answers are fresh: what is newer than the aggregates is added from the raw rows.
-
-    \b
-    bcp-analytics query --list
-    bcp-analytics query tool_usage_stats --since 7d --interval 1d --time-zone Europe/Berlin
-    bcp-analytics query latency_percentiles --bcp mail --percentiles 0.5,0.99
-    bcp-analytics query error_analysis --since 2026-01-31T18:00Z --format json
-    bcp-analytics query search_errors --set query='"connection refused"' --set limit=10
-    """  # noqa: D301
-    if list_questions:
-        _list_questions()
-        return
-    if name not in QUESTIONS:
-        problem = "name a question" if name is None else f"there is no question {name!r}"
-        raise typer.BadParameter(f"{problem}: one of {', '.join(QUESTIONS)}.", param_hint="NAME")
-    given: dict[str, Any] = {
-        "since": since,
-        "until": until,
-        "interval": interval,
-        "percentiles": percentiles,
-        "level": level and level.value,
-        "bcp_name": bcp,
-        "tool_name": tool,
-        "operation": operation,
-        "time_zone": time_zone,
-    }
-    given = {parameter: value for parameter, value in given.items() if value is not None}
-    _check_options(name, given)
-    zone = parse_zone(time_zone) if time_zone is not None else UTC
-    if interval is not None:
-        given["interval"] = parse_interval(interval)
-    if percentiles is not None:
-        given["percentiles"] = parse_shares("--percentiles", percentiles)
-    for setting in settings or ():
-        given |= parse_setting(setting, _others(name))
-    ask, kind = QUESTIONS[name]
-    with connected(dsn) as conn:
-        for parameter in ("since", "until"):
-            if parameter in given:
-                given[parameter] = parse_time(
-                    _OPTIONS[parameter], given[parameter], zone, lambda: server_time(conn)
-                )
-        rows = ask(conn, **given)
-    if output is Format.json:
-        _write(render.to_json(rows))
-    elif output is Format.csv:
-        _write(render.to_csv(rows, kind))
-    else:
-        _print_table(rows, kind, zone)
+app.command()(_cli_query.query)
 
 
 @app.command()
@@ -491,62 +344,6 @@ def report(
     written = run(since=since, until=until, time_zone=time_zone, bcp=bcp, tool=tool, file=html, dsn=dsn)
     if written is not None:
         typer.echo(written)
-
-
-def _check_options(name: str, given: dict[str, Any]) -> None:
-    takes = _parameters(name)
-    wrong = [
-        option for parameter, option in _OPTIONS.items() if parameter in given and parameter not in takes
-    ]
-    if wrong:
-        options = [option for parameter, option in _OPTIONS.items() if parameter in takes]
-        raise typer.BadParameter(
-            f"{name} does not take {' or '.join(wrong)}: it takes {', '.join(options) or 'no option'}.",
-            param_hint=wrong[0],
-        )
-
-
-def _parameters(name: str) -> set[str]:
-    return set(signature(QUESTIONS[name][0]).parameters)
-
-
-def _others(name: str) -> dict[str, str]:
-    """Return the parameters that have no option of their own, with their types."""
-    return {
-        parameter.name: str(parameter.annotation)
-        for parameter in signature(QUESTIONS[name][0]).parameters.values()
-        if parameter.name not in _OPTIONS and parameter.name != "conn"
-    }
-
-
-def _list_questions() -> None:
-    for name, (ask, _) in QUESTIONS.items():
-        takes = _parameters(name)
-        typer.echo(name)
-        typer.echo(f"    {(getdoc(ask) or '').splitlines()[0]}")
-        if options := [option for parameter, option in _OPTIONS.items() if parameter in takes]:
-            typer.echo(f"    {' '.join(options)}")
-        if others := _others(name):
-            typer.echo(f"    --set {' '.join(f'{parameter}=' for parameter in others)}")
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def _print_table(rows: list[Any], kind: type[Any], zone: Any) -> None:  # noqa: ANN401
-    if not rows:
-        _say("Nothing was found. Try a longer range, such as --since 7d, or fewer filters.")
-        return
-    terminal = Console()
-    # Into a file or a pipe everything goes, however wide it is.
-    width = terminal.width if terminal.is_terminal or "COLUMNS" in os.environ else None
-    table, hidden = render.to_table(rows, kind, zone=zone, width=width)
-    Console(width=width or 100_000, highlight=False).print(table)
-    sys.stdout.flush()
-    if hidden:
-        _say(f"No room for {', '.join(hidden)}: widen the terminal, or use --format json or csv.")
 
 
 if __name__ == "__main__":

@@ -18,20 +18,20 @@ own errors for the rest, such as `InsufficientPrivilege` for a role without bcp_
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from bcp_analytics._arguments import utc
 from bcp_analytics._encode import document, encode_batch, text
 from bcp_analytics._function import Arguments, action, scalar
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-    from bcp_analytics._arguments import ErrorLevel
+    from bcp_analytics._arguments import ErrorLevel, Id
     from bcp_analytics._encode import Events
 
-    Id = str | int
     Address = str | IPv4Address | IPv6Address
 
 
@@ -131,8 +131,8 @@ def log_tool_usage(
         "response_data": document("response_data", response_data),
         "success": success,
         "error_message": text("error_message", error_message),
-        "start_time": _utc(start_time),
-        "end_time": _utc(end_time),
+        "start_time": utc(start_time),
+        "end_time": utc(end_time),
         "duration_ms": duration_ms,
         "user_id": text("user_id", user_id),
         "session_id": text("session_id", session_id),
@@ -200,7 +200,7 @@ def log_error(
         "trace_id": text("trace_id", trace_id),
         "release": text("release", release),
         "fingerprint": text("fingerprint", fingerprint),
-        "timestamp": _utc(timestamp),
+        "timestamp": utc(timestamp),
         "event_id": text("event_id", event_id),
         "conversation_id": text("conversation_id", conversation_id),
         "client_name": text("client_name", client_name),
@@ -227,7 +227,7 @@ def record_metric(
         "metric_value": metric_value,
         "labels": document("labels", labels),
         "aggregation_period": text("aggregation_period", aggregation_period),
-        "timestamp": _utc(timestamp),
+        "timestamp": utc(timestamp),
         "event_id": text("event_id", event_id),
     }
 
@@ -251,14 +251,14 @@ def touch_session(
         "client_version": text("client_version", client_version),
         "ip_address": text("ip_address", ip_address),
         "user_agent": text("user_agent", user_agent),
-        "time": _utc(time),
+        "time": utc(time),
     }
 
 
 @action(IngestResult)
 def end_session(session_id: Id, *, time: datetime | None = None) -> Arguments:
     """End a session at `time`, now by default. Raises as `log_tool_usage` does."""
-    return {"session_id": text("session_id", session_id), "time": _utc(time)}
+    return {"session_id": text("session_id", session_id), "time": utc(time)}
 
 
 @scalar(UUID)
@@ -287,7 +287,7 @@ def begin_tool_call(
         "parameters": document("parameters", parameters),
         "user_id": text("user_id", user_id),
         "session_id": text("session_id", session_id),
-        "start_time": _utc(start_time),
+        "start_time": utc(start_time),
         "request_id": text("request_id", request_id),
         "client_name": text("client_name", client_name),
         "client_model": text("client_model", client_model),
@@ -319,7 +319,7 @@ def end_tool_call(
         "error_type": text("error_type", error_type),
         "outcome": text("outcome", outcome),
         "response_bytes": response_bytes,
-        "end_time": _utc(end_time),
+        "end_time": utc(end_time),
     }
 
 
@@ -349,7 +349,7 @@ def report_collector(
         "spooled_bytes": spooled_bytes,
         "dropped": dropped,
         "last_error": text("last_error", last_error),
-        "started_at": _utc(started_at),
+        "started_at": utc(started_at),
     }
 
 
@@ -360,7 +360,3 @@ def _batch(events: Events, batch_id: UUID | str | None, source: str | None) -> A
         "events_text": encode_batch(events),
         "source": text("source", source),
     }
-
-
-def _utc(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time

@@ -16,10 +16,10 @@ from bcp_analytics._function import Arguments, procedure, scalar
 def refresh_analytics_views() -> Arguments:
     """Bring every continuous aggregate up to the last bucket that is over, now.
 
-    A job does it every five minutes, and answers are fresh without it; but in views, and in answers about
-    errors, rows that come late, for a time that is already aggregated, show only after it. Only the role that
-    migrated the database may. It commits along the way, so the connection must be in autocommit mode: raises
-    `InvalidArgument` where it is not.
+    A job does it every five minutes, and answers are exact without it; but in views rows that come late, for
+    a time that is already aggregated, show only after it. Only the role that migrated the database may. It
+    commits along the way, so the connection must be in autocommit mode: raises `InvalidArgument` where it is
+    not.
     """
     return {}
 

@@ -27,11 +27,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from bcp_analytics import queries_alerts, queries_calls, queries_errors, queries_sessions, queries_tools
-from bcp_analytics._arguments import ErrorLevel, Outcome, utc
-from bcp_analytics._function import Arguments, SqlFunction, question
+from bcp_analytics._arguments import ErrorLevel, Id, Outcome  # noqa: TC001 - found at run time
+from bcp_analytics._function import question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,11 +191,11 @@ def tool_usage_stats(
     tool_name: str | None = None,
     operation: str | None = None,
     time_zone: str = "UTC",
-    user_id: str | None = None,
-    session_id: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
-) -> Arguments:
+) -> None:
     """Tell how often each tool is called, how fast it is, how often it fails.
 
     One row a bucket and tool, latest first.
@@ -205,19 +204,6 @@ def tool_usage_stats(
     say "1 month"; None makes one bucket of the whole range. `time_zone`, such as "Europe/Berlin", is where
     days and hours begin. Percentiles are within 1 percent of exact.
     """
-    return {
-        "since": utc(since),
-        "until": utc(until),
-        "interval": interval,
-        "bcp_name": bcp_name,
-        "tool_name": tool_name,
-        "operation": operation,
-        "time_zone": time_zone,
-        "user_id": user_id,
-        "session_id": session_id,
-        "client_name": client_name,
-        "outcome": outcome,
-    }
 
 
 @question(LatencyPercentile)
@@ -229,27 +215,15 @@ def latency_percentiles(
     bcp_name: str | None = None,
     tool_name: str | None = None,
     operation: str | None = None,
-    user_id: str | None = None,
-    session_id: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
-) -> Arguments:
+) -> None:
     """Tell how long calls take: a row a tool and percentile, the tool with most calls first.
 
     `percentiles` are shares from 0 to 1. Percentiles are within 1 percent of exact.
     """
-    return {
-        "since": utc(since),
-        "until": utc(until),
-        "percentiles": [float(p) for p in percentiles],
-        "bcp_name": bcp_name,
-        "tool_name": tool_name,
-        "operation": operation,
-        "user_id": user_id,
-        "session_id": session_id,
-        "client_name": client_name,
-        "outcome": outcome,
-    }
 
 
 @question(SuccessAndErrorRates)
@@ -262,28 +236,15 @@ def success_and_error_rates(
     tool_name: str | None = None,
     operation: str | None = None,
     time_zone: str = "UTC",
-    user_id: str | None = None,
-    session_id: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
-) -> Arguments:
+) -> None:
     """Tell what share of the calls succeeds and what share fails: a row a bucket and tool, latest first.
 
     `interval` and `time_zone` are as of `tool_usage_stats`.
     """
-    return {
-        "since": utc(since),
-        "until": utc(until),
-        "interval": interval,
-        "bcp_name": bcp_name,
-        "tool_name": tool_name,
-        "operation": operation,
-        "time_zone": time_zone,
-        "user_id": user_id,
-        "session_id": session_id,
-        "client_name": client_name,
-        "outcome": outcome,
-    }
 
 
 @question(Throughput)
@@ -296,28 +257,15 @@ def throughput(
     tool_name: str | None = None,
     operation: str | None = None,
     time_zone: str = "UTC",
-    user_id: str | None = None,
-    session_id: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
-) -> Arguments:
+) -> None:
     """Count calls a minute, with the peak: a row a bucket that has calls, latest first.
 
     `interval`, of whole minutes, and `time_zone` are as of `tool_usage_stats`.
     """
-    return {
-        "since": utc(since),
-        "until": utc(until),
-        "interval": interval,
-        "bcp_name": bcp_name,
-        "tool_name": tool_name,
-        "operation": operation,
-        "time_zone": time_zone,
-        "user_id": user_id,
-        "session_id": session_id,
-        "client_name": client_name,
-        "outcome": outcome,
-    }
 
 
 @question(PeakUsageHour)
@@ -330,28 +278,15 @@ def peak_usage_hours(
     tool_name: str | None = None,
     operation: str | None = None,
     time_zone: str = "UTC",
-    user_id: str | None = None,
-    session_id: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
-) -> Arguments:
+) -> None:
     """Tell when the load is highest: a row an hour of the day, or of the week, most calls first.
 
     Hours of the day are those of `time_zone`; hours without calls are rows too.
     """
-    return {
-        "since": utc(since),
-        "until": utc(until),
-        "by_weekday": by_weekday,
-        "bcp_name": bcp_name,
-        "tool_name": tool_name,
-        "operation": operation,
-        "time_zone": time_zone,
-        "user_id": user_id,
-        "session_id": session_id,
-        "client_name": client_name,
-        "outcome": outcome,
-    }
 
 
 @question(HourlyToolUsage)
@@ -361,9 +296,8 @@ def hourly_tool_usage(
     until: datetime | None = None,
     bcp_name: str | None = None,
     tool_name: str | None = None,
-) -> Arguments:
+) -> None:
     """Count calls by UTC hour and tool, latest first: every whole hour that overlaps the range."""
-    return {"since": utc(since), "until": utc(until), "bcp_name": bcp_name, "tool_name": tool_name}
 
 
 @question(ErrorAnalysis)
@@ -374,15 +308,8 @@ def error_analysis(
     level: ErrorLevel | None = None,
     bcp_name: str | None = None,
     tool_name: str | None = None,
-) -> Arguments:
+) -> None:
     """Tell what fails, where, and how often: a row a level, tool and type, most frequent first."""
-    return {
-        "since": utc(since),
-        "until": utc(until),
-        "level": level,
-        "bcp_name": bcp_name,
-        "tool_name": tool_name,
-    }
 
 
 @question(DailyErrorSummary)
@@ -393,37 +320,10 @@ def daily_error_summary(
     level: ErrorLevel | None = None,
     bcp_name: str | None = None,
     tool_name: str | None = None,
-) -> Arguments:
+) -> None:
     """Count errors by UTC day, level, tool and type, latest first: each whole day that overlaps the range."""
-    return {
-        "since": utc(since),
-        "until": utc(until),
-        "level": level,
-        "bcp_name": bcp_name,
-        "tool_name": tool_name,
-    }
 
 
 @question(HealthCheck)
-def health() -> Arguments:
+def health() -> None:
     """Tell whether the store itself is well: a row a check, with what to look at where it is not."""
-    return {}
-
-
-QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
-    "tool_usage_stats": (tool_usage_stats, ToolUsageStats),
-    "latency_percentiles": (latency_percentiles, LatencyPercentile),
-    "success_and_error_rates": (success_and_error_rates, SuccessAndErrorRates),
-    "throughput": (throughput, Throughput),
-    "peak_usage_hours": (peak_usage_hours, PeakUsageHour),
-    "hourly_tool_usage": (hourly_tool_usage, HourlyToolUsage),
-    "error_analysis": (error_analysis, ErrorAnalysis),
-    "daily_error_summary": (daily_error_summary, DailyErrorSummary),
-    "health": (health, HealthCheck),
-    **queries_errors.QUESTIONS,
-    **queries_calls.QUESTIONS,
-    **queries_sessions.QUESTIONS,
-    **queries_tools.QUESTIONS,
-    **queries_alerts.QUESTIONS,
-}
-"""Every question by its name, with the dataclass of its rows."""

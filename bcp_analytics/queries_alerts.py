@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - so that the types of a row can be found at run time
-from typing import Any, Literal
+from typing import Literal
 
-from bcp_analytics._function import Arguments, SqlFunction, question
+from bcp_analytics._function import question
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,5 @@ class ActiveAlert:
 
 
 @question(ActiveAlert)
-def active_alerts(*, bcp_name: str | None = None, tool_name: str | None = None) -> Arguments:
+def active_alerts(*, bcp_name: str | None = None, tool_name: str | None = None) -> None:
     """Tell what is wrong now: a row an open alert, critical ones first, then the latest."""
-    return {"bcp_name": bcp_name, "tool_name": tool_name}
-
-
-QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
-    "active_alerts": (active_alerts, ActiveAlert),
-}
-"""Those of this module, by their names, with the dataclass of their rows."""

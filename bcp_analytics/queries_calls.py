@@ -7,9 +7,8 @@ from datetime import datetime  # noqa: TC003 - so that the types of a row can be
 from typing import Any
 from uuid import UUID  # noqa: TC003 - so that the types of a row can be found at run time
 
-from bcp_analytics._arguments import Id, Outcome, within
-from bcp_analytics._encode import document
-from bcp_analytics._function import Arguments, SqlFunction, question
+from bcp_analytics._arguments import Id, Outcome  # noqa: TC001 - found at run time
+from bcp_analytics._function import question
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +87,8 @@ def slow_calls(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     limit: int = 50,
-) -> Arguments:
+) -> None:
     """List the calls that took `min_duration_ms` or more, slowest first."""
-    return within(
-        since,
-        until,
-        min_duration_ms=min_duration_ms,
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        operation=operation,
-        user_id=user_id,
-        session_id=session_id,
-        client_name=client_name,
-        outcome=outcome,
-        limit=limit,
-    )
 
 
 @question(FailedCall)
@@ -118,20 +104,8 @@ def failed_calls(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     limit: int = 50,
-) -> Arguments:
+) -> None:
     """List the calls that failed, with their arguments, latest first."""
-    return within(
-        since,
-        until,
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        operation=operation,
-        user_id=user_id,
-        session_id=session_id,
-        client_name=client_name,
-        outcome=outcome,
-        limit=limit,
-    )
 
 
 @question(FoundCall)
@@ -149,7 +123,7 @@ def search_parameters(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     limit: int = 50,
-) -> Arguments:
+) -> None:
     """List the calls that were made with these arguments, latest first.
 
     `contains` is JSON that the arguments contain, such as `{"path": "/etc/hosts"}`; `path` a JSON path that
@@ -157,25 +131,3 @@ def search_parameters(
     masked. Where chunks are in the columnstore, or the store has no index on arguments, it takes time in
     proportion to the range.
     """
-    return within(
-        since,
-        until,
-        contains=document("contains", contains),
-        path=path,
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        operation=operation,
-        user_id=user_id,
-        session_id=session_id,
-        client_name=client_name,
-        outcome=outcome,
-        limit=limit,
-    )
-
-
-QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
-    "slow_calls": (slow_calls, SlowCall),
-    "failed_calls": (failed_calls, FailedCall),
-    "search_parameters": (search_parameters, FoundCall),
-}
-"""Those of this module, by their names, with the dataclass of their rows."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - so that the types of a row can be found at run time
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID  # noqa: TC003 - so that the types of a row can be found at run time
 
-from bcp_analytics._arguments import ErrorLevel, Id, within
-from bcp_analytics._function import Arguments, SqlFunction, question
+from bcp_analytics._arguments import ErrorLevel, Id  # noqa: TC001 - found at run time
+from bcp_analytics._function import question
 
 IssueState = Literal["new", "ongoing", "regressed", "resolved"]
 
@@ -81,13 +81,12 @@ def error_issues(
     bcp_name: str | None = None,
     tool_name: str | None = None,
     limit: int = 50,
-) -> Arguments:
+) -> None:
     """Tell what causes the errors: a row a group with one cause, most frequent first.
 
     An issue is resolved after `resolve_issue`; regressed where an error came after that, in the fixed release
     or a later one; else new where its first error ever is in the range, and ongoing where it is older.
     """
-    return within(since, until, state=state, level=level, bcp_name=bcp_name, tool_name=tool_name, limit=limit)
 
 
 @question(FoundError)
@@ -103,28 +102,9 @@ def search_errors(
     user_id: Id | None = None,
     session_id: Id | None = None,
     limit: int = 50,
-) -> Arguments:
+) -> None:
     """Find errors by what their message, type, code or tool says, the best match first.
 
     `query` is as in a web search: words that must all be there, in any form, `"a phrase"`, `or`, `-without`;
     None finds all. Where chunks are in the columnstore, it reads all errors of the range.
     """
-    return within(
-        since,
-        until,
-        query=query,
-        level=level,
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        operation=operation,
-        user_id=user_id,
-        session_id=session_id,
-        limit=limit,
-    )
-
-
-QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
-    "error_issues": (error_issues, ErrorIssue),
-    "search_errors": (search_errors, FoundError),
-}
-"""Those of this module, by their names, with the dataclass of their rows."""

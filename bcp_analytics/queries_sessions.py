@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID  # noqa: TC003 - so that the types of a row can be found at run time
 
-from bcp_analytics._arguments import ErrorLevel, Id, Outcome, within
-from bcp_analytics._function import Arguments, SqlFunction, question
+from bcp_analytics._arguments import ErrorLevel, Id, Outcome  # noqa: TC001 - found at run time
+from bcp_analytics._function import question
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +131,11 @@ def session_timeline(
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int = 1000,
-) -> Arguments:
+) -> None:
     """Tell what happened in a session, in order: its start, calls, errors, and end.
 
     None is the session that was active last. The range is by default the whole session.
     """
-    return within(since, until, session_id=session_id, limit=limit)
 
 
 @question(SessionStats)
@@ -148,11 +147,8 @@ def session_stats(
     user_id: Id | None = None,
     client_name: str | None = None,
     time_zone: str = "UTC",
-) -> Arguments:
+) -> None:
     """Tell how many sessions began, how long they last, how busy they are: a row a bucket and client."""
-    return within(
-        since, until, interval=interval, user_id=user_id, client_name=client_name, time_zone=time_zone
-    )
 
 
 @question(TopUser)
@@ -168,20 +164,8 @@ def top_users(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     limit: int = 20,
-) -> Arguments:
+) -> None:
     """List the users who call most. Filters other than `bcp_name` and `user_id` make it read all calls."""
-    return within(
-        since,
-        until,
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        operation=operation,
-        user_id=user_id,
-        session_id=session_id,
-        client_name=client_name,
-        outcome=outcome,
-        limit=limit,
-    )
 
 
 @question(ActiveUsers)
@@ -195,22 +179,12 @@ def active_users(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     time_zone: str = "UTC",
-) -> Arguments:
+) -> None:
     """Count who uses the tools by day, week and month: a row a day that overlaps the range, latest first.
 
     A time zone other than UTC, or a filter other than `bcp_name`, makes it read all calls since 29 days
     before the range.
     """
-    return within(
-        since,
-        until,
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        operation=operation,
-        client_name=client_name,
-        outcome=outcome,
-        time_zone=time_zone,
-    )
 
 
 @question(AuthenticationStats)
@@ -224,23 +198,13 @@ def authentication_stats(
     session_id: Id | None = None,
     client_name: str | None = None,
     time_zone: str = "UTC",
-) -> Arguments:
+) -> None:
     """Tell who logs in, how, and how often that fails: a row a bucket, bundle and method.
 
     A log-in is a call whose operation or tool has a name of the setting login_names; its tool is the method:
 
         log_tool_usage(conn, "accounts", "password", "login", success=False, error_type="wrong_password")
     """
-    return within(
-        since,
-        until,
-        interval=interval,
-        bcp_name=bcp_name,
-        user_id=user_id,
-        session_id=session_id,
-        client_name=client_name,
-        time_zone=time_zone,
-    )
 
 
 @question(ToolSequence)
@@ -254,29 +218,8 @@ def tool_sequences(
     session_id: Id | None = None,
     client_name: str | None = None,
     limit: int = 50,
-) -> Arguments:
+) -> None:
     """Tell which tool follows which in a session, the most frequent pair first.
 
     `bcp_name` and `tool_name` are the first of the two.
     """
-    return within(
-        since,
-        until,
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        user_id=user_id,
-        session_id=session_id,
-        client_name=client_name,
-        limit=limit,
-    )
-
-
-QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
-    "session_timeline": (session_timeline, SessionEvent),
-    "session_stats": (session_stats, SessionStats),
-    "top_users": (top_users, TopUser),
-    "active_users": (active_users, ActiveUsers),
-    "authentication_stats": (authentication_stats, AuthenticationStats),
-    "tool_sequences": (tool_sequences, ToolSequence),
-}
-"""Those of this module, by their names, with the dataclass of their rows."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from bcp_analytics._arguments import Id, Outcome, within
-from bcp_analytics._function import Arguments, SqlFunction, question
+from bcp_analytics._function import question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from bcp_analytics._arguments import Id, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,35 +113,22 @@ def tool_trends(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
-) -> Arguments:
+) -> None:
     """Compare the calls of each tool with the period of the same length before the range."""
-    return within(
-        since,
-        until,
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        operation=operation,
-        user_id=user_id,
-        session_id=session_id,
-        client_name=client_name,
-        outcome=outcome,
-    )
 
 
 @question(UnusedTool)
 def unused_tools(
     *, since: datetime | None = None, until: datetime | None = None, bcp_name: str | None = None
-) -> Arguments:
+) -> None:
     """List the tools that were listed in the range and not called, the most expensive for a context first."""
-    return within(since, until, bcp_name=bcp_name)
 
 
 @question(UnknownTool)
 def unknown_tools(
     *, since: datetime | None = None, until: datetime | None = None, bcp_name: str | None = None
-) -> Arguments:
+) -> None:
     """List the tools that were called in the range and that no list of their bundle names."""
-    return within(since, until, bcp_name=bcp_name)
 
 
 @question(ContextCost)
@@ -157,26 +145,13 @@ def context_cost(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     limit: int = 50,
-) -> Arguments:
+) -> None:
     """Tell what fills the model's context: bytes of answers, and an estimate of tokens, by tool or session.
 
     A token is 4 bytes unless the setting bytes_per_token says otherwise: OpenAI's rule of thumb for English
     text, https://platform.openai.com/tokenizer. Filters that the aggregates do not know make it read all
     calls of the range.
     """
-    return within(
-        since,
-        until,
-        by=by,
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        operation=operation,
-        user_id=user_id,
-        session_id=session_id,
-        client_name=client_name,
-        outcome=outcome,
-        limit=limit,
-    )
 
 
 @question(LatencyBand)
@@ -194,26 +169,12 @@ def latency_heatmap(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
-) -> Arguments:
+) -> None:
     """Tell how durations spread over time: a row a bucket and band that has any call, latest first.
 
     `bands` are the bounds between bands, in milliseconds. A call within 1 percent of a bound may count on its
     other side.
     """
-    return within(
-        since,
-        until,
-        interval=interval,
-        bands=[float(bound) for bound in bands],
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        operation=operation,
-        time_zone=time_zone,
-        user_id=user_id,
-        session_id=session_id,
-        client_name=client_name,
-        outcome=outcome,
-    )
 
 
 @question(LatencyOverTime)
@@ -226,28 +187,8 @@ def latency_over_time(
     tool_name: str | None = None,
     operation: str | None = None,
     time_zone: str = "UTC",
-) -> Arguments:
+) -> None:
     """Tell how long calls take over time, all tools together: a row a bucket, latest first.
 
     Percentiles are within 1 percent of exact.
     """
-    return within(
-        since,
-        until,
-        interval=interval,
-        bcp_name=bcp_name,
-        tool_name=tool_name,
-        operation=operation,
-        time_zone=time_zone,
-    )
-
-
-QUESTIONS: dict[str, tuple[SqlFunction[..., list[Any]], type[Any]]] = {
-    "tool_trends": (tool_trends, ToolTrend),
-    "unused_tools": (unused_tools, UnusedTool),
-    "unknown_tools": (unknown_tools, UnknownTool),
-    "context_cost": (context_cost, ContextCost),
-    "latency_heatmap": (latency_heatmap, LatencyBand),
-    "latency_over_time": (latency_over_time, LatencyOverTime),
-}
-"""Those of this module, by their names, with the dataclass of their rows."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from bcp_analytics.queries import QUESTIONS
+from bcp_analytics._questions import QUESTIONS
 from tests.sql.events import ingest
 
 FILE = Path(__file__).parent.parent / "docs" / "questions.md"

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar
     from uuid import UUID
 
-    from bcp_analytics._arguments import ErrorLevel
+    from bcp_analytics._arguments import ErrorLevel, Id
     from bcp_analytics.collector._core import Core
     from bcp_analytics.collector._stats import CollectorStats
-    from bcp_analytics.ingest import Address, Id
+    from bcp_analytics.ingest import Address
 
     P = ParamSpec("P")
     R = TypeVar("R")

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from bcp_analytics.queries import QUESTIONS
+from bcp_analytics._questions import QUESTIONS
 from tests import questions_doc
 
 

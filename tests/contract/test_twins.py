@@ -27,6 +27,7 @@ from bcp_analytics import (
     queries_tools,
 )
 from bcp_analytics._function import question
+from bcp_analytics._questions import QUESTIONS
 from bcp_analytics._resources import sql_folder
 
 # The one name that differs: the overload that takes the events as text is what Python calls.
@@ -93,7 +94,7 @@ def test_every_public_function_has_a_twin_and_every_twin_a_function(db: psycopg.
 
 
 def test_every_twin_and_its_rows_are_exported() -> None:
-    rows = {row.__name__ for _, row in queries.QUESTIONS.values()}
+    rows = {row.__name__ for _, row in QUESTIONS.values()}
     assert (set(TWINS) | rows | {"IngestResult"}) <= set(bcp_analytics.__all__)
     assert sorted(bcp_analytics.__all__) == bcp_analytics.__all__
 
@@ -157,9 +158,9 @@ def without_none(hint: Any) -> Any:
     return hint
 
 
-@pytest.mark.parametrize("name", queries.QUESTIONS)
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_a_row_has_the_columns_of_the_answer(db: psycopg.Connection[Any], name: str) -> None:
-    ask, row = queries.QUESTIONS[name]
+    ask, row = QUESTIONS[name]
     assert ask is TWINS[name]
     described = db.execute(f"select * from bcp.{name}() limit 0").description or []
     columns = {
@@ -173,7 +174,7 @@ def test_a_row_has_the_columns_of_the_answer(db: psycopg.Connection[Any], name: 
 
 
 def test_a_row_is_frozen_and_has_no_dict() -> None:
-    for _, row in queries.QUESTIONS.values():
+    for _, row in QUESTIONS.values():
         assert row.__dataclass_params__.frozen
         assert "__slots__" in vars(row)
 

@@ -16,9 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from bcp_analytics import __version__, embedded, ingest_errors, ingest_tool_usage, log_error, render
+from bcp_analytics._questions import QUESTIONS
 from bcp_analytics.cli import app
 from bcp_analytics.errors import BcpAnalyticsError
-from bcp_analytics.queries import QUESTIONS
 from tests.sql.events import open_alert, something_to_answer
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
 from bcp_analytics import ingest, manage
-from bcp_analytics.queries import QUESTIONS
+from bcp_analytics._questions import QUESTIONS
 from tests.sql.events import KINDS, open_alert, something_to_answer
 from tests.sql.events import ingest as send_all
 

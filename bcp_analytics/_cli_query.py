@@ -1,0 +1,219 @@
+"""The command query."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC
+from enum import StrEnum
+from inspect import getdoc, signature
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from bcp_analytics import render
+from bcp_analytics._cli_support import (
+    Dsn,
+    connected,
+    parse_interval,
+    parse_setting,
+    parse_shares,
+    parse_time,
+    parse_zone,
+    say,
+    server_time,
+)
+from bcp_analytics._questions import QUESTIONS
+
+
+class Format(StrEnum):
+    """How answers are written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+class Level(StrEnum):
+    """Severity of an error."""
+
+    debug = "debug"
+    info = "info"
+    warn = "warn"
+    error = "error"
+    fatal = "fatal"
+
+
+# The option that gives each parameter of a question.
+_OPTIONS = {
+    "since": "--since",
+    "until": "--until",
+    "interval": "--interval",
+    "percentiles": "--percentiles",
+    "level": "--level",
+    "bcp_name": "--bcp",
+    "tool_name": "--tool",
+    "operation": "--operation",
+    "time_zone": "--time-zone",
+}
+
+
+def query(
+    name: Annotated[str | None, typer.Argument(help="Name of a question.", show_default=False)] = None,
+    *,
+    list_questions: Annotated[
+        bool, typer.Option("--list", help="Say which questions there are, and what each takes.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Start of the range: 30m, 24h, 7d or 2w ago, or an ISO 8601 time. By default 24 hours "
+            "before its end.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="End of the range, exclusive. By default now.", show_default=False)
+    ] = None,
+    interval: Annotated[
+        str | None,
+        typer.Option(
+            help="Length of a row: 15m, 1h, 1d, 1w, 1mo, or none. By default 1h.", show_default=False
+        ),
+    ] = None,
+    percentiles: Annotated[
+        str | None, typer.Option(help="Shares, such as 0.5,0.95,0.99.", show_default=False)
+    ] = None,
+    level: Annotated[Level | None, typer.Option(help="Errors of this level.", show_default=False)] = None,
+    bcp: Annotated[
+        str | None, typer.Option(help="Calls of this bundle of tools.", show_default=False)
+    ] = None,
+    tool: Annotated[str | None, typer.Option(help="Calls of this tool.", show_default=False)] = None,
+    operation: Annotated[
+        str | None, typer.Option(help="Calls with this operation.", show_default=False)
+    ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(help="Where days begin, such as Europe/Berlin. By default UTC.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other parameter of the question, such as user_id=42 or limit=10; once for each.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Format,
+        typer.Option("--format", help="A table for people; JSON or CSV, with times in UTC, for programs."),
+    ] = Format.table,
+    dsn: Dsn = None,
+) -> None:
+    """Ask a question. Answers are fresh: what is newer than the aggregates is added from the raw rows.
+
+    \b
+    bcp-analytics query --list
+    bcp-analytics query tool_usage_stats --since 7d --interval 1d --time-zone Europe/Berlin
+    bcp-analytics query latency_percentiles --bcp mail --percentiles 0.5,0.99
+    bcp-analytics query error_analysis --since 2026-01-31T18:00Z --format json
+    bcp-analytics query search_errors --set query='"connection refused"' --set limit=10
+    """  # noqa: D301
+    if list_questions:
+        _list_questions()
+        return
+    if name not in QUESTIONS:
+        problem = "name a question" if name is None else f"there is no question {name!r}"
+        raise typer.BadParameter(f"{problem}: one of {', '.join(QUESTIONS)}.", param_hint="NAME")
+    given: dict[str, Any] = {
+        "since": since,
+        "until": until,
+        "interval": interval,
+        "percentiles": percentiles,
+        "level": level and level.value,
+        "bcp_name": bcp,
+        "tool_name": tool,
+        "operation": operation,
+        "time_zone": time_zone,
+    }
+    given = {parameter: value for parameter, value in given.items() if value is not None}
+    _check_options(name, given)
+    zone = parse_zone(time_zone) if time_zone is not None else UTC
+    if interval is not None:
+        given["interval"] = parse_interval(interval)
+    if percentiles is not None:
+        given["percentiles"] = parse_shares("--percentiles", percentiles)
+    for setting in settings or ():
+        given |= parse_setting(setting, _others(name))
+    ask, kind = QUESTIONS[name]
+    with connected(dsn) as conn:
+        for parameter in ("since", "until"):
+            if parameter in given:
+                given[parameter] = parse_time(
+                    _OPTIONS[parameter], given[parameter], zone, lambda: server_time(conn)
+                )
+        rows = ask(conn, **given)
+    if output is Format.json:
+        _write(render.to_json(rows))
+    elif output is Format.csv:
+        _write(render.to_csv(rows, kind))
+    else:
+        _print_table(rows, kind, zone)
+
+
+def _check_options(name: str, given: dict[str, Any]) -> None:
+    takes = _parameters(name)
+    wrong = [
+        option for parameter, option in _OPTIONS.items() if parameter in given and parameter not in takes
+    ]
+    if wrong:
+        options = [option for parameter, option in _OPTIONS.items() if parameter in takes]
+        raise typer.BadParameter(
+            f"{name} does not take {' or '.join(wrong)}: it takes {', '.join(options) or 'no option'}.",
+            param_hint=wrong[0],
+        )
+
+
+def _parameters(name: str) -> set[str]:
+    return set(signature(QUESTIONS[name][0]).parameters)
+
+
+def _others(name: str) -> dict[str, str]:
+    """Return the parameters that have no option of their own, with their types."""
+    return {
+        parameter.name: str(parameter.annotation)
+        for parameter in signature(QUESTIONS[name][0]).parameters.values()
+        if parameter.name not in _OPTIONS and parameter.name != "conn"
+    }
+
+
+def _list_questions() -> None:
+    for name, (ask, _) in QUESTIONS.items():
+        takes = _parameters(name)
+        typer.echo(name)
+        typer.echo(f"    {(getdoc(ask) or '').splitlines()[0]}")
+        if options := [option for parameter, option in _OPTIONS.items() if parameter in takes]:
+            typer.echo(f"    {' '.join(options)}")
+        if others := _others(name):
+            typer.echo(f"    --set {' '.join(f'{parameter}=' for parameter in others)}")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _print_table(rows: list[Any], kind: type[Any], zone: Any) -> None:  # noqa: ANN401
+    if not rows:
+        say("Nothing was found. Try a longer range, such as --since 7d, or fewer filters.")
+        return
+    terminal = Console()
+    # Into a file or a pipe everything goes, however wide it is.
+    width = terminal.width if terminal.is_terminal or "COLUMNS" in os.environ else None
+    table, hidden = render.to_table(rows, kind, zone=zone, width=width)
+    Console(width=width or 100_000, highlight=False).print(table)
+    sys.stdout.flush()
+    if hidden:
+        say(f"No room for {', '.join(hidden)}: widen the terminal, or use --format json or csv.")
