@@ -187,6 +187,10 @@ def latency_over_time(
     tool_name: str | None = None,
     operation: str | None = None,
     time_zone: str = "UTC",
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
 ) -> None:
     """Tell how long calls take over time, all tools together: a row a bucket, latest first.
 

@@ -61,38 +61,47 @@ $func$;
 comment on function bcp_internal.checked_interval(interval, text, text) is
     'The interval, or ZB002 where buckets of it cannot be made: it has to be whole units.';
 
-create or replace function bcp_internal.cover(
-    p_since timestamptz, p_until timestamptz, p_grain interval, p_hours_until timestamptz, p_days_until timestamptz,
-    out hours_from timestamptz, out days_from timestamptz, out days_to timestamptz, out hours_to timestamptz)
-language sql stable parallel safe
+create or replace function bcp_internal.checked_limit(p_limit integer) returns integer
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- p_since <= hours_from <= days_from <= days_to <= hours_to <= p_until; raw rows outside of [hours_from, hours_to).
-    with hours as (
-        select case when h.first < h.last then h.first else p_until end as first,
-               case when h.first < h.last then h.last else p_until end as last
-        from (
-            select date_trunc('hour', p_since + interval '1 hour' - interval '1 microsecond', 'UTC'),
-                   case when p_grain > interval '0' then
-                       greatest(p_since, date_trunc('hour', least(p_until, p_hours_until), 'UTC')) else p_since end
-        ) as h (first, last)
-    ), days as (
-        select h.first as hour_first, h.last as hour_last,
-               -- 24 hours, not a day: that depends on the session's time zone.
-               date_trunc('day', h.first + interval '24 hours' - interval '1 microsecond', 'UTC') as first,
-               case when p_grain >= interval '1 day' then
-                   date_trunc('day', least(h.last, greatest(p_days_until, p_since)), 'UTC') else p_since end as last
-        from hours h
-    )
-    select hour_first,
-           case when first < last then first else hour_last end,
-           case when first < last then last else hour_last end,
-           hour_last
-    from days
+begin
+    if p_limit is null or p_limit not between 1 and 10000 then
+        raise exception using
+            errcode = 'ZB002', message = 'p_limit is not from 1 to 10000',
+            hint = 'Ask for a shorter range to see other rows, or read the tables themselves.';
+    end if;
+    return p_limit;
+end
 $func$;
 
-comment on function bcp_internal.cover(timestamptz, timestamptz, interval, timestamptz, timestamptz) is
-    'Which part of a range days, hours and raw rows answer, given how far each is materialised.';
+comment on function bcp_internal.checked_limit(integer) is 'How many rows an answer may have; ZB002 where it is not from 1 to 10000.';
+
+create or replace function bcp_internal.checked_choice(p_name text, p_value text, p_choices text[]) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if p_value <> all (p_choices) then
+        raise exception using
+            errcode = 'ZB002', message = format('%s is none of %s', p_name, array_to_string(p_choices, ', ')),
+            hint = 'Use one of these names, or null for all.';
+    end if;
+    return p_value;
+end
+$func$;
+
+comment on function bcp_internal.checked_choice(text, text, text[]) is 'The value of an argument, or ZB002 where it is none of the choices.';
+
+create or replace function bcp_internal.checked_outcome(p_outcome text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.checked_choice(
+        'p_outcome', p_outcome, '{success,soft_fail,error,timeout,cancelled,rejected}')
+$func$;
+
+comment on function bcp_internal.checked_outcome(text) is 'The outcome asked for, or ZB002 where there is none of that name.';
 
 create or replace function bcp_internal.call_filter(
     p_bcp_name text, p_tool_name text, p_operation text, p_user_id text, p_session_id text, p_client_name text, p_outcome text)
@@ -103,7 +112,7 @@ as $func$
     select coalesce(string_agg(format(' and %I = %L', f.name, f.value), ''), '')
     from (values
         ('bcp_name', p_bcp_name), ('tool_name', p_tool_name), ('operation', p_operation), ('user_id', p_user_id),
-        ('session_id', p_session_id), ('client_name', p_client_name), ('outcome', p_outcome)) as f (name, value)
+        ('session_id', p_session_id), ('client_name', p_client_name), ('outcome', bcp_internal.checked_outcome(p_outcome))) as f (name, value)
     where f.value is not null
 $func$;
 
@@ -250,7 +259,8 @@ declare
     v_grain record;
     v_filter constant text := bcp_internal.call_filter(
         p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
-    v_group constant text := ' group by ' || case when p_interval is not null then 'bucket, ' else '' end || p_keys;
+    v_keys constant text := coalesce(p_keys || ', ', '');
+    v_group constant text := ' group by ' || case when p_interval is not null then 'bucket, ' else '' end || v_keys || 'lat_base';
     v_bucket constant text := case when p_interval is null then 'null::timestamptz as bucket, ' else 'bucket, ' end;
     v_sums constant text := (
         select string_agg(format('sum(n%1$s)::double precision as n%1$s', n), ', ' order by n) from generate_series(0, 31) n);
@@ -264,18 +274,18 @@ begin
     select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
     select
         string_agg(format(
-            'select %s as bucket, %s, lat_base, %s from bcp.%I where %s%s group by %s%s, lat_base',
-            bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), p_keys, v_sums, r.relation,
+            'select %s as bucket, %slat_base, %s from bcp.%I where %s%s group by %s%slat_base',
+            bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_keys, v_sums, r.relation,
             bcp_internal.within('bucket', r.ranges), v_filter,
-            case when p_interval is not null then '1, ' else '' end, p_keys), ' union all ')
+            case when p_interval is not null then '1, ' else '' end, v_keys), ' union all ')
             filter (where r.relation <> 'tool_usage_logs'),
         -- Raw rows are counted by lat_idx, which is vectorised, and then folded, which is not.
         string_agg(format(
-            'select %s as bucket, %s, lat_idx, count(*) as calls from bcp.tool_usage_logs'
-            ' where %s and lat_idx is not null%s group by %s%s, lat_idx',
-            bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift), p_keys,
+            'select %s as bucket, %slat_idx, count(*) as calls from bcp.tool_usage_logs'
+            ' where %s and lat_idx is not null%s group by %s%slat_idx',
+            bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift), v_keys,
             bcp_internal.within('start_time', r.ranges), v_filter,
-            case when p_interval is not null then '1, ' else '' end, p_keys), ' union all ')
+            case when p_interval is not null then '1, ' else '' end, v_keys), ' union all ')
             filter (where r.relation = 'tool_usage_logs')
     into v_scans, v_raw
     from bcp_internal.pieces(
@@ -289,24 +299,23 @@ begin
         v_scans := concat_ws(
             ' union all ', v_scans,
             -- offset 0 keeps the planner from taking each of the 32 conditions back to what place is made from.
-            format('select %s%s, lat_base, %s from (select %s%s, (lat_idx & -32)::smallint as lat_base, lat_idx & 31 as place,'
-                   ' calls::double precision as calls from (%s) counted offset 0) folded%s, lat_base',
-                   v_bucket, p_keys, v_folded, v_bucket, p_keys, v_raw, v_group));
+            format('select %s%slat_base, %s from (select %s%s(lat_idx & -32)::smallint as lat_base, lat_idx & 31 as place,'
+                   ' calls::double precision as calls from (%s) counted offset 0) folded%s',
+                   v_bucket, v_keys, v_folded, v_bucket, v_keys, v_raw, v_group));
     end if;
-    return format('select %s%s, lat_base, %s from (%s) scans%s, lat_base', v_bucket, p_keys, v_sums, v_scans, v_group);
+    return format('select %s%slat_base, %s from (%s) scans%s', v_bucket, v_keys, v_sums, v_scans, v_group);
 end
 $func$;
 
 comment on function bcp_internal.sketch_statement(
     timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, text) is
-    'A statement that adds up the latency sketch of a range: bucket, the columns named in p_keys, lat_base, n0 to n31 as in bcp.tool_latency_1d; null where the range is empty.';
+    'A statement that adds up the latency sketch of a range: bucket, the columns named in p_keys if any, lat_base, n0 to n31 as in bcp.tool_latency_1d; null where the range is empty.';
 
 create or replace function bcp_internal.latency_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
     p_bcp_name text, p_tool_name text, p_operation text,
     p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
-returns table (
-    time_bucket timestamptz, bcp_name text, tool_name text, operation text, lat_idx smallint, calls bigint)
+returns table (time_bucket timestamptz, lat_idx smallint, calls bigint)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 -- As above.
@@ -315,21 +324,21 @@ set parallel_setup_cost = 20000
 as $func$
 declare
     v_sketch constant text := bcp_internal.sketch_statement(
-        p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name, operation', p_bcp_name, p_tool_name, p_operation,
-        p_user_id, p_session_id, p_client_name, p_outcome);
+        p_since, p_until, p_interval, p_time_zone, null, p_bcp_name, p_tool_name, p_operation, p_user_id,
+        p_session_id, p_client_name, p_outcome);
 begin
     if v_sketch is null then
         return;
     end if;
     return query execute format(
-        'select coalesce(s.bucket, %L), s.bcp_name, s.tool_name, s.operation, (s.lat_base + c.place - 1)::smallint, c.calls::bigint'
+        'select coalesce(s.bucket, %L), (s.lat_base + c.place - 1)::smallint, c.calls::bigint'
         ' from (%s) s cross join lateral unnest(array[%s]) with ordinality as c (calls, place) where c.calls > 0',
         p_since, v_sketch, (select string_agg('s.n' || n, ', ' order by n) from generate_series(0, 31) n));
 end
 $func$;
 
 comment on function bcp_internal.latency_cells(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'Latency sketch of a range by bucket, bundle, tool and operation, a row a lat_idx; one bucket that begins at p_since where the interval is null. Filters as bcp_internal.usage_cells.';
+    'Latency sketch of a range by bucket, all tools together, a row a lat_idx; one bucket that begins at p_since where the interval is null. Filters as bcp_internal.usage_cells.';
 
 create or replace function bcp_internal.sketch_sum(p_first integer, p_last integer) returns text
 language sql immutable parallel safe
@@ -343,7 +352,8 @@ comment on function bcp_internal.sketch_sum(integer, integer) is 'The sum of som
 create or replace function bcp_internal.latency_quantiles(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_percentiles double precision[],
     p_bcp_name text, p_tool_name text, p_operation text,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_by_tool boolean default true)
 returns table (time_bucket timestamptz, bcp_name text, tool_name text, timed_calls bigint, durations_ms double precision[])
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -352,9 +362,11 @@ set jit = off
 set parallel_setup_cost = 20000
 as $func$
 declare
-    v_sketch constant text := bcp_internal.sketch_statement(
-        p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name', p_bcp_name, p_tool_name, p_operation,
-        p_user_id, p_session_id, p_client_name, p_outcome);
+    v_sketch constant text := case when not p_by_tool then 'select null::text as bcp_name, null::text as tool_name, s.* from (' else '(' end
+        || bcp_internal.sketch_statement(
+            p_since, p_until, p_interval, p_time_zone, case when p_by_tool then 'bcp_name, tool_name' end, p_bcp_name,
+            p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome)
+        || case when not p_by_tool then ') s' else ')' end;
 begin
     if v_sketch is null then
         return;
@@ -396,5 +408,5 @@ end
 $func$;
 
 comment on function bcp_internal.latency_quantiles(
-    timestamptz, timestamptz, interval, text, double precision[], text, text, text, text, text, text, text) is
-    'Percentiles of the durations by bucket, bundle and tool, all of them in one pass, in the order of p_percentiles; within 1 percent of percentile_disc. Filters as bcp_internal.usage_cells.';
+    timestamptz, timestamptz, interval, text, double precision[], text, text, text, text, text, text, text, boolean) is
+    'Percentiles of the durations by bucket, bundle and tool, or where p_by_tool is false by bucket alone, all of them in one pass, in the order of p_percentiles; within 1 percent of percentile_disc. Filters as bcp_internal.usage_cells.';

@@ -1,53 +1,48 @@
 -- Questions about errors.
 
 create or replace function bcp_internal.error_cells(
-    p_since timestamptz, p_until timestamptz, p_level bcp.error_level_enum, p_bcp_name text, p_tool_name text)
+    p_since timestamptz, p_until timestamptz, p_level bcp.error_level_enum, p_bcp_name text, p_tool_name text,
+    p_by_day boolean default false)
 returns table (
-    level bcp.error_level_enum, bcp_name text, tool_name text, error_type text, fingerprint text, errors bigint,
-    first_seen timestamptz, last_seen timestamptz)
+    day timestamptz, level bcp.error_level_enum, bcp_name text, tool_name text, error_type text, fingerprint text,
+    errors bigint, first_seen timestamptz, last_seen timestamptz)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- As in 40_query_helpers.sql.
-set plan_cache_mode = force_custom_plan
 as $func$
 declare
-    v record;
+    v_width constant interval := case when p_by_day then interval '1 day' end;
+    v_scans text;
 begin
-    select * into v from bcp_internal.cover(
-        p_since, p_until, interval '1 day', bcp_internal.watermark('errors_1h'), bcp_internal.watermark('errors_1d'));
-    return query
-    with pieces as (
-        select e.level, e.bcp_name, e.tool_name, e.error_type, e.fingerprint, e.errors, e.first_seen, e.last_seen
-        from bcp.errors_1d e
-        where e.bucket >= v.days_from and e.bucket < v.days_to
-        union all
-        select e.level, e.bcp_name, e.tool_name, e.error_type, e.fingerprint, e.errors, e.first_seen, e.last_seen
-        from bcp.errors_1h e
-        where e.bucket >= v.hours_from and e.bucket < v.days_from
-        union all
-        select e.level, e.bcp_name, e.tool_name, e.error_type, e.fingerprint, e.errors, e.first_seen, e.last_seen
-        from bcp.errors_1h e
-        where e.bucket >= v.days_to and e.bucket < v.hours_to
-        union all
-        select l.level, l.bcp_name, l.tool_name, l.error_type, l.fingerprint, 1, l."timestamp", l."timestamp"
-        from bcp.error_logs l
-        where l."timestamp" >= p_since and l."timestamp" < v.hours_from
-        union all
-        select l.level, l.bcp_name, l.tool_name, l.error_type, l.fingerprint, 1, l."timestamp", l."timestamp"
-        from bcp.error_logs l
-        where l."timestamp" >= v.hours_to and l."timestamp" < p_until
-    )
-    select p.level, p.bcp_name, p.tool_name, p.error_type, p.fingerprint, sum(p.errors)::bigint, min(p.first_seen), max(p.last_seen)
-    from pieces p
-    where (p_level is null or p.level = p_level)
-      and (p_bcp_name is null or p.bcp_name = p_bcp_name)
-      and (p_tool_name is null or p.tool_name = p_tool_name)
-    group by 1, 2, 3, 4, 5;
+    select string_agg(
+        format(
+            'select %s as day, level, bcp_name, tool_name, error_type, fingerprint, %s from bcp.%I where %s',
+            bcp_internal.bucket_of(c.time, v_width, 'UTC', interval '0'), c.counts, r.relation,
+            bcp_internal.within(c.time, r.ranges)),
+        ' union all ')
+    into v_scans
+    from bcp_internal.pieces('errors', '{1d,1h}', p_since, p_until) r
+    cross join lateral (
+        select
+            case r.relation when 'error_logs' then 'timestamp' else 'bucket' end,
+            case r.relation
+                when 'error_logs' then '1 as errors, "timestamp" as first_seen, "timestamp" as last_seen'
+                else 'errors, first_seen, last_seen'
+            end
+    ) as c (time, counts);
+    if v_scans is null then
+        return;
+    end if;
+    return query execute format(
+        'select e.day, e.level, e.bcp_name, e.tool_name, e.error_type, e.fingerprint, sum(e.errors)::bigint,'
+        ' min(e.first_seen), max(e.last_seen) from (%s) e'
+        ' where ($1 is null or e.level = $1) and ($2 is null or e.bcp_name = $2) and ($3 is null or e.tool_name = $3)'
+        ' group by 1, 2, 3, 4, 5, 6', v_scans)
+    using p_level, p_bcp_name, p_tool_name;
 end
 $func$;
 
-comment on function bcp_internal.error_cells(timestamptz, timestamptz, bcp.error_level_enum, text, text) is
-    'Errors of a range by level, bundle, tool, type and issue.';
+comment on function bcp_internal.error_cells(timestamptz, timestamptz, bcp.error_level_enum, text, text, boolean) is
+    'Errors of a range by UTC day where asked, level, bundle, tool, type and issue.';
 
 create or replace function bcp.error_analysis(
     p_since timestamptz default null, p_until timestamptz default null, p_level bcp.error_level_enum default null,
@@ -123,25 +118,21 @@ create or replace function bcp.daily_error_summary(
 returns setof bcp.daily_error_summary
 language sql stable
 set search_path = pg_catalog, pg_temp
--- As above.
-set plan_cache_mode = force_custom_plan
 as $func$
-    select d.*
+    select c.day, c.level, c.bcp_name, c.tool_name, c.error_type, sum(c.errors)::bigint, count(distinct c.fingerprint),
+           min(c.first_seen), max(c.last_seen)
     from bcp_internal.checked_range(p_since, p_until) r
-    cross join lateral (
-        select *
-        from bcp.daily_error_summary v
-        where v.day >= date_trunc('day', r.range_from, 'UTC')
-          and v.day < r.range_to
-          and (p_level is null or v.level = p_level)
-          and (p_bcp_name is null or v.bcp_name = p_bcp_name)
-          and (p_tool_name is null or v.tool_name = p_tool_name)
-    ) d
-    order by d.day desc, d.total_errors desc, d.level desc, d.bcp_name, d.tool_name, d.error_type
+    cross join lateral bcp_internal.error_cells(
+        date_trunc('day', r.range_from, 'UTC'),
+        date_trunc('day', r.range_to + interval '24 hours' - interval '1 microsecond', 'UTC'),
+        p_level, p_bcp_name, p_tool_name, p_by_day => true) c
+    where r.range_from < r.range_to
+    group by 1, 2, 3, 4, 5
+    order by 1 desc, sum(c.errors) desc, c.level desc, c.bcp_name, c.tool_name, c.error_type
 $func$;
 
 comment on function bcp.daily_error_summary(timestamptz, timestamptz, bcp.error_level_enum, text, text) is
-    'How many errors are there by day? Rows of the view bcp.daily_error_summary whose day overlaps [p_since, p_until), the last 24 hours by default; latest first.';
+    'How many errors are there by day? Rows as of the view bcp.daily_error_summary whose day overlaps [p_since, p_until), the last 24 hours by default; latest first.';
 
 create or replace function bcp_internal.period_before(p_since timestamptz, p_until timestamptz) returns timestamptz
 language plpgsql stable parallel safe

@@ -1,46 +1,4 @@
--- Questions about single calls and errors, answered from raw rows within a range, and what they share.
-
-create or replace function bcp_internal.checked_limit(p_limit integer) returns integer
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    if p_limit is null or p_limit not between 1 and 10000 then
-        raise exception using
-            errcode = 'ZB002', message = 'p_limit is not from 1 to 10000',
-            hint = 'Ask for a shorter range to see other rows, or read the tables themselves.';
-    end if;
-    return p_limit;
-end
-$func$;
-
-comment on function bcp_internal.checked_limit(integer) is 'How many rows an answer may have; ZB002 where it is not from 1 to 10000.';
-
-create or replace function bcp_internal.checked_choice(p_name text, p_value text, p_choices text[]) returns text
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    if p_value <> all (p_choices) then
-        raise exception using
-            errcode = 'ZB002', message = format('%s is none of %s', p_name, array_to_string(p_choices, ', ')),
-            hint = 'Use one of these names, or null for all.';
-    end if;
-    return p_value;
-end
-$func$;
-
-comment on function bcp_internal.checked_choice(text, text, text[]) is 'The value of an argument, or ZB002 where it is none of the choices.';
-
-create or replace function bcp_internal.checked_outcome(p_outcome text) returns text
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-    select bcp_internal.checked_choice(
-        'p_outcome', p_outcome, '{success,soft_fail,error,timeout,cancelled,rejected}')
-$func$;
-
-comment on function bcp_internal.checked_outcome(text) is 'The outcome asked for, or ZB002 where there is none of that name.';
+-- Questions about single calls and errors, answered from raw rows within a range, and the rows they share.
 
 create or replace function bcp_internal.calls(
     p_since timestamptz, p_until timestamptz, p_bcp_name text, p_tool_name text, p_operation text, p_user_id text,
@@ -76,7 +34,7 @@ returns table (
     request_bytes bigint, response_bytes bigint, event_id uuid)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- As in 40_query_helpers.sql.
+-- The plan depends on the range: which chunks, and whether they are in the columnstore.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare

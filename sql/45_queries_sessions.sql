@@ -7,63 +7,47 @@ returns table (
     time_bucket timestamptz, id text, calls bigint, successes bigint, errors bigint, response_bytes bigint)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- As in 40_query_helpers.sql.
-set plan_cache_mode = force_custom_plan
 as $func$
 declare
-    v record;
-    -- The aggregates know their id and the bundle; anything else is asked of the raw rows.
-    v_watermark constant timestamptz := case
-        when p_tool_name is null and p_operation is null and p_client_name is null and p_outcome is null
-            and case p_of when 'user' then p_session_id else p_user_id end is null
-        then bcp_internal.watermark(p_of || '_activity_1d')
-        else '-infinity'
-    end;
+    v_id constant text := p_of || '_id';
+    v_filter constant text := bcp_internal.call_filter(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
+    v_grain record;
+    v_scans text;
 begin
-    select c.days_from, c.days_to into v
-    from bcp_internal.cover(
-        p_since, p_until,
+    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    select string_agg(
+        format(
+            'select %s as bucket, %I as id, %s, response_bytes from bcp.%I where %s%s',
+            bcp_internal.bucket_of(c.time, p_interval, v_grain.zone, v_grain.shift), v_id, c.counts, r.relation,
+            bcp_internal.within(c.time, r.ranges), v_filter),
+        ' union all ')
+    into v_scans
+    from bcp_internal.pieces(
+        p_of || '_activity',
         case
-            when p_interval is null or p_time_zone = 'UTC' and p_interval = date_trunc('day', p_interval) then interval '1 day'
-            else interval '0'
-        end, v_watermark, v_watermark) c;
-    return query
-    with pieces as (
-        select u.bucket, u.user_id as id, u.bcp_name, u.calls, u.successes, u.errors, u.response_bytes
-        from bcp.user_activity_1d u
-        where p_of = 'user' and u.bucket >= v.days_from and u.bucket < v.days_to
-        union all
-        select s.bucket, s.session_id, s.bcp_name, s.calls, s.successes, s.errors, s.response_bytes
-        from bcp.session_activity_1d s
-        where p_of = 'session' and s.bucket >= v.days_from and s.bucket < v.days_to
-        union all
-        select l.start_time, case p_of when 'user' then l.user_id else l.session_id end, l.bcp_name, 1,
-               l.success::integer, (not l.success)::integer, l.response_bytes
-        from bcp_internal.calls(
-            p_since, v.days_from, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
-            p_outcome) l
-        union all
-        select l.start_time, case p_of when 'user' then l.user_id else l.session_id end, l.bcp_name, 1,
-               l.success::integer, (not l.success)::integer, l.response_bytes
-        from bcp_internal.calls(
-            v.days_to, p_until, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
-            p_outcome) l
-    )
-    select
-        case
-            when p_interval is null then p_since
-            -- Quicker than with a time zone, though the same.
-            when p_time_zone = 'UTC' then public.time_bucket(p_interval, p.bucket)
-            else public.time_bucket(p_interval, p.bucket, p_time_zone)
-        end as bucket,
-        p.id, sum(p.calls)::bigint, coalesce(sum(p.successes), 0)::bigint, coalesce(sum(p.errors), 0)::bigint,
-        coalesce(sum(p.response_bytes), 0)::bigint
-    from pieces p
-    where p.id is not null
-      and (p_bcp_name is null or p.bcp_name = p_bcp_name)
-      and (case p_of when 'user' then p_user_id else p_session_id end is null
-          or p.id = case p_of when 'user' then p_user_id else p_session_id end)
-    group by 1, 2;
+            -- The aggregates know their id and the bundle; anything else is asked of the raw rows.
+            when num_nonnulls(
+                p_tool_name, p_operation, p_client_name, p_outcome, case p_of when 'user' then p_session_id else p_user_id end) = 0
+                and '1d' = any (v_grain.levels)
+            then '{1d}'
+            else '{}'
+        end::text[], p_since, p_until) r
+    cross join lateral (
+        select
+            case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end,
+            case r.relation
+                when 'tool_usage_logs' then '1 as calls, success::integer as successes, (not success)::integer as errors'
+                else 'calls, successes, errors'
+            end
+    ) as c (time, counts);
+    if v_scans is null then
+        return;
+    end if;
+    return query execute format(
+        'select coalesce(c.bucket, %L), c.id, sum(c.calls)::bigint, coalesce(sum(c.successes), 0)::bigint,'
+        ' coalesce(sum(c.errors), 0)::bigint, coalesce(sum(c.response_bytes), 0)::bigint'
+        ' from (%s) c where c.id is not null group by 1, 2', p_since, v_scans);
 end
 $func$;
 
@@ -80,7 +64,7 @@ returns table (
     error_type text, message text, request_id text, event_id uuid)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- As above.
+-- As in 44_queries_calls.sql.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -189,7 +173,7 @@ as $func$
     from bcp_internal.checked_range(p_since, p_until) r
     cross join lateral bcp_internal.activity_cells(
         'user', r.range_from, r.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
-        p_client_name, bcp_internal.checked_outcome(p_outcome)) c
+        p_client_name, p_outcome) c
     group by c.id
     order by sum(c.calls) desc, c.id
     limit bcp_internal.checked_limit(p_limit)
@@ -212,7 +196,6 @@ as $func$
 declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
     v_width constant interval := bcp_internal.checked_interval('1 day', p_time_zone);
-    v_outcome constant text := bcp_internal.checked_outcome(p_outcome);
     -- Whole days that the range overlaps.
     v_first constant date := v_range.range_from at time zone p_time_zone;
     v_end constant date := (v_range.range_to - interval '1 microsecond') at time zone p_time_zone;
@@ -222,7 +205,7 @@ begin
         select distinct c.id, (c.time_bucket at time zone p_time_zone)::date as day
         from bcp_internal.activity_cells(
             'user', (v_first - 29)::timestamp at time zone p_time_zone, (v_end + 1)::timestamp at time zone p_time_zone,
-            v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation, null, null, p_client_name, v_outcome) c
+            v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation, null, null, p_client_name, p_outcome) c
     ), changes as (
         -- A day's activity counts for as many days as the window is wide, or until the user's next: then that counts.
         select w.width, x.day, x.step

@@ -48,7 +48,7 @@ returns table (
     bcp_name text, tool_name text, listings bigint, last_listed timestamptz, context_bytes bigint)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- As in 40_query_helpers.sql.
+-- As in 44_queries_calls.sql.
 set plan_cache_mode = force_custom_plan
 as $func$
 begin
@@ -123,16 +123,11 @@ returns table (
     avg_response_bytes double precision, share double precision, estimated_tokens bigint)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- As above.
-set plan_cache_mode = force_custom_plan
 as $func$
 declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
     v_limit constant integer := bcp_internal.checked_limit(p_limit);
-    v_outcome constant text := bcp_internal.checked_outcome(p_outcome);
     v_by constant text := bcp_internal.checked_choice('p_by', coalesce(p_by, ''), '{tool,session}');
-    -- What the aggregates by tool do not know.
-    v_raw constant boolean := num_nonnulls(p_user_id, p_session_id, p_client_name, p_outcome) > 0;
     v_bytes_per_token constant double precision := bcp_internal.setting('bytes_per_token');
 begin
     if not v_bytes_per_token > 0 then
@@ -143,19 +138,14 @@ begin
     with cells as (
         select c.bcp_name, c.tool_name, null as session_id, c.calls, c.response_bytes
         from bcp_internal.usage_cells(
-            v_range.range_from, v_range.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation) c
-        where v_by = 'tool' and not v_raw
-        union all
-        select l.bcp_name, l.tool_name, null, 1, l.response_bytes
-        from bcp_internal.calls(
-            v_range.range_from, v_range.range_to, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
-            p_client_name, v_outcome) l
-        where v_by = 'tool' and v_raw
+            v_range.range_from, v_range.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation, p_user_id,
+            p_session_id, p_client_name, p_outcome) c
+        where v_by = 'tool'
         union all
         select null, null, c.id, c.calls, c.response_bytes
         from bcp_internal.activity_cells(
             'session', v_range.range_from, v_range.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation,
-            p_user_id, p_session_id, p_client_name, v_outcome) c
+            p_user_id, p_session_id, p_client_name, p_outcome) c
         where v_by = 'session'
     )
     select
@@ -173,42 +163,3 @@ $func$;
 comment on function bcp.context_cost(
     timestamptz, timestamptz, text, text, text, text, text, text, text, text, integer) is
     'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most bytes of answers first, at most p_limit (1 to 10000). share is of the bytes of all that pass the filters, from 0 to 1, null where there are none. estimated_tokens is bytes divided by the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools count as the tool tools/list. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
-
-create or replace function bcp.latency_heatmap(
-    p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
-    p_bands double precision[] default '{10,25,50,100,250,500,1000,2500,5000,10000}', p_bcp_name text default null,
-    p_tool_name text default null, p_operation text default null, p_time_zone text default 'UTC',
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
-returns table (
-    time_bucket timestamptz, from_ms double precision, to_ms double precision, call_count bigint,
-    share double precision)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_range record := bcp_internal.checked_range(p_since, p_until);
-    v_width constant interval := bcp_internal.checked_interval(p_interval, p_time_zone);
-begin
-    if p_bands is null or array_ndims(p_bands) is distinct from 1 or array_position(p_bands, null) is not null
-        or p_bands[1] <= 0 or 'NaN' = any (p_bands) or p_bands <> array(select distinct b from unnest(p_bands) as b order by b)
-    then
-        raise exception using
-            errcode = 'ZB002', message = 'p_bands does not rise from above 0',
-            hint = 'It has the bounds between bands, in milliseconds: {100,1000} makes three bands.';
-    end if;
-    return query
-    select
-        c.time_bucket, case when b.band = 0 then 0 else p_bands[b.band] end, p_bands[b.band + 1], sum(c.calls)::bigint,
-        sum(c.calls)::double precision / sum(sum(c.calls)) over (partition by c.time_bucket)::double precision
-    from bcp_internal.latency_cells(
-        v_range.range_from, v_range.range_to, v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation, p_user_id,
-        p_session_id, p_client_name, bcp_internal.checked_outcome(p_outcome)) c
-    cross join lateral (select width_bucket(bcp_internal.latency_ms(c.lat_idx), p_bands)) as b (band)
-    group by c.time_bucket, b.band
-    order by c.time_bucket desc, b.band;
-end
-$func$;
-
-comment on function bcp.latency_heatmap(
-    timestamptz, timestamptz, interval, double precision[], text, text, text, text, text, text, text, text) is
-    'How do durations spread over time? One row a bucket of time and band of durations, [from_ms, to_ms) in milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, and to_ms is null. share is of the bucket''s calls with a known duration, from 0 to 1. Reads the latency sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';

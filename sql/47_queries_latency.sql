@@ -1,34 +1,62 @@
--- How the durations of all calls together change with time.
+-- Questions about how long all calls together take.
+
+create or replace function bcp.latency_heatmap(
+    p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
+    p_bands double precision[] default '{10,25,50,100,250,500,1000,2500,5000,10000}', p_bcp_name text default null,
+    p_tool_name text default null, p_operation text default null, p_time_zone text default 'UTC',
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+returns table (
+    time_bucket timestamptz, from_ms double precision, to_ms double precision, call_count bigint,
+    share double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_width constant interval := bcp_internal.checked_interval(p_interval, p_time_zone);
+begin
+    if p_bands is null or array_ndims(p_bands) is distinct from 1 or array_position(p_bands, null) is not null
+        or p_bands[1] <= 0 or 'NaN' = any (p_bands) or p_bands <> array(select distinct b from unnest(p_bands) as b order by b)
+    then
+        raise exception using
+            errcode = 'ZB002', message = 'p_bands does not rise from above 0',
+            hint = 'It has the bounds between bands, in milliseconds: {100,1000} makes three bands.';
+    end if;
+    return query
+    select
+        c.time_bucket, case when b.band = 0 then 0 else p_bands[b.band] end, p_bands[b.band + 1], sum(c.calls)::bigint,
+        sum(c.calls)::double precision / sum(sum(c.calls)) over (partition by c.time_bucket)::double precision
+    from bcp_internal.latency_cells(
+        v_range.range_from, v_range.range_to, v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation, p_user_id,
+        p_session_id, p_client_name, p_outcome) c
+    cross join lateral (select width_bucket(bcp_internal.latency_ms(c.lat_idx), p_bands)) as b (band)
+    group by c.time_bucket, b.band
+    order by c.time_bucket desc, b.band;
+end
+$func$;
+
+comment on function bcp.latency_heatmap(
+    timestamptz, timestamptz, interval, double precision[], text, text, text, text, text, text, text, text) is
+    'How do durations spread over time? One row a bucket of time and band of durations, [from_ms, to_ms) in milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, and to_ms is null. share is of the bucket''s calls with a known duration, from 0 to 1. Reads the latency sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
 
 create or replace function bcp.latency_over_time(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
-    p_time_zone text default 'UTC')
+    p_time_zone text default 'UTC', p_user_id text default null, p_session_id text default null,
+    p_client_name text default null, p_outcome text default null)
 returns table (
     time_bucket timestamptz, call_count bigint, p50_duration_ms double precision, p95_duration_ms double precision,
     p99_duration_ms double precision)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    with bands as (
-        -- The heat map with a band a bucket of the sketch, so that nothing is lost: 1.02 ^ 1050 ms is 12 days.
-        -- Of each, what bcp_internal.latency_ms says too: the value that is within 1 percent of both bounds.
-        select h.time_bucket, case when h.from_ms = 0 then 0 else coalesce(h.to_ms * 2 / 2.02, h.from_ms) end as ms,
-               sum(h.call_count) over (w order by h.from_ms) as up_to, sum(h.call_count) over w as total
-        from bcp.latency_heatmap(
-            p_since, p_until, p_interval,
-            array(select 1.02::double precision ^ i from generate_series(-350, 1050) as i order by i),
-            p_bcp_name, p_tool_name, p_operation, p_time_zone) h
-        window w as (partition by h.time_bucket)
-    )
-    -- As percentile_disc: the smallest value that at least this share of the calls does not exceed.
-    select
-        b.time_bucket, max(b.total)::bigint, min(b.ms) filter (where b.up_to >= b.total * 0.50),
-        min(b.ms) filter (where b.up_to >= b.total * 0.95), min(b.ms) filter (where b.up_to >= b.total * 0.99)
-    from bands b
-    group by b.time_bucket
-    order by b.time_bucket desc
+    select q.time_bucket, q.timed_calls, q.durations_ms[1], q.durations_ms[2], q.durations_ms[3]
+    from bcp_internal.checked_range(p_since, p_until) r
+    cross join lateral bcp_internal.latency_quantiles(
+        r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone, '{0.50,0.95,0.99}',
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_by_tool => false) q
+    order by q.time_bucket desc
 $func$;
 
-comment on function bcp.latency_over_time(timestamptz, timestamptz, interval, text, text, text, text) is
-    'How long do calls take, all tools together, over time? One row a bucket that has any call with a known duration, latest first; a null interval makes one row. Percentiles are within 1 percent of exact, and call_count counts what they are of. Reads the latency sketch. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.latency_over_time(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
+    'How long do calls take, all tools together, over time? One row a bucket that has any call with a known duration, latest first; a null interval makes one row. Percentiles are within 1 percent of exact, and call_count counts what they are of. Reads the latency sketch. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';

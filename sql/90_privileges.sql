@@ -28,7 +28,7 @@ begin
         where n.nspname = 'bcp'
              and p.proname <> 'refresh_analytics_views'
            or (n.nspname = 'bcp_internal' and p.proname in (
-               'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'cover', 'invalidated',
+               'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'invalidated',
                'whole', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'call_filter', 'bucket_of',
                'usage_statement', 'usage_cells', 'usage_totals', 'sketch_statement', 'sketch_sum', 'latency_cells',
                'latency_quantiles', 'error_cells', 'anonymizer_works', 'checked_limit', 'checked_choice',

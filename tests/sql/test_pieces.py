@@ -123,6 +123,35 @@ def test_what_came_late_is_read_from_raw_rows_until_a_refresh(
     assert total(conn) == before + 1
 
 
+def test_late_errors_and_late_calls_of_people_and_tools_show_at_once(conn: psycopg.Connection[Any]) -> None:
+    error = {"level": "error", "message": "it broke", "timestamp": "2026-05-20T08:00:00Z"}
+    call = usage(start_time="2026-05-20T08:30:30Z", user_id="u", session_id="s", duration_ms=7)
+    questions = {
+        "error_analysis": "error_count",
+        "daily_error_summary": "total_errors",
+        "error_issues": "error_count",
+        "top_users": "call_count",
+        "latency_over_time": "call_count",
+        "latency_heatmap": "call_count",
+    }
+
+    def counts() -> dict[str, int]:
+        asked = "p_since => '2026-05-20T00:00Z', p_until => '2026-05-21T00:00Z'"
+        return {
+            name: int(rows(conn, f"select coalesce(sum({column}), 0) as n from bcp.{name}({asked})")[0]["n"])
+            for name, column in questions.items()
+        }
+
+    ingest(conn, [error], "errors")
+    ingest(conn, [call])
+    conn.execute("call bcp.refresh_analytics_views()")
+    before = counts()
+    assert min(before.values()) > 0
+    ingest(conn, [error], "errors")
+    ingest(conn, [call])
+    assert counts() == {name: count + 1 for name, count in before.items()}
+
+
 def test_a_correction_shows_at_once(conn: psycopg.Connection[Any]) -> None:
     question = (
         "select call_count, success_count, max_duration_ms from"
