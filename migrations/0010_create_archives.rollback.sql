@@ -1,0 +1,3 @@
+drop table bcp.cleanup_log;
+
+drop table bcp.archives;

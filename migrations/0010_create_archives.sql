@@ -1,0 +1,92 @@
+-- What has been archived, what cleanup did, and who was erased.
+create table bcp.archives (
+    archive_id uuid primary key default gen_random_uuid(),
+    table_name text not null references bcp.data_retention_policies,
+    range_start timestamptz not null,
+    range_end timestamptz not null,
+    state text not null constraint archives_state check (state in ('writing', 'verified', 'dropped', 'restored', 'replaced')),
+    location text not null,
+    files jsonb not null default '[]',
+    columns jsonb not null,
+    schema_version text not null,
+    row_count bigint,
+    checksum text,
+    bytes bigint,
+    started_at timestamptz not null,
+    verified_at timestamptz,
+    dropped_at timestamptz,
+    keep_until timestamptz,
+    constraint archives_range check (range_start < range_end),
+    constraint archives_proven check (state in ('writing', 'replaced') or num_nulls(row_count, checksum, bytes, verified_at) = 0)
+);
+
+comment on table bcp.archives is
+    'Manifest of the archives: one row a chunk that has been, or is being, written to Parquet files. A chunk of a table whose policy wants an archive is dropped only where a verified one has as many rows as it has.';
+
+comment on column bcp.archives.archive_id is 'Id of the archive; in the names of its files.';
+
+comment on column bcp.archives.table_name is 'Table of schema bcp.';
+
+comment on column bcp.archives.range_start is 'Start of the chunk, inclusive.';
+
+comment on column bcp.archives.range_end is 'End of the chunk, exclusive.';
+
+comment on column bcp.archives.state is
+    'writing: not proven, the next run removes its files and begins anew; verified: read back and equal, the chunk is still there; dropped: its chunk has been dropped, so that this is the only copy; restored: its rows are back in the table; replaced: another archive has taken its place, and its files are about to be removed.';
+
+comment on column bcp.archives.location is 'URL of the folder or bucket that the files are in.';
+
+comment on column bcp.archives.files is
+    'The files: an array of {"path", "day", "row_count", "bytes", "sha256"}, paths relative to location.';
+
+comment on column bcp.archives.columns is 'Columns archived, in order: an array of {"name", "type"}.';
+
+comment on column bcp.archives.schema_version is 'Last migration applied when it was written.';
+
+comment on column bcp.archives.row_count is 'Rows.';
+
+comment on column bcp.archives.checksum is 'Checksum of the rows, whatever their order: see bcp_internal.archive_checksum.';
+
+comment on column bcp.archives.bytes is 'Size of all files together, in bytes.';
+
+comment on column bcp.archives.started_at is 'When writing began.';
+
+comment on column bcp.archives.verified_at is 'When it had been read back and found equal.';
+
+comment on column bcp.archives.dropped_at is 'When its chunk was dropped, last.';
+
+comment on column bcp.archives.keep_until is 'Where it has been restored, cleanup leaves the rows in the table until then.';
+
+create index archives_range_idx on bcp.archives (table_name, range_start);
+
+create table bcp.cleanup_log (
+    logged_at timestamptz not null,
+    table_name text not null,
+    range_start timestamptz,
+    range_end timestamptz,
+    row_count bigint not null,
+    bytes bigint,
+    action text not null constraint cleanup_log_action check (action in ('dropped', 'deleted', 'kept')),
+    reason text not null
+);
+
+comment on table bcp.cleanup_log is
+    'What cleanup dropped and deleted, and which chunks that are past retention it kept, and why: a kept chunk has a row more only when the reason changes.';
+
+comment on column bcp.cleanup_log.logged_at is 'When.';
+
+comment on column bcp.cleanup_log.table_name is 'Table of schema bcp.';
+
+comment on column bcp.cleanup_log.range_start is 'Start of the chunk; null where the table has none.';
+
+comment on column bcp.cleanup_log.range_end is 'End of the chunk.';
+
+comment on column bcp.cleanup_log.row_count is 'Rows that it is about.';
+
+comment on column bcp.cleanup_log.bytes is 'Size of the chunk with its indexes, in bytes; null where the table has none.';
+
+comment on column bcp.cleanup_log.action is 'dropped: a chunk; deleted: rows of a table without chunks; kept: a chunk.';
+
+comment on column bcp.cleanup_log.reason is 'Why.';
+
+create index cleanup_log_table_name_idx on bcp.cleanup_log (table_name, range_start, logged_at);
