@@ -34,12 +34,17 @@ from bcp_analytics.ingest import (
     touch_session,
 )
 from bcp_analytics.manage import (
+    CleanupCount,
+    CleanupStep,
     acknowledge_alert,
     apply_policies,
+    cleanup_old_data,
+    cleanup_plan,
     refresh_analytics_views,
     reopen_issue,
     resolve_issue,
     rotate_anonymization_key,
+    run_cleanup,
 )
 from bcp_analytics.queries import (
     DailyErrorSummary,
@@ -118,6 +123,8 @@ __all__ = [
     "AsyncCollector",
     "AuthenticationStats",
     "BcpAnalyticsError",
+    "CleanupCount",
+    "CleanupStep",
     "Collector",
     "CollectorStats",
     "ContextCost",
@@ -160,6 +167,8 @@ __all__ = [
     "apply_policies",
     "authentication_stats",
     "begin_tool_call",
+    "cleanup_old_data",
+    "cleanup_plan",
     "context_cost",
     "daily_error_summary",
     "end_session",
@@ -185,6 +194,7 @@ __all__ = [
     "report_collector",
     "resolve_issue",
     "rotate_anonymization_key",
+    "run_cleanup",
     "search_errors",
     "search_parameters",
     "session_stats",

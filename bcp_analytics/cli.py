@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from bcp_analytics import __version__, _cli_query, _cli_spool, embedded
+from bcp_analytics import __version__, _cli_cleanup, _cli_query, _cli_spool, embedded
 from bcp_analytics import migrate as migrations
 from bcp_analytics._cli_support import (
     Commands,
@@ -306,6 +306,7 @@ def refresh(dsn: Dsn = None) -> None:
     typer.echo("The aggregates are up to date.")
 
 
+app.command()(_cli_cleanup.cleanup)
 app.command()(_cli_query.query)
 
 

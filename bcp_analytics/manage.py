@@ -6,10 +6,37 @@ All take a psycopg connection first, sync or async, and raise psycopg's own erro
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from bcp_analytics._encode import text
-from bcp_analytics._function import Arguments, procedure, scalar
+from bcp_analytics._function import Arguments, procedure, question, scalar
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupStep:
+    """What cleanup would do with a chunk past its retention, or with old sessions."""
+
+    table_name: str
+    range_start: datetime | None
+    """Start of the chunk, inclusive; None for sessions, as the two after it."""
+    range_end: datetime | None
+    """End of the chunk, exclusive."""
+    row_count: int
+    bytes: int | None
+    """Size of the chunk with its indexes, in bytes."""
+    action: Literal["dropped", "deleted", "kept"]
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupCount:
+    """How many rows of a table cleanup has removed."""
+
+    table_name: str
+    deleted_count: int
 
 
 @procedure
@@ -29,6 +56,32 @@ def apply_policies() -> Arguments:
     """Carry out bcp.settings and bcp.data_retention_policies; for bcp_admin.
 
     Returns how many things that changed: 0 where all was as they say.
+    """
+    return {}
+
+
+@question(CleanupStep)
+def cleanup_plan() -> None:
+    """Tell what `cleanup_old_data` would do now, and why it would keep what it would keep; for bcp_admin."""
+
+
+@question(CleanupCount)
+def cleanup_old_data() -> None:
+    """Drop the chunks past their retention that may go, and delete old sessions; for bcp_admin.
+
+    A chunk that is not aggregated yet, or not in a proven archive though its policy wants one, stays:
+    `cleanup_plan` has the reason, and bcp.cleanup_log keeps it. A job does this every day.
+
+    Raises `InvalidArgument` in a transaction that is repeatable read or serializable.
+    """
+
+
+@procedure
+def run_cleanup() -> Arguments:
+    """Aggregate what is past its retention and not yet aggregated, then do as `cleanup_old_data`.
+
+    Only the role that migrated the database may. It commits along the way, so the connection must be in
+    autocommit mode: raises `InvalidArgument` where it is not.
     """
     return {}
 

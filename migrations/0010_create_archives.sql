@@ -1,7 +1,7 @@
 -- What has been archived, what cleanup did, and who was erased.
 create table bcp.archives (
     archive_id uuid primary key default gen_random_uuid(),
-    table_name text not null references bcp.data_retention_policies,
+    table_name text not null,
     range_start timestamptz not null,
     range_end timestamptz not null,
     state text not null constraint archives_state check (state in ('writing', 'verified', 'dropped', 'restored', 'replaced')),

@@ -22,7 +22,7 @@ $func$;
 comment on function bcp_internal.watermark(text) is
     'End of what is materialised of a continuous aggregate of schema bcp; -infinity before its first refresh, null where there is none of that name.';
 
-create or replace function bcp_internal.invalidated(p_aggregate text) returns tstzmultirange
+create or replace function bcp_internal.logged_changes(p_aggregate text, p_of_sources boolean default true) returns tstzmultirange
 language sql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -35,6 +35,7 @@ as $func$
         select c.mat_hypertable_id, c.raw_hypertable_id, c.parent_mat_hypertable_id
         from sources s
         join _timescaledb_catalog.continuous_agg c on c.mat_hypertable_id = s.parent_mat_hypertable_id
+        where p_of_sources
     ), logged as (
         -- Changes of the hypertable, those that a refresh has assigned to the aggregate, and those that one is at now.
         select l.lowest_modified_value as first, l.greatest_modified_value as last
@@ -56,8 +57,17 @@ as $func$
             _timescaledb_functions.to_timestamp(least(greatest(l.first, -62135596800000000), 253402300799000000)),
             _timescaledb_functions.to_timestamp(least(greatest(l.last, -62135596800000000), 253402300799000000) + 1))),
         '{}')
-        + tstzmultirange(tstzrange(bcp_internal.watermark(p_aggregate), null))
     from logged l
+$func$;
+
+comment on function bcp_internal.logged_changes(text, boolean) is
+    'Ranges that no refresh of a continuous aggregate of schema bcp has reached, or in which what it is made from has changed since; without p_of_sources only what has changed in that alone, not in what that is made from.';
+
+create or replace function bcp_internal.invalidated(p_aggregate text) returns tstzmultirange
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.logged_changes(p_aggregate) + tstzmultirange(tstzrange(bcp_internal.watermark(p_aggregate), null))
 $func$;
 
 comment on function bcp_internal.invalidated(text) is
@@ -105,6 +115,10 @@ begin
     v_old := v_stale * tstzmultirange(tstzrange(null, v_horizon));
     if not isempty(v_old) then
         v_stale := v_stale - v_old;
+        -- Months are refreshed whatever their age, from days that stay; until then the days answer.
+        if (select a.all_time from bcp_internal.aggregates() a where a.name = p_aggregate) then
+            v_stale := v_stale + v_old * bcp_internal.logged_changes(p_aggregate, p_of_sources => false);
+        end if;
         for v_piece in
             select unnest(v_old * tstzmultirange(tstzrange(c.range_start, c.range_end)))
             from timescaledb_information.chunks c

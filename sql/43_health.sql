@@ -81,12 +81,15 @@ as $func$
         where hypertable_schema = 'bcp'
         union all
         select 9, 'retention', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
-               'chunks past their retention that wait for an archive'
-        from timescaledb_information.chunks k
-        join bcp.data_retention_policies p on p.table_name = k.hypertable_name and k.hypertable_schema = 'bcp'
-        where p.cleanup_enabled
-          and p.archive_before_delete
-          and k.range_end < bcp_internal.now() - make_interval(days => p.retention_days)
+               coalesce('chunks past their retention are kept; bcp.cleanup_log has each. ' || string_agg(distinct k.reason, '; '),
+                        'no chunk past its retention is kept')
+        from (
+            select distinct on (l.table_name, l.range_start) l.table_name, l.range_start, l.action, l.reason
+            from bcp.cleanup_log l
+            where l.range_start is not null
+            order by l.table_name, l.range_start, l.logged_at desc
+        ) k
+        where k.action = 'kept' and not starts_with(k.reason, 'restored')
         union all
         select 10, 'sessions', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
                coalesce('clients with a new session a call, in bcp.degenerate_sessions: '

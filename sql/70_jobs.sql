@@ -27,3 +27,14 @@ $func$;
 
 comment on function bcp_internal.forget_keys() is
     'Deletes batch and event ids older than the setting dedup_window, and returns how many.';
+
+create or replace procedure bcp_internal.cleanup_job(p_job_id integer, p_config jsonb)
+-- No search_path: a procedure that commits can have none; every name is qualified instead.
+language plpgsql
+as $proc$
+begin
+    call bcp.run_cleanup();
+end
+$proc$;
+
+comment on procedure bcp_internal.cleanup_job(integer, jsonb) is 'Runs bcp.run_cleanup every day.';

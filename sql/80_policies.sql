@@ -63,14 +63,6 @@ begin
                 format('call public.add_columnstore_policy(%L::regclass, after => make_interval(days => %s))',
                        'bcp.' || quote_ident(v_policy.table_name), v_policy.columnstore_after_days) end,
             format('call public.remove_columnstore_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.table_name)))::integer;
-        -- A table that wants an archive first keeps its chunks until something has archived them.
-        v_changes := v_changes + bcp_internal.set_policy(
-            'policy_retention', v_policy.table_name,
-            jsonb_build_object('drop_after', make_interval(days => v_policy.retention_days)::text),
-            case when v_policy.cleanup_enabled and not v_policy.archive_before_delete then
-                format('select public.add_retention_policy(%L::regclass, drop_after => make_interval(days => %s))',
-                       'bcp.' || quote_ident(v_policy.table_name), v_policy.retention_days) end,
-            format('select public.remove_retention_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.table_name)))::integer;
     end loop;
     for v_policy in
         select a.name, a.bucket, a.columnstore_after,
@@ -98,7 +90,7 @@ begin
     end loop;
     for v_policy in
         select w.name, w.every
-        from (values ('forget_keys_job', interval '1 hour'), ('evaluate_alerts_job', interval '1 minute')) as w (name, every)
+        from (values ('forget_keys_job', interval '1 hour'), ('evaluate_alerts_job', interval '1 minute'), ('cleanup_job', interval '1 day')) as w (name, every)
         where not exists (
             select from timescaledb_information.jobs j where j.proc_schema = 'bcp_internal' and j.proc_name = w.name)
     loop
@@ -116,7 +108,77 @@ begin
 end
 $func$;
 
+create or replace function bcp_internal.check_retention_policy() returns trigger
+language plpgsql volatile
+-- bcp_admin may change the table, and none of what this looks at and changes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_hint text;
+    v_aggregates text;
+begin
+    if tg_op = 'DELETE' or (tg_op = 'UPDATE' and new.table_name <> old.table_name) then
+        raise exception using
+            errcode = 'ZB003',
+            message = format('the policy of %s cannot be removed or renamed', old.table_name),
+            hint = 'Set cleanup_enabled to false to keep all of its rows.';
+    end if;
+    select string_agg(a.name, ', ' order by a.ordinal) filter (where bcp_internal.refresh_start(new.retention_days) < 3 * a.bucket)
+    into v_aggregates
+    from bcp_internal.aggregates() a
+    where a.source_table = new.table_name and not a.all_time;
+    v_hint := case
+        when bcp_internal.time_column(new.table_name) is null and new.table_name <> 'user_sessions' then
+            'Cleanup knows the hypertables of schema bcp, and user_sessions.'
+        when new.retention_days < 1 then 'Use 1 or more; cleanup_enabled = false keeps everything.'
+        when v_aggregates is not null then format(
+            'Use 5 days or more: %s are refreshed over the last days of it, and a refresh must never see a chunk already dropped.', v_aggregates)
+        when new.columnstore_after_days < 1 then 'Use 1 or more; null leaves chunks as rows.'
+        when new.columnstore_after_days >= new.retention_days then
+            'Chunks would be dropped before they move to the columnstore: make columnstore_after_days smaller than retention_days, or null.'
+        when new.columnstore_after_days is not null and not coalesce((
+            select h.compression_enabled
+            from timescaledb_information.hypertables h
+            where h.hypertable_schema = 'bcp' and h.hypertable_name = new.table_name), false) then
+            'This table has no columnstore: leave columnstore_after_days null.'
+        when new.archive_before_delete and new.table_name = 'user_sessions' then
+            'Only hypertables can be archived: set archive_before_delete to false.'
+    end;
+    if v_hint is not null then
+        raise exception using
+            errcode = 'ZB003',
+            message = format('the policy of %s makes no sense: retention_days %s, columnstore_after_days %s, archive_before_delete %s',
+                             new.table_name, new.retention_days, coalesce(new.columnstore_after_days::text, 'null'), new.archive_before_delete),
+            hint = v_hint;
+    end if;
+    return new;
+end
+$func$;
+
+comment on function bcp_internal.check_retention_policy() is 'Refuses, with ZB003 and a hint, a row of bcp.data_retention_policies that makes no sense.';
+
+create or replace trigger check_retention_policy before insert or update or delete on bcp.data_retention_policies
+for each row execute function bcp_internal.check_retention_policy();
+
+create or replace function bcp_internal.carry_out_policies() returns trigger
+language plpgsql volatile
+-- bcp_admin may change the table, and none of what this looks at and changes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    perform bcp.apply_policies();
+    return null;
+end
+$func$;
+
+comment on function bcp_internal.carry_out_policies() is 'Carries out a change of bcp.data_retention_policies at once.';
+
+create or replace trigger carry_out_policies after insert or update on bcp.data_retention_policies
+for each statement execute function bcp_internal.carry_out_policies();
+
 comment on function bcp.apply_policies() is
-    'Carries out bcp.settings and bcp.data_retention_policies, and returns how many things it changed: 0 where all was as they say.';
+    'Carries out bcp.settings and bcp.data_retention_policies, and returns how many things it changed: 0 where all was as they say. A change of bcp.data_retention_policies calls it by itself.';
 
 select bcp.apply_policies();

@@ -21,14 +21,15 @@ declare
 begin
     for v_function in
         select p.oid::regprocedure as signature, p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_|report_)' as writes,
-               p.proname in ('apply_policies', 'rotate_anonymization_key', 'resolve_issue', 'reopen_issue', 'acknowledge_alert') as manages,
+               p.proname in ('apply_policies', 'rotate_anonymization_key', 'resolve_issue', 'reopen_issue', 'acknowledge_alert', 'cleanup_plan',
+                             'cleanup_old_data') as manages,
                n.nspname = 'bcp' as is_public, p.prokind
         from pg_proc p
         join pg_namespace n on n.oid = p.pronamespace
         where n.nspname = 'bcp'
-             and p.proname <> 'refresh_analytics_views'
+             and p.proname not in ('refresh_analytics_views', 'run_cleanup')
            or (n.nspname = 'bcp_internal' and p.proname in (
-               'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'invalidated',
+               'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'invalidated', 'logged_changes',
                'whole', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'call_filter', 'bucket_of',
                'usage_statement', 'usage_cells', 'usage_totals', 'sketch_statement', 'sketch_sum', 'latency_cells',
                'latency_quantiles', 'error_cells', 'anonymizer_works', 'checked_limit', 'checked_choice',

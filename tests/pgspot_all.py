@@ -38,6 +38,8 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("PS005", "bcp_internal.suspect_success("): _INLINED,
     ("PS005", "bcp_internal.calls("): _INLINED,
     ("PS005", "bcp.refresh_analytics_views("): _COMMITS,
+    ("PS005", "bcp.run_cleanup("): _COMMITS,
+    ("PS005", "bcp_internal.cleanup_job("): _COMMITS,
     ("PS001", "'=' in p.oid = CAST('public.refresh_continuous_aggregate'"): _COMMITS,
     ("PS001", "'=' in 'options' = ANY(p.proargnames)"): _COMMITS,
     ("PS001", "'-' in bcp_internal.now() - bcp_internal.refresh_start("): _COMMITS,

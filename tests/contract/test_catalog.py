@@ -16,6 +16,8 @@ UNPINNED = {
     "bcp_internal.suspect_success(boolean,jsonb)": "inlined",
     "bcp_internal.calls(" + ",".join(["timestamp with time zone"] * 2 + ["text"] * 7) + ")": "inlined",
     "bcp.refresh_analytics_views()": "commits, which a routine with a setting cannot",
+    "bcp.run_cleanup()": "commits",
+    "bcp_internal.cleanup_job(integer,jsonb)": "commits",
 }
 
 _UNCOMMENTED = """

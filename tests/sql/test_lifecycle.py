@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import psycopg
@@ -42,13 +41,9 @@ def test_policies_are_as_seeded_and_applying_them_again_changes_nothing(db: psyc
         "tool_latency_1h": "1 day",
         "tool_latency_1d": "1 day",
     }
-    # Tool calls and errors want an archive first, and so nothing drops them.
-    retention = policies(db, "policy_retention")
-    assert {name: row["config"]["drop_after"] for name, row in retention.items()} == {
-        "performance_metrics": "30 days",
-        "ingest_batches": "90 days",
-        "rejected_events": "90 days",
-    }
+    assert policies(db, "policy_retention") == {}  # bcp.cleanup_old_data alone drops chunks
+    jobs = {row["proc_name"]: row["every"] for row in rows(db, POLICIES)}
+    assert jobs["cleanup_job"] == "1 day"
     [forget] = [row for row in rows(db, POLICIES) if row["proc_name"] == "forget_keys_job"]
     assert forget["every"] == "01:00:00"
 
@@ -80,33 +75,53 @@ def test_every_aggregate_is_refreshed_every_five_minutes_within_retention(
     assert unbounded == {"tool_usage_1mo", "tool_latency_1mo"}
 
 
-def test_a_changed_row_is_carried_out(db: psycopg.Connection[Any]) -> None:
+def test_a_changed_row_is_carried_out_at_once(db: psycopg.Connection[Any]) -> None:
     db.execute(
-        "update bcp.data_retention_policies set retention_days = 40, archive_before_delete = false,"
-        " columnstore_after_days = 7 where table_name = 'tool_usage_logs'"
+        "update bcp.data_retention_policies set retention_days = 40, columnstore_after_days = 7"
+        " where table_name = 'tool_usage_logs'"
     )
-    # columnstore, retention, and the seven aggregates made from the table whose refresh depends on retention
-    assert apply(db) == 9
     assert policies(db, "policy_compression")["tool_usage_logs"]["config"]["compress_after"] == "7 days"
-    assert policies(db, "policy_retention")["tool_usage_logs"]["config"]["drop_after"] == "40 days"
     refresh = policies(db, "policy_refresh_continuous_aggregate")
     assert refresh["tool_usage_1h"]["config"]["start_offset"] == "38 days"
     db.execute(
-        "update bcp.data_retention_policies set archive_before_delete = true, columnstore_after_days = null"
+        "update bcp.data_retention_policies set columnstore_after_days = null"
         " where table_name = 'tool_usage_logs'"
     )
-    assert apply(db) == 2
     assert "tool_usage_logs" not in policies(db, "policy_compression")
-    assert "tool_usage_logs" not in policies(db, "policy_retention")
     assert apply(db) == 0
 
 
 @pytest.mark.parametrize(
-    "change", ["retention_days = 0", "columnstore_after_days = 0", "columnstore_after_days = retention_days"]
+    ("table", "change", "hint"),
+    [
+        ("tool_usage_logs", "retention_days = 0", "Use 1 or more"),
+        ("tool_usage_logs", "retention_days = 4", "Use 5 days or more: tool_usage_1d, tool_latency_1d"),
+        ("tool_usage_logs", "columnstore_after_days = 0", "null leaves chunks as rows"),
+        ("tool_usage_logs", "columnstore_after_days = retention_days", "dropped before they move"),
+        ("rejected_events", "columnstore_after_days = 2", "has no columnstore"),
+        ("user_sessions", "archive_before_delete = true", "Only hypertables can be archived"),
+        ("user_sessions", "table_name = 'users'", "Set cleanup_enabled to false"),
+    ],
 )
-def test_a_nonsensical_policy_is_refused(db: psycopg.Connection[Any], change: str) -> None:
-    with pytest.raises(psycopg.errors.CheckViolation):
-        db.execute(f"update bcp.data_retention_policies set {change}")  # type: ignore[arg-type]
+def test_a_nonsensical_policy_is_refused(
+    db: psycopg.Connection[Any], table: str, change: str, hint: str
+) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        db.execute(f"update bcp.data_retention_policies set {change} where table_name = %s", [table])  # type: ignore[arg-type]
+    assert caught.value.sqlstate == "ZB003"
+    assert hint in str(caught.value.diag.message_hint)
+
+
+def test_the_shortest_retention_can_be_carried_out(db: psycopg.Connection[Any]) -> None:
+    db.execute("update bcp.data_retention_policies set retention_days = 5")
+    refresh = policies(db, "policy_refresh_continuous_aggregate")
+    assert refresh["tool_usage_1d"]["config"]["start_offset"] == "3 days"
+
+
+def test_a_policy_is_not_deleted(db: psycopg.Connection[Any]) -> None:
+    with pytest.raises(psycopg.Error, match="cannot be removed") as caught:
+        db.execute("delete from bcp.data_retention_policies")
+    assert caught.value.sqlstate == "ZB003"
 
 
 def test_the_chunk_interval_is_a_setting(db: psycopg.Connection[Any]) -> None:
@@ -174,22 +189,6 @@ def test_chunks_go_to_the_columnstore_and_answer_the_same(clean_db: psycopg.Conn
     assert ingest(clean_db, [calls[0], usage(start_time="2026-06-01T11:00:00Z")]) == (2, 1, 1, 0)
     clean_db.execute("call bcp.refresh_analytics_views()")
     assert sum(row["call_count"] for row in rows(clean_db, question)) == 11
-
-
-def test_old_metrics_are_dropped_and_their_aggregates_stay(clean_db: psycopg.Connection[Any]) -> None:
-    # The retention job's clock is the server's own, so the event is old by it.
-    event = {"metric_name": "m", "metric_value": 2, "timestamp": "2020-01-01T00:00:00Z"}
-    clean_db.execute("select bcp.ingest_metrics(null, %s::text)", [json.dumps([event])])
-    clean_db.execute("call refresh_continuous_aggregate('bcp.metrics_1m', null, null)")
-    [(job,)] = clean_db.execute(
-        "select job_id from timescaledb_information.jobs"
-        " where proc_name = 'policy_retention' and hypertable_name = 'performance_metrics'"
-    ).fetchall()
-    clean_db.execute("call run_job(%s)", [job])
-    assert rows(clean_db, "select 1 from bcp.performance_metrics") == []
-    assert rows(clean_db, "select metric_name, sum_value from bcp.metrics_1m") == [
-        {"metric_name": "m", "sum_value": 2.0}
-    ]
 
 
 def test_a_large_batch_goes_into_the_columnstore_where_it_may(clean_db: psycopg.Connection[Any]) -> None:

@@ -205,7 +205,9 @@ def test_health_sees_rejections_open_calls_and_a_broken_anonymiser(db: psycopg.C
     assert health(db)["ingest"] == ("warn", "0")
 
 
-def test_health_sees_chunks_that_wait_for_an_archive(db: psycopg.Connection[Any]) -> None:
+def test_health_sees_chunks_that_are_kept(db: psycopg.Connection[Any]) -> None:
     db.execute("select set_config('bcp.now', %s, true)", [NOW])
     ingest(db, [usage(start_time="2026-01-01T00:00:00Z"), usage(start_time="2026-06-01T00:00:00Z")])
+    assert health(db)["retention"] == ("ok", "0")
+    db.execute("select bcp.cleanup_old_data()")
     assert health(db)["retention"] == ("warn", "1")

@@ -1,0 +1,321 @@
+-- Retention: which chunks go, which stay and why. A chunk is dropped whole, in milliseconds whatever its size, and never
+-- before its aggregates have taken its rows in, and, where its policy wants that, an archive has been proven to hold them.
+
+create or replace function bcp_internal.archived_rows(p_table text, p_range_start timestamptz, p_range_end timestamptz)
+returns bigint
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select coalesce(sum(a.row_count), 0)::bigint
+    from bcp.archives a
+    where a.table_name = p_table
+      and a.range_start = p_range_start
+      and a.range_end = p_range_end
+      and a.state in ('verified', 'restored')
+$func$;
+
+comment on function bcp_internal.archived_rows(text, timestamptz, timestamptz) is
+    'How many rows of a chunk that is still there are in proven archives.';
+
+create or replace function bcp_internal.dropped_before(p_table text, p_range_start timestamptz, p_range_end timestamptz)
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select exists (
+        select from bcp.cleanup_log l
+        where l.table_name = p_table and l.action = 'dropped' and l.range_start < p_range_end and l.range_end > p_range_start)
+$func$;
+
+comment on function bcp_internal.dropped_before(text, timestamptz, timestamptz) is
+    'Whether a chunk of this time was dropped already: aggregates hold what it had, and a refresh would take that away.';
+
+create or replace function bcp_internal.unaggregated(p_table text, p_range_start timestamptz, p_range_end timestamptz)
+returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Not the months: they are made whatever their age from days, which stay.
+    select array_agg(a.name order by a.ordinal)
+    from bcp_internal.aggregates() a
+    where a.source_table = p_table
+      and not a.all_time
+      and bcp_internal.logged_changes(a.name) && tstzrange(p_range_start, p_range_end)
+$func$;
+
+comment on function bcp_internal.unaggregated(text, timestamptz, timestamptz) is
+    'Continuous aggregates of a table that have not taken in all changes of a time; null where there is none.';
+
+create or replace function bcp_internal.time_column(p_table text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select d.column_name::text
+    from timescaledb_information.dimensions d
+    where d.hypertable_schema = 'bcp' and d.hypertable_name = p_table and d.dimension_number = 1
+$func$;
+
+comment on function bcp_internal.time_column(text) is 'The column a hypertable of schema bcp is partitioned by; null for another table.';
+
+create or replace function bcp_internal.retention_cutoff(p_retention_days integer) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- A whole day at a time: where chunks are shorter, an aggregate's day is not to lose a part of its calls.
+    select date_trunc('day', bcp_internal.now() - p_retention_days * interval '24 hours', 'UTC')
+$func$;
+
+comment on function bcp_internal.retention_cutoff(integer) is 'Start of the UTC day up to which rows may go.';
+
+create or replace function bcp_internal.old_chunks()
+returns table (table_name text, range_start timestamptz, range_end timestamptz, chunk regclass, archive_first boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select p.table_name, c.range_start, c.range_end, format('%I.%I', c.chunk_schema, c.chunk_name)::regclass, p.archive_before_delete
+    from bcp.data_retention_policies p
+    join timescaledb_information.chunks c on c.hypertable_schema = 'bcp' and c.hypertable_name = p.table_name
+    where p.cleanup_enabled
+      and c.range_end <= bcp_internal.retention_cutoff(p.retention_days)
+    -- The latest first: to drop a chunk is logged as a change of its time and of the first moment of the next chunk.
+    order by p.table_name, c.range_start desc
+$func$;
+
+comment on function bcp_internal.old_chunks() is 'Chunks past their retention, the latest of a table first.';
+
+create or replace function bcp_internal.cleanup_verdict(
+    p_table text, p_range_start timestamptz, p_range_end timestamptz, p_archive_first boolean,
+    out row_count bigint, out action text, out reason text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_unaggregated constant text[] := bcp_internal.unaggregated(p_table, p_range_start, p_range_end);
+    v_keep_until timestamptz;
+    v_archived bigint;
+begin
+    action := 'kept';
+    execute format(
+        'select count(*) from bcp.%1$I where %2$I >= %3$L and %2$I < %4$L',
+        p_table, bcp_internal.time_column(p_table), p_range_start, p_range_end) into row_count;
+    if v_unaggregated is not null and not bcp_internal.dropped_before(p_table, p_range_start, p_range_end) then
+        reason := 'not all of it is aggregated yet, in ' || array_to_string(v_unaggregated, ', ') || ': call bcp.run_cleanup() sees to that first';
+        return;
+    end if;
+    if p_archive_first then
+        select max(a.keep_until) into v_keep_until
+        from bcp.archives a
+        where a.table_name = p_table and a.range_start = p_range_start and a.range_end = p_range_end and a.state = 'restored';
+        if v_keep_until > bcp_internal.now() then
+            reason := format('restored, and to be kept until %s', to_char(v_keep_until at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'));
+            return;
+        end if;
+        v_archived := bcp_internal.archived_rows(p_table, p_range_start, p_range_end);
+        if v_archived <> row_count then
+            reason := case v_archived
+                when 0 then 'not archived yet: bcp-analytics archive does that'
+                else 'the archive holds other rows than the chunk: bcp-analytics archive makes it anew' end;
+            return;
+        end if;
+    end if;
+    action := 'dropped';
+    reason := case when p_archive_first then 'past its retention, and archived' else 'past its retention' end
+        || case when v_unaggregated is not null then '; came late for a chunk dropped before, and is in no aggregate' else '' end;
+end
+$func$;
+
+comment on function bcp_internal.cleanup_verdict(text, timestamptz, timestamptz, boolean) is
+    'Whether a chunk past its retention may be dropped, and why or why not.';
+
+create or replace function bcp.cleanup_plan()
+returns table (
+    table_name text, range_start timestamptz, range_end timestamptz, row_count bigint, bytes bigint, action text, reason text)
+language plpgsql stable
+-- Sizes and TimescaleDB's log are the owner's to read; bcp_admin may see what cleanup would do.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return query
+        select c.table_name, c.range_start, c.range_end, v.row_count,
+               (select s.total_bytes
+                from public.chunks_detailed_size(format('bcp.%I', c.table_name)::regclass) s
+                where format('%I.%I', s.chunk_schema, s.chunk_name)::regclass = c.chunk),
+               v.action, v.reason
+        from bcp_internal.old_chunks() c
+        cross join lateral bcp_internal.cleanup_verdict(c.table_name, c.range_start, c.range_end, c.archive_first) v;
+    return query
+        select p.table_name, null::timestamptz, null::timestamptz, s.n, null::bigint, 'deleted', 'past their retention'
+        from bcp.data_retention_policies p
+        cross join lateral (
+            select count(*) as n from bcp.user_sessions u where u.last_activity < bcp_internal.retention_cutoff(p.retention_days)) s
+        where p.table_name = 'user_sessions' and p.cleanup_enabled and s.n > 0;
+end
+$func$;
+
+comment on function bcp.cleanup_plan() is
+    'What would bcp.cleanup_old_data() do now? One row a chunk past its retention: dropped, or kept and why, with its rows and bytes; and one for the sessions that would be deleted.';
+
+create or replace function bcp_internal.delete_old_sessions(p_limit integer) returns bigint
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    with old as (
+        select s.session_id
+        from bcp.data_retention_policies p
+        join bcp.user_sessions s on s.last_activity < bcp_internal.retention_cutoff(p.retention_days)
+        where p.table_name = 'user_sessions' and p.cleanup_enabled
+        limit p_limit
+        for update of s skip locked
+    ), deleted as (
+        delete from bcp.user_sessions s using old o where s.session_id = o.session_id returning 1
+    ), counted as (
+        select count(*) as n from deleted
+    ), logged as (
+        insert into bcp.cleanup_log (logged_at, table_name, row_count, action, reason)
+        select bcp_internal.now(), 'user_sessions', n, 'deleted', 'past their retention'
+        from counted
+        where n > 0
+    )
+    select n from counted
+$func$;
+
+comment on function bcp_internal.delete_old_sessions(integer) is 'Deletes so many sessions past their retention at most, logs it, and returns how many.';
+
+create or replace function bcp_internal.drop_old_chunk(
+    p_table text, p_range_start timestamptz, p_range_end timestamptz, p_chunk regclass, p_archive_first boolean)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- Who writes to or reads an old chunk right now has precedence; the next cleanup tries again.
+set lock_timeout = '1s'
+as $func$
+declare
+    v_verdict record;
+    v_bytes bigint;
+begin
+    begin
+        -- Nothing may come in between the count and the drop.
+        execute format('lock table %s in access exclusive mode', p_chunk);
+        select * into v_verdict from bcp_internal.cleanup_verdict(p_table, p_range_start, p_range_end, p_archive_first);
+    exception
+        when lock_not_available then
+            select null::bigint as row_count, 'kept' as action, 'in use' as reason into v_verdict;
+        when undefined_table then
+            return 0; -- Another cleanup has dropped it.
+    end;
+    select s.total_bytes into v_bytes
+    from public.chunks_detailed_size(format('bcp.%I', p_table)::regclass) s
+    where format('%I.%I', s.chunk_schema, s.chunk_name)::regclass = p_chunk;
+    if v_verdict.action = 'kept' then
+        insert into bcp.cleanup_log (logged_at, table_name, range_start, range_end, row_count, bytes, action, reason)
+        select bcp_internal.now(), p_table, p_range_start, p_range_end, coalesce(v_verdict.row_count, 0), v_bytes, 'kept', v_verdict.reason
+        where v_verdict.reason is distinct from (
+            select l.reason
+            from bcp.cleanup_log l
+            where l.table_name = p_table and l.range_start = p_range_start
+            order by l.logged_at desc
+            limit 1);
+        return 0;
+    end if;
+    perform public.drop_chunks(format('bcp.%I', p_table)::regclass, older_than => p_range_end, newer_than => p_range_start);
+    update bcp.archives a
+    set state = 'dropped', dropped_at = bcp_internal.now(), keep_until = null
+    where a.table_name = p_table and a.range_start = p_range_start and a.range_end = p_range_end and a.state in ('verified', 'restored');
+    insert into bcp.cleanup_log (logged_at, table_name, range_start, range_end, row_count, bytes, action, reason)
+    values (bcp_internal.now(), p_table, p_range_start, p_range_end, v_verdict.row_count, v_bytes, 'dropped', v_verdict.reason);
+    return v_verdict.row_count;
+end
+$func$;
+
+comment on function bcp_internal.drop_old_chunk(text, timestamptz, timestamptz, regclass, boolean) is
+    'Drops a chunk past its retention, if it may go, logs what it did, and returns how many rows went.';
+
+create or replace function bcp.cleanup_old_data()
+returns table (table_name text, deleted_count bigint)
+language plpgsql volatile
+-- Chunks are the owner's to drop; bcp_admin may have those dropped whose time is over.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_sessions bigint := 0;
+    v_deleted bigint;
+begin
+    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+        raise exception using
+            errcode = 'ZB002',
+            message = format('cleanup cannot run in a transaction that is %s: it would not see the latest rows', current_setting('transaction_isolation')),
+            hint = 'Call it in a transaction that is read committed.';
+    end if;
+    -- One at a time.
+    perform pg_advisory_xact_lock(hashtextextended('bcp.cleanup_old_data', 0));
+    loop
+        v_deleted := bcp_internal.delete_old_sessions(10000);
+        exit when v_deleted = 0;
+        v_sessions := v_sessions + v_deleted;
+    end loop;
+    return query
+        with dropped as materialized (
+            select c.table_name,
+                   bcp_internal.drop_old_chunk(c.table_name, c.range_start, c.range_end, c.chunk, c.archive_first) as n
+            from bcp_internal.old_chunks() c
+        )
+        select p.table_name,
+               case p.table_name when 'user_sessions' then v_sessions else coalesce(sum(d.n), 0)::bigint end
+        from bcp.data_retention_policies p
+        left join dropped d on d.table_name = p.table_name
+        where p.cleanup_enabled
+        group by p.table_name
+        order by p.table_name;
+    if exists (
+        select from bcp_internal.old_chunks() c
+        where c.archive_first
+          and bcp_internal.archived_rows(c.table_name, c.range_start, c.range_end) = 0)
+    then
+        notify bcp_archive;
+    end if;
+end
+$func$;
+
+comment on function bcp.cleanup_old_data() is
+    'Drops the chunks past their retention (bcp.data_retention_policies) that may go, deletes old sessions, and returns how many rows went of each table with cleanup. A chunk that is not aggregated, or not in a proven archive though its policy wants one, stays; bcp.cleanup_log has the reason, and NOTIFY bcp_archive asks for the archive. Irreversible, other than by bcp-analytics restore. bcp.cleanup_plan() shows what it would do. A job runs it every day.';
+
+create or replace procedure bcp.run_cleanup()
+language plpgsql
+as $proc$
+declare
+    v_range record;
+    v_aggregate record;
+begin
+    -- Rows that came when their time was no longer refreshed, such as old calls loaded at once. All levels, in order; not
+    -- the months, which are refreshed whatever their age.
+    for v_range in
+        select c.table_name, pg_catalog.date_trunc('day', c.range_start, 'UTC') as first,
+               pg_catalog.date_trunc('day', c.range_end operator(pg_catalog.+) interval '24 hours' operator(pg_catalog.-) interval '1 microsecond', 'UTC') as last
+        from bcp_internal.old_chunks() c
+        where bcp_internal.unaggregated(c.table_name, c.range_start, c.range_end) is not null
+          and not bcp_internal.dropped_before(
+              c.table_name, pg_catalog.date_trunc('day', c.range_start, 'UTC'),
+              pg_catalog.date_trunc('day', c.range_end operator(pg_catalog.+) interval '24 hours' operator(pg_catalog.-) interval '1 microsecond', 'UTC'))
+    loop
+        for v_aggregate in
+            select a.name from bcp_internal.aggregates() a where a.source_table operator(pg_catalog.=) v_range.table_name and not a.all_time order by a.ordinal
+        loop
+            call public.refresh_continuous_aggregate(
+                pg_catalog.format('bcp.%I', v_aggregate.name)::pg_catalog.regclass, v_range.first, v_range.last);
+            -- As in bcp.refresh_analytics_views.
+            commit;
+        end loop;
+    end loop;
+    -- In batches that commit, so that no lock is held for long.
+    while bcp_internal.delete_old_sessions(10000) operator(pg_catalog.>) 0 loop
+        commit;
+    end loop;
+    perform bcp.cleanup_old_data();
+    commit;
+end
+$proc$;
+
+comment on procedure bcp.run_cleanup() is
+    'Aggregates what is past its retention and not yet aggregated, then does as bcp.cleanup_old_data(). A job does it every day; by hand, only the owner may, in autocommit mode.';
