@@ -42,6 +42,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.ingest --plain
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(BIN)/python -m benchmarks.queries
+	@$(BIN)/python -m benchmarks.lifecycle
 
 format: $(READY)
 	@$(BIN)/ruff format .

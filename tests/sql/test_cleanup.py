@@ -231,3 +231,20 @@ def test_the_command_says_what_goes_and_what_stays(dsn: str, monkeypatch: pytest
         "performance_metrics: 1 row removed in 1 chunk.",
         "tool_usage_logs: 1 chunk kept: not archived yet: bcp-analytics archive does that.",
     ]
+
+
+@pytest.mark.native("the embedded engine runs one transaction at a time")
+def test_a_chunk_somebody_writes_to_is_left_for_the_next_time(
+    store: psycopg.Connection[Any], dsn: str
+) -> None:
+    without_archive(store)
+    with psycopg.connect(dsn) as writer:
+        at(writer, LATER)
+        ingest(writer, [usage(start_time="2026-06-15T11:00:00Z")])
+        assert cleaned(store)["tool_usage_logs"] == 0
+        [kept] = rows(store, "select reason from bcp.cleanup_log where table_name = 'tool_usage_logs'")
+        assert kept == {"reason": "in use"}
+    assert cleaned(store)["tool_usage_logs"] == 0  # it came after the aggregates were made
+    store.execute("call bcp.run_cleanup()")
+    assert raw(store) == 0
+    assert sum(n for _, n in calls(store)) == 4
