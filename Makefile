@@ -20,7 +20,7 @@ $(READY): pyproject.toml
 	  echo "bcp_analytics needs Python 3.11 or later as '$(PYTHON)': install it, or name it with 'make PYTHON=/path/to/python3.11 ...'." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "Python's venv module is missing: install it (Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,mcp,report,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[archive,demo,mcp,report,dev]'
 	@touch $@
 
 demo: $(READY)

@@ -10,6 +10,7 @@ from bcp_analytics._arguments import ErrorLevel, Outcome
 from bcp_analytics.collector import AsyncCollector, Collector, CollectorStats
 from bcp_analytics.errors import (
     AnonymizerFailed,
+    ArchiveError,
     BcpAnalyticsError,
     InvalidArgument,
     InvalidBatch,
@@ -46,6 +47,7 @@ from bcp_analytics.manage import (
     rotate_anonymization_key,
     run_cleanup,
 )
+from bcp_analytics.manage_archives import ArchiveWanted, archives_wanted
 from bcp_analytics.queries import (
     DailyErrorSummary,
     ErrorAnalysis,
@@ -120,6 +122,8 @@ __all__ = [
     "ActiveAlert",
     "ActiveUsers",
     "AnonymizerFailed",
+    "ArchiveError",
+    "ArchiveWanted",
     "AsyncCollector",
     "AuthenticationStats",
     "BcpAnalyticsError",
@@ -165,6 +169,7 @@ __all__ = [
     "active_alerts",
     "active_users",
     "apply_policies",
+    "archives_wanted",
     "authentication_stats",
     "begin_tool_call",
     "cleanup_old_data",

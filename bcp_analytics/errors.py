@@ -10,6 +10,7 @@ All SQLSTATEs of our own are of class `ZB`; this is their one list:
 | ZB004 | `UnsupportedServer` | the server cannot hold the store (raised before anything is changed) |
 | ZB005 | `InvalidDocument` | an event, or JSON in it, is of the wrong shape, too deep or too large |
 | ZB006 | `AnonymizerFailed` | a rule cannot be used, or there is no key: nothing was stored |
+| ZB007 | `ArchiveError` | an archive is not what its manifest says, or is not to be touched |
 """
 
 from __future__ import annotations
@@ -85,6 +86,12 @@ class AnonymizerFailed(BcpAnalyticsError):  # noqa: N818
     sqlstate = "ZB006"
 
 
+class ArchiveError(BcpAnalyticsError):
+    """An archive could not be written, or is not what its manifest says; what was proven before still is."""
+
+    sqlstate = "ZB007"
+
+
 class MigrationError(BcpAnalyticsError):
     """A migration or a file of `sql/` failed, or the files do not fit what the database has."""
 
@@ -96,6 +103,7 @@ BY_SQLSTATE: dict[str, type[BcpAnalyticsError]] = {
     "ZB004": UnsupportedServer,
     "ZB005": InvalidDocument,
     "ZB006": AnonymizerFailed,
+    "ZB007": ArchiveError,
 }
 
 

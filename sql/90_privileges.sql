@@ -34,7 +34,8 @@ begin
                'usage_statement', 'usage_cells', 'usage_totals', 'sketch_statement', 'sketch_sum', 'latency_cells',
                'latency_quantiles', 'error_cells', 'anonymizer_works', 'checked_limit', 'checked_choice',
                'checked_outcome', 'calls', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',
-               'release_reaches', 'has_regressed'))
+               'release_reaches', 'has_regressed', 'archive_columns', 'archive_time_column', 'archive_text', 'archive_rows',
+               'checksum_text', 'archive_checksum', 'archived_rows', 'chunk_is_archived'))
     loop
         execute format('grant execute on routine %s to %I', v_function.signature, case
             when not v_function.is_public then 'bcp_reader'
@@ -45,6 +46,18 @@ begin
     end loop;
 end
 $block$;
+
+-- The archive's books, which bcp-analytics archive and restore keep.
+grant execute on function
+    bcp_internal.begin_archive(text, timestamptz, timestamptz, text),
+    bcp_internal.finish_archive(uuid, jsonb, bigint, text, bigint),
+    bcp_internal.discard_archive(uuid),
+    bcp_internal.begin_rewrite(uuid, text),
+    bcp_internal.finish_rewrite(uuid, uuid, jsonb, bigint, text, bigint),
+    bcp_internal.begin_restore(uuid),
+    bcp_internal.check_restored(uuid),
+    bcp_internal.finish_restore(uuid, timestamptz)
+to bcp_admin;
 
 grant select on all tables in schema bcp to bcp_reader;
 

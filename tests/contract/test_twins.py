@@ -19,6 +19,7 @@ from bcp_analytics import (
     errors,
     ingest,
     manage,
+    manage_archives,
     queries,
     queries_alerts,
     queries_calls,
@@ -41,6 +42,7 @@ MODULES = (
     queries_sessions,
     queries_tools,
     manage,
+    manage_archives,
 )
 TWINS: dict[str, Any] = {
     name: value

@@ -1,0 +1,27 @@
+"""Archives: what is past retention as Parquet files, proven before it is dropped, and the way back.
+
+`archive` writes chunks, `restore` brings them back, `query` asks the files with DuckDB, `rewrite` takes rows
+out of an archive, `archives` lists the manifest. docs/archive.md has the layout of the files.
+
+They need the extra: pip install "bcp_analytics[archive]". All take a psycopg connection in autocommit mode,
+because each step is a transaction of its own, and one of a role that has bcp_admin; `query` and `archives`
+need bcp_reader only.
+"""
+
+from __future__ import annotations
+
+from bcp_analytics.archive._books import archives
+from bcp_analytics.archive._model import Archive, ArchiveFile, Phase, Progress
+from bcp_analytics.archive._public import archive, query, restore, rewrite
+
+__all__ = [
+    "Archive",
+    "ArchiveFile",
+    "Phase",
+    "Progress",
+    "archive",
+    "archives",
+    "query",
+    "restore",
+    "rewrite",
+]

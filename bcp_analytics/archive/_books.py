@@ -1,0 +1,167 @@
+"""The manifest in the database: calls of the functions of sql/62_archive.sql."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from psycopg import Cursor
+from psycopg.rows import class_row, tuple_row
+from psycopg.types.json import Jsonb
+
+from bcp_analytics.archive._model import Archive
+from bcp_analytics.errors import ArchiveError, InvalidArgument, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from psycopg import Connection
+
+    from bcp_analytics.archive._model import ArchiveFile
+
+PROVEN = ("verified", "dropped", "restored")
+
+_COLUMNS: LiteralString = (
+    "archive_id, table_name, range_start, range_end, state, location, files, columns, schema_version,"
+    " row_count, checksum, bytes, started_at, verified_at, dropped_at, keep_until"
+)
+
+
+def archives(
+    conn: Connection[Any],
+    *,
+    table: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    states: Sequence[str] = PROVEN,
+) -> list[Archive]:
+    """Return the archives of a table, or all, whose range meets that from `since` to `until`, oldest first.
+
+    By default those that are proven: verified, dropped or restored.
+    """
+    return _archives(
+        conn,
+        f"select {_COLUMNS} from bcp.archives"
+        " where table_name = coalesce(%s, table_name) and range_end > coalesce(%s, '-infinity'::timestamptz)"
+        " and range_start < coalesce(%s, 'infinity'::timestamptz) and state = any(%s)"
+        " order by range_start, table_name, started_at",
+        [table, since, until, list(states)],
+    )
+
+
+def one(conn: Connection[Any], archive_id: UUID) -> Archive:
+    """Return a proven archive; raises `ArchiveError` where there is none."""
+    found = _archives(
+        conn,
+        f"select {_COLUMNS} from bcp.archives where archive_id = %s and state = any(%s)",
+        [archive_id, list(PROVEN)],
+    )
+    if not found:
+        raise ArchiveError(
+            f"There is no proven archive {archive_id}.",
+            hint="bcp-analytics archive list shows those there are.",
+        )
+    return found[0]
+
+
+def begin(conn: Connection[Any], table: str, start: datetime, end: datetime, location: str) -> Archive:
+    """Note that an archive is being written."""
+    return _archives(
+        conn,
+        f"select {_COLUMNS} from bcp_internal.begin_archive(%s, %s, %s, %s)",
+        [table, start, end, location],
+    )[0]
+
+
+def finish(conn: Connection[Any], archive: Archive) -> Archive:
+    """Note that it is proven, with the files, count and checksum of `archive`."""
+    return _archives(
+        conn,
+        f"select {_COLUMNS} from bcp_internal.finish_archive(%s, %s, %s, %s, %s)",
+        [archive.archive_id, Jsonb(archive.files), archive.row_count, archive.checksum, archive.bytes],
+    )[0]
+
+
+def discard(conn: Connection[Any], archive: Archive) -> None:
+    """Forget an archive whose files are gone."""
+    call(conn, "select bcp_internal.discard_archive(%s)", [archive.archive_id])
+
+
+def begin_rewrite(conn: Connection[Any], archive: Archive) -> Archive:
+    """Note that an archive is being written in place of another."""
+    found = _archives(
+        conn,
+        f"select {_COLUMNS} from bcp_internal.begin_rewrite(%s, %s)",
+        [archive.archive_id, archive.location],
+    )
+    if not found:
+        raise ArchiveError(
+            f"The archive {archive.archive_id} has been replaced in the meantime.",
+            hint="Do it again, with the archive that has taken its place.",
+        )
+    return found[0]
+
+
+def finish_rewrite(conn: Connection[Any], archive: Archive, instead_of: Archive) -> Archive | None:
+    """Note that it has taken the place of the other; None where no row is left."""
+    found = _archives(
+        conn,
+        f"select {_COLUMNS} from bcp_internal.finish_rewrite(%s, %s, %s, %s, %s, %s)",
+        [
+            archive.archive_id,
+            instead_of.archive_id,
+            Jsonb(archive.files),
+            archive.row_count,
+            archive.checksum,
+            archive.bytes,
+        ],
+    )
+    return found[0] if found else None
+
+
+def chunks(
+    conn: Connection[Any], table: str | None, since: datetime | None, until: datetime | None
+) -> list[tuple[str, datetime, datetime]]:
+    """Return table, start and end of what to archive.
+
+    That is what is due, or with a table or a range the whole chunks in it that are over and not archived as
+    they are now.
+    """
+    if table is None and since is None and until is None:
+        return call(conn, "select table_name, range_start, range_end from bcp.archives_wanted()")
+    if table is not None:
+        call(conn, "select bcp_internal.archive_time_column(%s)", [table])
+    return call(
+        conn,
+        "select c.hypertable_name::text, c.range_start, c.range_end"
+        " from timescaledb_information.chunks c"
+        " join bcp.data_retention_policies r on r.table_name = c.hypertable_name"
+        " where c.hypertable_schema = 'bcp'"
+        " and (case when %(table)s::text is null then r.archive_before_delete else r.table_name = %(table)s end)"
+        " and c.range_start >= coalesce(%(since)s, '-infinity'::timestamptz)"
+        " and c.range_end <= least(%(until)s, bcp_internal.now())"
+        " and not bcp_internal.chunk_is_archived(r.table_name, c.range_start, c.range_end)"
+        " order by c.range_start, c.hypertable_name",
+        {"table": table, "since": since, "until": until},
+    )
+
+
+def call(conn: Connection[Any], query: LiteralString, params: Any = None) -> list[Any]:  # noqa: ANN401
+    """Run a query and return its rows as tuples, whatever row factory the connection has."""
+    with translated(), Cursor(conn, row_factory=tuple_row) as cur:
+        return cur.execute(query, params).fetchall()
+
+
+def check_autocommit(conn: Connection[Any], name: str) -> None:
+    """Raise `InvalidArgument` where the connection is not in autocommit mode."""
+    if not conn.autocommit:
+        raise InvalidArgument(
+            f"{name}() commits along the way, so the connection must be in autocommit mode.",
+            hint="Commit or roll back, then set conn.autocommit = True.",
+        )
+
+
+def _archives(conn: Connection[Any], query: LiteralString, params: list[Any]) -> list[Archive]:
+    with translated(), Cursor(conn, row_factory=class_row(Archive)) as cur:
+        return cur.execute(query, params).fetchall()

@@ -1,0 +1,78 @@
+"""A chunk out of the database, with what the database itself says of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from psycopg import Cursor, sql
+from psycopg.rows import tuple_row
+from psycopg.types.json import Jsonb
+
+from bcp_analytics.archive import _books, _columns
+from bcp_analytics.archive._steps import reached
+from bcp_analytics.errors import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg import Connection
+
+    from bcp_analytics.archive._files import DayWriter
+    from bcp_analytics.archive._model import Archive
+
+# A block is a row group: small enough that a chunk of any size takes little memory, large enough to compress.
+_BLOCK_ROWS = 50_000
+_BLOCK_BYTES = 8 * 1024 * 1024
+
+
+def export(
+    conn: Connection[Any],
+    archive: Archive,
+    time_column: str,
+    writer: DayWriter,
+    seen: Callable[[int, int], None],
+) -> Archive:
+    """Write the rows of its range; return the archive with the count and checksum that SQL gives them.
+
+    Both are of one snapshot. `seen` is called with rows done, of how many.
+    """
+    relation = sql.Identifier("bcp", archive.table_name).as_string(conn)
+    place = [relation, Jsonb(archive.columns), time_column, archive.range_start, archive.range_end]
+    with translated(), conn.transaction(), Cursor(conn, row_factory=tuple_row) as cur:
+        cur.execute("set transaction isolation level repeatable read, read only")
+        [(row_count, checksum)] = cur.execute(
+            "select row_count, checksum from bcp_internal.archive_checksum(%s::regclass, %s, %s, %s, %s)",
+            place,
+        ).fetchall()
+        seen(0, row_count)
+        [(query,)] = cur.execute(
+            "select bcp_internal.archive_rows(%s::regclass, %s, %s, %s, %s)", place
+        ).fetchall()
+        copy_out = sql.SQL("copy ({} order by {}) to stdout (format csv)").format(
+            sql.SQL(query), sql.Identifier(time_column)
+        )
+        done, size, block = 0, 0, []
+        with cur.copy(copy_out) as copy:
+            # COPY sends a row at a time, whatever newlines are in it.
+            for row in copy:
+                block.append(bytes(row))
+                size += len(block[-1])
+                if len(block) >= _BLOCK_ROWS or size >= _BLOCK_BYTES:
+                    done += len(block)
+                    writer.write(_columns.from_csv(b"".join(block), archive.columns))
+                    block.clear()
+                    size = 0
+                    reached("exporting")
+                    seen(done, row_count)
+        if block:
+            writer.write(_columns.from_csv(b"".join(block), archive.columns))
+        writer.close()
+    reached("exported")
+    return replace(archive, row_count=row_count, checksum=checksum)
+
+
+def time_column_of(conn: Connection[Any], table: str) -> str:
+    """Return the column that chunks are ranges of; raises `InvalidArgument` where the table has no chunks."""
+    [(name,)] = _books.call(conn, "select bcp_internal.archive_time_column(%s)", [table])
+    return str(name)

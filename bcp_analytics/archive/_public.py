@@ -1,0 +1,107 @@
+"""The functions of the package. What needs the extra is imported when one of them is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bcp_analytics.archive import _books, _extra
+from bcp_analytics.archive._model import unwatched
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+    from datetime import datetime
+    from uuid import UUID
+
+    import pyarrow as pa
+    from psycopg import Connection
+
+    from bcp_analytics.archive._model import Archive, Watch
+
+
+def archive(
+    conn: Connection[Any],
+    location: str | os.PathLike[str] | None = None,
+    *,
+    table: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    progress: Watch = unwatched,
+    verified: Callable[[Archive], None] | None = None,
+) -> list[Archive]:
+    """Archive the chunks of `bcp.archives_wanted`, oldest first, and return their archives, all proven.
+
+    With `table`, `since` or `until`: whatever whole chunks there are in that range that are over, due or not.
+
+    `location`: a folder, file:///folder or s3://bucket/prefix, by default that of BCP_ARCHIVE_LOCATION;
+    credentials come from AWS_*. `progress` is called with each step, `verified` with each archive once
+    it is marked. A run that dies leaves nothing that the next one does not take away or use; one that raises
+    leaves what it had proven.
+
+    Raises `ArchiveError` where a chunk cannot be written or does not come back equal, or another run is at work,
+    and `InvalidArgument`.
+    """
+    _extra.check()
+    from bcp_analytics.archive import _run, _store  # noqa: PLC0415 - an extra
+
+    _books.check_autocommit(conn, "archive")
+    return _run.run(conn, _store.location_url(location), table, since, until, progress, verified)
+
+
+def restore(
+    conn: Connection[Any],
+    table: str,
+    since: datetime,
+    until: datetime,
+    *,
+    into_schema: str | None = None,
+    keep_days: float = 7,
+    progress: Watch = unwatched,
+) -> list[Archive]:
+    """Put back what archives have of a table from `since` to `until`, whole chunks, and return the archives.
+
+    Rows go back into the table where their chunk was dropped, and cleanup leaves them there for `keep_days`;
+    what is there already is left alone, so doing it twice does it once. With `into_schema` they go into a
+    table of the same name in that schema, which is made where it is missing, and take the place of what it has
+    of those chunks.
+
+    Each archive comes back as its manifest says, to the row, or not at all: raises `ArchiveError`.
+    """
+    _extra.check()
+    from bcp_analytics.archive import _restore  # noqa: PLC0415 - an extra
+
+    _books.check_autocommit(conn, "restore")
+    if into_schema is None:
+        return _restore.into_table(conn, table, since, until, keep_days, progress)
+    return _restore.beside(conn, table, since, until, into_schema, progress)
+
+
+def rewrite(
+    conn: Connection[Any], archive_id: UUID, edit: Callable[[pa.RecordBatch], pa.RecordBatch]
+) -> Archive | None:
+    """Put an archive with other rows in the place of one, and return it; None where no row is left.
+
+    `edit` gets rows, some at a time, and returns what is to become of them: the same columns, fewer rows or
+    other values. Where it changes nothing, the archive stays and is returned. The old files are proven before,
+    the new ones after, and the old ones are removed last.
+
+    Raises `ArchiveError` where either is not as it should be, or another run is at work.
+    """
+    _extra.check()
+    from bcp_analytics.archive import _rewrite  # noqa: PLC0415 - an extra
+
+    _books.check_autocommit(conn, "rewrite")
+    return _rewrite.rewritten(conn, archive_id, edit)
+
+
+def query(conn: Connection[Any], sql: str) -> pa.Table:
+    """Run a query of DuckDB over the files of all proven archives: a view a table, by the table's name.
+
+    The views have the columns of the files, and `day`, which it is quick to filter by.
+
+    Raises `ArchiveError` where the query fails.
+    """
+    _extra.check()
+    from bcp_analytics.archive import _query  # noqa: PLC0415 - an extra
+
+    return _query.run(_books.archives(conn), sql)

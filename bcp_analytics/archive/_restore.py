@@ -1,0 +1,147 @@
+"""Archives back into their tables, or into tables beside them."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from bcp_analytics.archive import _books, _columns
+from bcp_analytics.archive._export import time_column_of
+from bcp_analytics.archive._files import batches, fetch
+from bcp_analytics.archive._lock import locked
+from bcp_analytics.archive._model import Progress
+from bcp_analytics.archive._steps import reached
+from bcp_analytics.archive._store import Store
+from bcp_analytics.errors import translated
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from psycopg import Connection
+
+    from bcp_analytics.archive._model import Archive, Watch
+
+
+def into_table(
+    conn: Connection[Any], table: str, since: datetime, until: datetime, keep_days: float, watch: Watch
+) -> list[Archive]:
+    """Restore what has been dropped; see `bcp_analytics.archive.restore`."""
+    with locked(conn):
+        found = _books.archives(conn, table=table, since=since, until=until, states=("dropped",))
+        for number, archive in enumerate(found, 1):
+            with ExitStack() as kept:
+                files = _read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
+                reached("read")
+                with translated(), conn.transaction():
+                    _fill(
+                        conn, archive, files, Progress(archive, number, len(found), "restoring", 0, 0), watch
+                    )
+                    reached("filled")
+                    _books.call(
+                        conn,
+                        "select bcp_internal.finish_restore(%s, bcp_internal.now() + %s)",
+                        [archive.archive_id, timedelta(days=keep_days)],
+                    )
+                    reached("restoring")
+            reached("restored")
+            watch(_at(Progress(archive, number, len(found), "restored", 0, 0), archive.row_count or 0))
+        return found
+
+
+def beside(
+    conn: Connection[Any], table: str, since: datetime, until: datetime, schema: str, watch: Watch
+) -> list[Archive]:
+    """Put all rows that archives have of a range into a table of another schema, in one transaction."""
+    target = sql.Identifier(schema, table)
+    with locked(conn), translated(), ExitStack() as kept:
+        time_column = sql.Identifier(time_column_of(conn, table))
+        found = _books.archives(conn, table=table, since=since, until=until)
+        read = [
+            _read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
+            for number, archive in enumerate(found, 1)
+        ]
+        with conn.transaction():
+            if not _books.call(conn, "select 1 from pg_namespace where nspname = %s", [schema]):
+                conn.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
+            conn.execute(
+                sql.SQL("create table if not exists {} (like {} including generated)").format(
+                    target, sql.Identifier("bcp", table)
+                )
+            )
+            for archive in found:
+                conn.execute(
+                    sql.SQL("delete from {} where {time} >= %s and {time} < %s").format(
+                        target, time=time_column
+                    ),
+                    [archive.range_start, archive.range_end],
+                )
+            for number, (archive, files) in enumerate(zip(found, read, strict=True), 1):
+                _fill(conn, archive, files, Progress(archive, number, len(found), "restoring", 0, 0), watch)
+                _books.call(conn, "select bcp_internal.check_restored(%s)", [archive.archive_id])
+                columns = sql.SQL(", ").join(map(sql.Identifier, _insertable(conn, schema, archive)))
+                conn.execute(
+                    sql.SQL("insert into {} ({c}) select {c} from pg_temp.bcp_restored").format(
+                        target, c=columns
+                    )
+                )
+                conn.execute("drop table pg_temp.bcp_restored")
+                watch(_at(Progress(archive, number, len(found), "restored", 0, 0), archive.row_count or 0))
+        return found
+
+
+def _read(archive: Archive, kept: ExitStack, at: Progress, watch: Watch) -> list[IO[bytes]]:
+    """Fetch its files, each as it was written."""
+    watch(_at(at, 0))
+    store = Store(archive.location)
+    files: list[IO[bytes]] = []
+    for file in archive.files:
+        copy = kept.enter_context(tempfile.TemporaryFile(prefix="bcp-archive-"))
+        fetch(store, archive, file, copy)
+        files.append(copy)
+    return files
+
+
+def _fill(
+    conn: Connection[Any], archive: Archive, files: list[IO[bytes]], at: Progress, watch: Watch
+) -> None:
+    """Put its rows into the temporary table bcp_restored."""
+    _books.call(conn, "select bcp_internal.begin_restore(%s)", [archive.archive_id])
+    columns = sql.SQL(", ").join(sql.Identifier(column["name"]) for column in archive.columns)
+    rows = 0
+    with (
+        conn.cursor() as cur,
+        cur.copy(sql.SQL("copy pg_temp.bcp_restored ({}) from stdin (format csv)").format(columns)) as copy,
+    ):
+        for file in files:
+            for batch in batches(file):
+                copy.write(_columns.to_csv(batch))
+                rows += batch.num_rows
+                watch(_at(at, rows))
+
+
+def _insertable(conn: Connection[Any], schema: str, archive: Archive) -> list[str]:
+    """Return the columns of the archive that the table beside has, without generated ones."""
+    there = _books.call(
+        conn,
+        "select attname::text from pg_attribute"
+        " where attrelid = format('%%I.%%I', %s::text, %s::text)::regclass"
+        " and attnum > 0 and not attisdropped and attgenerated = ''",
+        [schema, archive.table_name],
+    )
+    names = {name for (name,) in there}
+    return [column["name"] for column in archive.columns if column["name"] in names]
+
+
+def _at(progress: Progress, rows: int) -> Progress:
+    return Progress(
+        progress.archive,
+        progress.number,
+        progress.of,
+        progress.phase,
+        rows,
+        progress.archive.row_count or 0,
+    )

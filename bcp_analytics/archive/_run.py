@@ -1,0 +1,114 @@
+"""A run: what died before is removed, then each chunk is exported, uploaded, read back, proven and marked."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from bcp_analytics.archive import _books
+from bcp_analytics.archive._export import export, time_column_of
+from bcp_analytics.archive._files import DayWriter, prove, upload
+from bcp_analytics.archive._lock import locked
+from bcp_analytics.archive._model import Progress, as_json
+from bcp_analytics.archive._steps import reached
+from bcp_analytics.archive._store import Store
+from bcp_analytics.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from psycopg import Connection
+
+    from bcp_analytics.archive._model import Archive, Phase, Watch
+
+# Readers that look into folders take these from the names of the folders.
+_HIVE = {"table", "day"}
+
+
+def run(
+    conn: Connection[Any],
+    url: str,
+    table: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    watch: Watch,
+    verified: Callable[[Archive], None] | None,
+) -> list[Archive]:
+    """Archive what is due, or what is asked for, under the lock; see `bcp_analytics.archive.archive`."""
+    with locked(conn):
+        store = Store(url)
+        tidy(conn)
+        wanted = _books.chunks(conn, table, since, until)
+        made = []
+        for number, chunk in enumerate(wanted, 1):
+            made.append(_archive_chunk(conn, store, chunk, (number, len(wanted)), watch))
+            if verified is not None:
+                verified(made[-1])
+        return made
+
+
+def tidy(conn: Connection[Any], *, only: str | None = None) -> None:
+    """Remove the files of archives that were never proven or have been replaced, and then their rows.
+
+    Where a location cannot be reached its rows stay, and the next run tries again. `only` is a location.
+    """
+    for archive in _books.archives(conn, states=("writing", "replaced")):
+        if only is not None and archive.location != only:
+            continue
+        with suppress(ArchiveError):
+            remove_files(Store(archive.location), archive)
+            reached("removed")
+            _books.discard(conn, archive)
+
+
+def remove_files(store: Store, archive: Archive) -> None:
+    """Remove all files of an archive, also those that no manifest knows yet; the manifest beside them first."""
+    day = archive.first_day
+    while day <= archive.range_end.date():
+        store.remove(archive.folder(day), str(archive.archive_id))
+        day += timedelta(days=1)
+
+
+def write_manifest(store: Store, archive: Archive) -> None:
+    """Write the manifest beside the files."""
+    store.put(archive.manifest_path, json.dumps(as_json(archive), indent=2).encode())
+
+
+def _archive_chunk(
+    conn: Connection[Any],
+    store: Store,
+    chunk: tuple[str, datetime, datetime],
+    place: tuple[int, int],
+    watch: Watch,
+) -> Archive:
+    table, start, end = chunk
+    archive = _books.begin(conn, table, start, end, store.url)
+    reached("begun")
+    if taken := _HIVE & {column["name"] for column in archive.columns}:
+        raise ArchiveError(
+            f"bcp.{table} has a column {taken.pop()}, which is the name of a folder of archives.",
+            hint="Give the column another name.",
+        )
+    time_column = time_column_of(conn, table)
+
+    def tell(phase: Phase, rows: int, of_rows: int | None) -> None:
+        watch(Progress(archive, place[0], place[1], phase, rows, of_rows or 0))
+
+    with DayWriter(archive, time_column) as writer:
+        archive = export(conn, archive, time_column, writer, lambda done, of: tell("exporting", done, of))
+        tell("uploading", 0, archive.row_count)
+        archive = upload(store, archive, writer.written)
+    tell("verifying", 0, archive.row_count)
+    prove(store, archive, time_column, lambda rows: tell("verifying", rows, archive.row_count))
+    reached("proven")
+    write_manifest(store, archive)
+    reached("manifest")
+    archive = _books.finish(conn, archive)
+    reached("marked")
+    tell("verified", archive.row_count or 0, archive.row_count)
+    # What it has taken the place of.
+    tidy(conn, only=store.url)
+    return archive

@@ -1,0 +1,444 @@
+-- The archive's side in the database: which chunks want one, what their rows are as text, the manifest, and the way back.
+-- bcp-analytics archive does the rest. bcp.archives is written by these functions only.
+
+create or replace function bcp_internal.archive_columns(p_table text) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select jsonb_agg(jsonb_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod)) order by a.attnum)
+    from pg_attribute a
+    join pg_class c on c.oid = a.attrelid
+    where c.relnamespace = 'bcp'::regnamespace
+      and c.relname = p_table
+      and a.attnum > 0
+      and not a.attisdropped
+$func$;
+
+comment on function bcp_internal.archive_columns(text) is
+    'Columns of a table of schema bcp as a manifest lists them, generated ones too: an array of {"name", "type"}.';
+
+create or replace function bcp_internal.archive_time_column(p_table text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_column text;
+begin
+    select d.column_name into v_column
+    from timescaledb_information.dimensions d
+    where d.hypertable_schema = 'bcp' and d.hypertable_name = p_table and d.dimension_number = 1;
+    if not found then
+        raise exception using
+            errcode = 'ZB002',
+            message = format('table %s has no chunks to archive', quote_literal(left(p_table, 63))),
+            hint = 'Name a hypertable of schema bcp, such as tool_usage_logs.';
+    end if;
+    return v_column;
+end
+$func$;
+
+comment on function bcp_internal.archive_time_column(text) is
+    'Column that the chunks of a table of schema bcp are ranges of; ZB002 where it is no hypertable.';
+
+create or replace function bcp_internal.archive_text(p_name text, p_type text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select format(case p_type
+        when 'timestamp with time zone' then
+            'case when isfinite(%1$I) then (extract(epoch from %1$I) * 1000000)::bigint::text '
+            'when %1$I > ''epoch'' then ''9223372036854775807'' when %1$I < ''epoch'' then ''-9223372036854775808'' end'
+        -- A NaN is a NaN, whatever its sign and payload.
+        when 'double precision' then
+            'case when %1$I = ''NaN'' then ''9221120237041090560'' '
+            'else (''x'' || encode(float8send(%1$I), ''hex''))::bit(64)::bigint::text end'
+        when 'text' then '%1$I'
+        -- A cast would add the prefix length of a single address.
+        when 'inet' then 'case when %1$I is not null then concat(%1$I) end'
+        else '%1$I::text'
+    end, p_name)
+$func$;
+
+comment on function bcp_internal.archive_text(text, text) is
+    'Expression for a column''s value as text, exact: times in microseconds from 1970 (infinity as the greatest and least bigint), double precision as its 64 bits, read as a bigint, all else as PostgreSQL writes it.';
+
+create or replace function bcp_internal.archive_rows(
+    p_relation regclass, p_columns jsonb, p_time_column text default null,
+    p_start timestamptz default null, p_end timestamptz default null)
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select format('select %s from %s', string_agg(
+               format('%s as c%s', bcp_internal.archive_text(c.value ->> 'name', c.value ->> 'type'), c.ordinality),
+               ', ' order by c.ordinality), p_relation)
+        || case when p_time_column is not null then
+               format(' where %1$I >= %2$L::timestamptz and %1$I < %3$L::timestamptz', p_time_column, p_start, p_end)
+           else '' end
+    from jsonb_array_elements(p_columns) with ordinality as c
+$func$;
+
+comment on function bcp_internal.archive_rows(regclass, jsonb, text, timestamptz, timestamptz) is
+    'Query for the rows of a range, or for all rows, with every column as text.';
+
+create or replace function bcp_internal.checksum_text(p_sum numeric) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- mod() has the sign of what it divides, and a bigint ends at 2^63.
+    select lpad(to_hex((case when s.rest >= 9223372036854775808 then s.rest - 18446744073709551616 else s.rest end)::bigint), 16, '0')
+    from (select mod(mod(coalesce(p_sum, 0), 18446744073709551616) + 18446744073709551616, 18446744073709551616)) as s (rest)
+$func$;
+
+comment on function bcp_internal.checksum_text(numeric) is 'A sum of row hashes, modulo 2^64, as 16 hexadecimal digits.';
+
+create or replace function bcp_internal.archive_checksum(
+    p_relation regclass, p_columns jsonb, p_time_column text default null,
+    p_start timestamptz default null, p_end timestamptz default null,
+    out row_count bigint, out checksum text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_row text;
+begin
+    select string_agg(format('case when c%1$s is null then ''-'' else length(c%1$s) || '':'' || c%1$s end', n), ' || ' order by n)
+    into v_row
+    from generate_series(1, jsonb_array_length(p_columns)) as n;
+    -- offset 0: or each text would be made three times.
+    execute format(
+        'select count(*), bcp_internal.checksum_text(sum(('
+        '''x'' || encode(substring(sha256(convert_to(%s, ''UTF8'')) from 1 for 8), ''hex''))::bit(64)::bigint)) '
+        'from (%s offset 0) as rows_as_text',
+        v_row, bcp_internal.archive_rows(p_relation, p_columns, p_time_column, p_start, p_end))
+    into row_count, checksum;
+end
+$func$;
+
+comment on function bcp_internal.archive_checksum(regclass, jsonb, text, timestamptz, timestamptz) is
+    'Rows of a range, or all, and their checksum, whatever their order: the sum modulo 2^64, in 16 hexadecimal digits, of the first 8 bytes (big endian) of the SHA-256 of each row as text in UTF-8. That is, for each column in order, its length in characters, a colon and the text of bcp_internal.archive_text, or - for null. Checksums of parts add up to that of the whole.';
+
+create or replace function bcp_internal.archived_rows(p_table text, p_start timestamptz, p_end timestamptz) returns bigint
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Archives within the range: a chunk made anew, where rows were restored, may be longer than the first one.
+    select coalesce(sum(a.row_count), 0)::bigint
+    from bcp.archives a
+    where a.table_name = p_table
+      and a.range_start >= p_start
+      and a.range_end <= p_end
+      and a.state in ('verified', 'restored')
+$func$;
+
+comment on function bcp_internal.archived_rows(text, timestamptz, timestamptz) is
+    'Rows of a chunk that proven archives hold; the chunk has more where some came late.';
+
+create or replace function bcp_internal.chunk_is_archived(p_table text, p_start timestamptz, p_end timestamptz) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_relation constant regclass := format('bcp.%I', p_table)::regclass;
+    v_time_column constant text := bcp_internal.archive_time_column(p_table);
+    v_columns constant jsonb := bcp_internal.archive_columns(p_table);
+    v_rows bigint;
+    v_archived record;
+begin
+    -- Counting is quick, so it comes first.
+    execute format('select count(*) from %s where %I >= $1 and %2$I < $2', v_relation, v_time_column)
+    into v_rows using p_start, p_end;
+    if v_rows <> bcp_internal.archived_rows(p_table, p_start, p_end) then
+        return false;
+    elsif v_rows = 0 then
+        return true;
+    end if;
+    select bcp_internal.checksum_text(sum(('x' || a.checksum)::bit(64)::bigint)) as checksum, bool_and(a.columns = v_columns) as alike
+    into v_archived
+    from bcp.archives a
+    where a.table_name = p_table
+      and a.range_start >= p_start
+      and a.range_end <= p_end
+      and a.state in ('verified', 'restored');
+    return v_archived.alike
+        and (bcp_internal.archive_checksum(v_relation, v_columns, v_time_column, p_start, p_end)).checksum = v_archived.checksum;
+end
+$func$;
+
+comment on function bcp_internal.chunk_is_archived(text, timestamptz, timestamptz) is
+    'Whether proven archives hold a chunk''s rows as they are now: as many, with the same checksum. Reads the whole chunk.';
+
+create or replace function bcp.archives_wanted()
+returns table (table_name text, range_start timestamptz, range_end timestamptz)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_chunk record;
+begin
+    for v_chunk in
+        select c.hypertable_name::text as name, c.range_start as first, c.range_end as last
+        from bcp.data_retention_policies r
+        join timescaledb_information.chunks c on c.hypertable_schema = 'bcp' and c.hypertable_name = r.table_name
+        where r.cleanup_enabled
+          and r.archive_before_delete
+          and c.range_end <= bcp_internal.now() - make_interval(days => r.retention_days)
+          -- What was restored to be looked at is not dropped yet.
+          and not exists (
+              select from bcp.archives a
+              where a.table_name = r.table_name
+                and a.range_start >= c.range_start
+                and a.range_end <= c.range_end
+                and a.state = 'restored'
+                and a.keep_until > bcp_internal.now())
+        order by c.range_start, c.hypertable_name
+    loop
+        if not bcp_internal.chunk_is_archived(v_chunk.name, v_chunk.first, v_chunk.last) then
+            table_name := v_chunk.name;
+            range_start := v_chunk.first;
+            range_end := v_chunk.last;
+            return next;
+        end if;
+    end loop;
+end
+$func$;
+
+comment on function bcp.archives_wanted() is
+    'Chunks past the retention of tables that want an archive first, whose rows are not all in proven archives as they are now, oldest first. bcp-analytics archive makes them. Reads each chunk past retention.';
+
+create or replace function bcp_internal.begin_archive(p_table text, p_start timestamptz, p_end timestamptz, p_location text)
+returns setof bcp.archives
+language sql volatile
+-- Nobody but the owner writes the manifest; bcp_admin may through these functions.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    insert into bcp.archives (table_name, range_start, range_end, state, location, columns, schema_version, started_at)
+    values (p_table, p_start, p_end, 'writing', p_location, bcp_internal.archive_columns(p_table),
+            (select max(m.migration_id) from bcp_migrations._yoyo_migration m), bcp_internal.now())
+    returning *
+$func$;
+
+comment on function bcp_internal.begin_archive(text, timestamptz, timestamptz, text) is
+    'Notes that an archive is being written. To be committed before any file is, so that the files of a run that dies are known.';
+
+create or replace function bcp_internal.finish_archive(
+    p_archive_id uuid, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)
+returns setof bcp.archives
+language plpgsql volatile
+-- Nobody but the owner writes the manifest; bcp_admin may through these functions.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_archive bcp.archives;
+begin
+    update bcp.archives a
+    set state = 'verified', files = p_files, row_count = p_row_count, checksum = p_checksum, bytes = p_bytes,
+        verified_at = bcp_internal.now()
+    where a.archive_id = p_archive_id and a.state = 'writing'
+    returning * into v_archive;
+    if not found then
+        raise exception using
+            errcode = 'ZB007',
+            message = format('archive %s is not being written any more', p_archive_id),
+            hint = 'Another run has taken its place: run bcp-analytics archive again.';
+    end if;
+    update bcp.archives a
+    set state = 'replaced'
+    where a.table_name = v_archive.table_name
+      and a.range_start >= v_archive.range_start
+      and a.range_end <= v_archive.range_end
+      and a.state in ('verified', 'restored')
+      and a.archive_id <> p_archive_id;
+    return next v_archive;
+end
+$func$;
+
+comment on function bcp_internal.finish_archive(uuid, jsonb, bigint, text, bigint) is
+    'Notes that an archive has been read back and found equal. It holds all rows of its chunk, so it takes the place of earlier ones of them.';
+
+create or replace function bcp_internal.discard_archive(p_archive_id uuid) returns boolean
+language sql volatile
+-- Nobody but the owner writes the manifest; bcp_admin may through these functions.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    with gone as (
+        delete from bcp.archives a where a.archive_id = p_archive_id and a.state in ('writing', 'replaced') returning 1
+    )
+    select exists (select from gone)
+$func$;
+
+comment on function bcp_internal.discard_archive(uuid) is
+    'Forgets an archive that was never proven, or has been replaced. To be called when its files are gone.';
+
+create or replace function bcp_internal.begin_rewrite(p_archive_id uuid, p_location text) returns setof bcp.archives
+language sql volatile
+-- Nobody but the owner writes the manifest; bcp_admin may through these functions.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    insert into bcp.archives (table_name, range_start, range_end, state, location, columns, schema_version, started_at)
+    select a.table_name, a.range_start, a.range_end, 'writing', p_location, a.columns, a.schema_version, bcp_internal.now()
+    from bcp.archives a
+    where a.archive_id = p_archive_id and a.state in ('verified', 'dropped', 'restored')
+    returning *
+$func$;
+
+comment on function bcp_internal.begin_rewrite(uuid, text) is
+    'Notes that an archive is being written that is to take the place of another, with other rows. No row where that one is not proven.';
+
+create or replace function bcp_internal.finish_rewrite(
+    p_archive_id uuid, p_instead_of uuid, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)
+returns setof bcp.archives
+language plpgsql volatile
+-- Nobody but the owner writes the manifest; bcp_admin may through these functions.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_old bcp.archives;
+begin
+    select * into v_old from bcp.archives a where a.archive_id = p_instead_of for update;
+    if not found or v_old.state not in ('verified', 'dropped', 'restored') then
+        raise exception using
+            errcode = 'ZB007',
+            message = format('archive %s has been replaced in the meantime', p_instead_of),
+            hint = 'Do it again, with the archive that has taken its place.';
+    end if;
+    update bcp.archives a set state = 'replaced' where a.archive_id = p_instead_of;
+    if p_row_count = 0 then
+        -- Nothing is left, so nothing is to be kept.
+        update bcp.archives a set state = 'replaced' where a.archive_id = p_archive_id;
+        return;
+    end if;
+    return query
+    update bcp.archives a
+    set state = v_old.state, files = p_files, row_count = p_row_count, checksum = p_checksum, bytes = p_bytes,
+        verified_at = bcp_internal.now(), dropped_at = v_old.dropped_at, keep_until = v_old.keep_until
+    where a.archive_id = p_archive_id and a.state = 'writing'
+    returning a.*;
+end
+$func$;
+
+comment on function bcp_internal.finish_rewrite(uuid, uuid, jsonb, bigint, text, bigint) is
+    'Notes that a rewritten archive has been read back and found as it was meant, in place of the other one, in its state. No row where no row is left.';
+
+create or replace function bcp_internal.begin_restore(p_archive_id uuid) returns void
+language plpgsql volatile
+-- The table is the owner's, so that nobody can put a trigger or a view in its place.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_columns text;
+begin
+    select string_agg(format('%I %s', c.value ->> 'name', (c.value ->> 'type')::regtype), ', ' order by c.ordinality)
+    into v_columns
+    from bcp.archives a, jsonb_array_elements(a.columns) with ordinality as c
+    where a.archive_id = p_archive_id and a.state in ('verified', 'dropped', 'restored');
+    if v_columns is null then
+        raise exception using
+            errcode = 'ZB007',
+            message = format('archive %s is not, or no longer, proven', p_archive_id),
+            hint = 'bcp-analytics archive list shows those that are.';
+    end if;
+    execute format('create temporary table bcp_restored (%s) on commit drop', v_columns);
+    grant select, insert on pg_temp.bcp_restored to bcp_admin;
+end
+$func$;
+
+comment on function bcp_internal.begin_restore(uuid) is
+    'Makes the temporary table bcp_restored, until the transaction ends, for the rows of an archive.';
+
+create or replace function bcp_internal.check_restored(p_archive_id uuid) returns bigint
+language plpgsql volatile
+-- As for bcp_internal.begin_restore.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_archive bcp.archives;
+    v_found record;
+begin
+    select * into v_archive from bcp.archives a where a.archive_id = p_archive_id;
+    if not exists (
+        select from pg_class c
+        where c.oid = to_regclass('pg_temp.bcp_restored') and c.relkind = 'r' and c.relowner = current_user::regrole)
+    then
+        raise exception using
+            errcode = 'ZB007',
+            message = 'there is no table bcp_restored of bcp_internal.begin_restore',
+            hint = 'Use bcp-analytics restore.';
+    end if;
+    select * into v_found from bcp_internal.archive_checksum('pg_temp.bcp_restored'::regclass, v_archive.columns);
+    if (v_found.row_count, v_found.checksum) is distinct from (v_archive.row_count, v_archive.checksum) then
+        raise exception using
+            errcode = 'ZB007',
+            message = format(
+                'archive %s came back with %s rows and checksum %s, its manifest says %s and %s: nothing was restored',
+                p_archive_id, v_found.row_count, v_found.checksum, v_archive.row_count, v_archive.checksum),
+            hint = 'Its files are not as they were written, or the server reads them otherwise: see docs/archive.md.';
+    end if;
+    return v_found.row_count;
+end
+$func$;
+
+comment on function bcp_internal.check_restored(uuid) is
+    'Rows in bcp_restored; ZB007 where they are not those of the archive.';
+
+create or replace function bcp_internal.finish_restore(p_archive_id uuid, p_keep_until timestamptz) returns bigint
+language plpgsql volatile
+-- Nobody but the owner writes tables of events; bcp_admin may what was in them before.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_version constant integer[] := bcp_internal.timescaledb_version();
+    v_archive bcp.archives;
+    v_columns text;
+begin
+    -- The lock on the row keeps two from restoring it twice.
+    select * into v_archive from bcp.archives a where a.archive_id = p_archive_id for update;
+    if v_archive.state in ('verified', 'restored') then
+        return 0;
+    end if;
+    perform bcp_internal.check_restored(p_archive_id);
+    select string_agg(format('%I', c.value ->> 'name'), ', ' order by c.ordinality) into v_columns
+    from jsonb_array_elements(v_archive.columns) with ordinality as c
+    join pg_attribute a on a.attrelid = format('bcp.%I', v_archive.table_name)::regclass and a.attname = c.value ->> 'name'
+    where not a.attisdropped and a.attgenerated = '';
+    -- TimescaleDB 2.22 to 2.25 leaves generated columns of rows for the columnstore empty (its issue 9314).
+    if v_version >= '{2,22}' and v_version < '{2,26}' then
+        perform public.decompress_chunk(format('%I.%I', c.chunk_schema, c.chunk_name)::regclass)
+        from timescaledb_information.chunks c
+        where c.hypertable_schema = 'bcp'
+          and c.hypertable_name = v_archive.table_name
+          and c.range_start < v_archive.range_end
+          and c.range_end > v_archive.range_start
+          and c.is_compressed;
+    end if;
+    execute format('insert into bcp.%I (%s) select %2$s from pg_temp.bcp_restored', v_archive.table_name, v_columns);
+    if exists (
+        select from timescaledb_information.chunks c
+        where c.hypertable_schema = 'bcp'
+          and c.hypertable_name = v_archive.table_name
+          and c.range_start < v_archive.range_end
+          and c.range_end > v_archive.range_start
+          and not (c.range_start <= v_archive.range_start and c.range_end >= v_archive.range_end))
+    then
+        raise exception using
+            errcode = 'ZB007',
+            message = format(
+                'archive %s is of a longer chunk than chunks are made now: cleanup could not tell which rows it has',
+                p_archive_id),
+            hint = 'Restore it with --into-schema, or make the setting chunk_interval as long as it was.';
+    end if;
+    update bcp.archives a set state = 'restored', keep_until = p_keep_until where a.archive_id = p_archive_id;
+    return v_archive.row_count;
+end
+$func$;
+
+comment on function bcp_internal.finish_restore(uuid, timestamptz) is
+    'Moves what is in bcp_restored into its table, after it has been found equal to the manifest, and returns how many rows: 0 where they are there already. Cleanup leaves them until then.';
