@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from bcp_analytics import __version__, _cli_cleanup, _cli_query, _cli_spool, embedded
+from bcp_analytics import __version__, _cli_archive, _cli_cleanup, _cli_query, _cli_spool, embedded
 from bcp_analytics import migrate as migrations
 from bcp_analytics._cli_support import (
     Commands,
@@ -38,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.add_typer(_cli_spool.app, name="spool")
+app.add_typer(_cli_archive.app, name="archive")
 
 
 class StatusFormat(StrEnum):
@@ -306,6 +307,7 @@ def refresh(dsn: Dsn = None) -> None:
     typer.echo("The aggregates are up to date.")
 
 
+app.command()(_cli_archive.restore)
 app.command()(_cli_cleanup.cleanup)
 app.command()(_cli_query.query)
 

@@ -168,8 +168,13 @@ def _column(name: str, rows: Sequence[Any], zone: tzinfo) -> _Column:
     return _Column(name, heading, cells, is_text=any(isinstance(v, str | dict | list | UUID) for v in values))
 
 
+def printable(text: str) -> str:
+    """Return a text with nothing in it that a terminal might carry out."""
+    return text.translate(_CONTROLS)
+
+
 def _text(shown: str, value: Any) -> Text:  # noqa: ANN401
-    return Text(shown.translate(_CONTROLS), _STYLES.get(value, "") if isinstance(value, str) else "")
+    return Text(printable(shown), _STYLES.get(value, "") if isinstance(value, str) else "")
 
 
 def _look(name: str, values: list[Any], zone: tzinfo) -> tuple[str, Callable[[Any], str]]:

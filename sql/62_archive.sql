@@ -22,12 +22,9 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_column text;
+    v_column constant text := bcp_internal.time_column(p_table);
 begin
-    select d.column_name into v_column
-    from timescaledb_information.dimensions d
-    where d.hypertable_schema = 'bcp' and d.hypertable_name = p_table and d.dimension_number = 1;
-    if not found then
+    if v_column is null then
         raise exception using
             errcode = 'ZB002',
             message = format('table %s has no chunks to archive', quote_literal(left(p_table, 63))),
@@ -118,22 +115,6 @@ $func$;
 comment on function bcp_internal.archive_checksum(regclass, jsonb, text, timestamptz, timestamptz) is
     'Rows of a range, or all, and their checksum, whatever their order: the sum modulo 2^64, in 16 hexadecimal digits, of the first 8 bytes (big endian) of the SHA-256 of each row as text in UTF-8. That is, for each column in order, its length in characters, a colon and the text of bcp_internal.archive_text, or - for null. Checksums of parts add up to that of the whole.';
 
-create or replace function bcp_internal.archived_rows(p_table text, p_start timestamptz, p_end timestamptz) returns bigint
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-    -- Archives within the range: a chunk made anew, where rows were restored, may be longer than the first one.
-    select coalesce(sum(a.row_count), 0)::bigint
-    from bcp.archives a
-    where a.table_name = p_table
-      and a.range_start >= p_start
-      and a.range_end <= p_end
-      and a.state in ('verified', 'restored')
-$func$;
-
-comment on function bcp_internal.archived_rows(text, timestamptz, timestamptz) is
-    'Rows of a chunk that proven archives hold; the chunk has more where some came late.';
-
 create or replace function bcp_internal.chunk_is_archived(p_table text, p_start timestamptz, p_end timestamptz) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -146,7 +127,7 @@ declare
     v_archived record;
 begin
     -- Counting is quick, so it comes first.
-    execute format('select count(*) from %s where %I >= $1 and %2$I < $2', v_relation, v_time_column)
+    execute format('select count(*) from %1$s where %2$I >= $1 and %2$I < $2', v_relation, v_time_column)
     into v_rows using p_start, p_end;
     if v_rows <> bcp_internal.archived_rows(p_table, p_start, p_end) then
         return false;
@@ -157,8 +138,8 @@ begin
     into v_archived
     from bcp.archives a
     where a.table_name = p_table
-      and a.range_start >= p_start
-      and a.range_end <= p_end
+      and a.range_start = p_start
+      and a.range_end = p_end
       and a.state in ('verified', 'restored');
     return v_archived.alike
         and (bcp_internal.archive_checksum(v_relation, v_columns, v_time_column, p_start, p_end)).checksum = v_archived.checksum;
@@ -177,21 +158,18 @@ declare
     v_chunk record;
 begin
     for v_chunk in
-        select c.hypertable_name::text as name, c.range_start as first, c.range_end as last
-        from bcp.data_retention_policies r
-        join timescaledb_information.chunks c on c.hypertable_schema = 'bcp' and c.hypertable_name = r.table_name
-        where r.cleanup_enabled
-          and r.archive_before_delete
-          and c.range_end <= bcp_internal.now() - make_interval(days => r.retention_days)
-          -- What was restored to be looked at is not dropped yet.
+        select c.table_name as name, c.range_start as first, c.range_end as last
+        from bcp_internal.old_chunks() c
+        where c.archive_first
+          -- What was restored to be looked at is not dropped yet. Within the chunk: one made anew may be longer.
           and not exists (
               select from bcp.archives a
-              where a.table_name = r.table_name
+              where a.table_name = c.table_name
                 and a.range_start >= c.range_start
                 and a.range_end <= c.range_end
                 and a.state = 'restored'
                 and a.keep_until > bcp_internal.now())
-        order by c.range_start, c.hypertable_name
+        order by c.range_start, c.table_name
     loop
         if not bcp_internal.chunk_is_archived(v_chunk.name, v_chunk.first, v_chunk.last) then
             table_name := v_chunk.name;
@@ -204,7 +182,7 @@ end
 $func$;
 
 comment on function bcp.archives_wanted() is
-    'Chunks past the retention of tables that want an archive first, whose rows are not all in proven archives as they are now, oldest first. bcp-analytics archive makes them. Reads each chunk past retention.';
+    'Which chunks want an archive? Those past the retention of tables that want an archive first, whose rows are not all in proven archives as they are now, oldest first. bcp-analytics archive makes them. Reads each chunk past retention.';
 
 create or replace function bcp_internal.begin_archive(p_table text, p_start timestamptz, p_end timestamptz, p_location text)
 returns setof bcp.archives

@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-    from bcp_analytics.archive._model import ArchiveFile
 
 PROVEN = ("verified", "dropped", "restored")
 
-_COLUMNS: LiteralString = (
-    "archive_id, table_name, range_start, range_end, state, location, files, columns, schema_version,"
+_SELECT: LiteralString = (
+    "select archive_id, table_name, range_start, range_end, state, location, files, columns, schema_version,"
     " row_count, checksum, bytes, started_at, verified_at, dropped_at, keep_until"
 )
 
@@ -42,7 +41,7 @@ def archives(
     """
     return _archives(
         conn,
-        f"select {_COLUMNS} from bcp.archives"
+        _SELECT + " from bcp.archives"
         " where table_name = coalesce(%s, table_name) and range_end > coalesce(%s, '-infinity'::timestamptz)"
         " and range_start < coalesce(%s, 'infinity'::timestamptz) and state = any(%s)"
         " order by range_start, table_name, started_at",
@@ -54,7 +53,7 @@ def one(conn: Connection[Any], archive_id: UUID) -> Archive:
     """Return a proven archive; raises `ArchiveError` where there is none."""
     found = _archives(
         conn,
-        f"select {_COLUMNS} from bcp.archives where archive_id = %s and state = any(%s)",
+        _SELECT + " from bcp.archives where archive_id = %s and state = any(%s)",
         [archive_id, list(PROVEN)],
     )
     if not found:
@@ -69,7 +68,7 @@ def begin(conn: Connection[Any], table: str, start: datetime, end: datetime, loc
     """Note that an archive is being written."""
     return _archives(
         conn,
-        f"select {_COLUMNS} from bcp_internal.begin_archive(%s, %s, %s, %s)",
+        _SELECT + " from bcp_internal.begin_archive(%s, %s, %s, %s)",
         [table, start, end, location],
     )[0]
 
@@ -78,7 +77,7 @@ def finish(conn: Connection[Any], archive: Archive) -> Archive:
     """Note that it is proven, with the files, count and checksum of `archive`."""
     return _archives(
         conn,
-        f"select {_COLUMNS} from bcp_internal.finish_archive(%s, %s, %s, %s, %s)",
+        _SELECT + " from bcp_internal.finish_archive(%s, %s, %s, %s, %s)",
         [archive.archive_id, Jsonb(archive.files), archive.row_count, archive.checksum, archive.bytes],
     )[0]
 
@@ -92,7 +91,7 @@ def begin_rewrite(conn: Connection[Any], archive: Archive) -> Archive:
     """Note that an archive is being written in place of another."""
     found = _archives(
         conn,
-        f"select {_COLUMNS} from bcp_internal.begin_rewrite(%s, %s)",
+        _SELECT + " from bcp_internal.begin_rewrite(%s, %s)",
         [archive.archive_id, archive.location],
     )
     if not found:
@@ -107,7 +106,7 @@ def finish_rewrite(conn: Connection[Any], archive: Archive, instead_of: Archive)
     """Note that it has taken the place of the other; None where no row is left."""
     found = _archives(
         conn,
-        f"select {_COLUMNS} from bcp_internal.finish_rewrite(%s, %s, %s, %s, %s, %s)",
+        _SELECT + " from bcp_internal.finish_rewrite(%s, %s, %s, %s, %s, %s)",
         [
             archive.archive_id,
             instead_of.archive_id,
@@ -138,7 +137,7 @@ def chunks(
         " from timescaledb_information.chunks c"
         " join bcp.data_retention_policies r on r.table_name = c.hypertable_name"
         " where c.hypertable_schema = 'bcp'"
-        " and (case when %(table)s::text is null then r.archive_before_delete else r.table_name = %(table)s end)"
+        " and (r.table_name = %(table)s or %(table)s::text is null and r.archive_before_delete)"
         " and c.range_start >= coalesce(%(since)s, '-infinity'::timestamptz)"
         " and c.range_end <= least(%(until)s, bcp_internal.now())"
         " and not bcp_internal.chunk_is_archived(r.table_name, c.range_start, c.range_end)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -87,7 +88,7 @@ def checksum(batch: pa.RecordBatch) -> int:
     ends = memoryview(offsets).cast("i")[rows.offset : rows.offset + len(rows) + 1]
     text_of_all = memoryview(data) if data is not None else memoryview(b"")
     total = 0
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         total += int.from_bytes(sha256(text_of_all[start:end]).digest()[:8], "big")
     return total
 

@@ -82,7 +82,7 @@ class DayWriter:
     def _write_day(self, day: date, rows: pa.Table) -> None:
         if not self.written or self.written[-1].day != day:
             self.close()
-            file = self._kept.enter_context(tempfile.TemporaryFile(prefix="bcp-archive-"))
+            file = self._kept.enter_context(tempfile.TemporaryFile(prefix="bcp-archive-"))  # noqa: SIM115
             self.written.append(Written(day, file, 0))
             self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
         last = self.written[-1]
@@ -132,9 +132,9 @@ def prove(
     found = (rows, _columns.checksum_text(total))
     if found != (archive.row_count, archive.checksum):
         raise ArchiveError(
-            f"The archive {archive.archive_id} of {archive.table_name} came back with {found[0]} rows and checksum "
-            f"{found[1]}; its rows are {archive.row_count} with {archive.checksum}.",
-            hint="Nothing was marked as archived. Run it again; if it stays so, the store changes what it is given.",
+            f"The archive {archive.archive_id} of {archive.table_name} came back with {found[0]} rows and "
+            f"checksum {found[1]}; its rows are {archive.row_count} with {archive.checksum}.",
+            hint="Nothing was marked as archived. Run it again; if it stays so, the store changes its files.",
         )
 
 
@@ -149,8 +149,7 @@ def batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
     """Return the rows of a Parquet file, a few at a time."""
     try:
         reader = pq.ParquetFile(file, pre_buffer=False)
-        for batch in reader.iter_batches(batch_size=_READ_ROWS, use_threads=False):
-            yield batch
+        yield from reader.iter_batches(batch_size=_READ_ROWS, use_threads=False)
     except pa.ArrowException as error:
         raise ArchiveError(
             f"A file of the archive cannot be decoded: {str(error).splitlines()[0]}.",
@@ -174,8 +173,8 @@ def _micros(time: datetime) -> int:
 def _unequal(archive: Archive, file: ArchiveFile, what: str) -> ArchiveError:
     return ArchiveError(
         f"{archive.location}/{file['path']} {what}.",
-        hint="It is not as it was written: the store, or somebody, changed it. What is not proven is not marked as "
-        "archived.",
+        hint="It is not as it was written: the store, or somebody, changed it. What is not proven is not "
+        "marked as archived.",
     )
 
 

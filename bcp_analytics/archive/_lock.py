@@ -36,9 +36,10 @@ def locked(conn: Connection[Any]) -> Iterator[None]:
 def _holder(conn: Connection[Any]) -> str:
     found = _books.call(
         conn,
-        "select l.pid, to_char(coalesce(a.backend_start, w.started_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+        "select l.pid, to_char("
+        "coalesce(a.backend_start, w.started_at) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
         " from pg_locks l left join pg_stat_activity a on a.pid = l.pid"
-        " left join (select max(started_at) as started_at from bcp.archives where state = 'writing') w on true"
+        " cross join (select max(started_at) as started_at from bcp.archives where state = 'writing') w"
         " where l.locktype = 'advisory' and l.granted and l.objsubid = 1"
         " and (l.classid::bigint << 32) + l.objid::bigint = %s"
         " and l.database = (select oid from pg_database where datname = current_database())",

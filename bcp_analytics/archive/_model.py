@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Literal, TypedDict
-from uuid import UUID
+from uuid import UUID  # noqa: TC003 - as in the other models, the types are to be read
 
 
 class ArchiveFile(TypedDict):

@@ -38,14 +38,16 @@ def archive(
     it is marked. A run that dies leaves nothing that the next one does not take away or use; one that raises
     leaves what it had proven.
 
-    Raises `ArchiveError` where a chunk cannot be written or does not come back equal, or another run is at work,
-    and `InvalidArgument`.
+    Raises `ArchiveError` where a chunk cannot be written or does not come back equal, or another run is at
+    work, and `InvalidArgument`.
     """
     _extra.check()
     from bcp_analytics.archive import _run, _store  # noqa: PLC0415 - an extra
 
     _books.check_autocommit(conn, "archive")
-    return _run.run(conn, _store.location_url(location), table, since, until, progress, verified)
+    return _run.run(
+        conn, _store.location_url(location), (table, since, until), watch=progress, verified=verified
+    )
 
 
 def restore(
@@ -60,10 +62,10 @@ def restore(
 ) -> list[Archive]:
     """Put back what archives have of a table from `since` to `until`, whole chunks, and return the archives.
 
-    Rows go back into the table where their chunk was dropped, and cleanup leaves them there for `keep_days`;
-    what is there already is left alone, so doing it twice does it once. With `into_schema` they go into a
-    table of the same name in that schema, which is made where it is missing, and take the place of what it has
-    of those chunks.
+    Rows go back into the table where their chunk was dropped, and cleanup leaves them there for `keep_days`.
+    What is there already is left alone, so doing it twice does it once. With `into_schema` they go into a
+    table of the same name in that schema, made where it is missing, and take the place of what it has of
+    those chunks.
 
     Each archive comes back as its manifest says, to the row, or not at all: raises `ArchiveError`.
     """
@@ -72,8 +74,8 @@ def restore(
 
     _books.check_autocommit(conn, "restore")
     if into_schema is None:
-        return _restore.into_table(conn, table, since, until, keep_days, progress)
-    return _restore.beside(conn, table, since, until, into_schema, progress)
+        return _restore.into_table(conn, table, since, until, keep_days=keep_days, watch=progress)
+    return _restore.beside(conn, table, since, until, schema=into_schema, watch=progress)
 
 
 def rewrite(
@@ -81,9 +83,9 @@ def rewrite(
 ) -> Archive | None:
     """Put an archive with other rows in the place of one, and return it; None where no row is left.
 
-    `edit` gets rows, some at a time, and returns what is to become of them: the same columns, fewer rows or
-    other values. Where it changes nothing, the archive stays and is returned. The old files are proven before,
-    the new ones after, and the old ones are removed last.
+    `edit` gets rows, some at a time, and returns what is to become of them: the same columns, fewer rows
+    or other values. Where it changes nothing, the archive stays and is returned. The old files are
+    proven before, the new ones after, and the old ones are removed last.
 
     Raises `ArchiveError` where either is not as it should be, or another run is at work.
     """

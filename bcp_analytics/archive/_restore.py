@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def into_table(
-    conn: Connection[Any], table: str, since: datetime, until: datetime, keep_days: float, watch: Watch
+    conn: Connection[Any], table: str, since: datetime, until: datetime, *, keep_days: float, watch: Watch
 ) -> list[Archive]:
     """Restore what has been dropped; see `bcp_analytics.archive.restore`."""
     with locked(conn):
@@ -53,7 +53,7 @@ def into_table(
 
 
 def beside(
-    conn: Connection[Any], table: str, since: datetime, until: datetime, schema: str, watch: Watch
+    conn: Connection[Any], table: str, since: datetime, until: datetime, *, schema: str, watch: Watch
 ) -> list[Archive]:
     """Put all rows that archives have of a range into a table of another schema, in one transaction."""
     target = sql.Identifier(schema, table)
@@ -99,7 +99,7 @@ def _read(archive: Archive, kept: ExitStack, at: Progress, watch: Watch) -> list
     store = Store(archive.location)
     files: list[IO[bytes]] = []
     for file in archive.files:
-        copy = kept.enter_context(tempfile.TemporaryFile(prefix="bcp-archive-"))
+        copy = kept.enter_context(tempfile.TemporaryFile(prefix="bcp-archive-"))  # noqa: SIM115
         fetch(store, archive, file, copy)
         files.append(copy)
     return files

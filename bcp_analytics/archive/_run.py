@@ -31,17 +31,16 @@ _HIVE = {"table", "day"}
 def run(
     conn: Connection[Any],
     url: str,
-    table: str | None,
-    since: datetime | None,
-    until: datetime | None,
+    asked: tuple[str | None, datetime | None, datetime | None],
+    *,
     watch: Watch,
     verified: Callable[[Archive], None] | None,
 ) -> list[Archive]:
-    """Archive what is due, or what is asked for, under the lock; see `bcp_analytics.archive.archive`."""
+    """Archive what is due, or what is asked for by table, start and end, under the lock."""
     with locked(conn):
         store = Store(url)
         tidy(conn)
-        wanted = _books.chunks(conn, table, since, until)
+        wanted = _books.chunks(conn, *asked)
         made = []
         for number, chunk in enumerate(wanted, 1):
             made.append(_archive_chunk(conn, store, chunk, (number, len(wanted)), watch))
@@ -65,7 +64,7 @@ def tidy(conn: Connection[Any], *, only: str | None = None) -> None:
 
 
 def remove_files(store: Store, archive: Archive) -> None:
-    """Remove all files of an archive, also those that no manifest knows yet; the manifest beside them first."""
+    """Remove all files of an archive, also those that no manifest knows yet."""
     day = archive.first_day
     while day <= archive.range_end.date():
         store.remove(archive.folder(day), str(archive.archive_id))

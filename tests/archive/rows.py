@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 TABLES = ("tool_usage_logs", "error_logs", "performance_metrics")
 DAYS = ("2026-01-05", "2026-01-06")
 TEXTS = (
-    "", " ", '"', '""', "'", "\\N", "\\.", "a\n\\.\nb", "line\nline\r\nline\rend", ",", "null", "NULL", "-", "a,b",
-    "\t", "é", "日本語", "👩‍👩‍👧", "a\u0301", "\u200b", "\x01\x7f", "{}", "true", "x" * 70_000, "1:a-", "\ufeff",
+    "", " ", '"', '""', "'", "\\N", "\\.", "a\n\\.\nb", "line\nline\r\nline\rend", ",", "null", "NULL", "-",
+    "a,b", "\t", "é", "日本語", "👩‍👩‍👧", "a\u0301", "\u200b", "\x01\x7f", "{}", "true", "x" * 70_000,
+    "1:a-", "\ufeff",
 )  # fmt: skip
 JSONS = (
-    "null", "{}", "[]", '""', '"\\\\N"', "0", "-0.0", "1e-400", "1" + "0" * 400, "123456789012345678901234567890.12345",
+    "null", "{}", "[]", '""', '"\\\\N"', "0", "-0.0", "1e-400", "1" + "0" * 400,
+    "123456789012345678901234567890.12345",
     '{"a": [1, {"b": [null, true, {"c": "\\n\\"x\\""}]}], "é": "日"}', '"a\\nb\\u0001"',
     json.dumps({"deep": "y" * 90_000}),
 )  # fmt: skip
@@ -46,15 +48,16 @@ def fill(conn: Db, days: tuple[str, ...] = DAYS) -> None:
     for day in days:
         for n, (text, document) in enumerate(_pairs()):
             conn.execute(
-                "insert into bcp.tool_usage_logs (start_time, end_time, created_at, event_id, bcp_name, tool_name,"
-                " operation, success, error_message, parameters, response_data, request_bytes, user_id, ip_address,"
-                " attributes)"
+                "insert into bcp.tool_usage_logs (start_time, end_time, created_at, event_id, bcp_name,"
+                " tool_name, operation, success, error_message, parameters, response_data, request_bytes,"
+                " user_id, ip_address, attributes)"
                 " values (%(day)s::timestamptz + %(n)s * interval '1.000001 second',"
                 " %(day)s::timestamptz + %(n)s * interval '1.7 second',"
-                " case %(n)s when 1 then 'infinity' when 2 then '-infinity' else now() end, gen_random_uuid(),"
-                " %(text)s, %(text)s, 'call', %(n)s %% 3 = 0, %(text)s, %(json)s::jsonb, %(json)s::jsonb,"
+                " case %(n)s when 1 then 'infinity' when 2 then '-infinity' else now() end,"
+                " gen_random_uuid(), %(text)s, %(text)s, 'call', %(n)s %% 3 = 0, %(text)s, %(json)s::jsonb, %(json)s::jsonb,"
                 " 9223372036854775807 - %(n)s, %(text)s,"
-                " (array['10.0.0.0/24', '10.0.0.1', '2001:db8::/48', '::1', null])[1 + %(n)s %% 5]::inet, null)",
+                " (array['10.0.0.0/24', '10.0.0.1', '2001:db8::/48', '::1', null])[1 + %(n)s %% 5]::inet,"
+                " null)",
                 {"day": day, "n": n, "text": text, "json": document},
             )
             conn.execute(
@@ -66,14 +69,14 @@ def fill(conn: Db, days: tuple[str, ...] = DAYS) -> None:
                 {"day": day, "n": n, "text": text, "json": document},
             )
             conn.execute(
-                "insert into bcp.performance_metrics (timestamp, created_at, event_id, metric_name, metric_value,"
-                " labels) values (%(day)s::timestamptz + %(n)s * interval '1 second', now(), gen_random_uuid(),"
-                " %(text)s, %(value)s::float8, %(json)s::jsonb)",
+                "insert into bcp.performance_metrics (timestamp, created_at, event_id, metric_name,"
+                " metric_value, labels) values (%(day)s::timestamptz + %(n)s * interval '1 second', now(),"
+                " gen_random_uuid(), %(text)s, %(value)s::float8, %(json)s::jsonb)",
                 {"day": day, "n": n, "text": text, "json": document, "value": FLOATS[n % len(FLOATS)]},
             )
         conn.execute(
-            "insert into bcp.tool_usage_logs (start_time, created_at, event_id, bcp_name, tool_name, operation)"
-            " values (%(day)s::timestamptz, now(), gen_random_uuid(), 'b', 't', 'o'),"
+            "insert into bcp.tool_usage_logs (start_time, created_at, event_id, bcp_name, tool_name,"
+            " operation) values (%(day)s::timestamptz, now(), gen_random_uuid(), 'b', 't', 'o'),"
             " (%(day)s::timestamptz + interval '1 day' - interval '1 microsecond', now(), gen_random_uuid(),"
             " 'b', 't', 'o')",
             {"day": day},
@@ -96,8 +99,8 @@ def few(conn: Db, day: str, number: int = 3, table: str = "tool_usage_logs") -> 
     """Insert plain rows; the table is named so that a test can choose."""
     if table == "tool_usage_logs":
         conn.execute(
-            "insert into bcp.tool_usage_logs (start_time, end_time, created_at, event_id, bcp_name, tool_name,"
-            " operation, user_id) select %s::timestamptz + n * interval '1 minute',"
+            "insert into bcp.tool_usage_logs (start_time, end_time, created_at, event_id, bcp_name,"
+            " tool_name, operation, user_id) select %s::timestamptz + n * interval '1 minute',"
             " %s::timestamptz + n * interval '61 seconds', now(), gen_random_uuid(), 'mail', 'send', 'call',"
             " 'u' || n from generate_series(1, %s) n",
             [day, day, number],
@@ -105,8 +108,8 @@ def few(conn: Db, day: str, number: int = 3, table: str = "tool_usage_logs") -> 
     else:
         conn.execute(
             "insert into bcp.error_logs (timestamp, created_at, event_id, level, message, fingerprint)"
-            " select %s::timestamptz + n * interval '1 minute', now(), gen_random_uuid(), 'error', 'm' || n, 'f'"
-            " from generate_series(1, %s) n",
+            " select %s::timestamptz + n * interval '1 minute', now(), gen_random_uuid(), 'error',"
+            " 'm' || n, 'f' from generate_series(1, %s) n",
             [day, number],
         )
 
@@ -117,8 +120,8 @@ def drop(
     """Do as cleanup does: drop chunks that are archived as they are, and say so in the manifest."""
     with conn.transaction():
         for first, last in conn.execute(
-            "select range_start, range_end from timescaledb_information.chunks where hypertable_schema = 'bcp'"
-            " and hypertable_name = %s and range_start >= %s and range_end <= %s",
+            "select range_start, range_end from timescaledb_information.chunks"
+            " where hypertable_schema = 'bcp' and hypertable_name = %s and range_start >= %s and range_end <= %s",
             [table, start, end],
         ).fetchall():
             [(archived,)] = conn.execute(

@@ -154,8 +154,8 @@ def test_beside_the_table(clean_db: Db, tmp_path: Path) -> None:
         for _ in range(2):
             assert len(restore(clean_db, "tool_usage_logs", *RANGE, into_schema="Old calls")) == 2
             [found] = clean_db.execute(
-                "select row_count, checksum from bcp_internal.archive_checksum('\"Old calls\".tool_usage_logs',"
-                " bcp_internal.archive_columns('tool_usage_logs'))"
+                "select row_count, checksum from bcp_internal.archive_checksum("
+                "'\"Old calls\".tool_usage_logs', bcp_internal.archive_columns('tool_usage_logs'))"
             ).fetchall()
             assert found == before
         assert count(clean_db) == 0
@@ -183,7 +183,10 @@ def test_a_chunk_of_many_days_has_a_file_a_day(clean_db: Db, tmp_path: Path) -> 
     clean_db.execute("select bcp.apply_policies()")
     restore(clean_db, "tool_usage_logs", time("2020-01-02"), time("2020-01-03"), keep_days=0)
     assert checksum(clean_db, "tool_usage_logs") == before
-    # A longer chunk holds it, and is archived as it is.
+    # A longer chunk holds it now, and gets an archive of its own, which takes the place of the first.
+    [longer] = archive(clean_db, tmp_path)
+    assert (longer.row_count, longer.checksum) == (made.row_count, made.checksum)
+    assert archives(clean_db) == [longer]
     assert archives_wanted(clean_db) == []
 
 
