@@ -9,8 +9,7 @@ from psycopg import Cursor, sql
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
-from bcp_analytics.archive import _books, _columns
-from bcp_analytics.archive._steps import reached
+from bcp_analytics.archive import _books, _columns, _steps
 from bcp_analytics.errors import translated
 
 if TYPE_CHECKING:
@@ -63,12 +62,12 @@ def export(
                     writer.write(_columns.from_csv(b"".join(block), archive.columns))
                     block.clear()
                     size = 0
-                    reached("exporting")
+                    _steps.reached("exporting")
                     seen(done, row_count)
         if block:
             writer.write(_columns.from_csv(b"".join(block), archive.columns))
         writer.close()
-    reached("exported")
+    _steps.reached("exported")
     return replace(archive, row_count=row_count, checksum=checksum)
 
 

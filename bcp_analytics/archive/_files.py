@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bcp_analytics.archive import _columns
-from bcp_analytics.archive._steps import reached
+from bcp_analytics.archive import _columns, _steps
 from bcp_analytics.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def upload(store: Store, archive: Archive, written: list[Written]) -> Archive:
         digest, size = _digest(one.file)
         path = archive.path(one.day)
         store.put(path, one.file)
-        reached("uploaded")
+        _steps.reached("uploaded")
         files.append(
             {
                 "path": path,

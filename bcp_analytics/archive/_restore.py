@@ -9,12 +9,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from bcp_analytics.archive import _books, _columns
+from bcp_analytics.archive import _books, _columns, _steps
 from bcp_analytics.archive._export import time_column_of
 from bcp_analytics.archive._files import batches, fetch
 from bcp_analytics.archive._lock import locked
 from bcp_analytics.archive._model import Progress
-from bcp_analytics.archive._steps import reached
 from bcp_analytics.archive._store import Store
 from bcp_analytics.errors import translated
 
@@ -35,19 +34,19 @@ def into_table(
         for number, archive in enumerate(found, 1):
             with ExitStack() as kept:
                 files = _read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
-                reached("read")
+                _steps.reached("read")
                 with translated(), conn.transaction():
                     _fill(
                         conn, archive, files, Progress(archive, number, len(found), "restoring", 0, 0), watch
                     )
-                    reached("filled")
+                    _steps.reached("filled")
                     _books.call(
                         conn,
                         "select bcp_internal.finish_restore(%s, bcp_internal.now() + %s)",
                         [archive.archive_id, timedelta(days=keep_days)],
                     )
-                    reached("restoring")
-            reached("restored")
+                    _steps.reached("restoring")
+            _steps.reached("restored")
             watch(_at(Progress(archive, number, len(found), "restored", 0, 0), archive.row_count or 0))
         return found
 

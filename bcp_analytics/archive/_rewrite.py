@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from bcp_analytics.archive import _books, _columns
+from bcp_analytics.archive import _books, _columns, _steps
 from bcp_analytics.archive._export import time_column_of
 from bcp_analytics.archive._files import DayWriter, batches, fetch, prove, upload
 from bcp_analytics.archive._lock import locked
 from bcp_analytics.archive._run import remove_files, tidy, write_manifest
-from bcp_analytics.archive._steps import reached
 from bcp_analytics.archive._store import Store
 from bcp_analytics.errors import ArchiveError
 
@@ -40,16 +39,16 @@ def rewritten(
             if (rows, _columns.checksum_text(total)) == (old.row_count, old.checksum):
                 return old
             new = _books.begin_rewrite(conn, old)
-            reached("begun")
+            _steps.reached("begun")
             new = replace(
                 upload(store, new, writer.written), row_count=rows, checksum=_columns.checksum_text(total)
             )
         prove(store, new, time_column)
         if rows:
             write_manifest(store, new)
-        reached("manifest")
+        _steps.reached("manifest")
         done = _books.finish_rewrite(conn, new, old)
-        reached("marked")
+        _steps.reached("marked")
         # At once, and not with the next run: a person may wait for it.
         remove_files(store, old)
         tidy(conn, only=old.location)

@@ -7,12 +7,11 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from bcp_analytics.archive import _books
+from bcp_analytics.archive import _books, _steps
 from bcp_analytics.archive._export import export, time_column_of
 from bcp_analytics.archive._files import DayWriter, prove, upload
 from bcp_analytics.archive._lock import locked
 from bcp_analytics.archive._model import Progress, as_json
-from bcp_analytics.archive._steps import reached
 from bcp_analytics.archive._store import Store
 from bcp_analytics.errors import ArchiveError
 
@@ -59,7 +58,7 @@ def tidy(conn: Connection[Any], *, only: str | None = None) -> None:
             continue
         with suppress(ArchiveError):
             remove_files(Store(archive.location), archive)
-            reached("removed")
+            _steps.reached("removed")
             _books.discard(conn, archive)
 
 
@@ -85,7 +84,7 @@ def _archive_chunk(
 ) -> Archive:
     table, start, end = chunk
     archive = _books.begin(conn, table, start, end, store.url)
-    reached("begun")
+    _steps.reached("begun")
     if taken := _HIVE & {column["name"] for column in archive.columns}:
         raise ArchiveError(
             f"bcp.{table} has a column {taken.pop()}, which is the name of a folder of archives.",
@@ -102,11 +101,11 @@ def _archive_chunk(
         archive = upload(store, archive, writer.written)
     tell("verifying", 0, archive.row_count)
     prove(store, archive, time_column, lambda rows: tell("verifying", rows, archive.row_count))
-    reached("proven")
+    _steps.reached("proven")
     write_manifest(store, archive)
-    reached("manifest")
+    _steps.reached("manifest")
     archive = _books.finish(conn, archive)
-    reached("marked")
+    _steps.reached("marked")
     tell("verified", archive.row_count or 0, archive.row_count)
     # What it has taken the place of.
     tidy(conn, only=store.url)

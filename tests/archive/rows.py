@@ -54,7 +54,8 @@ def fill(conn: Db, days: tuple[str, ...] = DAYS) -> None:
                 " values (%(day)s::timestamptz + %(n)s * interval '1.000001 second',"
                 " %(day)s::timestamptz + %(n)s * interval '1.7 second',"
                 " case %(n)s when 1 then 'infinity' when 2 then '-infinity' else now() end,"
-                " gen_random_uuid(), %(text)s, %(text)s, 'call', %(n)s %% 3 = 0, %(text)s, %(json)s::jsonb, %(json)s::jsonb,"
+                " gen_random_uuid(), %(text)s, %(text)s, 'call', %(n)s %% 3 = 0, %(text)s,"
+                " %(json)s::jsonb, %(json)s::jsonb,"
                 " 9223372036854775807 - %(n)s, %(text)s,"
                 " (array['10.0.0.0/24', '10.0.0.1', '2001:db8::/48', '::1', null])[1 + %(n)s %% 5]::inet,"
                 " null)",
@@ -121,7 +122,8 @@ def drop(
     with conn.transaction():
         for first, last in conn.execute(
             "select range_start, range_end from timescaledb_information.chunks"
-            " where hypertable_schema = 'bcp' and hypertable_name = %s and range_start >= %s and range_end <= %s",
+            " where hypertable_schema = 'bcp' and hypertable_name = %s"
+            " and range_start >= %s and range_end <= %s",
             [table, start, end],
         ).fetchall():
             [(archived,)] = conn.execute(

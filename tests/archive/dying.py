@@ -1,0 +1,85 @@
+"""A program that archives and restores, one child a line of its input, each killed where the line says.
+
+It forks instead of starting Python anew, which would take longer than what is to be tested.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+
+def work(dsn: str, folder: str, order: dict[str, Any]) -> None:
+    import psycopg  # noqa: PLC0415
+
+    from bcp_analytics.archive import _steps, archive, archives, restore, rewrite  # noqa: PLC0415
+    from tests.archive.rows import time as day  # noqa: PLC0415
+
+    left = order["times"]
+
+    def reached(step: str) -> None:
+        nonlocal left
+        left -= step == order["step"]
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _steps.reached = reached
+    if order["after"] is not None:
+        threading.Timer(order["after"], lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        if order["do"] == "archive":
+            archive(conn, folder)
+        elif order["do"] == "restore":
+            restore(conn, "tool_usage_logs", day("2020-01-01"), day("2020-02-01"), keep_days=0)
+        else:
+            for one in archives(conn):
+                # Other values, as many rows.
+                rewrite(conn, one.archive_id, _renamed)
+
+
+def _renamed(batch: Any) -> Any:
+    import pyarrow as pa  # noqa: PLC0415
+
+    place = batch.schema.get_field_index("user_id")
+    old = batch.column(place).to_pylist()
+    new = pa.array([f"{len(value) + 1}".rjust(len(value) + 1, "x") for value in old], pa.string())
+    return batch.set_column(place, batch.schema.field(place), new)
+
+
+def main(dsn: str, folder: str) -> None:
+    import duckdb  # noqa: F401, PLC0415 - loaded once, here
+    import fsspec  # noqa: F401, PLC0415
+    import obstore  # noqa: F401, PLC0415
+    import pyarrow.parquet  # noqa: F401, PLC0415
+
+    import bcp_analytics.archive._query  # noqa: PLC0415
+    import bcp_analytics.archive._restore  # noqa: PLC0415
+    import bcp_analytics.archive._rewrite  # noqa: PLC0415
+    import bcp_analytics.archive._run  # noqa: F401, PLC0415
+
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                work(dsn, folder, json.loads(line))
+                code = 0
+            except BaseException as error:  # noqa: BLE001
+                os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            finally:
+                os._exit(code)
+        begun = time.monotonic()
+        _, status = os.waitpid(child, 0)
+        signalled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        os.write(
+            1, f"{signalled} {os.waitstatus_to_exitcode(status)} {time.monotonic() - begun:.3f}\n".encode()
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
