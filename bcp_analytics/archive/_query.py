@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow as pa
 from obstore.fsspec import FsspecStore
 
 from bcp_analytics.archive._store import Store, s3_client_options
@@ -13,8 +14,6 @@ from bcp_analytics.errors import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pyarrow as pa
 
     from bcp_analytics.archive._model import Archive
 
@@ -38,7 +37,8 @@ def run(archives: Sequence[Archive], sql: str) -> pa.Table:
                         f'create view "{table}" as select * from'  # noqa: S608 - names of our own tables
                         f" read_parquet([{listed}], hive_partitioning = true, union_by_name = true)"
                     )
-            return db.execute(sql).to_arrow_table()
+            found = db.sql(sql)
+            return found.to_arrow_table() if found is not None else pa.table({})
         except duckdb.Error as error:
             names = ", ".join(sorted(table for table, paths in files.items() if paths)) or "none"
             raise ArchiveError(

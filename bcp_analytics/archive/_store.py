@@ -33,6 +33,7 @@ _RETRIES: Any = {
         "base": 2,
     },
 }
+_SHORTEST_SECRET = 8  # shorter ones are words that stand in anything
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 
 
@@ -161,7 +162,7 @@ def _reason(error: Exception) -> str:
     """Return what an error says, without what only its programmers want, and without any secret."""
     said = " ".join(str(error).split("Debug source:")[0].split()).rstrip(".") or type(error).__name__
     for name in _SECRETS:
-        if secret := os.environ.get(name):
+        if len(secret := os.environ.get(name, "")) >= _SHORTEST_SECRET:
             said = said.replace(secret, "[REDACTED]")
     return said[:500]
 

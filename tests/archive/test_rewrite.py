@@ -1,0 +1,135 @@
+"""Rows taken out of an archive, and one run at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from bcp_analytics.archive import archive, archives, restore, rewrite
+from bcp_analytics.errors import ArchiveError, InvalidArgument
+from tests.archive.rows import count, drop, few, time
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    Db = psycopg.Connection[Any]
+
+DAY = (time("2020-01-05"), time("2020-01-06"))
+
+
+def without_u2(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.filter(pc.not_equal(batch.column("user_id"), "u2"))
+
+
+def test_a_person_is_taken_out(clean_db: Db, tmp_path: Path) -> None:
+    few(clean_db, "2020-01-05")
+    [old] = archive(clean_db, tmp_path)
+    drop(clean_db, start="2020-01-05", end="2020-01-06")
+    new = rewrite(clean_db, old.archive_id, without_u2)
+    assert new is not None
+    assert (new.state, new.row_count) == ("dropped", 2)
+    assert archives(clean_db, states=("writing", "replaced", "dropped")) == archives(clean_db)
+    assert [a.archive_id for a in archives(clean_db)] == [new.archive_id]
+    [file] = tmp_path.rglob("*.parquet")
+    assert pq.read_table(file, partitioning=None)["user_id"].to_pylist() == ["u1", "u3"]
+    assert len(list(tmp_path.rglob("*.json"))) == 1
+    # It is not there any more, so nothing changes.
+    assert rewrite(clean_db, new.archive_id, without_u2) == archives(clean_db)[0]
+    restore(clean_db, "tool_usage_logs", *DAY)
+    assert clean_db.execute("select user_id from bcp.tool_usage_logs order by 1").fetchall() == [
+        ("u1",),
+        ("u3",),
+    ]
+
+
+def test_columns_stay_as_they_are(clean_db: Db, tmp_path: Path) -> None:
+    few(clean_db, "2020-01-05")
+    [old] = archive(clean_db, tmp_path)
+    with pytest.raises(ArchiveError, match="were given other columns"):
+        rewrite(clean_db, old.archive_id, lambda batch: batch.select(["start_time"]))
+    assert archives(clean_db) == [old]
+
+
+def test_one_run_at_a_time(dsn: str, clean_db: Db, tmp_path: Path) -> None:
+    few(clean_db, "2020-01-05")
+    said = []
+
+    def meanwhile(_: Any) -> None:
+        with psycopg.connect(dsn, autocommit=True) as other:
+            for start in (
+                lambda: archive(other, tmp_path),
+                lambda: restore(other, "tool_usage_logs", *DAY),
+            ):
+                with pytest.raises(ArchiveError, match="Another run archives or restores") as caught:
+                    start()
+                said.append(str(caught.value))
+
+    archive(clean_db, tmp_path, verified=meanwhile)
+    assert len(said) == 2
+    if clean_db.info.backend_pid:
+        assert f"server process {clean_db.info.backend_pid}, since 20" in said[0]
+    assert archive(clean_db, tmp_path) == []
+
+
+def test_only_in_autocommit_mode(dsn: str, tmp_path: Path) -> None:
+    with psycopg.connect(dsn) as conn:
+        for start in (
+            lambda: archive(conn, tmp_path),
+            lambda: restore(conn, "tool_usage_logs", *DAY),
+        ):
+            with pytest.raises(InvalidArgument, match="commits along the way"):
+                start()
+        with pytest.raises(InvalidArgument, match="has no chunks to archive"):
+            conn.autocommit = True
+            archive(conn, tmp_path, table="users")
+
+
+@pytest.mark.parametrize("role", ["bcp_admin", "bcp_reader", "bcp_writer"])
+def test_only_an_admin_may(clean_db: Db, tmp_path: Path, role: str) -> None:
+    few(clean_db, "2020-01-05")
+    [made] = archive(clean_db, tmp_path)
+    drop(clean_db, start="2020-01-05", end="2020-01-06")
+    few(clean_db, "2020-01-07")
+    clean_db.execute(f"set role {role}")  # type: ignore[arg-type]
+    try:
+        if role == "bcp_admin":
+            assert len(archive(clean_db, tmp_path)) == 1
+            assert len(restore(clean_db, "tool_usage_logs", *DAY)) == 1
+            assert count(clean_db) == 6
+            assert rewrite(clean_db, made.archive_id, without_u2) is not None
+        else:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                archive(clean_db, tmp_path)
+        if role == "bcp_reader":
+            assert archives(clean_db) == [a for a in archives(clean_db) if a.archive_id == made.archive_id]
+        for change in (
+            "insert into bcp.archives default values",
+            "update bcp.archives set state = 'dropped'",
+            "delete from bcp.archives",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                clean_db.execute(change)  # type: ignore[arg-type]
+    finally:
+        clean_db.execute("reset role")
+
+
+def test_nothing_can_be_put_in_the_place_of_what_is_restored(clean_db: Db, tmp_path: Path) -> None:
+    few(clean_db, "2020-01-05")
+    [made] = archive(clean_db, tmp_path)
+    drop(clean_db, start="2020-01-05", end="2020-01-06")
+    clean_db.execute("set role bcp_admin")
+    try:
+        with pytest.raises(psycopg.Error, match="no table bcp_restored"), clean_db.transaction():
+            clean_db.execute("create temporary view bcp_restored as select * from bcp.tool_usage_logs")
+            clean_db.execute("select bcp_internal.finish_restore(%s, now())", [made.archive_id])
+        with pytest.raises(psycopg.Error, match="came back with 0 rows"), clean_db.transaction():
+            clean_db.execute("select bcp_internal.begin_restore(%s)", [made.archive_id])
+            clean_db.execute("select bcp_internal.finish_restore(%s, now())", [made.archive_id])
+    finally:
+        clean_db.execute("reset role")
+    assert count(clean_db) == 0
