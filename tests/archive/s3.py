@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from io import BytesIO
 from typing import TYPE_CHECKING
-from http.client import HTTPConnection
 
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import DomainDispatcherApplication, create_backend_app

@@ -84,8 +84,8 @@ def test_only_in_autocommit_mode(dsn: str, tmp_path: Path) -> None:
         ):
             with pytest.raises(InvalidArgument, match="commits along the way"):
                 start()
+        conn.autocommit = True
         with pytest.raises(InvalidArgument, match="has no chunks to archive"):
-            conn.autocommit = True
             archive(conn, tmp_path, table="users")
 
 
@@ -123,13 +123,17 @@ def test_nothing_can_be_put_in_the_place_of_what_is_restored(clean_db: Db, tmp_p
     [made] = archive(clean_db, tmp_path)
     drop(clean_db, start="2020-01-05", end="2020-01-06")
     clean_db.execute("set role bcp_admin")
+    finish = "select bcp_internal.finish_restore(%s, now())"
     try:
-        with pytest.raises(psycopg.Error, match="no table bcp_restored"), clean_db.transaction():
-            clean_db.execute("create temporary view bcp_restored as select * from bcp.tool_usage_logs")
-            clean_db.execute("select bcp_internal.finish_restore(%s, now())", [made.archive_id])
-        with pytest.raises(psycopg.Error, match="came back with 0 rows"), clean_db.transaction():
+        with pytest.raises(psycopg.Error, match="no table bcp_restored"):
+            clean_db.execute(
+                "create temporary view bcp_restored as select * from bcp.tool_usage_logs;"
+                + finish.replace("%s", f"'{made.archive_id}'")  # type: ignore[arg-type]
+            )
+        with clean_db.transaction(force_rollback=True):
             clean_db.execute("select bcp_internal.begin_restore(%s)", [made.archive_id])
-            clean_db.execute("select bcp_internal.finish_restore(%s, now())", [made.archive_id])
+            with pytest.raises(psycopg.Error, match="came back with 0 rows"):
+                clean_db.execute(finish, [made.archive_id])
     finally:
         clean_db.execute("reset role")
     assert count(clean_db) == 0
