@@ -19,4 +19,4 @@ class ArchiveWanted:
 
 @question(ArchiveWanted)
 def archives_wanted() -> None:
-    """Say which chunks past retention have rows that no proven archive holds, oldest first."""
+    """Say which chunks past retention have rows that no proven archive holds, the latest of a table first."""

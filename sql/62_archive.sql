@@ -169,7 +169,8 @@ begin
                 and a.range_end <= c.range_end
                 and a.state = 'restored'
                 and a.keep_until > bcp_internal.now())
-        order by c.range_start, c.table_name
+        -- The latest first, as in bcp_internal.old_chunks: cleanup can then drop each as soon as it is archived.
+        order by c.table_name, c.range_start desc
     loop
         if not bcp_internal.chunk_is_archived(v_chunk.name, v_chunk.first, v_chunk.last) then
             table_name := v_chunk.name;
@@ -182,7 +183,7 @@ end
 $func$;
 
 comment on function bcp.archives_wanted() is
-    'Which chunks want an archive? Those past the retention of tables that want an archive first, whose rows are not all in proven archives as they are now, oldest first. bcp-analytics archive makes them. Reads each chunk past retention.';
+    'Which chunks want an archive? Those past the retention of tables that want an archive first, whose rows are not all in proven archives as they are now, the latest of a table first. bcp-analytics archive makes them. Reads each chunk past retention.';
 
 create or replace function bcp_internal.begin_archive(p_table text, p_start timestamptz, p_end timestamptz, p_location text)
 returns setof bcp.archives

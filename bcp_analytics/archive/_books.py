@@ -141,7 +141,7 @@ def chunks(
         " and c.range_start >= coalesce(%(since)s, '-infinity'::timestamptz)"
         " and c.range_end <= least(%(until)s, bcp_internal.now())"
         " and not bcp_internal.chunk_is_archived(r.table_name, c.range_start, c.range_end)"
-        " order by c.range_start, c.hypertable_name",
+        " order by c.hypertable_name, c.range_start desc",
         {"table": table, "since": since, "until": until},
     )
 

@@ -29,7 +29,7 @@ def archive(
     progress: Watch = unwatched,
     verified: Callable[[Archive], None] | None = None,
 ) -> list[Archive]:
-    """Archive the chunks of `bcp.archives_wanted`, oldest first, and return their archives, all proven.
+    """Archive the chunks of `bcp.archives_wanted`, in its order, and return their archives, all proven.
 
     With `table`, `since` or `until`: whatever whole chunks there are in that range that are over, due or not.
 

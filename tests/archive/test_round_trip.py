@@ -86,9 +86,9 @@ def test_what_is_due_is_archived(clean_db: Db, tmp_path: Path) -> None:
                      " operation) values (now(), now(), gen_random_uuid(), 'b', 't', 'o')")  # fmt: skip
     wanted = [(w.table_name, w.range_start, w.range_end) for w in archives_wanted(clean_db)]
     assert wanted == [
-        ("tool_usage_logs", time("2020-01-05"), time("2020-01-06")),
-        # Metrics want no archive, and errors are kept for a year.
+        # Metrics want no archive.
         ("error_logs", time("2020-01-06"), time("2020-01-07")),
+        ("tool_usage_logs", time("2020-01-05"), time("2020-01-06")),
     ]
     made = archive(clean_db, tmp_path)
     assert [(a.table_name, a.range_start, a.range_end) for a in made] == wanted
