@@ -7,8 +7,9 @@ All take a psycopg connection first, sync or async, and raise psycopg's own erro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
+from uuid import UUID
 
 from bcp_analytics._encode import text
 from bcp_analytics._function import Arguments, procedure, question, scalar
@@ -125,3 +126,42 @@ def acknowledge_alert(alert_id: int, *, notes: str | None = None) -> Arguments:
     Raises `InvalidArgument` where there is no such alert.
     """
     return {"alert_id": alert_id, "notes": text("notes", notes)}
+
+
+@procedure
+def erase_user(user_id: str, *, note: str | None = None) -> Arguments:
+    """Erase a user: their calls, errors, sessions and all else, and what names them in other people's rows.
+
+    `user_id` is the id as the application sends it, or as it is stored. Called again it goes on where it was
+    interrupted. `bcp.erasures` has the receipt, and `find_erasure` its id. Archives are rewritten after it.
+
+    Only the role that migrated the database may. It commits along the way, so the connection must be in
+    autocommit mode: raises `InvalidArgument` where it is not, and for an empty id.
+    """
+    return {"user_id": text("user_id", user_id), "note": text("note", note)}
+
+
+@scalar(UUID)
+def find_erasure(user_id: str) -> Arguments:
+    """Return the id of the latest receipt of a user's erasure in `bcp.erasures`, None where there is none.
+
+    For bcp_admin. Raises `InvalidArgument` for an empty id.
+    """
+    return {"user_id": text("user_id", user_id)}
+
+
+@procedure
+def anonymize_history(
+    *, older_than: timedelta | None = None, table: str | None = None, forget_users: bool = False
+) -> Arguments:
+    """Mask stored rows again, by the rules as they are now, chunk by chunk.
+
+    `older_than`: only chunks whose rows are all older. `table`: of schema bcp; by default all that ingest
+    fills. `forget_users` also takes away who it was from what is older: user, session, address and user
+    agent; it needs `older_than`. What was interrupted goes on when it is called again, and chunks that the
+    same rules have masked already are left out.
+
+    Only the role that migrated the database may. It commits along the way, so the connection must be in
+    autocommit mode: raises `InvalidArgument` where it is not.
+    """
+    return {"older_than": older_than, "table": table, "forget_users": forget_users}

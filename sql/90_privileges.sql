@@ -1,6 +1,7 @@
 -- Least privilege: bcp_writer may call the ingest functions and nothing else, bcp_reader may read and ask,
 -- bcp_admin may also change settings and rules. Nobody but the owner reads the anonymiser's keys, and
--- only the owner may refresh aggregates by hand: a procedure that commits cannot run as another role.
+-- only the owner may refresh aggregates by hand, erase, or mask again: a procedure that commits cannot run as
+-- another role.
 
 revoke all on all functions in schema bcp, bcp_internal from public, bcp_reader, bcp_writer, bcp_admin;
 
@@ -21,13 +22,13 @@ declare
 begin
     for v_function in
         select p.oid::regprocedure as signature, p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_|report_)' as writes,
-               p.proname in ('apply_policies', 'rotate_anonymization_key', 'resolve_issue', 'reopen_issue', 'acknowledge_alert', 'cleanup_plan',
-                             'cleanup_old_data') as manages,
+               p.proname in ('apply_policies', 'rotate_anonymization_key', 'resolve_issue', 'reopen_issue', 'acknowledge_alert',
+                             'cleanup_plan', 'cleanup_old_data', 'find_erasure') as manages,
                n.nspname = 'bcp' as is_public, p.prokind
         from pg_proc p
         join pg_namespace n on n.oid = p.pronamespace
         where n.nspname = 'bcp'
-             and p.proname not in ('refresh_analytics_views', 'run_cleanup')
+             and p.proname not in ('refresh_analytics_views', 'run_cleanup', 'erase_user', 'anonymize_history')
            or (n.nspname = 'bcp_internal' and p.proname in (
                'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'invalidated', 'logged_changes',
                'whole', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'call_filter', 'bucket_of',

@@ -1,0 +1,126 @@
+-- Receipts of erasures, what an erasure needs to know until it is done, and how far late masking has come.
+create table bcp.erasures (
+    erasure_id uuid primary key default gen_random_uuid(),
+    requested_at timestamptz not null,
+    requested_by text not null,
+    note text,
+    erased_at timestamptz,
+    completed_at timestamptz,
+    counts jsonb not null default '{}',
+    archives_pending integer not null default 0,
+    archives_rewritten integer not null default 0
+);
+
+comment on table bcp.erasures is
+    'Receipts: one row a person that bcp.erase_user erased. It does not say who: bcp.find_erasure does, to who knows the id.';
+
+comment on column bcp.erasures.erasure_id is 'Id of the erasure.';
+
+comment on column bcp.erasures.requested_at is 'When it was asked for.';
+
+comment on column bcp.erasures.requested_by is 'Role that was logged in.';
+
+comment on column bcp.erasures.note is 'What was given as the reason, masked and without the id.';
+
+comment on column bcp.erasures.erased_at is 'When the tables and aggregates held nothing of the person any more; null while it goes on.';
+
+comment on column bcp.erasures.completed_at is 'When the archives did not either; null while it goes on.';
+
+comment on column bcp.erasures.counts is
+    'Rows by table: {"tool_usage_logs": {"deleted": 12, "changed": 1}}. Deleted are the person''s, changed those of others that named the person.';
+
+comment on column bcp.erasures.archives_pending is 'Archives still to be rewritten.';
+
+comment on column bcp.erasures.archives_rewritten is 'Archives rewritten.';
+
+create index erasures_requested_at_idx on bcp.erasures (requested_at);
+
+create table bcp_internal.erasure_subjects (
+    erasure_id uuid primary key references bcp.erasures on delete cascade,
+    salt bytea not null,
+    digests bytea[] not null
+);
+
+comment on table bcp_internal.erasure_subjects is
+    'Whom a receipt is about, for bcp.find_erasure: SHA-256 of the salt and each form of the id. No role may read it but its owner: an id can be found by trying.';
+
+comment on column bcp_internal.erasure_subjects.erasure_id is 'Receipt.';
+
+comment on column bcp_internal.erasure_subjects.salt is '16 random bytes.';
+
+comment on column bcp_internal.erasure_subjects.digests is 'SHA-256 of salt and id, as given and as stored.';
+
+create table bcp_internal.erasure_work (
+    erasure_id uuid primary key references bcp.erasures on delete cascade,
+    forms text[] not null,
+    session_ids text[] not null default '{}',
+    issues text[] not null default '{}'
+);
+
+comment on table bcp_internal.erasure_work is
+    'What an erasure has to know of the person until it is complete; then the row goes. No role may read it but its owner.';
+
+comment on column bcp_internal.erasure_work.erasure_id is 'Receipt.';
+
+comment on column bcp_internal.erasure_work.forms is 'The id as given, and as it is stored under each key of the anonymiser.';
+
+comment on column bcp_internal.erasure_work.session_ids is 'Sessions of nobody else.';
+
+comment on column bcp_internal.erasure_work.issues is 'Issues whose latest error was the person''s.';
+
+create table bcp_internal.erasure_archives (
+    erasure_id uuid references bcp_internal.erasure_work on delete cascade,
+    archive_id uuid references bcp.archives on delete cascade,
+    primary key (erasure_id, archive_id)
+);
+
+comment on table bcp_internal.erasure_archives is 'Archives that may hold an erased person and are to be rewritten.';
+
+comment on column bcp_internal.erasure_archives.erasure_id is 'Receipt.';
+
+comment on column bcp_internal.erasure_archives.archive_id is 'Archive.';
+
+create table bcp_internal.pending_refreshes (
+    refresh_id bigint generated always as identity primary key,
+    table_name text not null,
+    range_start timestamptz not null,
+    range_end timestamptz not null
+);
+
+comment on table bcp_internal.pending_refreshes is
+    'Chunks whose rows an erasure or late masking changed, and whose aggregates it has still to refresh.';
+
+comment on column bcp_internal.pending_refreshes.refresh_id is 'Order.';
+
+comment on column bcp_internal.pending_refreshes.table_name is 'Table of schema bcp.';
+
+comment on column bcp_internal.pending_refreshes.range_start is 'Start of the chunk.';
+
+comment on column bcp_internal.pending_refreshes.range_end is 'End of the chunk, exclusive.';
+
+create table bcp_internal.anonymize_progress (
+    table_name text not null,
+    range_start timestamptz not null,
+    range_end timestamptz not null,
+    rules_digest text not null,
+    done_at timestamptz not null,
+    primary key (table_name, range_start, range_end)
+);
+
+comment on table bcp_internal.anonymize_progress is
+    'Chunks that bcp.anonymize_history has masked again, and by which rules.';
+
+comment on column bcp_internal.anonymize_progress.table_name is 'Table of schema bcp.';
+
+comment on column bcp_internal.anonymize_progress.range_start is 'Start of the chunk.';
+
+comment on column bcp_internal.anonymize_progress.range_end is 'End of the chunk, exclusive.';
+
+comment on column bcp_internal.anonymize_progress.rules_digest is 'See bcp_internal.rules_digest.';
+
+comment on column bcp_internal.anonymize_progress.done_at is 'When.';
+
+revoke all on
+    bcp.erasures, bcp_internal.erasure_subjects, bcp_internal.erasure_work, bcp_internal.erasure_archives,
+    bcp_internal.pending_refreshes, bcp_internal.anonymize_progress
+from public;

@@ -1,0 +1,325 @@
+-- Erasure of a person, the work: chunk by chunk, then the other tables, then the aggregates. Each step is one
+-- transaction that leaves nothing half done and finds nothing where it has run before, so that an erasure that was
+-- interrupted is begun anew.
+
+create or replace function bcp_internal.mention_of(p_relation regclass, p_forms text[]) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- First like, which costs a fraction of a regular expression.
+    select coalesce(string_agg(
+        format('(concat_ws(E''\n'', %s) like any (%L::text[]) and concat_ws(E''\n'', %s) ~ %L)',
+               c.columns, p.likes, c.columns, p.pattern), ' or '), 'false')
+    from (
+        select k.is_name, string_agg(quote_ident(w.column_name), ', ') as columns
+        from bcp_internal.written_columns(p_relation) w
+        cross join lateral (select w.kind = 'name') as k (is_name)
+        group by k.is_name
+    ) as c
+    cross join lateral (
+        select array_agg(l) as likes, string_agg(distinct e.pattern, '|') as pattern
+        from bcp_internal.erasure_patterns(p_forms) e
+        cross join lateral unnest(e.likes) as l
+        where e.is_long or not c.is_name
+    ) as p
+    where p.pattern is not null
+$func$;
+
+comment on function bcp_internal.mention_of(regclass, text[]) is 'The condition that a row of a table names a person.';
+
+create or replace function bcp_internal.without_mentions(p_relation regclass, p_forms text[]) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select string_agg(
+        format('%1$I = bcp_internal.%2$s(%1$I, %3$L::text[], %4$L::text[])', w.column_name,
+               case w.kind when 'json' then 'erased_json' else 'erased_text' end, p.patterns, p.replacements), ', ')
+    from bcp_internal.written_columns(p_relation) w
+    cross join lateral (
+        select array_agg(e.pattern) as patterns, array_agg(e.replacement) as replacements
+        from bcp_internal.erasure_patterns(p_forms) e
+        where e.is_long or w.kind <> 'name'
+    ) as p
+    where p.patterns is not null
+$func$;
+
+comment on function bcp_internal.without_mentions(regclass, text[]) is
+    'The assignments of an update that makes the rows of a table no longer name a person.';
+
+create or replace function bcp_internal.erase_chunk(p_erasure_id uuid, p_table text, p_start timestamptz, p_end timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- A delete in the columnstore takes the batches it is in out of it first.
+set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
+as $func$
+declare
+    v_relation constant regclass := format('bcp.%I', p_table)::regclass;
+    v_within constant text := format('%1$I >= %2$L and %1$I < %3$L', bcp_internal.time_column(p_table), p_start, p_end);
+    v_work bcp_internal.erasure_work;
+    v_mention text;
+    v_own text[];
+    v_found record;
+    v_deleted bigint := 0;
+    v_changed bigint := 0;
+begin
+    perform pg_advisory_xact_lock(hashtext('bcp_internal.erase_chunk'));
+    select * into strict v_work from bcp_internal.erasure_work where erasure_id = p_erasure_id;
+    v_mention := bcp_internal.mention_of(v_relation, v_work.forms);
+    -- In a session of nobody else, a row without a user is the person's too.
+    v_own := case
+        when p_table in ('tool_usage_logs', 'error_logs') then
+            array['user_id = any ($1)', 'user_id is null and session_id = any ($2)']
+        when p_table = 'rejected_events' then
+            array[$$event ->> 'user_id' = any ($1)$$,
+                  $$event ->> 'user_id' is null and coalesce(event ->> 'conversation_id', event ->> 'session_id') = any ($2)$$]
+        else array['false', 'false']
+    end;
+    execute format(
+        'select count(*) filter (where %1$s) as by_user, count(*) filter (where %2$s) as by_session,'
+        ' count(*) filter (where (%1$s) is not true and (%2$s) is not true and (%3$s)) as mentions from %4$s where %5$s',
+        v_own[1], v_own[2], v_mention, v_relation, v_within)
+    into v_found using v_work.forms, v_work.session_ids;
+    if v_found.by_user + v_found.by_session + v_found.mentions = 0 then
+        return 0;
+    end if;
+    perform bcp_internal.refresh_later(p_table, p_start, p_end);
+    if v_found.by_user > 0 then
+        v_deleted := bcp_internal.delete_rows(p_erasure_id, p_table, v_within || ' and ' || v_own[1], v_work);
+    end if;
+    if v_found.by_session > 0 then
+        v_deleted := v_deleted + bcp_internal.delete_rows(p_erasure_id, p_table, v_within || ' and ' || v_own[2], v_work);
+    end if;
+    if v_found.mentions > 0 then
+        execute format(
+            'update %s set %s where %s and (%s)',
+            v_relation, bcp_internal.without_mentions(v_relation, v_work.forms), v_within, v_mention);
+        get diagnostics v_changed = row_count;
+    end if;
+    perform bcp_internal.compress_again(p_table, p_start, p_end);
+    perform bcp_internal.count_erased(p_erasure_id, p_table, v_deleted, v_changed);
+    return v_deleted + v_changed;
+end
+$func$;
+
+comment on function bcp_internal.erase_chunk(uuid, text, timestamptz, timestamptz) is
+    'Erases a person from a chunk, and returns how many rows were deleted or changed.';
+
+create or replace function bcp_internal.delete_rows(
+    p_erasure_id uuid, p_table text, p_condition text, p_work bcp_internal.erasure_work)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_deleted bigint;
+begin
+    case p_table
+        when 'tool_usage_logs' then
+            -- A session of several people stays, with fewer calls.
+            execute format(
+                'with gone as (delete from bcp.tool_usage_logs where %s returning session_id, success), counted as ('
+                ' update bcp.user_sessions s set tool_calls_count = greatest(s.tool_calls_count - g.calls, 0),'
+                ' errors_count = greatest(s.errors_count - g.errors, 0)'
+                ' from (select session_id, count(*) as calls, count(*) filter (where not success) as errors from gone group by 1) g'
+                ' where s.session_id = g.session_id)'
+                ' select count(*) from gone', p_condition)
+            into v_deleted using p_work.forms, p_work.session_ids;
+        when 'error_logs' then
+            execute format(
+                'with gone as (delete from bcp.error_logs where %s returning fingerprint, "timestamp"), counted as ('
+                ' update bcp.error_issues i set events = greatest(i.events - g.errors, 0)'
+                ' from (select fingerprint, count(*) as errors, max("timestamp") as latest from gone group by 1) g'
+                ' where i.fingerprint = g.fingerprint'
+                ' returning i.fingerprint, g.latest >= i.last_seen or i.events = 0 as is_stale), noted as ('
+                ' update bcp_internal.erasure_work set issues = array(select unnest(issues) union select fingerprint from counted where is_stale)'
+                ' where erasure_id = $3)'
+                ' select count(*) from gone', p_condition)
+            into v_deleted using p_work.forms, p_work.session_ids, p_erasure_id;
+        else
+            execute format('delete from bcp.%I where %s', p_table, p_condition) using p_work.forms, p_work.session_ids;
+            get diagnostics v_deleted = row_count;
+    end case;
+    return v_deleted;
+end
+$func$;
+
+comment on function bcp_internal.delete_rows(uuid, text, text, bcp_internal.erasure_work) is
+    'Deletes the rows of a hypertable that a condition on $1, the forms, and $2, the sessions, says, and counts sessions and issues down.';
+
+create or replace function bcp_internal.erase_tables(p_erasure_id uuid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_work bcp_internal.erasure_work;
+    v_table record;
+    v_mention text;
+    v_count bigint;
+begin
+    select * into strict v_work from bcp_internal.erasure_work where erasure_id = p_erasure_id;
+    delete from bcp.users where user_id = any (v_work.forms);
+    get diagnostics v_count = row_count;
+    perform bcp_internal.count_erased(p_erasure_id, 'users', v_count, 0);
+    delete from bcp.user_sessions where session_id = any (v_work.session_ids);
+    get diagnostics v_count = row_count;
+    perform bcp_internal.count_erased(p_erasure_id, 'user_sessions', v_count, 0);
+    -- It goes on with those who were in it, too.
+    update bcp.user_sessions set user_id = null, ip_address = null, user_agent = null where user_id = any (v_work.forms);
+    get diagnostics v_count = row_count;
+    perform bcp_internal.count_erased(p_erasure_id, 'user_sessions', 0, v_count);
+    delete from bcp.open_tool_calls
+    where event ->> 'user_id' = any (v_work.forms)
+       or event ->> 'user_id' is null
+          and coalesce(event ->> 'conversation_id', event ->> 'session_id') = any (v_work.session_ids);
+    get diagnostics v_count = row_count;
+    perform bcp_internal.count_erased(p_erasure_id, 'open_tool_calls', v_count, 0);
+    perform bcp_internal.erase_issues(p_erasure_id);
+    for v_table in
+        select c.oid::regclass as relation, c.relname
+        from pg_class c
+        join pg_namespace s on s.oid = c.relnamespace
+        where s.nspname in ('bcp', 'bcp_internal')
+          and c.relkind = 'r'
+          and c.relname not in (
+              -- Hypertables had their turn; settings and rules are written by people about no person; the rest is
+              -- the erasure's own.
+              select hypertable_name from timescaledb_information.hypertables where hypertable_schema = 'bcp')
+          and c.relname not in (
+              'settings', 'sensitive_keys', 'sensitive_key_exceptions', 'anonymization_rules', 'anonymizer_state',
+              'anonymizer_rules', 'data_retention_policies', 'alert_rules', 'erasure_work', 'erasures', 'archives')
+        order by 1
+    loop
+        v_mention := bcp_internal.mention_of(v_table.relation, v_work.forms);
+        continue when v_mention = 'false';
+        if v_table.relname in ('users', 'user_sessions') then
+            -- Two of them could become equal.
+            execute format(
+                'delete from %s where %I like any (select unnest(likes) from bcp_internal.erasure_patterns($1) where is_long)',
+                v_table.relation, case v_table.relname when 'users' then 'user_id' else 'session_id' end)
+            using v_work.forms;
+            get diagnostics v_count = row_count;
+            perform bcp_internal.count_erased(p_erasure_id, v_table.relname, v_count, 0);
+        end if;
+        execute format(
+            'update %s set %s where %s',
+            v_table.relation, bcp_internal.without_mentions(v_table.relation, v_work.forms), v_mention);
+        get diagnostics v_count = row_count;
+        perform bcp_internal.count_erased(p_erasure_id, v_table.relname, 0, v_count);
+    end loop;
+end
+$func$;
+
+comment on function bcp_internal.erase_tables(uuid) is 'Erases a person from the tables that are no hypertables.';
+
+create or replace function bcp_internal.erase_issues(p_erasure_id uuid) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    with stale as (
+        select i.fingerprint
+        from bcp.error_issues i
+        where i.fingerprint = any (array(
+            select unnest(issues) from bcp_internal.erasure_work where erasure_id = p_erasure_id))
+    ), latest as (
+        select distinct on (e.fingerprint)
+            e.fingerprint, e."timestamp", e.message, e.error_type, e.bcp_name, e.tool_name
+        from bcp.error_logs e
+        where e.fingerprint = any (array(select fingerprint from stale))
+        order by e.fingerprint, e."timestamp" desc
+    ), deleted as (
+        delete from bcp.error_issues i
+        using stale s
+        where i.fingerprint = s.fingerprint
+          and i.events = 0
+          and not exists (select from latest l where l.fingerprint = i.fingerprint)
+    )
+    update bcp.error_issues i
+    set last_seen = coalesce(l."timestamp", i.last_seen),
+        -- What is known of the issue is of errors that are no longer here.
+        message = coalesce(l.message, '[ERASED]'),
+        error_type = case when l.fingerprint is null then i.error_type else l.error_type end,
+        bcp_name = case when l.fingerprint is null then i.bcp_name else l.bcp_name end,
+        tool_name = case when l.fingerprint is null then i.tool_name else l.tool_name end
+    from stale s
+    left join latest l using (fingerprint)
+    where i.fingerprint = s.fingerprint
+      and (i.events > 0 or l.fingerprint is not null)
+$func$;
+
+comment on function bcp_internal.erase_issues(uuid) is
+    'Makes issues whose latest error was the person''s say what the latest of the others does; those without others go.';
+
+create or replace function bcp_internal.erase_aggregate(p_erasure_id uuid, p_aggregate text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
+as $func$
+declare
+    v_work bcp_internal.erasure_work;
+    v_relation regclass;
+    v_column text;
+    v_mention text;
+    v_deleted bigint := 0;
+    v_changed bigint;
+begin
+    select * into strict v_work from bcp_internal.erasure_work where erasure_id = p_erasure_id;
+    -- In the aggregate's own hypertable, since below the horizon it cannot be made anew.
+    select format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass
+    into strict v_relation
+    from timescaledb_information.continuous_aggregates
+    where view_schema = 'bcp' and view_name = p_aggregate;
+    select attname into v_column from pg_attribute where attrelid = v_relation and attname in ('user_id', 'session_id');
+    if v_column is not null then
+        execute format('delete from %s where %I = any ($1)', v_relation, v_column)
+        using case v_column when 'user_id' then v_work.forms else v_work.session_ids end;
+        get diagnostics v_deleted = row_count;
+    end if;
+    v_mention := bcp_internal.mention_of(v_relation, v_work.forms);
+    if v_mention <> 'false' then
+        execute format(
+            'update %s set %s where %s', v_relation, bcp_internal.without_mentions(v_relation, v_work.forms), v_mention);
+        get diagnostics v_changed = row_count;
+        if v_changed > 0 then
+            perform bcp_internal.compress_again(p_aggregate, '-infinity', 'infinity');
+        end if;
+    end if;
+    perform bcp_internal.count_erased(p_erasure_id, p_aggregate, v_deleted, coalesce(v_changed, 0));
+    return v_deleted + coalesce(v_changed, 0);
+end
+$func$;
+
+comment on function bcp_internal.erase_aggregate(uuid, text) is
+    'Erases a person from what is aggregated, whatever its age, and returns how many rows were deleted or changed.';
+
+create or replace procedure bcp.erase_user(p_user_id text, p_note text default null)
+language plpgsql
+as $proc$
+declare
+    v_erasure uuid;
+    v_step record;
+    v_rows bigint;
+begin
+    v_erasure := bcp_internal.begin_erasure(p_user_id, p_note);
+    commit;
+    for v_step in select c.table_name, c.range_start, c.range_end from bcp_internal.event_chunks() c loop
+        v_rows := bcp_internal.erase_chunk(v_erasure, v_step.table_name, v_step.range_start, v_step.range_end);
+        if v_rows operator(pg_catalog.>) 0 then
+            raise notice '% from %: % rows', v_step.table_name, v_step.range_start, v_rows;
+        end if;
+        commit;
+    end loop;
+    perform bcp_internal.erase_tables(v_erasure);
+    commit;
+    call bcp_internal.refresh_pending();
+    for v_step in select a.name from bcp_internal.aggregates() a loop
+        perform bcp_internal.erase_aggregate(v_erasure, v_step.name);
+        commit;
+    end loop;
+    v_rows := bcp_internal.end_erasure(v_erasure);
+    raise notice 'receipt %, archives to be rewritten: %', v_erasure, v_rows;
+end
+$proc$;
+
+comment on procedure bcp.erase_user(text, text) is
+    'Erases a user: deletes the calls, errors, sessions and all else that is theirs, and writes [ERASED] where other people''s rows name them, chunk by chunk. Takes the id as the application sends it, or as it is stored. Called again it goes on where it was interrupted. bcp.erasures has the receipt. Only the role that migrated the database may.';
