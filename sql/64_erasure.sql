@@ -18,9 +18,9 @@ begin
             update bcp_internal.anonymization_keys set retired_at = now() where retired_at is null;
             update bcp_internal.anonymization_keys set retired_at = null where key_id = v_key;
             v_form := bcp_internal.anonymize_json(jsonb_build_object('user_id', p_user_id)) ->> 'user_id';
-            raise exception using errcode = 'ZB999';
+            raise exception using errcode = 'raise_exception';
         exception
-            when sqlstate 'ZB999' then
+            when raise_exception then
                 v_forms := v_forms || v_form;
         end;
     end loop;

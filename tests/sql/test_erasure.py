@@ -1,0 +1,516 @@
+"""After bcp.erase_user nothing in the database knows the person, and all else is as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from bcp_analytics import ingest as send
+from bcp_analytics import manage
+from bcp_analytics.errors import InvalidArgument
+from tests.sql.events import ingest, rows, usage
+
+JANE = "Jane.Roe@example.com"
+NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+# Eldest first: below the horizon of refreshes, within it and compressed, within it and not.
+DAYS = [NOW - timedelta(days=days) for days in (95, 94, 40, 3, 0)]
+# The questions of calls, errors and metrics each aggregate answers, from the rows themselves.
+RAW = {
+    "tool_usage_1m": ("tool_usage_logs", "1 minute", "calls", "bcp_name, tool_name, operation"),
+    "tool_usage_1h": ("tool_usage_logs", "1 hour", "calls", "bcp_name, tool_name, operation"),
+    "tool_usage_1d": ("tool_usage_logs", "1 day", "calls", "bcp_name, tool_name, operation"),
+    "user_activity_1d": ("tool_usage_logs", "1 day", "calls", "user_id"),
+    "session_activity_1d": ("tool_usage_logs", "1 day", "calls", "session_id"),
+    "errors_1h": ("error_logs", "1 hour", "errors", "level, error_type"),
+    "errors_1d": ("error_logs", "1 day", "errors", "level, error_type"),
+    "metrics_1m": ("performance_metrics", "1 minute", "samples", "metric_name, labels"),
+    "metrics_1d": ("performance_metrics", "1 day", "samples", "metric_name, labels"),
+}
+
+
+def stored_as(conn: psycopg.Connection[Any], user_id: str) -> str:
+    [(stored,)] = conn.execute(
+        "select bcp_internal.anonymize_json(jsonb_build_object('user_id', %s::text)) ->> 'user_id'", [user_id]
+    ).fetchall()
+    return str(stored)
+
+
+def fill(conn: psycopg.Connection[Any], jane: str = JANE) -> None:
+    """Calls, errors, metrics, sessions of Jane, of Bob, of both, and of Bob about Jane; in all states."""
+    conn.execute("update bcp.settings set value = '4000 days' where name = 'max_event_age'")
+    calls, errors, metrics = [], [], []
+    for n, day in enumerate(DAYS):
+        for minute in range(6):
+            at = (day - timedelta(minutes=200 - 7 * minute)).isoformat()
+            who = (jane, "bob", "carol")[minute % 3]
+            calls.append(usage(start_time=at, user_id=who, session_id=f"s-{who}-{n}", duration_ms=100 * n))
+        at = (day - timedelta(minutes=100)).isoformat()
+        calls += [
+            usage(start_time=at, user_id="bob", session_id=f"both-{n}"),
+            usage(start_time=at, session_id=f"s-{jane}-{n}"),
+            usage(
+                start_time=at,
+                user_id="bob",
+                parameters={"to": [jane, "x"], "nested": f'{{"cc": "{jane}"}}', "note": f"ask {jane}!"},
+                response_data={jane: 1, "n": 17},
+                error_message=f"no such user: {jane}",
+                extra={"owner": jane},
+            ),
+        ]
+        for who, level in ((jane, "error"), ("bob", "warn"), ("bob", "error")):
+            errors.append(
+                {
+                    "timestamp": at,
+                    "level": level,
+                    "message": f"failed for {jane if who == jane else 'bob'} in step {n}",
+                    "error_type": "Timeout",
+                    "user_id": who,
+                    "session_id": f"s-{who}-{n}",
+                    "context": {"for": jane if level == "warn" else "all"},
+                }
+            )
+        errors.append({"timestamp": at, "level": "error", "message": "only hers", "user_id": jane})
+        metrics += [
+            {"timestamp": at, "metric_name": "m", "metric_value": 1, "labels": {"user": jane}},
+            {"timestamp": at, "metric_name": "m", "metric_value": 2, "labels": {"user": "bob"}},
+        ]
+    # Hers first, so that the session is hers.
+    ingest(
+        conn,
+        [
+            usage(
+                start_time=(day - timedelta(minutes=99)).isoformat(),
+                user_id=jane,
+                session_id=f"both-{n}",
+                success=False,
+            )
+            for n, day in enumerate(DAYS)
+        ],
+    )
+    assert ingest(conn, calls)[3] == 0
+    assert ingest(conn, errors, "errors")[3] == 0
+    assert ingest(conn, metrics, "metrics")[3] == 0
+    ingest(conn, [{"tool_name": "read", "user_id": jane}, {"tool_name": "read", "about": jane}])
+    send.begin_tool_call(conn, "files", "read", user_id=jane)
+    send.begin_tool_call(conn, "files", "read", user_id="bob", parameters={"to": jane})
+    [(fingerprint,)] = conn.execute(
+        "select fingerprint from bcp.error_issues where message = 'only hers'"
+    ).fetchall()
+    manage.resolve_issue(conn, fingerprint, notes=f"told {jane}")
+    manage.refresh_analytics_views(conn)
+    for aggregate in (*RAW, "tool_latency_1h", "metrics_5m", "metrics_1h"):
+        conn.execute(f"call public.refresh_continuous_aggregate('bcp.{aggregate}', null, now())")
+    for table in ("tool_usage_logs", "error_logs", "performance_metrics"):
+        conn.execute(
+            f"select public.compress_chunk(c) from public.show_chunks('bcp.{table}', older_than => %s) c",
+            [NOW - timedelta(days=2)],
+        )
+    conn.execute(
+        "select public.compress_chunk(format('%I.%I', chunk_schema, chunk_name)::regclass)"
+        " from timescaledb_information.chunks c join timescaledb_information.continuous_aggregates a"
+        " on a.materialization_hypertable_name = c.hypertable_name"
+        " where a.view_name = 'tool_usage_1m' and c.range_end < now()"
+    )
+
+
+def relations(conn: psycopg.Connection[Any]) -> list[sql.Identifier]:
+    """Every table with rows of ours, chunks and what is compressed of them among them."""
+    found = conn.execute(
+        "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname in ('bcp', 'bcp_internal', '_timescaledb_internal') and c.relkind = 'r'"
+        # Of a kind that cannot be read, and has no rows of its own.
+        " and c.relname not like '\\_compressed\\_hypertable%'"
+    ).fetchall()
+    assert len(found) > 30
+    return [sql.Identifier(*name) for name in found]
+
+
+def mentions(conn: psycopg.Connection[Any], *needles: str) -> list[str]:
+    """Rows, as COPY writes them, with one of the needles in it."""
+    found = []
+    views = [
+        sql.Identifier("bcp", name)
+        for (name,) in conn.execute(
+            "select view_name from timescaledb_information.continuous_aggregates where view_schema = 'bcp'"
+        ).fetchall()
+    ]
+    for relation in relations(conn) + views:
+        # From a select: a plain copy of a hypertable leaves out what is in its chunks.
+        query = sql.SQL("copy (select * from {}) to stdout").format(relation)
+        with conn.cursor() as cur, cur.copy(query) as copy:
+            for row in copy:
+                text = bytes(row).decode()
+                if any(needle.lower() in text.lower() for needle in needles):
+                    found.append(f"{relation.as_string(None)}: {text}")
+    return found
+
+
+def from_raw(conn: psycopg.Connection[Any], aggregate: str, since: datetime) -> tuple[Any, Any]:
+    table, width, count, columns = RAW[aggregate]
+    time = "start_time" if table == "tool_usage_logs" else '"timestamp"'
+    first = columns.split(",")[0]
+    materialized = conn.execute(
+        f"select bucket, {columns}, sum({count})::int from bcp.{aggregate} where bucket >= %s"  # type: ignore[arg-type]
+        f" and bucket < public.time_bucket('{width}', now()) group by bucket, {columns} order by 1, 2, 3",
+        [since],
+    ).fetchall()
+    raw = conn.execute(
+        f"select public.time_bucket('{width}', {time}), {columns}, count(*)::int from bcp.{table}"  # type: ignore[arg-type]
+        f" where {time} >= %s and {time} < public.time_bucket('{width}', now()) and {first} is not null"
+        f" group by 1, {columns} order by 1, 2, 3",
+        [since],
+    ).fetchall()
+    return materialized, raw
+
+
+def others(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+    """All columns of the rows that are neither Jane's nor about her."""
+    query = (
+        "select to_jsonb(t) as row from bcp.tool_usage_logs t where user_id in ('bob', 'carol')"
+        " and error_message is null union all"
+        " select to_jsonb(e) from bcp.error_logs e where user_id = 'bob' and level = 'error' union all"
+        " select to_jsonb(m) from bcp.performance_metrics m where labels ->> 'user' = 'bob' union all"
+        " select to_jsonb(u) from bcp.users u where user_id in ('bob', 'carol') union all"
+        " select to_jsonb(s) from bcp.user_sessions s where session_id like 's-bob-%'"
+    )
+    return sorted(rows(conn, query), key=repr)
+
+
+@pytest.mark.parametrize("jane", [JANE, "u-4711-roe"])
+def test_nothing_is_left_of_the_person_and_all_of_the_others(
+    clean_db: psycopg.Connection[Any], jane: str
+) -> None:
+    fill(clean_db, jane)
+    stored = stored_as(clean_db, jane)
+    before = others(clean_db)
+    compressed = (
+        "select hypertable_name, range_start, is_compressed from timescaledb_information.chunks"
+        " where hypertable_schema = 'bcp' order by 1, 2"
+    )
+    chunks = clean_db.execute(compressed).fetchall()
+    assert len(mentions(clean_db, stored)) > 60
+
+    manage.erase_user(clean_db, jane, note=f"letter of {jane}")
+
+    assert mentions(clean_db, jane, stored) == []
+    assert others(clean_db) == before
+    assert clean_db.execute(compressed).fetchall() == chunks
+    # A row about her, but not hers.
+    about = rows(clean_db, "select * from bcp.tool_usage_logs where error_message is not null")
+    assert len(about) == len(DAYS)
+    for row in about:
+        assert row["user_id"] == "bob"
+        assert row["parameters"] == {
+            "to": ["[ERASED]", "x"],
+            "nested": '{"cc": "[ERASED]"}',
+            "note": "ask [ERASED]!",
+        }
+        assert row["response_data"] == {"[ERASED]": 1, "n": 17}
+        assert row["error_message"] == "no such user: [ERASED]"
+        assert row["attributes"] == {"extra": {"owner": "[ERASED]"}}
+    # What was shared goes on without her.
+    shared = rows(
+        clean_db,
+        "select s.user_id, s.tool_calls_count - count(*) as more, s.errors_count as failed"
+        " from bcp.user_sessions s join bcp.tool_usage_logs t using (session_id)"
+        " where session_id like 'both-%' group by s.session_id",
+    )
+    assert shared == [{"user_id": None, "more": 0, "failed": 0}] * len(DAYS)
+    for aggregate in RAW:
+        materialized, raw = from_raw(clean_db, aggregate, DAYS[0] - timedelta(days=1))
+        assert materialized == raw, aggregate
+        assert raw
+    issues = rows(
+        clean_db,
+        "select i.message, i.events, count(*) as n from bcp.error_issues i"
+        " join bcp.error_logs using (fingerprint) group by i.fingerprint",
+    )
+    assert [(i["events"], i["message"]) for i in issues] == [(10, "failed for bob in step 4")]
+    assert all(i["n"] == i["events"] for i in issues)
+
+    [receipt] = rows(clean_db, "select * from bcp.erasures")
+    assert receipt["note"] == "letter of [ERASED]" or receipt["note"] == f"letter of {stored}".replace(
+        stored, "[ERASED]"
+    )
+    assert receipt["completed_at"] >= receipt["erased_at"] >= receipt["requested_at"]
+    counts = receipt["counts"]
+    assert counts["tool_usage_logs"] == {"deleted": 4 * len(DAYS), "changed": len(DAYS)}
+    assert counts["error_logs"] == {"deleted": 2 * len(DAYS), "changed": len(DAYS)}
+    assert counts["performance_metrics"] == {"deleted": 0, "changed": len(DAYS)}
+    assert counts["rejected_events"] == {"deleted": 1, "changed": 1}
+    assert counts["open_tool_calls"] == {"deleted": 1, "changed": 1}
+    assert counts["users"] == {"deleted": 1, "changed": 0}
+    for asked in {jane, stored, jane.upper() if "@" in jane else jane}:
+        assert manage.find_erasure(clean_db, asked) == receipt["erasure_id"]
+    assert manage.find_erasure(clean_db, "bob") is None
+    assert clean_db.execute("select count(*) from bcp_internal.erasure_work").fetchall() == [(0,)]
+
+
+def test_a_dump_holds_no_trace(clean_db: psycopg.Connection[Any], target: str) -> None:
+    if target != "native" or shutil.which("pg_dump") is None:
+        pytest.skip("there is no pg_dump for this server")
+    fill(clean_db)
+    stored = stored_as(clean_db, JANE)
+    manage.erase_user(clean_db, JANE)
+    dump = subprocess.run(
+        [
+            "pg_dump",
+            f"--host={clean_db.info.host}",
+            f"--port={clean_db.info.port}",
+            f"--username={clean_db.info.user}",
+            clean_db.info.dbname,
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "carol" in dump
+    assert stored not in dump
+    assert JANE.lower() not in dump.lower()
+
+
+def test_what_cannot_be_made_anew_keeps_its_totals_and_loses_the_person(
+    clean_db: psycopg.Connection[Any],
+) -> None:
+    fill(clean_db)
+    stored = stored_as(clean_db, JANE)
+    # The two eldest days are dropped, and then calls come late for one of them.
+    clean_db.execute(
+        "select public.drop_chunks('bcp.tool_usage_logs', older_than => %s)",
+        [DAYS[1].replace(hour=0) + timedelta(days=1)],
+    )
+    late = (DAYS[1] - timedelta(hours=3)).isoformat()
+    ingest(clean_db, [usage(start_time=late, user_id=JANE), usage(start_time=late, user_id="bob")])
+    totals = "select bucket, tool_name, calls, errors from bcp.tool_usage_1d where bucket < %s order by 1, 2"
+    old = DAYS[2] - timedelta(days=10)
+    before = clean_db.execute(totals, [old]).fetchall()
+    assert [calls for _, _, calls, _ in before] == [10, 10]
+
+    manage.erase_user(clean_db, JANE)
+
+    assert clean_db.execute(totals, [old]).fetchall() == before
+    assert mentions(clean_db, stored) == []
+    assert clean_db.execute(
+        "select user_id from bcp.tool_usage_logs where start_time < %s", [old]
+    ).fetchall() == [("bob",)]
+    for aggregate in RAW:
+        materialized, raw = from_raw(clean_db, aggregate, old)
+        assert materialized == raw, aggregate
+    days = clean_db.execute(
+        "select user_id, sum(calls)::int from bcp.user_activity_1d where bucket < %s group by 1 order by 1",
+        [old],
+    ).fetchall()
+    assert days == [("bob", 8), ("carol", 4)]
+
+
+@pytest.mark.parametrize("step", ["erase_tables", "refreshes", "erase_aggregate", "compress_again"])
+def test_an_erasure_that_was_interrupted_goes_on(clean_db: psycopg.Connection[Any], step: str) -> None:
+    fill(clean_db)
+    stored = stored_as(clean_db, JANE)
+    [(definition, signature)] = clean_db.execute(
+        "select pg_get_functiondef(oid), oid::regprocedure::text from pg_proc"
+        " where pronamespace = 'bcp_internal'::regnamespace and proname = %s",
+        [step],
+    ).fetchall()
+    # Breaks in the middle: of the chunks where it is a step of each.
+    body = definition[: definition.index("AS $")]
+    broken = body.replace("LANGUAGE sql", "LANGUAGE plpgsql").replace(" STABLE", "")
+    clean_db.execute(
+        f"{broken} as $$ begin if exists (select from bcp.erasures where counts ? 'performance_metrics')"
+        " or exists (select from bcp.erasures where counts -> 'error_logs' ->> 'deleted' = '4')"
+        " then raise exception 'the power failed'; end if;"
+        f"{' return;' if 'TABLE' in body else ''}"
+        f"{' return 0;' if 'RETURNS bigint' in body else ''} end $$"
+    )
+    with pytest.raises(psycopg.Error, match="the power failed"):
+        manage.erase_user(clean_db, JANE)
+    [(before,)] = clean_db.execute("select completed_at from bcp.erasures").fetchall()
+    assert before is None
+    assert signature
+    clean_db.execute(definition)
+
+    manage.erase_user(clean_db, stored)
+
+    assert mentions(clean_db, stored) == []
+    [receipt] = rows(clean_db, "select * from bcp.erasures")
+    assert receipt["completed_at"] is not None
+    assert receipt["counts"]["tool_usage_logs"]["deleted"] == 4 * len(DAYS)
+    assert receipt["counts"]["error_logs"]["deleted"] == 2 * len(DAYS)
+    for aggregate in RAW:
+        materialized, raw = from_raw(clean_db, aggregate, DAYS[0] - timedelta(days=1))
+        assert materialized == raw, aggregate
+
+
+def test_archives_are_told_and_complete_the_receipt(clean_db: psycopg.Connection[Any]) -> None:
+    fill(clean_db)
+    stored = stored_as(clean_db, JANE)
+    ids = {}
+    for n, state in enumerate(("writing", "verified", "dropped", "restored", "replaced")):
+        [(ids[state],)] = clean_db.execute(
+            "insert into bcp.archives (table_name, range_start, range_end, state, location, columns,"
+            " schema_version, row_count, checksum, bytes, started_at, verified_at)"
+            " values ('tool_usage_logs', %s, %s, %s, 'file:///a', '[]', '0011', 1, 'x', 1, now(), now())"
+            " returning archive_id",
+            [NOW - timedelta(days=200 + n), NOW - timedelta(days=199 + n), state],
+        ).fetchall()
+    manage.erase_user(clean_db, JANE)
+    pending = rows(clean_db, "select * from bcp_internal.pending_erasures()")
+    assert {row["archive_id"] for row in pending} == {ids["verified"], ids["dropped"], ids["restored"]}
+    assert all(stored in row["forms"] and JANE in row["forms"] for row in pending)
+    # Of each day one session of her calls.
+    assert all(len(row["session_ids"]) == len(DAYS) for row in pending)
+    [receipt] = rows(clean_db, "select * from bcp.erasures")
+    assert (receipt["archives_pending"], receipt["completed_at"]) == (3, None)
+    assert receipt["erased_at"] is not None
+    for left, state in ((2, "verified"), (1, "dropped"), (0, "restored")):
+        [(found,)] = clean_db.execute(
+            "select bcp_internal.archive_erased(%s, %s)", [receipt["erasure_id"], ids[state]]
+        ).fetchall()
+        assert found == left
+    [receipt] = rows(clean_db, "select * from bcp.erasures")
+    assert (receipt["archives_pending"], receipt["archives_rewritten"]) == (0, 3)
+    assert receipt["completed_at"] is not None
+    assert mentions(clean_db, stored, JANE) == []
+
+
+@pytest.mark.parametrize(
+    ("user_id", "doc", "erased"),
+    [
+        (
+            "u1",
+            {"a": "u1", "u1": 2, "b": "u12", "c": "see u1"},
+            {"a": "[ERASED]", "u1": 2, "b": "u12", "c": "see u1"},
+        ),
+        (
+            "7",
+            {"a": "7", "n": 7, "b": "17", "c": "7 of 9"},
+            {"a": "[ERASED]", "n": 7, "b": "17", "c": "7 of 9"},
+        ),
+        (
+            "alice.roe",
+            {"a": "by alice.roe.", "b": "malice.roe", "alice.roe": 1, "c": "alice.roe-2"},
+            {"a": "by [ERASED].", "b": "malice.roe", "[ERASED]": 1, "c": "alice.roe-2"},
+        ),
+        (
+            "1234567890123456",
+            {"n": 1234567890123456, "s": "x1234567890123456y", "m": 91234567890123456},
+            {"n": 0, "s": "x0y", "m": 91234567890123456},
+        ),
+        (
+            "0b6a1a52-41c3-4b5c-9f39-9c2f4cbb6a11",
+            {"path": "/u-0b6a1a52-41c3-4b5c-9f39-9c2f4cbb6a11/x"},
+            {"path": "/u-[ERASED]/x"},
+        ),
+        (
+            "CORP\\jane.r",
+            {"a": "CORP\\jane.r", "b": '{"x": "CORP\\\\jane.r"}'},
+            {"a": "[ERASED]", "b": '{"x": "[ERASED]"}'},
+        ),
+        ('jane"s .*%_', {"a": 'is jane"s .*%_', "b": "jane"}, {"a": "is [ERASED]", "b": "jane"}),
+    ],
+)
+def test_what_counts_as_a_mention(
+    db: psycopg.Connection[Any], user_id: str, doc: dict[str, Any], erased: dict[str, Any]
+) -> None:
+    [(found, liked)] = db.execute(
+        "select bcp_internal.erased_json(d, array_agg(pattern), array_agg(replacement)),"
+        " bool_and(d::text like any (likes)) from cast(%s as jsonb) as d, bcp_internal.erasure_patterns(%s)"
+        " group by d",
+        [json.dumps(doc), [user_id]],
+    ).fetchall()
+    assert found == erased
+    assert liked
+
+
+def test_names_of_tools_are_not_words_of_an_id(clean_db: psycopg.Connection[Any]) -> None:
+    ingest(
+        clean_db, [usage(tool_name="calendar", user_id="bob"), usage(tool_name="read", user_id="calendar")]
+    )
+    manage.erase_user(clean_db, "calendar")
+    assert clean_db.execute("select tool_name, user_id from bcp.tool_usage_logs").fetchall() == [
+        ("calendar", "bob")
+    ]
+
+
+def test_every_hash_of_a_person_goes_after_a_new_key(clean_db: psycopg.Connection[Any]) -> None:
+    ingest(clean_db, [usage(user_id=JANE)])
+    old = stored_as(clean_db, JANE)
+    manage.rotate_anonymization_key(clean_db)
+    ingest(clean_db, [usage(user_id=JANE), usage(user_id="bob")])
+    new = stored_as(clean_db, JANE)
+    assert old != new
+    manage.erase_user(clean_db, JANE)
+    assert mentions(clean_db, old, new) == []
+    assert clean_db.execute("select user_id from bcp.tool_usage_logs").fetchall() == [("bob",)]
+    assert clean_db.execute(
+        "select count(*) from bcp_internal.anonymization_keys where retired_at is null"
+    ).fetchall() == [(1,)]
+    assert stored_as(clean_db, JANE) == new
+
+
+def test_somebody_unknown_gets_a_receipt_of_nothing(clean_db: psycopg.Connection[Any]) -> None:
+    ingest(clean_db, [usage(user_id="bob")])
+    manage.erase_user(clean_db, JANE)
+    [receipt] = rows(clean_db, "select counts, completed_at from bcp.erasures")
+    assert receipt["counts"] == {}
+    assert receipt["completed_at"] is not None
+
+
+@pytest.mark.parametrize("user_id", ["", " ", "[REDACTED]", "x" * 501])
+def test_an_id_of_nobody_is_refused(clean_db: psycopg.Connection[Any], user_id: str) -> None:
+    with pytest.raises(InvalidArgument):
+        manage.erase_user(clean_db, user_id)
+    assert rows(clean_db, "select * from bcp.erasures") == []
+
+
+def test_every_written_column_is_covered(db: psycopg.Connection[Any]) -> None:
+    """One added later is at least searched for ids that can be told from words."""
+    columns = db.execute(
+        "select format('%I.%I', c.table_schema, c.table_name), c.column_name"
+        " from information_schema.columns c join information_schema.tables t using (table_schema, table_name)"
+        " where c.table_schema in ('bcp', 'bcp_internal') and t.table_type = 'BASE TABLE'"
+        " and c.data_type in"
+        " ('text', 'character varying', 'character', 'json', 'jsonb', 'xml', 'ARRAY', 'bytea')"
+        " and not exists (select from bcp_internal.written_columns("
+        " format('%I.%I', c.table_schema, c.table_name)::regclass) w where w.column_name = c.column_name)"
+    ).fetchall()
+    # Of no person: rules, keys, and an erasure's own.
+    about_rules = {
+        "bcp.anonymization_rules",
+        "bcp_internal.anonymizer_rules",
+        "bcp_internal.anonymizer_state",
+    }
+    own = {"bcp_internal.erasure_work", "bcp_internal.erasure_subjects", "bcp_internal.anonymization_keys"}
+    assert {table for table, _ in columns} <= about_rules | own
+
+
+def test_only_the_owner_erases(clean_db: psycopg.Connection[Any]) -> None:
+    for procedure in ("bcp.erase_user(text,text)", "bcp.anonymize_history(interval,text,boolean)"):
+        assert (
+            clean_db.execute(
+                "select name from unnest(array['bcp_reader', 'bcp_writer', 'bcp_admin']) as name"
+                " where has_function_privilege(name, %s, 'execute')",
+                [procedure],
+            ).fetchall()
+            == []
+        )
+    assert clean_db.execute(
+        "select name from unnest(array['bcp_reader', 'bcp_writer', 'bcp_admin']) as name"
+        " where has_function_privilege(name, 'bcp.find_erasure(text)', 'execute')"
+    ).fetchall() == [("bcp_admin",)]
+    for table in ("erasure_subjects", "erasure_work", "erasure_archives"):
+        assert (
+            clean_db.execute(
+                "select name from unnest(array['bcp_reader', 'bcp_writer', 'bcp_admin']) as name"
+                " where has_table_privilege(name, %s, 'select')",
+                [f"bcp_internal.{table}"],
+            ).fetchall()
+            == []
+        )
