@@ -36,7 +36,7 @@ comment on column bcp.erasures.archives_rewritten is 'Archives rewritten.';
 create index erasures_requested_at_idx on bcp.erasures (requested_at);
 
 create table bcp_internal.erasure_subjects (
-    erasure_id uuid primary key references bcp.erasures on delete cascade,
+    erasure_id uuid primary key,
     salt bytea not null,
     digests bytea[] not null
 );
@@ -51,7 +51,7 @@ comment on column bcp_internal.erasure_subjects.salt is '16 random bytes.';
 comment on column bcp_internal.erasure_subjects.digests is 'SHA-256 of salt and id, as given and as stored.';
 
 create table bcp_internal.erasure_work (
-    erasure_id uuid primary key references bcp.erasures on delete cascade,
+    erasure_id uuid primary key,
     forms text[] not null,
     session_ids text[] not null default '{}',
     issues text[] not null default '{}'
@@ -69,8 +69,8 @@ comment on column bcp_internal.erasure_work.session_ids is 'Sessions of nobody e
 comment on column bcp_internal.erasure_work.issues is 'Issues whose latest error was the person''s.';
 
 create table bcp_internal.erasure_archives (
-    erasure_id uuid references bcp_internal.erasure_work on delete cascade,
-    archive_id uuid references bcp.archives on delete cascade,
+    erasure_id uuid,
+    archive_id uuid,
     primary key (erasure_id, archive_id)
 );
 

@@ -69,7 +69,7 @@ as $func$
             length(f) >= 16 as is_long,
             f ~ '^[0-9.eE+-]+$' as is_number,
             replace(
-                regexp_replace(regexp_replace(f, '([][*.+?^${}()|\\])', '\\\1', 'g'), '\\\\', '\\+', 'g'),
+                regexp_replace(regexp_replace(f, '([][*.+?^${}()|\\])', '\\\1', 'g'), '\\\\', '\\\\+', 'g'),
                 '"', '\\*"') as escaped,
             replace(replace(replace(replace(f, '\', '"'), '%', '\%'), '_', '\_'), '"', '%') as liked
     ) as k
@@ -202,6 +202,7 @@ begin
     where erasure_id = p_erasure_id;
     if v_pending = 0 then
         delete from bcp_internal.erasure_work where erasure_id = p_erasure_id;
+        delete from bcp_internal.erasure_archives where erasure_id = p_erasure_id;
     end if;
     return v_pending;
 end
