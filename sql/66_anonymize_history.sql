@@ -90,7 +90,9 @@ begin
     -- A fingerprint is a hash, and so is the id of a session that ingest made up.
     select
         format(
-            'select ctid, jsonb_build_object(%s) as doc from %s where %s',
+            'select %s as ctid, jsonb_build_object(%s) as doc from %s where %s',
+            -- Rows in the columnstore have none.
+            case when p_write then 'ctid' else 'null::tid' end,
             string_agg(format('%L, %s', w.column_name, case w.column_name
                 when 'session_id' then 'case when session_id not like ''gap-%'' then session_id end'
                 else quote_ident(w.column_name) end), ', '),

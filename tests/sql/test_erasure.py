@@ -42,6 +42,12 @@ def stored_as(conn: psycopg.Connection[Any], user_id: str) -> str:
     return str(stored)
 
 
+def refresh_all(conn: psycopg.Connection[Any]) -> None:
+    """Make every aggregate from all that there is, below the horizon of the policies too."""
+    for (name,) in conn.execute("select name from bcp_internal.aggregates() order by ordinal").fetchall():
+        conn.execute(f"call public.refresh_continuous_aggregate('bcp.{name}', null, now())")
+
+
 def fill(conn: psycopg.Connection[Any], jane: str = JANE) -> None:
     """Calls, errors, metrics, sessions of Jane, of Bob, of both, and of Bob about Jane; in all states."""
     conn.execute("update bcp.settings set value = '4000 days' where name = 'max_event_age'")
@@ -104,9 +110,7 @@ def fill(conn: psycopg.Connection[Any], jane: str = JANE) -> None:
         "select fingerprint from bcp.error_issues where message = 'only hers'"
     ).fetchall()
     manage.resolve_issue(conn, fingerprint, notes=f"told {jane}")
-    manage.refresh_analytics_views(conn)
-    for aggregate in (*RAW, "tool_latency_1h", "metrics_5m", "metrics_1h"):
-        conn.execute(f"call public.refresh_continuous_aggregate('bcp.{aggregate}', null, now())")
+    refresh_all(conn)
     for table in ("tool_usage_logs", "error_logs", "performance_metrics"):
         conn.execute(
             f"select public.compress_chunk(c) from public.show_chunks('bcp.{table}', older_than => %s) c",
