@@ -1,4 +1,4 @@
-"""The commands `bcp-analytics spool list` and `bcp-analytics spool resend`."""
+"""The commands `bcp-analytics spool list`, `spool resend` and `spool erase`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from bcp_analytics._cli_erase import read_user_id
 from bcp_analytics._cli_support import Dsn, counted, readable_dsn
-from bcp_analytics.collector import Collector, _folders, _format, _segment
+from bcp_analytics.collector import Collector, _erase, _folders, _format, _segment
 from bcp_analytics.errors import BcpAnalyticsError
 
 app = typer.Typer(no_args_is_help=True, help="See and send what collectors have kept on disk.")
@@ -78,6 +79,33 @@ def resend(
         raise BcpAnalyticsError(
             f"Still on disk: {counted(left, 'event')} ({s.last_error or 'the time was over'}).",
             hint="bcp-analytics status says whether the store is ready.",
+        )
+
+
+@app.command()
+def erase(spool: Folder = None) -> None:
+    """Take a user out of what collectors left on disk, so that sending it does not bring them back.
+
+    Reads the id from standard input, as the application sends it. Their events go, and what names them in
+    others is replaced, as bcp-analytics erase-user does in the database: run this before it, on every machine
+    with a spool. The spools of programs that run are not touched: stop them first.
+
+    \b
+    printf '%s' "$ID" | bcp-analytics spool erase
+    printf '%s' "$ID" | bcp-analytics spool erase --spool /var/spool/my-app
+    """  # noqa: D301
+    root = spool or _folders.default_root()
+    user_id = read_user_id()
+    in_use = damaged = 0
+    for base in _sources(root):
+        found = _erase.erase(base, user_id)
+        in_use += found.in_use
+        damaged += found.damaged
+        typer.echo(f"{base.name}: {counted(found.deleted, 'event')} deleted, {found.changed} changed")
+    if in_use or damaged:
+        raise BcpAnalyticsError(
+            f"Not looked at: {counted(in_use, 'spool')} in use and {counted(damaged, 'damaged place')}.",
+            hint="Stop the programs and run it again; delete files that end in .corrupt by hand.",
         )
 
 

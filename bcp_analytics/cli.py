@@ -14,7 +14,15 @@ from typing import Annotated
 
 import typer
 
-from bcp_analytics import __version__, _cli_archive, _cli_cleanup, _cli_query, _cli_spool, embedded
+from bcp_analytics import (
+    __version__,
+    _cli_archive,
+    _cli_cleanup,
+    _cli_erase,
+    _cli_query,
+    _cli_spool,
+    embedded,
+)
 from bcp_analytics import migrate as migrations
 from bcp_analytics._cli_support import (
     Commands,
@@ -310,6 +318,7 @@ def refresh(dsn: Dsn = None) -> None:
 app.command()(_cli_archive.restore)
 app.command()(_cli_cleanup.cleanup)
 app.command()(_cli_query.query)
+app.command()(_cli_erase.erase_user)
 
 
 @app.command()

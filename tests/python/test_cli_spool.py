@@ -92,3 +92,51 @@ def test_a_string_that_cannot_be_read_is_not_repeated(tmp_path: Path) -> None:
 def test_a_source_that_is_none(tmp_path: Path, source: str) -> None:
     leave(tmp_path)
     assert "There is no spool of" in spool(tmp_path, "resend", source, "--dsn", AWAY, code=1)
+
+
+def without(root: Path, user_id: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["spool", "erase", "--spool", str(root)], input=f"{user_id}\n")
+    assert result.exit_code == code, result.output
+    assert not user_id.strip() or user_id not in result.output
+    return result.output
+
+
+def test_a_user_is_taken_out_of_what_waits_and_what_was_refused(
+    dsn: str, clean_db: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    jane = "Jane.Roe@example.com"
+    sender = Sender()
+    collector = make(tmp_path, sender, durable=True)
+    sender.mode = "refused"
+    collector.record("mail", "send", user_id=jane)
+    collector.record("mail", "send", user_id="bob", parameters={"to": [f"<{jane.lower()}>"], "n": 7})
+    assert collector.flush()
+    sender.mode = "away"
+    for user_id in (jane, "bob", jane.lower(), None):
+        collector.record("mail", "send", user_id=user_id)
+    crash(collector)
+    assert spool(tmp_path, "list") == "test: 4 events waiting, 2 refused, 0 damaged places\n"
+    assert without(tmp_path, jane) == "test: 3 events deleted, 1 changed\n"
+    assert without(tmp_path, jane) == "test: 0 events deleted, 0 changed\n"
+    assert spool(tmp_path, "list") == "test: 2 events waiting, 1 refused, 0 damaged places\n"
+    assert jane.lower().encode() not in b"".join(
+        path.read_bytes().lower() for path in tmp_path.rglob("*") if path.is_file()
+    )
+    assert spool(tmp_path, "resend", "test", "--dsn", dsn) == "3 stored, 0 known already, 0 rejected.\n"
+    stored = clean_db.execute(
+        "select user_id, parameters from bcp.tool_usage_logs order by user_id, parameters"
+    ).fetchall()
+    assert stored == [("bob", {"to": ["<[ERASED]>"], "n": 7}), ("bob", None), (None, None)]
+
+
+def test_a_spool_in_use_and_a_damaged_one_are_named(tmp_path: Path) -> None:
+    with Collector(AWAY, source="test", spool=tmp_path, durable=True) as collector:
+        collector.record("mail", "send", user_id="jane")
+        (tmp_path / "test" / "x.corrupt").write_bytes(b"?")
+        said = without(tmp_path, "jane", code=1)
+        assert "Not looked at: 1 spool in use and 1 damaged place." in said
+        assert collector.stats().spooled == 1
+
+
+def test_nobody_is_erased_without_an_id(tmp_path: Path) -> None:
+    assert "There is no id on standard input." in without(tmp_path, " ", code=1).replace("\n", " ")

@@ -1,0 +1,108 @@
+"""The command `bcp-analytics erase-user`, and how it and `spool erase` are told whom."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from psycopg.rows import dict_row
+
+from bcp_analytics._cli_support import Dsn, connected, counted, say
+from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.manage import erase_user as erase
+from bcp_analytics.manage import find_erasure
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.errors import Diagnostic
+
+_OWN = """
+select (select count(*) from bcp.tool_usage_logs where user_id = any(forms)) as calls,
+       (select count(*) from bcp.error_logs where user_id = any(forms)) as errors
+from bcp_internal.erasure_forms(%s) as forms
+"""
+
+
+def read_user_id() -> str:
+    """Read the id from standard input, since other users of this machine see what is on the command line."""
+    if sys.stdin.isatty():
+        said: str = typer.prompt("Id of the user", err=True)
+        return said.strip()
+    user_id = sys.stdin.readline().rstrip("\r\n")
+    if not user_id.strip():
+        raise BcpAnalyticsError(
+            "There is no id on standard input.", hint="Write it there, such as by printf '%s' \"$ID\" | ..."
+        )
+    return user_id
+
+
+def erase_user(
+    *,
+    note: Annotated[
+        str | None,
+        typer.Option(
+            help="Reason, for the receipt. Without personal data: others may see it.", show_default=False
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without this it only says what would be deleted.")
+    ] = False,
+    dsn: Dsn = None,
+) -> None:
+    """Erase a user: all that is theirs, and what names them in other people's rows. Prints the receipt.
+
+    Reads the id from standard input, as the application sends it or as it is stored. Stop sending their
+    events first, and run bcp-analytics spool erase where collectors have events on disk. What was interrupted
+    goes on when it is run again. Without --yes it says what would be deleted, changes nothing and ends with
+    exit code 1.
+
+    \b
+    printf '%s' "$ID" | bcp-analytics erase-user
+    printf '%s' "$ID" | bcp-analytics erase-user --yes --note "request 4711"
+    """  # noqa: D301
+    user_id = read_user_id()
+    with connected(dsn, autocommit=True) as conn:
+        if not yes:
+            own = _one(conn, _OWN, [user_id])
+            typer.echo(
+                f"It would delete {counted(own['calls'], 'call')} and {counted(own['errors'], 'error')}, "
+                "their sessions and all else that is theirs. Nothing brings them back."
+            )
+            say("Nothing is changed: give --yes to do it.")
+            raise typer.Exit(1)
+        conn.add_notice_handler(_progress)
+        erase(conn, user_id, note=note)
+        receipt = _one(
+            conn, "select * from bcp.erasures where erasure_id = %s", [find_erasure(conn, user_id)]
+        )
+    _print(receipt)
+
+
+def _one(conn: Connection[Any], query: str, parameters: list[Any]) -> dict[str, Any]:
+    with conn.cursor(row_factory=dict_row) as cur:
+        row = cur.execute(query, parameters).fetchone()
+    assert row is not None  # noqa: S101 - both queries return a row whatever there is
+    found: dict[str, Any] = row
+    return found
+
+
+def _progress(notice: Diagnostic) -> None:
+    message = notice.message_primary or ""
+    # TimescaleDB's own are about its work.
+    if " rows" in message:
+        say(message)
+
+
+def _print(receipt: dict[str, Any]) -> None:
+    typer.echo(f"Receipt {receipt['erasure_id']}, requested {receipt['requested_at']:%Y-%m-%d %H:%M:%S%z}")
+    for table, rows in sorted(receipt["counts"].items()):
+        typer.echo(f"  {table}: {rows['deleted']} deleted, {rows['changed']} changed")
+    pending = receipt["archives_pending"]
+    if pending:
+        typer.echo(
+            f"The database holds nothing of them any more. {counted(pending, 'archive')} may: the receipt is "
+            "complete when they are rewritten."
+        )
+    else:
+        typer.echo("Complete: neither the database nor an archive holds anything of them.")

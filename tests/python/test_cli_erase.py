@@ -1,0 +1,52 @@
+"""`bcp-analytics erase-user`: what it says, and that the id is nowhere but on standard input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from typer.testing import CliRunner
+
+from bcp_analytics.cli import app
+from tests.sql.events import ingest, usage
+
+JANE = "Jane.Roe@example.com"
+
+
+def run(dsn: str, *arguments: str, user_id: str = JANE, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["erase-user", "--dsn", dsn, *arguments], input=f"{user_id}\n")
+    assert result.exit_code == code, result.output
+    assert JANE not in result.output
+    assert "#k1#" not in result.output
+    return result.output
+
+
+def test_it_says_what_it_would_do_and_does_it_when_told(dsn: str, clean_db: psycopg.Connection[Any]) -> None:
+    ingest(clean_db, [usage(user_id=JANE), usage(user_id=JANE), usage(user_id="bob")])
+    ingest(clean_db, [{"level": "error", "message": "m", "user_id": JANE}], "errors")
+    said = run(dsn, code=1)
+    assert "It would delete 2 calls and 1 error" in said
+    assert clean_db.execute("select count(*) from bcp.tool_usage_logs").fetchall() == [(3,)]
+    said = run(dsn, "--yes", "--note", "request 4711")
+    [(receipt, note)] = clean_db.execute("select erasure_id::text, note from bcp.erasures").fetchall()
+    assert note == "request 4711"
+    assert f"Receipt {receipt}" in said
+    assert "  tool_usage_logs: 2 deleted, 0 changed\n" in said
+    assert "  error_logs: 1 deleted, 0 changed\n" in said
+    assert "Complete" in said
+    assert clean_db.execute("select user_id from bcp.tool_usage_logs").fetchall() == [("bob",)]
+
+
+def test_it_says_how_many_archives_are_left(dsn: str, clean_db: psycopg.Connection[Any]) -> None:
+    clean_db.execute(
+        "insert into bcp.archives (table_name, range_start, range_end, state, location, columns,"
+        " schema_version, row_count, checksum, bytes, started_at, verified_at)"
+        " values ('tool_usage_logs', '2020-01-01', '2020-01-02', 'dropped', 'file:///a', '[]', '0011',"
+        " 1, 'x', 1, now(), now())"
+    )
+    assert "1 archive may: the receipt is complete when they are rewritten." in run(dsn, "--yes")
+
+
+def test_nobody_is_erased_without_an_id(dsn: str) -> None:
+    assert "There is no id on standard input." in run(dsn, "--yes", user_id=" ", code=1)
+    assert "is stored as [REDACTED]" in run(dsn, "--yes", user_id="[REDACTED]", code=1)
