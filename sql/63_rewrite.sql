@@ -12,7 +12,7 @@ as $func$
             when atttypid = 'jsonb'::regtype then 'json'
             when attname in (
                 'error_message', 'message', 'stack_trace', 'user_agent', 'notes', 'resolution_notes', 'reason', 'last_error',
-                'note', 'acknowledged_by', 'acted_by') then 'text'
+                'note') then 'text'
             else 'name'
         end
     from pg_attribute

@@ -182,12 +182,12 @@ begin
         where s.nspname in ('bcp', 'bcp_internal')
           and c.relkind = 'r'
           and c.relname not in (
-              -- Hypertables had their turn; settings and rules are written by people about no person; the rest is
-              -- the erasure's own.
+              -- Hypertables had their turn; settings, rules and places of archives are about no person; and this is
+              -- to be known until the end.
               select hypertable_name from timescaledb_information.hypertables where hypertable_schema = 'bcp')
           and c.relname not in (
               'settings', 'sensitive_keys', 'sensitive_key_exceptions', 'anonymization_rules', 'anonymizer_state',
-              'anonymizer_rules', 'data_retention_policies', 'alert_rules', 'erasure_work', 'erasures', 'archives')
+              'anonymizer_rules', 'data_retention_policies', 'alert_rules', 'erasure_work', 'archives')
         order by 1
     loop
         v_mention := bcp_internal.mention_of(v_table.relation, v_work.forms);
@@ -292,6 +292,29 @@ $func$;
 comment on function bcp_internal.erase_aggregate(uuid, text) is
     'Erases a person from what is aggregated, whatever its age, and returns how many rows were deleted or changed.';
 
+create or replace function bcp_internal.erase_statistics(p_erasure_id uuid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_relation regclass;
+begin
+    -- The planner keeps the most frequent values of a column, and some of the others.
+    for v_relation in
+        select distinct format('%I.%I', s.schemaname, s.tablename)::regclass
+        from pg_stats s
+        join bcp_internal.erasure_work w on w.erasure_id = p_erasure_id
+        cross join lateral unnest(w.forms) as f
+        where s.schemaname in ('bcp', 'bcp_internal', '_timescaledb_internal')
+          and strpos(concat(s.most_common_vals::text, s.histogram_bounds::text, s.most_common_elems::text), f) > 0
+    loop
+        execute format('analyze %s', v_relation);
+    end loop;
+end
+$func$;
+
+comment on function bcp_internal.erase_statistics(uuid) is 'Analyses tables anew whose statistics hold an erased person.';
+
 create or replace procedure bcp.erase_user(p_user_id text, p_note text default null)
 language plpgsql
 as $proc$
@@ -316,6 +339,8 @@ begin
         perform bcp_internal.erase_aggregate(v_erasure, v_step.name);
         commit;
     end loop;
+    perform bcp_internal.erase_statistics(v_erasure);
+    commit;
     v_rows := bcp_internal.end_erasure(v_erasure);
     raise notice 'receipt %, archives to be rewritten: %', v_erasure, v_rows;
 end
