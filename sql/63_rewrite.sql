@@ -43,6 +43,8 @@ comment on function bcp_internal.event_chunks(timestamptz) is 'Chunks of the hyp
 create or replace function bcp_internal.compress_again(p_relation text, p_start timestamptz, p_end timestamptz) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- It tells of each chunk where there is nothing to do.
+set client_min_messages = warning
 as $func$
 declare
     v_chunk record;

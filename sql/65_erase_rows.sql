@@ -55,7 +55,8 @@ set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
 as $func$
 declare
     v_relation constant regclass := format('bcp.%I', p_table)::regclass;
-    v_within constant text := format('%1$I >= %2$L and %1$I < %3$L', bcp_internal.time_column(p_table), p_start, p_end);
+    v_time constant name := bcp_internal.time_column(p_table);
+    v_within constant text := format('%1$I >= %2$L and %1$I < %3$L', v_time, p_start, p_end);
     v_work bcp_internal.erasure_work;
     v_mention text;
     v_own text[];
@@ -77,8 +78,9 @@ begin
     end;
     execute format(
         'select count(*) filter (where %1$s) as by_user, count(*) filter (where %2$s) as by_session,'
-        ' count(*) filter (where (%1$s) is not true and (%2$s) is not true and (%3$s)) as mentions from %4$s where %5$s',
-        v_own[1], v_own[2], v_mention, v_relation, v_within)
+        ' count(*) filter (where m.yes) as mentions, min(%6$I) filter (where m.yes) as first, max(%6$I) filter (where m.yes) as last'
+        ' from %4$s cross join lateral (select (%1$s) is not true and (%2$s) is not true and (%3$s)) as m (yes) where %5$s',
+        v_own[1], v_own[2], v_mention, v_relation, v_within, v_time)
     into v_found using v_work.forms, v_work.session_ids;
     if v_found.by_user + v_found.by_session + v_found.mentions = 0 then
         return 0;
@@ -91,9 +93,10 @@ begin
         v_deleted := v_deleted + bcp_internal.delete_rows(p_erasure_id, p_table, v_within || ' and ' || v_own[2], v_work);
     end if;
     if v_found.mentions > 0 then
+        -- Only batches of these times are taken out of the columnstore.
         execute format(
-            'update %s set %s where %s and (%s)',
-            v_relation, bcp_internal.without_mentions(v_relation, v_work.forms), v_within, v_mention);
+            'update %s set %s where %4$I >= %5$L and %4$I <= %6$L and (%3$s)',
+            v_relation, bcp_internal.without_mentions(v_relation, v_work.forms), v_mention, v_time, v_found.first, v_found.last);
         get diagnostics v_changed = row_count;
     end if;
     perform bcp_internal.compress_again(p_table, p_start, p_end);
