@@ -45,6 +45,17 @@ class Level(StrEnum):
     fatal = "fatal"
 
 
+class Outcome(StrEnum):
+    """How a call ended."""
+
+    success = "success"
+    soft_fail = "soft_fail"
+    error = "error"
+    timeout = "timeout"
+    cancelled = "cancelled"
+    rejected = "rejected"
+
+
 # The option that gives each parameter of a question.
 _OPTIONS = {
     "since": "--since",
@@ -55,6 +66,10 @@ _OPTIONS = {
     "bcp_name": "--bcp",
     "tool_name": "--tool",
     "operation": "--operation",
+    "user_id": "--user",
+    "session_id": "--session",
+    "client_name": "--client",
+    "outcome": "--outcome",
     "time_zone": "--time-zone",
 }
 
@@ -93,6 +108,14 @@ def query(
     operation: Annotated[
         str | None, typer.Option(help="Calls with this operation.", show_default=False)
     ] = None,
+    user: Annotated[str | None, typer.Option(help="What this user did.", show_default=False)] = None,
+    session: Annotated[
+        str | None, typer.Option(help="What happened in this session.", show_default=False)
+    ] = None,
+    client: Annotated[str | None, typer.Option(help="Calls from this client.", show_default=False)] = None,
+    outcome: Annotated[
+        Outcome | None, typer.Option(help="Calls that ended like this.", show_default=False)
+    ] = None,
     time_zone: Annotated[
         str | None,
         typer.Option(help="Where days begin, such as Europe/Berlin. By default UTC.", show_default=False),
@@ -102,7 +125,7 @@ def query(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other parameter of the question, such as user_id=42 or limit=10; once for each.",
+            help="Any other parameter of the question, such as limit=10; once for each.",
             show_default=False,
         ),
     ] = None,
@@ -136,6 +159,10 @@ def query(
         "bcp_name": bcp,
         "tool_name": tool,
         "operation": operation,
+        "user_id": user,
+        "session_id": session,
+        "client_name": client,
+        "outcome": outcome and outcome.value,
         "time_zone": time_zone,
     }
     given = {parameter: value for parameter, value in given.items() if value is not None}
