@@ -23,51 +23,57 @@ comment on function bcp_internal.watermark(text) is
     'End of what is materialised of a continuous aggregate of schema bcp; -infinity before its first refresh, null where there is none of that name.';
 
 create or replace function bcp_internal.logged_changes(p_aggregate text, p_of_sources boolean default true) returns tstzmultirange
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- With the watermark the only reader of TimescaleDB's own catalog: no view of it shows either.
-    with recursive sources as (
-        select c.mat_hypertable_id, c.raw_hypertable_id, c.parent_mat_hypertable_id
-        from _timescaledb_catalog.continuous_agg c
-        where c.user_view_schema = 'bcp' and c.user_view_name = p_aggregate
-        union all
-        select c.mat_hypertable_id, c.raw_hypertable_id, c.parent_mat_hypertable_id
-        from sources s
-        join _timescaledb_catalog.continuous_agg c on c.mat_hypertable_id = s.parent_mat_hypertable_id
-        where p_of_sources
-    ), logged as (
-        -- Changes of the hypertable, those that a refresh has assigned to the aggregate, and those that one is at now.
-        select l.lowest_modified_value as first, l.greatest_modified_value as last
-        from sources s
-        join _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log l on l.hypertable_id = s.raw_hypertable_id
-        union all
-        select l.lowest_modified_value, l.greatest_modified_value
-        from sources s
-        join _timescaledb_catalog.continuous_aggs_materialization_invalidation_log l on l.materialization_id = s.mat_hypertable_id
-        union all
-        select l.lowest_modified_value, l.greatest_modified_value
-        from sources s
-        join _timescaledb_catalog.continuous_aggs_materialization_ranges l on l.materialization_id = s.mat_hypertable_id
-    )
-    -- An end that is open, or beyond what a timestamp holds, becomes year 1 or 9999, in microseconds from 1970.
-    -- The log's last moment is one that changed.
-    select coalesce(
-        range_agg(tstzrange(
-            _timescaledb_functions.to_timestamp(least(greatest(l.first, -62135596800000000), 253402300799000000)),
-            _timescaledb_functions.to_timestamp(least(greatest(l.last, -62135596800000000), 253402300799000000) + 1))),
-        '{}')
-    from logged l
+    return (
+        with recursive sources as (
+            select c.mat_hypertable_id, c.raw_hypertable_id, c.parent_mat_hypertable_id
+            from _timescaledb_catalog.continuous_agg c
+            where c.user_view_schema = 'bcp' and c.user_view_name = p_aggregate
+            union all
+            select c.mat_hypertable_id, c.raw_hypertable_id, c.parent_mat_hypertable_id
+            from sources s
+            join _timescaledb_catalog.continuous_agg c on c.mat_hypertable_id = s.parent_mat_hypertable_id
+            where p_of_sources
+        ), logged as (
+            -- Changes of the hypertable, those that a refresh has assigned to the aggregate, and those that one is at now.
+            select l.lowest_modified_value as first, l.greatest_modified_value as last
+            from sources s
+            join _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log l on l.hypertable_id = s.raw_hypertable_id
+            union all
+            select l.lowest_modified_value, l.greatest_modified_value
+            from sources s
+            join _timescaledb_catalog.continuous_aggs_materialization_invalidation_log l on l.materialization_id = s.mat_hypertable_id
+            union all
+            select l.lowest_modified_value, l.greatest_modified_value
+            from sources s
+            join _timescaledb_catalog.continuous_aggs_materialization_ranges l on l.materialization_id = s.mat_hypertable_id
+        )
+        -- An end that is open, or beyond what a timestamp holds, becomes year 1 or 9999, in microseconds from 1970.
+        -- The log's last moment is one that changed.
+        select coalesce(
+            range_agg(tstzrange(
+                _timescaledb_functions.to_timestamp(least(greatest(l.first, -62135596800000000), 253402300799000000)),
+                _timescaledb_functions.to_timestamp(least(greatest(l.last, -62135596800000000), 253402300799000000) + 1))),
+            '{}')
+        from logged l
+    );
+end
 $func$;
 
 comment on function bcp_internal.logged_changes(text, boolean) is
     'Ranges that no refresh of a continuous aggregate of schema bcp has reached, or in which what it is made from has changed since; without p_of_sources only what has changed in that alone, not in what that is made from.';
 
 create or replace function bcp_internal.invalidated(p_aggregate text) returns tstzmultirange
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select bcp_internal.logged_changes(p_aggregate) + tstzmultirange(tstzrange(bcp_internal.watermark(p_aggregate), null))
+begin
+    return bcp_internal.logged_changes(p_aggregate) + tstzmultirange(tstzrange(bcp_internal.watermark(p_aggregate), null));
+end
 $func$;
 
 comment on function bcp_internal.invalidated(text) is
