@@ -197,7 +197,8 @@ comment on function bcp_internal.usage_statement(
 create or replace function bcp_internal.usage_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
     p_bcp_name text, p_tool_name text, p_operation text,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_by_operation boolean default true)
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, operation text, calls bigint, successes bigint, errors bigint,
     timed_calls bigint, sum_duration_ms double precision, min_duration_ms double precision,
@@ -210,17 +211,21 @@ set parallel_setup_cost = 20000
 as $func$
 declare
     v_usage constant text := bcp_internal.usage_statement(
-        p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name, operation', p_bcp_name, p_tool_name, p_operation,
-        p_user_id, p_session_id, p_client_name, p_outcome);
+        p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name' || case when p_by_operation then ', operation' else '' end,
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
 begin
     if v_usage is not null then
-        return query execute v_usage;
+        return query execute format(
+            'select u.time_bucket, u.bcp_name, u.tool_name, %s, u.calls, u.successes, u.errors, u.timed_calls, u.sum_ms, u.min_ms,'
+            ' u.max_ms, u.request_bytes, u.response_bytes from (%s) u',
+            case when p_by_operation then 'u.operation' else 'null::text' end, v_usage);
     end if;
 end
 $func$;
 
-comment on function bcp_internal.usage_cells(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'Calls of a range by bucket, bundle, tool and operation; one bucket that begins at p_since where the interval is null. With a user, session, client or outcome all of it comes from raw rows.';
+comment on function bcp_internal.usage_cells(
+    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean) is
+    'Calls of a range by bucket, bundle, tool and, unless p_by_operation is false, operation; one bucket that begins at p_since where the interval is null. With a user, session, client or outcome all of it comes from raw rows.';
 
 create or replace function bcp_internal.usage_totals(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,

@@ -17,16 +17,11 @@ as $func$
         select r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone) as width
         from bcp_internal.checked_range(p_since, p_until) r
     ), usage as (
-        select
-            c.time_bucket, c.bcp_name, c.tool_name, sum(c.calls)::bigint as calls, sum(c.successes)::bigint as successes,
-            sum(c.errors)::bigint as errors, sum(c.timed_calls) as timed_calls, sum(c.sum_duration_ms) as sum_ms,
-            min(c.min_duration_ms) as min_ms, max(c.max_duration_ms) as max_ms, sum(c.request_bytes)::bigint as request_bytes,
-            sum(c.response_bytes)::bigint as response_bytes
+        select c.*
         from asked a
         cross join lateral bcp_internal.usage_cells(
             a.range_from, a.range_to, a.width, p_time_zone, p_bcp_name, p_tool_name, p_operation,
-            p_user_id, p_session_id, p_client_name, p_outcome) c
-        group by 1, 2, 3
+            p_user_id, p_session_id, p_client_name, p_outcome, p_by_operation => false) c
     ), percentiles as (
         select c.time_bucket, c.bcp_name, c.tool_name, c.durations_ms as p
         from asked a
@@ -36,10 +31,10 @@ as $func$
     )
     select
         u.time_bucket, u.bcp_name, u.tool_name, u.calls, u.successes, u.errors,
-        u.successes::double precision / nullif(u.successes + u.errors, 0), u.sum_ms / nullif(u.timed_calls, 0),
+        u.successes::double precision / nullif(u.successes + u.errors, 0), u.sum_duration_ms / nullif(u.timed_calls, 0),
         -- A sketch's value may lie up to 1 percent outside of what was measured; the extremes are known exactly.
-        least(greatest(q.p[1], u.min_ms), u.max_ms), least(greatest(q.p[2], u.min_ms), u.max_ms),
-        least(greatest(q.p[3], u.min_ms), u.max_ms), u.max_ms, u.request_bytes, u.response_bytes
+        least(greatest(q.p[1], u.min_duration_ms), u.max_duration_ms), least(greatest(q.p[2], u.min_duration_ms), u.max_duration_ms),
+        least(greatest(q.p[3], u.min_duration_ms), u.max_duration_ms), u.max_duration_ms, u.request_bytes, u.response_bytes
     from usage u
     left join percentiles q using (time_bucket, bcp_name, tool_name)
     order by u.time_bucket desc, u.calls desc, u.bcp_name, u.tool_name
@@ -93,20 +88,14 @@ returns table (
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    with cells as (
-        select c.time_bucket, c.bcp_name, c.tool_name, sum(c.calls)::bigint as calls, sum(c.successes)::bigint as successes,
-               sum(c.errors)::bigint as errors
-        from bcp_internal.checked_range(p_since, p_until) r
-        cross join lateral bcp_internal.usage_cells(
-            r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone, p_bcp_name, p_tool_name,
-            p_operation, p_user_id, p_session_id, p_client_name, p_outcome) c
-        group by 1, 2, 3
-    )
     select
         c.time_bucket, c.bcp_name, c.tool_name, c.calls, c.successes, c.errors, c.calls - c.successes - c.errors,
         c.successes / nullif(c.successes + c.errors, 0)::double precision,
         c.errors / nullif(c.successes + c.errors, 0)::double precision
-    from cells c
+    from bcp_internal.checked_range(p_since, p_until) r
+    cross join lateral bcp_internal.usage_cells(
+        r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone, p_bcp_name, p_tool_name,
+        p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_by_operation => false) c
     order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name
 $func$;
 
