@@ -265,38 +265,55 @@ declare
     v_filter constant text := bcp_internal.call_filter(
         p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
     v_keys constant text := coalesce(p_keys || ', ', '');
-    v_group constant text := ' group by ' || case when p_interval is not null then 'bucket, ' else '' end || v_keys || 'lat_base';
-    v_bucket constant text := case when p_interval is null then 'null::timestamptz as bucket, ' else 'bucket, ' end;
+    -- Where one bucket holds the whole range there is none but in the end: each column costs on each row.
+    v_bucket constant text := case when p_interval is null then '' else 'bucket, ' end;
+    v_group constant text := ' group by ' || v_bucket || v_keys || 'lat_base';
+    v_counts constant text := (select string_agg('n' || n, ', ' order by n) from generate_series(0, 31) n);
     v_sums constant text := (
         select string_agg(format('sum(n%1$s)::double precision as n%1$s', n), ', ' order by n) from generate_series(0, 31) n);
     v_folded constant text := (
         select string_agg(
             format('coalesce(sum(calls) filter (where place = %1$s), 0) as n%1$s', n), ', ' order by n)
         from generate_series(0, 31) n);
+    v_bucket_of text := '';
+    v_start_of text := '';
+    v_by text := '';
     v_scans text;
     v_raw text;
 begin
     select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    if p_interval is not null then
+        v_bucket_of := bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift) || ' as bucket, ';
+        v_start_of := bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift) || ' as bucket, ';
+        v_by := '1, ';
+    end if;
     select
-        string_agg(format(
-            'select %s as bucket, %slat_base, %s from bcp.%I where %s%s group by %s%slat_base',
-            bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_keys, v_sums, r.relation,
-            bcp_internal.within('bucket', r.ranges), v_filter,
-            case when p_interval is not null then '1, ' else '' end, v_keys), ' union all ')
+        string_agg(
+            case
+                -- A month has few rows of a tool, and no columnstore: to group them twice costs more than it saves.
+                when r.relation = 'tool_latency_1mo' then format(
+                    'select %s%slat_base, %s from bcp.%I where %s%s',
+                    v_bucket_of, v_keys, v_counts, r.relation, bcp_internal.within('bucket', r.ranges), v_filter)
+                else format(
+                    'select %s%slat_base, %s from bcp.%I where %s%s group by %s%slat_base',
+                    v_bucket_of, v_keys, v_sums, r.relation, bcp_internal.within('bucket', r.ranges), v_filter, v_by, v_keys)
+            end, ' union all ')
             filter (where r.relation <> 'tool_usage_logs'),
         -- Raw rows are counted by lat_idx, which is vectorised, and then folded, which is not.
         string_agg(format(
-            'select %s as bucket, %slat_idx, count(*) as calls from bcp.tool_usage_logs'
+            'select %s%slat_idx, count(*) as calls from bcp.tool_usage_logs'
             ' where %s and lat_idx is not null%s group by %s%slat_idx',
-            bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift), v_keys,
-            bcp_internal.within('start_time', r.ranges), v_filter,
-            case when p_interval is not null then '1, ' else '' end, v_keys), ' union all ')
+            v_start_of, v_keys, bcp_internal.within('start_time', r.ranges), v_filter, v_by, v_keys), ' union all ')
             filter (where r.relation = 'tool_usage_logs')
     into v_scans, v_raw
     from bcp_internal.pieces(
         'tool_latency',
-        -- Aggregates do not know these.
-        case when num_nonnulls(p_user_id, p_session_id, p_client_name, p_outcome) > 0 then '{}' else v_grain.levels end,
+        -- Aggregates do not know these, and days and months not the operation.
+        case
+            when num_nonnulls(p_user_id, p_session_id, p_client_name, p_outcome) > 0 then '{}'
+            when p_operation is not null then array(select unnest(v_grain.levels) intersect select '1h')
+            else v_grain.levels
+        end,
         p_since, p_until) r;
     if v_scans is null and v_raw is null then
         return null;
@@ -308,13 +325,17 @@ begin
                    ' calls::double precision as calls from (%s) counted offset 0) folded%s',
                    v_bucket, v_keys, v_folded, v_bucket, v_keys, v_raw, v_group));
     end if;
-    return format('select %s%slat_base, %s from (%s) scans%s', v_bucket, v_keys, v_sums, v_scans, v_group);
+    return format(
+        'select %s, %slat_base, %s as calls, array[%s] as counts from (%s) scans%s',
+        case when p_interval is null then 'null::timestamptz as bucket' else 'bucket' end, v_keys,
+        (select string_agg(format('sum(n%s)', n), ' + ' order by n) from generate_series(0, 31) n),
+        (select string_agg(format('sum(n%s)', n), ', ' order by n) from generate_series(0, 31) n), v_scans, v_group);
 end
 $func$;
 
 comment on function bcp_internal.sketch_statement(
     timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, text) is
-    'A statement that adds up the latency sketch of a range: bucket, the columns named in p_keys if any, lat_base, n0 to n31 as in bcp.tool_latency_1d; null where the range is empty.';
+    'A statement that adds up the latency sketch of a range: bucket, the columns named in p_keys if any, lat_base, calls, and counts, an array of n0 to n31 of bcp.tool_latency_1d, of which calls is the sum; null where the range is empty.';
 
 create or replace function bcp_internal.latency_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
@@ -337,8 +358,8 @@ begin
     end if;
     return query execute format(
         'select coalesce(s.bucket, %L), (s.lat_base + c.place - 1)::smallint, c.calls::bigint'
-        ' from (%s) s cross join lateral unnest(array[%s]) with ordinality as c (calls, place) where c.calls > 0',
-        p_since, v_sketch, (select string_agg('s.n' || n, ', ' order by n) from generate_series(0, 31) n));
+        ' from (%s) s cross join lateral unnest(s.counts) with ordinality as c (calls, place) where c.calls > 0',
+        p_since, v_sketch);
 end
 $func$;
 
@@ -349,10 +370,10 @@ create or replace function bcp_internal.sketch_sum(p_first integer, p_last integ
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select string_agg('s.n' || n, ' + ' order by n) from generate_series(p_first, p_last) n
+    select string_agg(format('s.counts[%s]', n + 1), ' + ' order by n) from generate_series(p_first, p_last) n
 $func$;
 
-comment on function bcp_internal.sketch_sum(integer, integer) is 'The sum of some of the columns of a sketch, as an expression.';
+comment on function bcp_internal.sketch_sum(integer, integer) is 'The sum of some of the counts of a sketch, as an expression.';
 
 create or replace function bcp_internal.latency_quantiles(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_percentiles double precision[],
@@ -382,9 +403,8 @@ begin
         $query$
             with ranked as (
                 select
-                    s.*, %1$s as calls,
-                    sum(%1$s) over (partition by s.bucket, s.bcp_name, s.tool_name order by s.lat_base rows unbounded preceding) as up_to,
-                    sum(%1$s) over (partition by s.bucket, s.bcp_name, s.tool_name) as total
+                    s.*, sum(s.calls) over (%1$s order by s.lat_base rows unbounded preceding) as up_to,
+                    sum(s.calls) over (%1$s) as total
                 from (%2$s) s
             ), sought as (
                 select r.*, q.place, greatest(ceil(q.percentile * r.total), 1) - (r.up_to - r.calls) - 0.5 as before
@@ -400,7 +420,9 @@ begin
             from sought s
             group by 1, 2, 3
         $query$,
-        bcp_internal.sketch_sum(0, 31), v_sketch, p_since,
+        coalesce('partition by ' || nullif(concat_ws(
+            ', ', case when p_interval is not null then 's.bucket' end, case when p_by_tool then 's.bcp_name, s.tool_name' end), ''), ''),
+        v_sketch, p_since,
         (select string_agg(
              format('when s.before < %s then %s + width_bucket(s.before - %s, array[%s])',
                     bcp_internal.sketch_sum(0, first + 7), first,

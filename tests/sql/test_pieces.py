@@ -170,6 +170,23 @@ def test_a_correction_shows_at_once(conn: psycopg.Connection[Any]) -> None:
     assert pieces(conn, "2026-05-20", "2026-05-21") == {"tool_usage_1d": [("05-20T00:00", "05-21T00:00")]}
 
 
+def test_percentiles_of_an_operation_come_from_hours(conn: psycopg.Connection[Any]) -> None:
+    times = [f"2026-05-{day:02}T08:30:30Z" for day in range(1, 21)]
+    ingest(conn, [usage(start_time=time, operation="rare", duration_ms=5000) for time in times])
+    conn.execute("call bcp.refresh_analytics_views()")
+    [(query,)] = conn.execute(
+        "select bcp_internal.sketch_statement('2026-04-15', '2026-06-10', null, 'UTC', null, null, null, 'rare')"
+    ).fetchall()
+    assert "bcp.tool_latency_1h" in query
+    assert "bcp.tool_latency_1d" not in query
+    asked = "p_since => '2026-04-15', p_until => '2026-06-10', p_interval => null"
+    [row] = rows(conn, f"select * from bcp.tool_usage_stats({asked}, p_operation => 'rare')")
+    assert (row["call_count"], row["p50_duration_ms"]) == (20, 5000)
+    [row] = rows(conn, f"select * from bcp.tool_usage_stats({asked})")
+    assert (row["call_count"], row["max_duration_ms"]) == (56 * 24 + 20, 5000)
+    assert row["p50_duration_ms"] == pytest.approx(25, rel=0.1)
+
+
 def test_many_late_calls_become_days(conn: psycopg.Connection[Any]) -> None:
     before = total(conn)
     for day in range(1, 29):
