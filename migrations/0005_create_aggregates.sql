@@ -4,7 +4,7 @@
 --
 -- Those that a question reads many rows of have a columnstore without segments, ordered by bucket: a bucket holds
 -- few rows of a tool, so that segments by tool would be batches of a few rows each. Their chunks are short, since
--- only a chunk that is over moves to the columnstore.
+-- only a chunk that is over moves to the columnstore, and are merged there, since each costs a question time to plan.
 
 create materialized view bcp.tool_usage_1m
 with (
@@ -42,7 +42,7 @@ with (
     timescaledb.continuous,
     timescaledb.materialized_only = true,
     timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '10 days'
+    timescaledb.chunk_interval = '2 days'
 ) as
 select
     public.time_bucket(interval '1 hour', bucket) as bucket,
@@ -65,7 +65,8 @@ with no data;
 alter materialized view bcp.tool_usage_1h set (
     timescaledb.enable_columnstore = true,
     timescaledb.segmentby = '',
-    timescaledb.orderby = 'bucket, bcp_name, tool_name, operation'
+    timescaledb.orderby = 'bucket, bcp_name, tool_name, operation',
+    timescaledb.compress_chunk_interval = '10 days'
 );
 
 create materialized view bcp.tool_usage_1d
@@ -164,8 +165,8 @@ declare
 begin
     for v_level in
         select * from (values
-            ('1h', 'hour', '1 hour', 'tool_usage_logs', 'start_time', '10 days', 'bcp_name, tool_name, operation'),
-            ('1d', 'day', '1 day', 'tool_latency_1h', 'bucket', '10 days', 'bcp_name, tool_name'),
+            ('1h', 'hour', '1 hour', 'tool_usage_logs', 'start_time', '2 days', 'bcp_name, tool_name, operation'),
+            ('1d', 'day', '1 day', 'tool_latency_1h', 'bucket', '5 days', 'bcp_name, tool_name'),
             ('1mo', 'month', '1 month', 'tool_latency_1d', 'bucket', '3650 days', 'bcp_name, tool_name')
         ) as v (suffix, says, width, source, time_column, chunk_interval, keys)
     loop
@@ -212,13 +213,15 @@ $block$;
 alter materialized view bcp.tool_latency_1h set (
     timescaledb.enable_columnstore = true,
     timescaledb.segmentby = '',
-    timescaledb.orderby = 'bucket, bcp_name, tool_name, operation, lat_base'
+    timescaledb.orderby = 'bucket, bcp_name, tool_name, operation, lat_base',
+    timescaledb.compress_chunk_interval = '10 days'
 );
 
 alter materialized view bcp.tool_latency_1d set (
     timescaledb.enable_columnstore = true,
     timescaledb.segmentby = '',
-    timescaledb.orderby = 'bucket, bcp_name, tool_name, lat_base'
+    timescaledb.orderby = 'bucket, bcp_name, tool_name, lat_base',
+    timescaledb.compress_chunk_interval = '30 days'
 );
 
 create materialized view bcp.errors_1h

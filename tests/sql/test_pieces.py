@@ -170,6 +170,31 @@ def test_a_correction_shows_at_once(conn: psycopg.Connection[Any]) -> None:
     assert pieces(conn, "2026-05-20", "2026-05-21") == {"tool_usage_1d": [("05-20T00:00", "05-21T00:00")]}
 
 
+def test_chunks_are_merged_in_the_columnstore_and_take_what_comes_late(conn: psycopg.Connection[Any]) -> None:
+    chunks = (
+        "select format('%I.%I', c.chunk_schema, c.chunk_name) from timescaledb_information.chunks c"
+        " join timescaledb_information.continuous_aggregates a"
+        " on a.materialization_hypertable_name = c.hypertable_name"
+        " where a.view_name = 'tool_latency_1d' order by c.range_start"
+    )
+    before, made = total(conn), conn.execute(chunks).fetchall()
+    for (chunk,) in made:
+        conn.execute("select compress_chunk(%s)", [chunk])
+    assert len(conn.execute(chunks).fetchall()) <= len(made) / 4
+    assert pieces(conn, "2026-04-10", "2026-05-01", "tool_latency") == {
+        "tool_latency_1d": [("04-10T00:00", "05-01T00:00")]
+    }
+    ingest(conn, [usage(start_time="2026-04-20T08:30:30Z", duration_ms=7) for _ in range(2000)])
+    question = (
+        "select call_count, p95_duration_ms from bcp.tool_usage_stats('2026-04-20', '2026-05-01', null)"
+    )
+    raw = conn.execute(question).fetchall()  # type: ignore[arg-type]
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert conn.execute(question).fetchall() == raw  # type: ignore[arg-type]
+    assert raw[0][0] == 2000 + 11 * 24
+    assert total(conn) == before + 2000
+
+
 def test_percentiles_of_an_operation_come_from_hours(conn: psycopg.Connection[Any]) -> None:
     times = [f"2026-05-{day:02}T08:30:30Z" for day in range(1, 21)]
     ingest(conn, [usage(start_time=time, operation="rare", duration_ms=5000) for time in times])
