@@ -194,7 +194,7 @@ def load(conn: Connection, calls: int) -> None:
 
 
 def compress(conn: Connection, relation: str) -> None:
-    # In the order of time, as the job has come upon them: only a chunk that follows one there is merged with it.
+    # In the order of time, as the job has come upon them: a chunk is merged with the one before it.
     chunks = conn.execute(
         "select format('%%I.%%I', c.chunk_schema, c.chunk_name) from timescaledb_information.chunks c"
         " join show_chunks(%s::regclass, older_than => %s::timestamptz - interval '1 day') s"

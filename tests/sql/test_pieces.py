@@ -200,7 +200,8 @@ def test_percentiles_of_an_operation_come_from_hours(conn: psycopg.Connection[An
     ingest(conn, [usage(start_time=time, operation="rare", duration_ms=5000) for time in times])
     conn.execute("call bcp.refresh_analytics_views()")
     [(query,)] = conn.execute(
-        "select bcp_internal.sketch_statement('2026-04-15', '2026-06-10', null, 'UTC', null, null, null, 'rare')"
+        "select bcp_internal.sketch_statement("
+        "'2026-04-15', '2026-06-10', null, 'UTC', null, null, null, 'rare')"
     ).fetchall()
     assert "bcp.tool_latency_1h" in query
     assert "bcp.tool_latency_1d" not in query
