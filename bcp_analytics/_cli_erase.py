@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from psycopg.rows import dict_row
 
+from bcp_analytics import archive
 from bcp_analytics._cli_support import Dsn, connected, counted, say
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.manage import erase_user as erase
@@ -53,7 +54,8 @@ def erase_user(
     """Erase a user: all that is theirs, and what names them in other people's rows. Prints the receipt.
 
     Reads the id from standard input, as the application sends it or as it is stored. Stop sending their
-    events first, and run bcp-analytics spool erase where collectors have events on disk. What was interrupted
+    events first, and run bcp-analytics spool erase where collectors have events on disk. Archives are
+    rewritten without them, which needs the extra bcp_analytics[archive]. What was interrupted
     goes on when it is run again. Without --yes it says what would be deleted, changes nothing and ends with
     exit code 1.
 
@@ -73,10 +75,17 @@ def erase_user(
             raise typer.Exit(1)
         conn.add_notice_handler(_progress)
         erase(conn, user_id, note=note)
+        _erase_archives(conn)
         receipt = _one(
             conn, "select * from bcp.erasures where erasure_id = %s", [find_erasure(conn, user_id)]
         )
     _print(receipt)
+
+
+def _erase_archives(conn: Connection[Any]) -> None:
+    found = _one(conn, "select count(*) as pending from bcp_internal.pending_erasures()", [])
+    if found["pending"]:
+        archive.erase(conn, lambda done, of: say(f"archives: {done} of {of} rewritten"))
 
 
 def _one(conn: Connection[Any], query: str, parameters: list[Any]) -> dict[str, Any]:
@@ -101,8 +110,8 @@ def _print(receipt: dict[str, Any]) -> None:
     pending = receipt["archives_pending"]
     if pending:
         typer.echo(
-            f"The database holds nothing of them any more. {counted(pending, 'archive')} may: the receipt is "
-            "complete when they are rewritten."
+            f"The database holds nothing of them any more. {counted(pending, 'archive')} may: run it again, "
+            "to have them rewritten."
         )
     else:
         typer.echo("Complete: neither the database nor an archive holds anything of them.")

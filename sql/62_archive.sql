@@ -287,6 +287,8 @@ begin
             hint = 'Do it again, with the archive that has taken its place.';
     end if;
     update bcp.archives a set state = 'replaced' where a.archive_id = p_instead_of;
+    -- What another erasure still has to take out of it is in the new one too.
+    update bcp_internal.erasure_archives e set archive_id = p_archive_id where e.archive_id = p_instead_of and p_row_count > 0;
     if p_row_count = 0 then
         -- Nothing is left, so nothing is to be kept.
         update bcp.archives a set state = 'replaced' where a.archive_id = p_archive_id;
@@ -322,6 +324,12 @@ begin
             errcode = 'ZB007',
             message = format('archive %s is not, or no longer, proven', p_archive_id),
             hint = 'bcp-analytics archive list shows those that are.';
+    end if;
+    if exists (select from bcp_internal.erasure_archives e where e.archive_id = p_archive_id) then
+        raise exception using
+            errcode = 'ZB007',
+            message = format('archive %s still has rows of a person who was erased: nothing was restored', p_archive_id),
+            hint = 'bcp-analytics erase-user, once more with the id, rewrites it first.';
     end if;
     execute format('create temporary table bcp_restored (%s) on commit drop', v_columns);
     grant select, insert on pg_temp.bcp_restored to bcp_admin;

@@ -1,7 +1,8 @@
 """Archives: what is past retention as Parquet files, proven before it is dropped, and the way back.
 
 `archive` writes chunks, `restore` brings them back, `query` asks the files with DuckDB, `rewrite` takes rows
-out of an archive, `archives` lists the manifest. docs/archive.md has the layout of the files.
+out of an archive and `erase` a person out of all, `archives` lists the manifest. docs/archive.md has the
+layout of the files.
 
 They need the extra: pip install "bcp_analytics[archive]". All take a psycopg connection in autocommit mode,
 because each step is a transaction of its own, and one of a role that has bcp_admin; `query` and `archives`
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from bcp_analytics.archive._books import archives
 from bcp_analytics.archive._model import Archive, ArchiveFile, Phase, Progress
-from bcp_analytics.archive._public import archive, query, restore, rewrite
+from bcp_analytics.archive._public import archive, erase, query, restore, rewrite
 
 __all__ = [
     "Archive",
@@ -21,6 +22,7 @@ __all__ = [
     "Progress",
     "archive",
     "archives",
+    "erase",
     "query",
     "restore",
     "rewrite",

@@ -96,6 +96,21 @@ def rewrite(
     return _rewrite.rewritten(conn, archive_id, edit)
 
 
+def erase(conn: Connection[Any], progress: Callable[[int, int], None] | None = None) -> int:
+    """Rewrite the archives that wait for an erasure, without the person, and return how many those were.
+
+    `erase_user` has to have run: it says which. For the role that migrated the database. `progress` is called
+    with archives done, of how many. What is interrupted goes on when it is called again.
+
+    Raises `ArchiveError` as `rewrite` does.
+    """
+    _extra.check()
+    from bcp_analytics.archive import _erase  # noqa: PLC0415 - an extra
+
+    _books.check_autocommit(conn, "erase")
+    return _erase.erased(conn, progress or (lambda _done, _of: None))
+
+
 def query(conn: Connection[Any], sql: str) -> pa.Table:
     """Run a query of DuckDB over the files of all proven archives: a view a table, by the table's name.
 
