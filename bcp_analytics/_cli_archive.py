@@ -116,7 +116,7 @@ def archive(
 
     def once() -> None:
         with connected(dsn, autocommit=True) as conn:
-            _archive_once(conn, location, table, since, until, cleanup=cleanup)
+            _archive_once(conn, location, table, since, until, check_content=True, cleanup=cleanup)
 
     if not watch:
         once()
@@ -271,6 +271,7 @@ def _archive_once(
     since: str | None,
     until: str | None,
     *,
+    check_content: bool,
     cleanup: bool,
 ) -> None:
     def verified(one: archives.Archive) -> None:
@@ -289,6 +290,7 @@ def _archive_once(
             table=table,
             since=_time(conn, "--from", since),
             until=_time(conn, "--to", until),
+            check_content=check_content,
             progress=show,
             verified=verified,
         )
@@ -308,10 +310,11 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
             try:
                 with connected(dsn, autocommit=True) as conn:
                     conn.execute(f"listen {_CHANNEL}")
+                    asked = True
                     while True:
-                        _archive_once(conn, location, None, None, None, cleanup=cleanup)
-                        for _ in conn.notifies(timeout=poll, stop_after=1):
-                            pass
+                        # To read all that waits for cleanup takes too long to do it each time.
+                        _archive_once(conn, location, None, None, None, check_content=asked, cleanup=cleanup)
+                        asked = any(conn.notifies(timeout=poll, stop_after=1))
             except (BcpAnalyticsError, psycopg.Error) as error:
                 wait = min(poll, _RETRY_S)
                 say(f"Error: {' '.join(str(error).split())} Trying again in {wait:g} s.")

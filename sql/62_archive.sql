@@ -115,7 +115,9 @@ $func$;
 comment on function bcp_internal.archive_checksum(regclass, jsonb, text, timestamptz, timestamptz) is
     'Rows of a range, or all, and their checksum, whatever their order: the sum modulo 2^64, in 16 hexadecimal digits, of the first 8 bytes (big endian) of the SHA-256 of each row as text in UTF-8. That is, for each column in order, its length in characters, a colon and the text of bcp_internal.archive_text, or - for null. Checksums of parts add up to that of the whole.';
 
-create or replace function bcp_internal.chunk_is_archived(p_table text, p_start timestamptz, p_end timestamptz) returns boolean
+create or replace function bcp_internal.chunk_is_archived(
+    p_table text, p_start timestamptz, p_end timestamptz, p_check_content boolean default true)
+returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -131,7 +133,7 @@ begin
     into v_rows using p_start, p_end;
     if v_rows <> bcp_internal.archived_rows(p_table, p_start, p_end) then
         return false;
-    elsif v_rows = 0 then
+    elsif v_rows = 0 or not p_check_content then
         return true;
     end if;
     select bcp_internal.checksum_text(sum(('x' || a.checksum)::bit(64)::bigint)) as checksum, bool_and(a.columns = v_columns) as alike
@@ -146,10 +148,10 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.chunk_is_archived(text, timestamptz, timestamptz) is
-    'Whether proven archives hold a chunk''s rows as they are now: as many, with the same checksum. Reads the whole chunk.';
+comment on function bcp_internal.chunk_is_archived(text, timestamptz, timestamptz, boolean) is
+    'Whether proven archives hold a chunk''s rows as they are now: as many, and, unless content is not to be checked, with the same checksum. Reads the whole chunk.';
 
-create or replace function bcp.archives_wanted()
+create or replace function bcp.archives_wanted(p_check_content boolean default true)
 returns table (table_name text, range_start timestamptz, range_end timestamptz)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -172,7 +174,7 @@ begin
         -- The latest first, as in bcp_internal.old_chunks: cleanup can then drop each as soon as it is archived.
         order by c.table_name, c.range_start desc
     loop
-        if not bcp_internal.chunk_is_archived(v_chunk.name, v_chunk.first, v_chunk.last) then
+        if not bcp_internal.chunk_is_archived(v_chunk.name, v_chunk.first, v_chunk.last, p_check_content) then
             table_name := v_chunk.name;
             range_start := v_chunk.first;
             range_end := v_chunk.last;
@@ -182,8 +184,8 @@ begin
 end
 $func$;
 
-comment on function bcp.archives_wanted() is
-    'Which chunks want an archive? Those past the retention of tables that want an archive first, whose rows are not all in proven archives as they are now, the latest of a table first. bcp-analytics archive makes them. Reads each chunk past retention.';
+comment on function bcp.archives_wanted(boolean) is
+    'Which chunks want an archive? Those past the retention of tables that want an archive first, whose rows are not all in proven archives as they are now, the latest of a table first. bcp-analytics archive makes them. Reads each chunk past retention; p_check_content => false only counts its rows, and misses those that were changed.';
 
 create or replace function bcp_internal.begin_archive(p_table text, p_start timestamptz, p_end timestamptz, p_location text)
 returns setof bcp.archives

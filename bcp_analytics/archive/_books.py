@@ -120,7 +120,12 @@ def finish_rewrite(conn: Connection[Any], archive: Archive, instead_of: Archive)
 
 
 def chunks(
-    conn: Connection[Any], table: str | None, since: datetime | None, until: datetime | None
+    conn: Connection[Any],
+    table: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    *,
+    check_content: bool,
 ) -> list[tuple[str, datetime, datetime]]:
     """Return table, start and end of what to archive.
 
@@ -128,7 +133,9 @@ def chunks(
     they are now.
     """
     if table is None and since is None and until is None:
-        return call(conn, "select table_name, range_start, range_end from bcp.archives_wanted()")
+        return call(
+            conn, "select table_name, range_start, range_end from bcp.archives_wanted(%s)", [check_content]
+        )
     if table is not None:
         call(conn, "select bcp_internal.archive_time_column(%s)", [table])
     return call(

@@ -26,6 +26,7 @@ def archive(
     table: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    check_content: bool = True,
     progress: Watch = unwatched,
     verified: Callable[[Archive], None] | None = None,
 ) -> list[Archive]:
@@ -34,9 +35,12 @@ def archive(
     With `table`, `since` or `until`: whatever whole chunks there are in that range that are over, due or not.
 
     `location`: a folder, file:///folder or s3://bucket/prefix, by default that of BCP_ARCHIVE_LOCATION;
-    credentials come from AWS_*. `progress` is called with each step, `verified` with each archive once
-    it is marked. A run that dies leaves nothing that the next one does not take away or use; one that raises
-    leaves what it had proven.
+    credentials come from AWS_*. Without `check_content` the search for what is due counts rows only: it is
+    quick, and misses rows that were changed after they were archived. `progress` is called with each step,
+    `verified` with each archive once it is marked.
+
+    A run that dies leaves nothing that the next one does not take away or use; one that raises leaves what it
+    had proven.
 
     Raises `ArchiveError` where a chunk cannot be written or does not come back equal, or another run is at
     work, and `InvalidArgument`.
@@ -46,7 +50,12 @@ def archive(
 
     _books.check_autocommit(conn, "archive")
     return _run.run(
-        conn, _store.location_url(location), (table, since, until), watch=progress, verified=verified
+        conn,
+        _store.location_url(location),
+        (table, since, until),
+        check_content=check_content,
+        watch=progress,
+        verified=verified,
     )
 
 

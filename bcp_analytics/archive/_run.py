@@ -32,6 +32,7 @@ def run(
     url: str,
     asked: tuple[str | None, datetime | None, datetime | None],
     *,
+    check_content: bool,
     watch: Watch,
     verified: Callable[[Archive], None] | None,
 ) -> list[Archive]:
@@ -39,7 +40,7 @@ def run(
     with locked(conn):
         store = Store(url)
         tidy(conn)
-        wanted = _books.chunks(conn, *asked)
+        wanted = _books.chunks(conn, *asked, check_content=check_content)
         made = []
         for number, chunk in enumerate(wanted, 1):
             made.append(_archive_chunk(conn, store, chunk, (number, len(wanted)), watch))

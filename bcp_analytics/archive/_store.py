@@ -23,7 +23,7 @@ LOCATION_VARIABLE = "BCP_ARCHIVE_LOCATION"
 # Parts under way at once, and how large: what an upload takes of memory, whatever the size of the file.
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS = 4
-_READ_BYTES = 4 * 1024 * 1024
+_READ_BYTES = 16 * 1024 * 1024
 _RETRIES: Any = {
     "max_retries": 5,
     "retry_timeout": timedelta(seconds=60),
@@ -107,10 +107,14 @@ class Store:
         """Copy a file into another, and return its SHA-256 in hexadecimal."""
         digest = sha256()
         with self._told("read", path):
-            for part in obstore.get(self._store, path).stream(min_chunk_size=_READ_BYTES):
-                view = memoryview(part)
-                digest.update(view)
-                into.write(view)
+            size = obstore.head(self._store, path)["size"]
+            # A request each, or a large file might take longer than a request may.
+            for start in range(0, size, _READ_BYTES):
+                part = memoryview(
+                    obstore.get_range(self._store, path, start=start, end=min(start + _READ_BYTES, size))
+                )
+                digest.update(part)
+                into.write(part)
         into.flush()
         into.seek(0)
         return digest.hexdigest()
@@ -155,7 +159,7 @@ class Store:
 def s3_client_options() -> Any:  # noqa: ANN401 - a dict that obstore types for itself
     """Return how to talk to S3: without TLS only where AWS_ENDPOINT_URL says so."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    return {"allow_http": endpoint.startswith("http://"), "connect_timeout": "10s", "timeout": "300s"}
+    return {"allow_http": endpoint.startswith("http://"), "connect_timeout": "10s", "timeout": "120s"}
 
 
 def _reason(error: Exception) -> str:

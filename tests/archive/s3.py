@@ -60,7 +60,10 @@ def server(faults: Faults) -> Iterator[str]:
         environ["CONTENT_LENGTH"] = str(len(body))
         given = app(environ, start)
         if faults.download and method == "GET" and path.endswith(".parquet"):
-            return [faults.download(path, b"".join(given))]
+            body = b"".join(given)
+            changed = faults.download(path, body)
+            assert len(changed) == len(body), "or its length would be another than the header says"
+            return [changed]
         return given
 
     made = make_server("127.0.0.1", 0, faulty, threaded=True, request_handler=_Quiet)

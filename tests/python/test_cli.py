@@ -101,6 +101,7 @@ def test_every_command_has_help_with_an_example() -> None:
     names = [command.name or command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
     assert set(names) == {
         "cleanup",
+        "restore",
         "migrate",
         "status",
         "rollback",
