@@ -1,8 +1,9 @@
-"""The command `bcp-analytics erase-user`, and how it and `spool erase` are told whom."""
+"""The commands `bcp-analytics erase-user` and `anonymize-history`, and how an id is given."""
 
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from psycopg.rows import dict_row
 from bcp_analytics import archive
 from bcp_analytics._cli_support import Dsn, connected, counted, say
 from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.manage import anonymize_history as mask_again
 from bcp_analytics.manage import erase_user as erase
 from bcp_analytics.manage import find_erasure
 
@@ -80,6 +82,38 @@ def erase_user(
             conn, "select * from bcp.erasures where erasure_id = %s", [find_erasure(conn, user_id)]
         )
     _print(receipt)
+
+
+def anonymize_history(
+    *,
+    older_than_days: Annotated[
+        int | None,
+        typer.Option(min=0, help="Only what is so many days old. By default all.", show_default=False),
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="This table alone, such as error_logs.", show_default=False)
+    ] = None,
+    forget_users: Annotated[
+        bool,
+        typer.Option(
+            "--forget-users", help="Take away user, session, address and user agent, too. Needs the days."
+        ),
+    ] = False,
+    dsn: Dsn = None,
+) -> None:
+    """Mask stored rows again, by the rules as they are now. Nothing brings back what they mask.
+
+    What was interrupted goes on when it is run again.
+
+    \b
+    bcp-analytics anonymize-history
+    bcp-analytics anonymize-history --older-than-days 30 --forget-users
+    """  # noqa: D301
+    older_than = timedelta(days=older_than_days) if older_than_days is not None else None
+    with connected(dsn, autocommit=True) as conn:
+        conn.add_notice_handler(_progress)
+        mask_again(conn, older_than=older_than, table=table, forget_users=forget_users)
+    typer.echo("Done: what is stored is as the rules are now.")
 
 
 def _erase_archives(conn: Connection[Any]) -> None:

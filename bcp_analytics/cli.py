@@ -319,6 +319,7 @@ app.command()(_cli_archive.restore)
 app.command()(_cli_cleanup.cleanup)
 app.command()(_cli_query.query)
 app.command()(_cli_erase.erase_user)
+app.command()(_cli_erase.anonymize_history)
 
 
 @app.command()

@@ -55,7 +55,7 @@ set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
 as $func$
 declare
     v_relation constant regclass := format('bcp.%I', p_table)::regclass;
-    v_time constant name := bcp_internal.time_column(p_table);
+    v_time constant text := bcp_internal.time_column(p_table);
     v_within constant text := format('%1$I >= %2$L and %1$I < %3$L', v_time, p_start, p_end);
     v_work bcp_internal.erasure_work;
     v_mention text;

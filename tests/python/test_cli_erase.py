@@ -50,3 +50,17 @@ def test_it_says_how_many_archives_are_left(dsn: str, clean_db: psycopg.Connecti
 def test_nobody_is_erased_without_an_id(dsn: str) -> None:
     assert "There is no id on standard input." in run(dsn, "--yes", user_id=" ", code=1)
     assert "is stored as [REDACTED]" in run(dsn, "--yes", user_id="[REDACTED]", code=1)
+
+
+def test_stored_rows_are_masked_again(dsn: str, clean_db: psycopg.Connection[Any]) -> None:
+    ingest(clean_db, [usage(user_id="bob", parameters={"badge": 7})])
+    clean_db.execute("insert into bcp.sensitive_keys (key_pattern, match_mode) values ('badge', 'exact')")
+    result = CliRunner().invoke(app, ["anonymize-history", "--dsn", dsn])
+    assert result.exit_code == 0, result.output
+    assert "1 rows masked" in result.output
+    assert clean_db.execute("select parameters, user_id from bcp.tool_usage_logs").fetchall() == [
+        ({"badge": "[REDACTED]"}, "bob")
+    ]
+    result = CliRunner().invoke(app, ["anonymize-history", "--dsn", dsn, "--forget-users"])
+    assert result.exit_code == 1
+    assert "p_forget_users needs p_older_than" in result.output
