@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from bcp_analytics import erase_user, find_erasure
+from bcp_analytics import anonymize_history, erase_user, find_erasure
 from bcp_analytics.archive import archive, archives, erase, restore
 from bcp_analytics.cli import app
 from bcp_analytics.errors import ArchiveError
@@ -136,3 +137,14 @@ def test_the_command_rewrites_archives_too(
     assert "Complete: neither the database nor an archive holds anything of them." in result.stdout
     assert stored_as(dropped, JANE) not in everything(tmp_path)
     assert find_erasure(dropped, JANE)
+
+
+def test_what_is_masked_later_is_archived_anew(clean_db: Db, tmp_path: Path) -> None:
+    fill(clean_db)
+    [before] = archive(clean_db, tmp_path, table="tool_usage_logs")
+    anonymize_history(clean_db, older_than=timedelta(days=30), forget_users=True)
+    assert archives(clean_db) == []
+    [after] = archive(clean_db, tmp_path)
+    assert after.row_count == before.row_count
+    assert '"bob"' not in everything(tmp_path)
+    assert len(list(tmp_path.rglob("*.parquet"))) == 1
