@@ -318,8 +318,8 @@ def refresh(dsn: Dsn = None) -> None:
 app.command()(_cli_archive.restore)
 app.command()(_cli_cleanup.cleanup)
 app.command()(_cli_query.query)
-app.command()(_cli_erase.erase_user)
-app.command()(_cli_erase.anonymize_history)
+app.command("erase-user")(_cli_erase.erase_user)
+app.command("anonymize-history")(_cli_erase.anonymize_history)
 
 
 @app.command()

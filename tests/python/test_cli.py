@@ -100,8 +100,10 @@ def test_version() -> None:
 def test_every_command_has_help_with_an_example() -> None:
     names = [command.name or command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
     assert set(names) == {
+        "anonymize-history",
         "cleanup",
         "restore",
+        "erase-user",
         "migrate",
         "status",
         "rollback",
