@@ -519,3 +519,33 @@ def test_only_the_owner_erases(clean_db: psycopg.Connection[Any]) -> None:
             ).fetchall()
             == []
         )
+
+
+def test_a_day_of_which_a_part_was_dropped_keeps_that_part(clean_db: psycopg.Connection[Any]) -> None:
+    clean_db.execute("update bcp.settings set value = '6 hours' where name = 'chunk_interval'")
+    clean_db.execute("select bcp.apply_policies()")
+    day = (NOW - timedelta(days=95)).replace(hour=0)
+    calls = [
+        usage(start_time=(day + timedelta(hours=hour)).isoformat(), user_id=who, session_id=f"s-{who}")
+        for hour in (1, 2, 13, 14)
+        for who in ("jane.roe", "bob", "carol")
+    ]
+    assert ingest(clean_db, calls)[1] == 12
+    refresh_all(clean_db)
+    clean_db.execute(
+        "select public.drop_chunks('bcp.tool_usage_logs', older_than => %s)", [day + timedelta(hours=6)]
+    )
+    manage.erase_user(clean_db, "jane.roe")
+    # The morning's calls were dropped, and in totals; of the afternoon's hers are in none.
+    for aggregate in ("tool_usage_1m", "tool_usage_1h", "tool_usage_1d"):
+        found = clean_db.execute(
+            f"select sum(calls) filter (where bucket < %s)::int, sum(calls)::int from bcp.{aggregate}",
+            [day + timedelta(hours=12)],
+        ).fetchall()
+        assert found == [(10 if aggregate == "tool_usage_1d" else 6, 10)], aggregate
+    for aggregate, column in (("user_activity_1d", "user_id"), ("session_activity_1d", "session_id")):
+        found = clean_db.execute(
+            f"select {column}, calls from bcp.{aggregate} order by 1"  # type: ignore[arg-type]
+        ).fetchall()
+        prefix = "s-" if column == "session_id" else ""
+        assert found == [(f"{prefix}bob", 4), (f"{prefix}carol", 4)]
