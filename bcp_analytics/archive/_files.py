@@ -148,7 +148,9 @@ def batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
     """Return the rows of a Parquet file, a few at a time."""
     try:
         reader = pq.ParquetFile(file, pre_buffer=False)
-        yield from reader.iter_batches(batch_size=_READ_ROWS, use_threads=False)
+        # One row group at a time: a batch would take rows from as many as it needs, however large they are.
+        for group in range(reader.num_row_groups):
+            yield from reader.iter_batches(batch_size=_READ_ROWS, row_groups=[group], use_threads=False)
     except pa.ArrowException as error:
         raise ArchiveError(
             f"A file of the archive cannot be decoded: {str(error).splitlines()[0]}.",
