@@ -203,6 +203,26 @@ $func$;
 comment on function bcp_internal.begin_archive(text, timestamptz, timestamptz, text) is
     'Notes that an archive is being written. To be committed before any file is, so that the files of a run that dies are known.';
 
+create or replace function bcp_internal.pass_on_erasures(p_old uuid, p_new uuid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if to_regclass('bcp_internal.erasure_archives') is null then
+        return;
+    end if;
+    insert into bcp_internal.erasure_archives (erasure_id, archive_id)
+    select e.erasure_id, p_new from bcp_internal.erasure_archives e where e.archive_id = p_old and p_new is not null
+    on conflict do nothing;
+    -- Rows of nobody are left of an archive that is gone, so it waits for nothing.
+    delete from bcp_internal.erasure_archives e where e.archive_id = p_old and p_new is not null;
+    perform bcp_internal.archive_erased(e.erasure_id, p_old) from bcp_internal.erasure_archives e where e.archive_id = p_old;
+end
+$func$;
+
+comment on function bcp_internal.pass_on_erasures(uuid, uuid) is
+    'Has what waited for an erasure in an archive wait in the one that takes its place; null: none does.';
+
 create or replace function bcp_internal.finish_archive(
     p_archive_id uuid, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)
 returns setof bcp.archives
@@ -225,6 +245,13 @@ begin
             message = format('archive %s is not being written any more', p_archive_id),
             hint = 'Another run has taken its place: run bcp-analytics archive again.';
     end if;
+    perform bcp_internal.pass_on_erasures(a.archive_id, p_archive_id)
+    from bcp.archives a
+    where a.table_name = v_archive.table_name
+      and a.range_start >= v_archive.range_start
+      and a.range_end <= v_archive.range_end
+      and a.state in ('verified', 'restored')
+      and a.archive_id <> p_archive_id;
     update bcp.archives a
     set state = 'replaced'
     where a.table_name = v_archive.table_name
@@ -288,6 +315,7 @@ begin
             message = format('archive %s has been replaced in the meantime', p_instead_of),
             hint = 'Do it again, with the archive that has taken its place.';
     end if;
+    perform bcp_internal.pass_on_erasures(p_instead_of, case when p_row_count > 0 then p_archive_id end);
     update bcp.archives a set state = 'replaced' where a.archive_id = p_instead_of;
     -- What another erasure still has to take out of it is in the new one too.
     update bcp_internal.erasure_archives e set archive_id = p_archive_id where e.archive_id = p_instead_of and p_row_count > 0;

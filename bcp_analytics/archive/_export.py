@@ -14,6 +14,7 @@ from bcp_analytics.errors import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from psycopg import Connection
 
@@ -36,10 +37,33 @@ def export(
 
     Both are of one snapshot. `seen` is called with rows done, of how many.
     """
-    relation = sql.Identifier("bcp", archive.table_name).as_string(conn)
-    place = [relation, Jsonb(archive.columns), time_column, archive.range_start, archive.range_end]
-    with translated(), conn.transaction(), Cursor(conn, row_factory=tuple_row) as cur:
-        cur.execute("set transaction isolation level repeatable read, read only")
+    with translated(), conn.transaction():
+        conn.execute("set transaction isolation level repeatable read, read only")
+        archive = dump(
+            conn,
+            archive,
+            (sql.Identifier("bcp", archive.table_name).as_string(conn), time_column),
+            writer,
+            seen,
+            within=(archive.range_start, archive.range_end),
+        )
+    _steps.reached("exported")
+    return archive
+
+
+def dump(
+    conn: Connection[Any],
+    archive: Archive,
+    source: tuple[str, str],
+    writer: DayWriter,
+    seen: Callable[[int, int], None],
+    *,
+    within: tuple[datetime, datetime] | None = None,
+) -> Archive:
+    """Write the rows of a relation, given with its time column, all or those of a range; as `export` does."""
+    relation, time_column = source
+    place = [relation, Jsonb(archive.columns), *((time_column, *within) if within else (None, None, None))]
+    with Cursor(conn, row_factory=tuple_row) as cur:
         [(row_count, checksum)] = cur.execute(
             "select row_count, checksum from bcp_internal.archive_checksum(%s::regclass, %s, %s, %s, %s)",
             place,
@@ -51,7 +75,8 @@ def export(
         copy_out = sql.SQL("copy ({} order by {}) to stdout (format csv)").format(
             sql.SQL(query), sql.Identifier(time_column)
         )
-        done, size, block = 0, 0, []
+        done, size = 0, 0
+        block: list[bytes] = []
         with cur.copy(copy_out) as copy:
             # COPY sends a row at a time, whatever newlines are in it.
             for row in copy:
@@ -67,7 +92,6 @@ def export(
         if block:
             writer.write(_columns.from_csv(b"".join(block), archive.columns))
         writer.close()
-    _steps.reached("exported")
     return replace(archive, row_count=row_count, checksum=checksum)
 
 

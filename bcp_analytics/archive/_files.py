@@ -46,7 +46,7 @@ class DayWriter:
     def __init__(self, archive: Archive, time_column: str) -> None:
         """Begin with no file."""
         self._schema = _columns.schema(archive.columns)
-        self._time_column = time_column
+        self.time_column = time_column
         self._kept = ExitStack()
         self._writer: pq.ParquetWriter | None = None
         self.written: list[Written] = []
@@ -63,7 +63,7 @@ class DayWriter:
 
     def write(self, rows: pa.Table) -> None:
         """Add rows, none earlier than those before."""
-        times = rows.column(self._time_column).cast(pa.timestamp("us")).combine_chunks()
+        times = rows.column(self.time_column).cast(pa.timestamp("us")).combine_chunks()
         days = pc.run_end_encode(pc.floor_temporal(times, unit="day").cast(pa.int64()))
         start = 0
         for day, end in zip(days.values.to_pylist(), days.run_ends.to_pylist(), strict=True):
@@ -88,6 +88,8 @@ class DayWriter:
         self.written[-1] = replace(last, row_count=last.row_count + rows.num_rows)
         assert self._writer is not None  # noqa: S101 - made with the day's file
         self._writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
+        # Of blocks of a different size each the allocator would keep what it can.
+        pa.default_memory_pool().release_unused()
 
 
 def upload(store: Store, archive: Archive, written: list[Written]) -> Archive:

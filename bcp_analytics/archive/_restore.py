@@ -33,10 +33,10 @@ def into_table(
         found = _books.archives(conn, table=table, since=since, until=until, states=("dropped",))
         for number, archive in enumerate(found, 1):
             with ExitStack() as kept:
-                files = _read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
+                files = read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
                 _steps.reached("read")
                 with translated(), conn.transaction():
-                    _fill(
+                    fill(
                         conn, archive, files, Progress(archive, number, len(found), "restoring", 0, 0), watch
                     )
                     _steps.reached("filled")
@@ -59,8 +59,8 @@ def beside(
     with locked(conn), translated(), ExitStack() as kept:
         time_column = sql.Identifier(time_column_of(conn, table))
         found = _books.archives(conn, table=table, since=since, until=until)
-        read = [
-            _read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
+        fetched = [
+            read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
             for number, archive in enumerate(found, 1)
         ]
         with conn.transaction():
@@ -78,8 +78,8 @@ def beside(
                     ),
                     [archive.range_start, archive.range_end],
                 )
-            for number, (archive, files) in enumerate(zip(found, read, strict=True), 1):
-                _fill(conn, archive, files, Progress(archive, number, len(found), "restoring", 0, 0), watch)
+            for number, (archive, files) in enumerate(zip(found, fetched, strict=True), 1):
+                fill(conn, archive, files, Progress(archive, number, len(found), "restoring", 0, 0), watch)
                 _books.call(conn, "select bcp_internal.check_restored(%s)", [archive.archive_id])
                 columns = sql.SQL(", ").join(map(sql.Identifier, _insertable(conn, schema, archive)))
                 conn.execute(
@@ -92,7 +92,7 @@ def beside(
         return found
 
 
-def _read(archive: Archive, kept: ExitStack, at: Progress, watch: Watch) -> list[IO[bytes]]:
+def read(archive: Archive, kept: ExitStack, at: Progress, watch: Watch) -> list[IO[bytes]]:
     """Fetch its files, each as it was written."""
     watch(_at(at, 0))
     store = Store(archive.location)
@@ -104,9 +104,7 @@ def _read(archive: Archive, kept: ExitStack, at: Progress, watch: Watch) -> list
     return files
 
 
-def _fill(
-    conn: Connection[Any], archive: Archive, files: list[IO[bytes]], at: Progress, watch: Watch
-) -> None:
+def fill(conn: Connection[Any], archive: Archive, files: list[IO[bytes]], at: Progress, watch: Watch) -> None:
     """Put its rows into the temporary table bcp_restored."""
     _books.call(conn, "select bcp_internal.begin_restore(%s)", [archive.archive_id])
     columns = sql.SQL(", ").join(sql.Identifier(column["name"]) for column in archive.columns)

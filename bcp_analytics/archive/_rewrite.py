@@ -12,8 +12,8 @@ from bcp_analytics.archive import _books, _columns, _steps
 from bcp_analytics.archive._export import time_column_of
 from bcp_analytics.archive._files import DayWriter, batches, fetch, prove, upload
 from bcp_analytics.archive._lock import locked
-from bcp_analytics.archive._run import remove_files, tidy, write_manifest
 from bcp_analytics.archive._store import Store
+from bcp_analytics.archive._tidy import remove_files, tidy, write_manifest
 from bcp_analytics.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -36,23 +36,43 @@ def rewritten(
         prove(store, old, time_column)
         with DayWriter(old, time_column) as writer:
             rows, total = _edit(store, old, edit, writer)
-            if (rows, _columns.checksum_text(total)) == (old.row_count, old.checksum):
-                return old
-            new = _books.begin_rewrite(conn, old)
-            _steps.reached("begun")
-            new = replace(
-                upload(store, new, writer.written), row_count=rows, checksum=_columns.checksum_text(total)
-            )
-        prove(store, new, time_column)
-        if rows:
-            write_manifest(store, new)
-        _steps.reached("manifest")
-        done = _books.finish_rewrite(conn, new, old)
-        _steps.reached("marked")
-        # At once, and not with the next run: a person may wait for it.
-        remove_files(store, old)
-        tidy(conn, only=old.location)
-        return done
+            meant = replace(old, row_count=rows, checksum=_columns.checksum_text(total))
+            return put_in_place(conn, store, (old, meant), writer)
+
+
+def put_in_place(
+    conn: Connection[Any],
+    store: Store,
+    change: tuple[Archive, Archive],
+    writer: DayWriter,
+    done: Callable[[], None] | None = None,
+) -> Archive | None:
+    """Upload, prove and mark what `writer` has written, which has the second archive's count and checksum.
+
+    It takes the place of the first, unless it is the same. `done` is called in the transaction that marks it.
+    """
+    old, meant = change
+    if (meant.row_count, meant.checksum) == (old.row_count, old.checksum):
+        if done is not None:
+            with conn.transaction():
+                done()
+        return old
+    new = _books.begin_rewrite(conn, old)
+    _steps.reached("begun")
+    new = replace(upload(store, new, writer.written), row_count=meant.row_count, checksum=meant.checksum)
+    prove(store, new, writer.time_column)
+    if new.row_count:
+        write_manifest(store, new)
+    _steps.reached("manifest")
+    with conn.transaction():
+        if done is not None:
+            done()
+        marked = _books.finish_rewrite(conn, new, old)
+    _steps.reached("marked")
+    # At once, and not with the next run: a person may wait for it.
+    remove_files(store, old)
+    tidy(conn, only=old.location)
+    return marked
 
 
 def _edit(

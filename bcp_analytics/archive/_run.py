@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.archive import _books, _steps
+from bcp_analytics.archive._erase import erase_pending
 from bcp_analytics.archive._export import export, time_column_of
 from bcp_analytics.archive._files import DayWriter, prove, upload
 from bcp_analytics.archive._lock import locked
-from bcp_analytics.archive._model import Progress, as_json
+from bcp_analytics.archive._model import Progress
 from bcp_analytics.archive._store import Store
+from bcp_analytics.archive._tidy import tidy, write_manifest
 from bcp_analytics.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ def run(
     with locked(conn):
         store = Store(url)
         tidy(conn)
+        erase_pending(conn, watch)
         wanted = _books.chunks(conn, *asked, check_content=check_content)
         made = []
         for number, chunk in enumerate(wanted, 1):
@@ -47,33 +47,6 @@ def run(
             if verified is not None:
                 verified(made[-1])
         return made
-
-
-def tidy(conn: Connection[Any], *, only: str | None = None) -> None:
-    """Remove the files of archives that were never proven or have been replaced, and then their rows.
-
-    Where a location cannot be reached its rows stay, and the next run tries again. `only` is a location.
-    """
-    for archive in _books.archives(conn, states=("writing", "replaced")):
-        if only is not None and archive.location != only:
-            continue
-        with suppress(ArchiveError):
-            remove_files(Store(archive.location), archive)
-            _steps.reached("removed")
-            _books.discard(conn, archive)
-
-
-def remove_files(store: Store, archive: Archive) -> None:
-    """Remove all files of an archive, also those that no manifest knows yet."""
-    day = archive.first_day
-    while day <= archive.range_end.date():
-        store.remove(archive.folder(day), str(archive.archive_id))
-        day += timedelta(days=1)
-
-
-def write_manifest(store: Store, archive: Archive) -> None:
-    """Write the manifest beside the files."""
-    store.put(archive.manifest_path, json.dumps(as_json(archive), indent=2).encode())
 
 
 def _archive_chunk(

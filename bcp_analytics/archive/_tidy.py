@@ -1,0 +1,45 @@
+"""What stands beside the rows of bcp.archives in a store: manifests, and files that nobody needs any more."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from bcp_analytics.archive import _books, _steps
+from bcp_analytics.archive._model import as_json
+from bcp_analytics.archive._store import Store
+from bcp_analytics.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from bcp_analytics.archive._model import Archive
+
+
+def tidy(conn: Connection[Any], *, only: str | None = None) -> None:
+    """Remove the files of archives that were never proven or have been replaced, and then their rows.
+
+    Where a location cannot be reached its rows stay, and the next run tries again. `only` is a location.
+    """
+    for archive in _books.archives(conn, states=("writing", "replaced")):
+        if only is not None and archive.location != only:
+            continue
+        with suppress(ArchiveError):
+            remove_files(Store(archive.location), archive)
+            _steps.reached("removed")
+            _books.discard(conn, archive)
+
+
+def remove_files(store: Store, archive: Archive) -> None:
+    """Remove all files of an archive, also those that no manifest knows yet."""
+    day = archive.first_day
+    while day <= archive.range_end.date():
+        store.remove(archive.folder(day), str(archive.archive_id))
+        day += timedelta(days=1)
+
+
+def write_manifest(store: Store, archive: Archive) -> None:
+    """Write the manifest beside the files."""
+    store.put(archive.manifest_path, json.dumps(as_json(archive), indent=2).encode())
