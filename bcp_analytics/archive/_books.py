@@ -8,6 +8,7 @@ from psycopg import Cursor
 from psycopg.rows import class_row, tuple_row
 from psycopg.types.json import Jsonb
 
+from bcp_analytics._arguments import utc
 from bcp_analytics.archive._model import Archive
 from bcp_analytics.errors import ArchiveError, InvalidArgument, translated
 
@@ -45,7 +46,7 @@ def archives(
         " where table_name = coalesce(%s, table_name) and range_end > coalesce(%s, '-infinity'::timestamptz)"
         " and range_start < coalesce(%s, 'infinity'::timestamptz) and state = any(%s)"
         " order by range_start, table_name, started_at",
-        [table, since, until, list(states)],
+        [table, utc(since), utc(until), list(states)],
     )
 
 
@@ -149,7 +150,7 @@ def chunks(
         " and c.range_end <= least(%(until)s, bcp_internal.now())"
         " and not bcp_internal.chunk_is_archived(r.table_name, c.range_start, c.range_end)"
         " order by c.hypertable_name, c.range_start desc",
-        {"table": table, "since": since, "until": until},
+        {"table": table, "since": utc(since), "until": utc(until)},
     )
 
 

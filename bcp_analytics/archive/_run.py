@@ -37,7 +37,7 @@ def run(
 ) -> list[Archive]:
     """Archive what is due, or what is asked for by table, start and end, under the lock."""
     with locked(conn):
-        store = Store(url)
+        store = Store(url, make=True)
         tidy(conn)
         erase_pending(conn, watch)
         wanted = _books.chunks(conn, *asked, check_content=check_content)

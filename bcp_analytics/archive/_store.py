@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 LOCATION_VARIABLE = "BCP_ARCHIVE_LOCATION"
 # Parts under way at once, and how large: what an upload takes of memory, whatever the size of the file.
 _PART_BYTES = 8 * 1024 * 1024
-_PARTS = 4
-_READ_BYTES = 16 * 1024 * 1024
+_PARTS = 3
+_READ_BYTES = 8 * 1024 * 1024
 _RETRIES: Any = {
     "max_retries": 5,
     "retry_timeout": timedelta(seconds=60),
@@ -76,15 +76,18 @@ def location_url(location: str | os.PathLike[str] | None) -> str:
 class Store:
     """A location, opened."""
 
-    def __init__(self, url: str) -> None:
-        """Open a location of `location_url`; nothing is sent yet."""
+    def __init__(self, url: str, *, make: bool = False) -> None:
+        """Open a location of `location_url`; nothing is sent yet. `make` makes a folder that is not there."""
         self.url = url
         parts = urlsplit(url)
         self.folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
         self._store: LocalStore | S3Store
         with self._told("open", ""):
             if self.folder is not None:
-                self._store = LocalStore(self.folder, mkdir=True)
+                # Not made elsewhere: another machine's folder is not to be taken for an empty one.
+                if not make and not self.folder.is_dir():
+                    raise FileNotFoundError
+                self._store = LocalStore(self.folder, mkdir=make)
             else:
                 self._store = S3Store.from_url(url, client_options=s3_client_options(), retry_config=_RETRIES)
 

@@ -16,7 +16,6 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bcp_analytics.archive import _extra
 from bcp_analytics.cli import app
 from tests.archive.rows import count, few
 
@@ -118,7 +117,6 @@ def test_what_can_go_wrong_is_told(clean_db: Db, tmp_path: Path, monkeypatch: py
     assert "set BCP_ARCHIVE_LOCATION" in run("archive", code=1)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert "pip install 'bcp_analytics[archive]'" in run("archive", code=1)
-    assert _extra is not None
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

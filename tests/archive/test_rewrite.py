@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bcp_analytics.archive import archive, archives, restore, rewrite
+from bcp_analytics.archive._store import Store
 from bcp_analytics.errors import ArchiveError, InvalidArgument
 from tests.archive.rows import count, drop, few, time
 
@@ -137,3 +138,20 @@ def test_nothing_can_be_put_in_the_place_of_what_is_restored(clean_db: Db, tmp_p
     finally:
         clean_db.execute("reset role")
     assert count(clean_db) == 0
+
+
+def test_a_folder_of_another_machine_is_not_taken_for_an_empty_one(clean_db: Db, tmp_path: Path) -> None:
+    few(clean_db, "2020-01-05")
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    [first] = archive(clean_db, here)
+    here.rename(elsewhere)
+    few(clean_db, "2020-01-05", 1)
+    [second] = archive(clean_db, tmp_path / "other")
+    with pytest.raises(ArchiveError, match="here is not there"):
+        Store(first.location)
+    # Its files may hold what was erased since, so it is not forgotten before they are gone.
+    assert [a.archive_id for a in archives(clean_db, states=("replaced",))] == [first.archive_id]
+    elsewhere.rename(here)
+    assert archive(clean_db, tmp_path / "other") == []
+    assert archives(clean_db, states=("replaced", "verified")) == [second]
+    assert list(here.rglob("*.parquet")) == []
