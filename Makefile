@@ -38,6 +38,7 @@ lint: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.record
 	@$(BIN)/python -m benchmarks.proxy
+	@$(BIN)/python -m benchmarks.archive
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.ingest --plain
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
