@@ -249,7 +249,7 @@ def restore(
         first, last = _time(conn, "--from", since), _time(conn, "--to", until)
         assert first is not None  # noqa: S101 - both are given
         assert last is not None  # noqa: S101
-        with _bars() as show:
+        with bars() as show:
             done = archives.restore(
                 conn, table, first, last, into_schema=into_schema, keep_days=keep_days, progress=show
             )
@@ -283,7 +283,7 @@ def _archive_once(
         if cleanup:
             cleanup_old_data(conn)
 
-    with _bars() as show:
+    with bars() as show:
         done = archives.archive(
             conn,
             location,
@@ -325,19 +325,19 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[archives.Progress], None]]:
+def bars() -> Iterator[Callable[[archives.Progress], None]]:
     """Show a bar a chunk on a terminal, and nothing elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task("", total=None)
+    with Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("", total=None)
 
         def show(step: archives.Progress) -> None:
             start = step.archive.range_start.astimezone(UTC)
-            bars.update(
+            shown.update(
                 task,
                 description=f"{step.number}/{step.of} {step.archive.table_name} {start:%Y-%m-%d} "
                 + step.phase,

@@ -10,6 +10,7 @@ import typer
 from psycopg.rows import dict_row
 
 from bcp_analytics import archive
+from bcp_analytics._cli_archive import bars
 from bcp_analytics._cli_support import Dsn, connected, counted, say
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.manage import anonymize_history as mask_again
@@ -119,7 +120,9 @@ def anonymize_history(
 def _erase_archives(conn: Connection[Any]) -> None:
     found = _one(conn, "select count(*) as pending from bcp_internal.pending_erasures()", [])
     if found["pending"]:
-        archive.erase(conn, lambda done, of: say(f"archives: {done} of {of} rewritten"))
+        with bars() as progress:
+            number = archive.erase(conn, progress=progress)
+        say(f"{counted(number, 'archive')} rewritten")
 
 
 def _one(conn: Connection[Any], query: str, parameters: list[Any]) -> dict[str, Any]:

@@ -208,9 +208,6 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    if to_regclass('bcp_internal.erasure_archives') is null then
-        return;
-    end if;
     insert into bcp_internal.erasure_archives (erasure_id, archive_id)
     select e.erasure_id, p_new from bcp_internal.erasure_archives e where e.archive_id = p_old and p_new is not null
     on conflict do nothing;
@@ -317,8 +314,6 @@ begin
     end if;
     perform bcp_internal.pass_on_erasures(p_instead_of, case when p_row_count > 0 then p_archive_id end);
     update bcp.archives a set state = 'replaced' where a.archive_id = p_instead_of;
-    -- What another erasure still has to take out of it is in the new one too.
-    update bcp_internal.erasure_archives e set archive_id = p_archive_id where e.archive_id = p_instead_of and p_row_count > 0;
     if p_row_count = 0 then
         -- Nothing is left, so nothing is to be kept.
         update bcp.archives a set state = 'replaced' where a.archive_id = p_archive_id;
@@ -336,7 +331,23 @@ $func$;
 comment on function bcp_internal.finish_rewrite(uuid, uuid, jsonb, bigint, text, bigint) is
     'Notes that a rewritten archive has been read back and found as it was meant, in place of the other one, in its state. No row where no row is left.';
 
-create or replace function bcp_internal.begin_restore(p_archive_id uuid) returns void
+create or replace function bcp_internal.check_erased(p_archive_id uuid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if exists (select from bcp_internal.erasure_archives e where e.archive_id = p_archive_id) then
+        raise exception using
+            errcode = 'ZB007',
+            message = format('archive %s still has rows of a person who was erased: nothing was restored', p_archive_id),
+            hint = 'bcp-analytics archive, as the role that migrated the database, rewrites it first.';
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.check_erased(uuid) is 'ZB007 where an archive waits for an erasure: to restore it would bring the person back.';
+
+create or replace function bcp_internal.begin_restore(p_archive_id uuid, p_to_erase boolean default false) returns void
 language plpgsql volatile
 -- The table is the owner's, so that nobody can put a trigger or a view in its place.
 security definer
@@ -355,19 +366,16 @@ begin
             message = format('archive %s is not, or no longer, proven', p_archive_id),
             hint = 'bcp-analytics archive list shows those that are.';
     end if;
-    if exists (select from bcp_internal.erasure_archives e where e.archive_id = p_archive_id) then
-        raise exception using
-            errcode = 'ZB007',
-            message = format('archive %s still has rows of a person who was erased: nothing was restored', p_archive_id),
-            hint = 'bcp-analytics erase-user, once more with the id, rewrites it first.';
+    if not p_to_erase then
+        perform bcp_internal.check_erased(p_archive_id);
     end if;
     execute format('create temporary table bcp_restored (%s) on commit drop', v_columns);
     grant select, insert on pg_temp.bcp_restored to bcp_admin;
 end
 $func$;
 
-comment on function bcp_internal.begin_restore(uuid) is
-    'Makes the temporary table bcp_restored, until the transaction ends, for the rows of an archive.';
+comment on function bcp_internal.begin_restore(uuid, boolean) is
+    'Makes the temporary table bcp_restored, until the transaction ends, for the rows of an archive; ZB007 where one waits for an erasure, unless it is for that.';
 
 create or replace function bcp_internal.check_restored(p_archive_id uuid) returns bigint
 language plpgsql volatile
@@ -421,6 +429,7 @@ begin
     if v_archive.state in ('verified', 'restored') then
         return 0;
     end if;
+    perform bcp_internal.check_erased(p_archive_id);
     perform bcp_internal.check_restored(p_archive_id);
     select string_agg(format('%I', c.value ->> 'name'), ', ' order by c.ordinality) into v_columns
     from jsonb_array_elements(v_archive.columns) with ordinality as c

@@ -56,7 +56,7 @@ grant execute on function
     bcp_internal.discard_archive(uuid),
     bcp_internal.begin_rewrite(uuid, text),
     bcp_internal.finish_rewrite(uuid, uuid, jsonb, bigint, text, bigint),
-    bcp_internal.begin_restore(uuid),
+    bcp_internal.begin_restore(uuid, boolean),
     bcp_internal.check_restored(uuid),
     bcp_internal.finish_restore(uuid, timestamptz)
 to bcp_admin;

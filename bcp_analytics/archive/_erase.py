@@ -79,7 +79,7 @@ def _erase(
     with ExitStack() as kept, DayWriter(old, time_column) as writer:
         files = read(old, kept, at, watch)
         with translated(), conn.transaction():
-            fill(conn, old, files, at, watch)
+            fill(conn, old, files, at, watch, to_erase=True)
             _books.call(conn, "select bcp_internal.check_restored(%s)", [archive_id])
             for _, forms, session_ids in erasures:
                 if old.table_name in _OWN:

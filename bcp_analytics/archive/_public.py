@@ -105,19 +105,20 @@ def rewrite(
     return _rewrite.rewritten(conn, archive_id, edit)
 
 
-def erase(conn: Connection[Any], progress: Callable[[int, int], None] | None = None) -> int:
+def erase(conn: Connection[Any], *, progress: Watch = unwatched) -> int:
     """Rewrite the archives that wait for an erasure, without the person, and return how many those were.
 
-    `erase_user` has to have run: it says which. For the role that migrated the database. `progress` is called
-    with archives done, of how many. What is interrupted goes on when it is called again.
+    `erase_user` says which those are; `archive` begins with this. For the role that migrated the database:
+    for another none waits. What is interrupted goes on when it is called again.
 
     Raises `ArchiveError` as `rewrite` does.
     """
     _extra.check()
-    from bcp_analytics.archive import _erase  # noqa: PLC0415 - an extra
+    from bcp_analytics.archive import _erase, _lock  # noqa: PLC0415 - an extra
 
     _books.check_autocommit(conn, "erase")
-    return _erase.erased(conn, progress or (lambda _done, _of: None))
+    with _lock.locked(conn):
+        return _erase.erase_pending(conn, progress)
 
 
 def query(conn: Connection[Any], sql: str) -> pa.Table:

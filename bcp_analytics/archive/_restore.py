@@ -104,9 +104,17 @@ def read(archive: Archive, kept: ExitStack, at: Progress, watch: Watch) -> list[
     return files
 
 
-def fill(conn: Connection[Any], archive: Archive, files: list[IO[bytes]], at: Progress, watch: Watch) -> None:
+def fill(
+    conn: Connection[Any],
+    archive: Archive,
+    files: list[IO[bytes]],
+    at: Progress,
+    watch: Watch,
+    *,
+    to_erase: bool = False,
+) -> None:
     """Put its rows into the temporary table bcp_restored."""
-    _books.call(conn, "select bcp_internal.begin_restore(%s)", [archive.archive_id])
+    _books.call(conn, "select bcp_internal.begin_restore(%s, %s)", [archive.archive_id, to_erase])
     columns = sql.SQL(", ").join(sql.Identifier(column["name"]) for column in archive.columns)
     rows = 0
     with (
