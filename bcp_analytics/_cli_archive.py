@@ -116,7 +116,7 @@ def archive(
 
     def once() -> None:
         with connected(dsn, autocommit=True) as conn:
-            _archive_once(conn, location, table, since, until, check_content=True, cleanup=cleanup)
+            _archive_once(conn, location, (table, since, until), check_content=True, cleanup=cleanup)
 
     if not watch:
         once()
@@ -267,13 +267,19 @@ _PROVEN = (State.verified.value, State.dropped.value, State.restored.value)
 def _archive_once(
     conn: Connection[Any],
     location: str | None,
-    table: str | None,
-    since: str | None,
-    until: str | None,
+    asked: tuple[str | None, str | None, str | None],
     *,
     check_content: bool,
     cleanup: bool,
+    step: Callable[[], None] = lambda: None,
 ) -> None:
+    """Archive what is due, or what is asked for by table, start and end; `step` is called at each step."""
+    table, since, until = asked
+
+    def seen(progress: archives.Progress) -> None:
+        step()
+        show(progress)
+
     def verified(one: archives.Archive) -> None:
         start = one.range_start.astimezone(UTC)
         typer.echo(
@@ -291,20 +297,48 @@ def _archive_once(
             since=_time(conn, "--from", since),
             until=_time(conn, "--to", until),
             check_content=check_content,
-            progress=show,
+            progress=seen,
             verified=verified,
         )
     typer.echo(f"Done: {counted(len(done), 'archive')}." if done else "Nothing to archive.")
     sys.stdout.flush()
 
 
+class _Stopper:
+    """Turns a signal into KeyboardInterrupt: at once while nothing is done, else at the next step.
+
+    In the middle of a statement it would leave the connection in use.
+    """
+
+    def __init__(self) -> None:
+        self._asked = self._waiting = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
+        if self._waiting:
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where one was asked for."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Have it come at once."""
+        self._waiting = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._waiting = False
+
+
 def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool) -> None:
     """Archive what is due, again and again; what fails is told and tried again."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
+    stopper = _Stopper()
     try:
         while True:
             try:
@@ -313,12 +347,21 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                     asked = True
                     while True:
                         # To read all that waits for cleanup takes too long to do it each time.
-                        _archive_once(conn, location, None, None, None, check_content=asked, cleanup=cleanup)
-                        asked = any(conn.notifies(timeout=poll, stop_after=1))
+                        _archive_once(
+                            conn,
+                            location,
+                            (None, None, None),
+                            check_content=asked,
+                            cleanup=cleanup,
+                            step=stopper.check,
+                        )
+                        with stopper.waiting():
+                            asked = bool(list(conn.notifies(timeout=poll, stop_after=1)))
             except (BcpAnalyticsError, psycopg.Error) as error:
                 wait = min(poll, _RETRY_S)
                 say(f"Error: {' '.join(str(error).split())} Trying again in {wait:g} s.")
-                time.sleep(wait)
+                with stopper.waiting():
+                    time.sleep(wait)
     except KeyboardInterrupt:
         # What is not proven yet the next run takes away.
         say("stopped")
