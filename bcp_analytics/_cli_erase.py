@@ -78,11 +78,13 @@ def erase_user(
             raise typer.Exit(1)
         conn.add_notice_handler(_progress)
         erase(conn, user_id, note=note)
-        _erase_archives(conn)
+        failed = _erase_archives(conn)
         receipt = _one(
             conn, "select * from bcp.erasures where erasure_id = %s", [find_erasure(conn, user_id)]
         )
     _print(receipt)
+    if failed is not None:
+        raise failed
 
 
 def anonymize_history(
@@ -117,12 +119,17 @@ def anonymize_history(
     typer.echo("Done: what is stored is as the rules are now.")
 
 
-def _erase_archives(conn: Connection[Any]) -> None:
+def _erase_archives(conn: Connection[Any]) -> BcpAnalyticsError | None:
+    """Rewrite the archives that wait; return what went wrong: the database is done whatever that is."""
     found = _one(conn, "select count(*) as pending from bcp_internal.pending_erasures()", [])
-    if found["pending"]:
+    if not found["pending"]:
+        return None
+    try:
         with bars() as progress:
-            number = archive.erase(conn, progress=progress)
-        say(f"{counted(number, 'archive')} rewritten")
+            say(f"{counted(archive.erase(conn, progress=progress), 'archive')} rewritten")
+    except BcpAnalyticsError as error:
+        return error
+    return None
 
 
 def _one(conn: Connection[Any], query: str, parameters: list[Any]) -> dict[str, Any]:

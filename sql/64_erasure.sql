@@ -195,7 +195,7 @@ begin
     select count(*) into v_pending
     from bcp_internal.erasure_archives e
     join bcp.archives a using (archive_id)
-    where e.erasure_id = p_erasure_id and a.state in ('verified', 'dropped', 'restored');
+    where e.erasure_id = p_erasure_id and a.state <> 'replaced';
     update bcp.erasures
     set archives_pending = v_pending,
         completed_at = case when v_pending = 0 then coalesce(completed_at, bcp_internal.now()) end
@@ -252,7 +252,8 @@ begin
     insert into bcp_internal.erasure_archives (erasure_id, archive_id)
     select p_erasure_id, archive_id
     from bcp.archives
-    where state in ('verified', 'dropped', 'restored')
+    -- One that is being written may have been read before.
+    where state <> 'replaced'
     on conflict do nothing;
     return bcp_internal.settle_erasure(p_erasure_id);
 end

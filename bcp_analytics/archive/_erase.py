@@ -57,6 +57,12 @@ def erase_pending(conn: Connection[Any], watch: Watch) -> int:
         waiting.setdefault(archive_id, []).append(tuple(erasure))
     for number, (archive_id, erasures) in enumerate(waiting.items(), 1):
         _erase(conn, archive_id, erasures, (number, len(waiting)), watch)
+    # Archives that were never finished wait for nothing any more.
+    _books.call(
+        conn,
+        "select bcp_internal.settle_erasure(erasure_id) from bcp.erasures"
+        " where erased_at is not null and completed_at is null",
+    )
     return len(waiting)
 
 

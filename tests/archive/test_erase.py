@@ -146,3 +146,29 @@ def test_what_is_masked_later_is_archived_anew(clean_db: Db, tmp_path: Path) -> 
     assert after.row_count == before.row_count
     assert '"bob"' not in everything(tmp_path)
     assert len(list(tmp_path.rglob("*.parquet"))) == 1
+
+
+def test_an_archive_that_was_being_written_is_not_forgotten(clean_db: Db, tmp_path: Path) -> None:
+    fill(clean_db)
+    [made] = archive(clean_db, tmp_path, table="tool_usage_logs")
+    unfinished = "update bcp.archives set state = %s where archive_id = %s"
+    clean_db.execute(unfinished, ["writing", made.archive_id])
+    erase_user(clean_db, JANE)
+    assert clean_db.execute("select completed_at, archives_pending from bcp.erasures").fetchall() == [
+        (None, 1)
+    ]
+    # It was read before the person went, and is finished after.
+    clean_db.execute(unfinished, ["verified", made.archive_id])
+    assert erase(clean_db) == 1
+    assert stored_as(clean_db, JANE) not in everything(tmp_path)
+    assert clean_db.execute("select completed_at is null from bcp.erasures").fetchall() == [(False,)]
+
+
+def test_an_archive_that_died_does_not_keep_a_receipt_open(clean_db: Db, tmp_path: Path) -> None:
+    fill(clean_db)
+    [made] = archive(clean_db, tmp_path, table="tool_usage_logs")
+    clean_db.execute("update bcp.archives set state = 'writing' where archive_id = %s", [made.archive_id])
+    erase_user(clean_db, JANE)
+    archive(clean_db, tmp_path)
+    assert clean_db.execute("select completed_at is null from bcp.erasures").fetchall() == [(False,)]
+    assert stored_as(clean_db, JANE) not in everything(tmp_path)
