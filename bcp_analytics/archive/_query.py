@@ -26,8 +26,11 @@ def run(archives: Sequence[Archive], sql: str) -> pa.Table:
         files[archive.table_name] += [store.uri(file["path"]) for file in archive.files]
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as db:
         if any(archive.location.startswith("s3://") for archive in archives):
-            # Not DuckDB's own extension, which it would have to download.
-            db.register_filesystem(FsspecStore("s3", client_options=s3_client_options()))
+            # Not DuckDB's own extension, which it would have to download; nor a store that fsspec has kept:
+            # AWS_* may name another now.
+            db.register_filesystem(
+                FsspecStore("s3", client_options=s3_client_options(), skip_instance_cache=True)  # type: ignore[call-overload]
+            )
         try:
             db.execute("set timezone = 'UTC'")
             for table, paths in files.items():
