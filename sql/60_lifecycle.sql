@@ -1,28 +1,29 @@
--- Refreshing aggregates by hand, and carrying out what bcp.settings and bcp.data_retention_policies say.
+-- Refreshing aggregates: all of them, and those of chunks whose rows have changed or were never aggregated.
 
 create or replace function bcp_internal.aggregates()
-returns table (ordinal integer, name text, source_table text, bucket interval, all_time boolean, columnstore_after interval)
+returns table (
+    ordinal integer, name text, source_table text, bucket interval, of_rows boolean, all_time boolean, columnstore_after interval)
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- In the order to refresh them: a coarser one is made from the finer one before it. Months are refreshed whatever
-    -- their age, as a month may be longer than retention, and the days they are made from are not dropped.
+    -- In the order to refresh them: those that are not made of rows are made from a finer one before them. Months are
+    -- refreshed whatever their age, as a month may be longer than retention, and the days they are made from are not dropped.
     values
-        (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', false, interval '1 day'),
-        (2, 'tool_usage_1h', 'tool_usage_logs', interval '1 hour', false, interval '1 day'),
-        (3, 'tool_usage_1d', 'tool_usage_logs', interval '1 day', false, null),
-        (4, 'tool_usage_1mo', 'tool_usage_logs', interval '1 month', true, null),
-        (5, 'tool_latency_1h', 'tool_usage_logs', interval '1 hour', false, interval '1 day'),
-        (6, 'tool_latency_1d', 'tool_usage_logs', interval '1 day', false, interval '1 day'),
-        (7, 'tool_latency_1mo', 'tool_usage_logs', interval '1 month', true, null),
-        (8, 'user_activity_1d', 'tool_usage_logs', interval '1 day', false, null),
-        (9, 'session_activity_1d', 'tool_usage_logs', interval '1 day', false, null),
-        (10, 'errors_1h', 'error_logs', interval '1 hour', false, null),
-        (11, 'errors_1d', 'error_logs', interval '1 day', false, null),
-        (12, 'metrics_1m', 'performance_metrics', interval '1 minute', false, null),
-        (13, 'metrics_5m', 'performance_metrics', interval '5 minutes', false, null),
-        (14, 'metrics_1h', 'performance_metrics', interval '1 hour', false, null),
-        (15, 'metrics_1d', 'performance_metrics', interval '1 day', false, null)
+        (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', true, false, interval '1 day'),
+        (2, 'tool_usage_1h', 'tool_usage_logs', interval '1 hour', false, false, interval '1 day'),
+        (3, 'tool_usage_1d', 'tool_usage_logs', interval '1 day', false, false, null),
+        (4, 'tool_usage_1mo', 'tool_usage_logs', interval '1 month', false, true, null),
+        (5, 'tool_latency_1h', 'tool_usage_logs', interval '1 hour', true, false, interval '1 day'),
+        (6, 'tool_latency_1d', 'tool_usage_logs', interval '1 day', false, false, interval '1 day'),
+        (7, 'tool_latency_1mo', 'tool_usage_logs', interval '1 month', false, true, null),
+        (8, 'user_activity_1d', 'tool_usage_logs', interval '1 day', true, false, null),
+        (9, 'session_activity_1d', 'tool_usage_logs', interval '1 day', true, false, null),
+        (10, 'errors_1h', 'error_logs', interval '1 hour', true, false, null),
+        (11, 'errors_1d', 'error_logs', interval '1 day', false, false, null),
+        (12, 'metrics_1m', 'performance_metrics', interval '1 minute', true, false, null),
+        (13, 'metrics_5m', 'performance_metrics', interval '5 minutes', false, false, null),
+        (14, 'metrics_1h', 'performance_metrics', interval '1 hour', false, false, null),
+        (15, 'metrics_1d', 'performance_metrics', interval '1 day', false, false, null)
 $func$;
 
 comment on function bcp_internal.aggregates() is 'The continuous aggregates, in the order to refresh them.';
@@ -37,16 +38,41 @@ $func$;
 comment on function bcp_internal.refresh_start(integer) is
     'How far back aggregates are refreshed: two days short of retention, so that no refresh sees a dropped chunk and takes its calls away.';
 
+create or replace function bcp_internal.refreshes_in_batches() returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select 'options' = any (proargnames) from pg_proc where oid = 'public.refresh_continuous_aggregate'::regproc
+$func$;
+
+comment on function bcp_internal.refreshes_in_batches() is 'Whether this TimescaleDB takes options for a refresh.';
+
+create or replace procedure bcp_internal.refresh_aggregate(p_name text, p_since timestamptz, p_until timestamptz)
+language plpgsql
+as $proc$
+begin
+    -- In one batch: TimescaleDB 2.28 plans its batches before it looks at what came late since the last refresh.
+    if bcp_internal.refreshes_in_batches() then
+        call public.refresh_continuous_aggregate(
+            pg_catalog.format('bcp.%I', p_name)::pg_catalog.regclass, p_since, p_until, options => '{"buckets_per_batch": 0}');
+    else
+        call public.refresh_continuous_aggregate(pg_catalog.format('bcp.%I', p_name)::pg_catalog.regclass, p_since, p_until);
+    end if;
+    -- What a refresh changed is noted for the coarser aggregate at commit, and TimescaleDB 2.23's own last
+    -- transaction stays open: without this, late calls climbed one level a call.
+    commit;
+end
+$proc$;
+
+comment on procedure bcp_internal.refresh_aggregate(text, timestamptz, timestamptz) is
+    'Refreshes a continuous aggregate of schema bcp from a time, or from its beginning, up to another.';
+
 create or replace procedure bcp.refresh_analytics_views()
 language plpgsql
 as $proc$
 declare
     v_aggregate record;
-    v_batches boolean;
 begin
-    select 'options' = any (p.proargnames) into v_batches
-    from pg_catalog.pg_proc p
-    where p.oid = 'public.refresh_continuous_aggregate'::pg_catalog.regproc;
     for v_aggregate in
         select a.name, a.bucket,
                case when not a.all_time then bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) end as refresh_from
@@ -54,26 +80,136 @@ begin
         join bcp.data_retention_policies r on r.table_name = a.source_table
         order by a.ordinal
     loop
-        -- Buckets that are over: one that is still filling would be materialised anew by each refresh. In one
-        -- batch: TimescaleDB 2.28 plans its batches before it looks at what came late since the last refresh.
-        if v_batches then
-            call public.refresh_continuous_aggregate(
-                pg_catalog.format('bcp.%I', v_aggregate.name)::pg_catalog.regclass,
-                v_aggregate.refresh_from,
-                public.time_bucket(v_aggregate.bucket, bcp_internal.now()),
-                options => '{"buckets_per_batch": 0}');
-        else
-            call public.refresh_continuous_aggregate(
-                pg_catalog.format('bcp.%I', v_aggregate.name)::pg_catalog.regclass,
-                v_aggregate.refresh_from,
-                public.time_bucket(v_aggregate.bucket, bcp_internal.now()));
-        end if;
-        -- What a refresh changed is noted for the coarser aggregate at commit, and TimescaleDB 2.23's own last
-        -- transaction stays open: without this, late calls climbed one level a call.
-        commit;
+        -- Buckets that are over: one that is still filling would be materialised anew by each refresh.
+        call bcp_internal.refresh_aggregate(
+            v_aggregate.name, v_aggregate.refresh_from, public.time_bucket(v_aggregate.bucket, bcp_internal.now()));
     end loop;
 end
 $proc$;
 
 comment on procedure bcp.refresh_analytics_views() is
     'Brings every continuous aggregate up to the last bucket that is over, now. A job does it every five minutes; answers are fresh without it.';
+
+create or replace function bcp_internal.refresh_later(p_table text, p_start timestamptz, p_end timestamptz) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_aggregated bigint;
+    v_stored bigint;
+begin
+    if p_table not in (select source_table from bcp_internal.aggregates()) then
+        return false;
+    end if;
+    -- Below the horizon a chunk may be a remainder: rows that came late for one that was dropped. Where the aggregates
+    -- know of more rows than it has, a refresh would take them away.
+    if not exists (
+        select from bcp_internal.pending_refreshes where table_name = p_table and range_start = p_start and range_end = p_end)
+    then
+        if p_start < (
+            select bcp_internal.now() - bcp_internal.refresh_start(retention_days)
+            from bcp.data_retention_policies
+            where table_name = p_table)
+        then
+            execute format(
+                'select sum(%I) from bcp.%I where bucket >= $1 and bucket < $2',
+                case p_table when 'tool_usage_logs' then 'calls' when 'error_logs' then 'errors' else 'samples' end,
+                case p_table when 'tool_usage_logs' then 'tool_usage_1m' when 'error_logs' then 'errors_1h' else 'metrics_1m' end)
+            into v_aggregated using p_start, p_end;
+            execute format(
+                'select count(*) from bcp.%I where %I >= $1 and %2$I < $2', p_table, bcp_internal.time_column(p_table))
+            into v_stored using p_start, p_end;
+            if v_aggregated > v_stored then
+                return false;
+            end if;
+        end if;
+        insert into bcp_internal.pending_refreshes (table_name, range_start, range_end) values (p_table, p_start, p_end);
+    end if;
+    return true;
+end
+$func$;
+
+comment on function bcp_internal.refresh_later(text, timestamptz, timestamptz) is
+    'Notes, before the rows of a chunk change, that its aggregates are to be refreshed; false where they cannot be, as they count rows that are gone.';
+
+create or replace function bcp_internal.widened(p_ranges tstzmultirange, p_width interval) returns tstzmultirange
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select coalesce(range_agg(tstzrange(
+        b.first at time zone 'UTC',
+        case when b.last = upper(r) at time zone 'UTC' then b.last else b.last + p_width end at time zone 'UTC')), '{}')
+    from unnest(p_ranges) as r
+    cross join lateral (
+        select public.time_bucket(p_width, lower(r) at time zone 'UTC'), public.time_bucket(p_width, upper(r) at time zone 'UTC')
+    ) as b (first, last)
+$func$;
+
+comment on function bcp_internal.widened(tstzmultirange, interval) is 'Ranges, each as far as the UTC buckets that it is in.';
+
+create or replace function bcp_internal.refreshes()
+returns table (ordinal integer, name text, since timestamptz, until timestamptz)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select a.ordinal, a.name, lower(r), upper(r)
+    from bcp_internal.aggregates() a
+    join bcp.data_retention_policies p on p.table_name = a.source_table
+    cross join lateral (
+        select range_agg(tstzrange(range_start, range_end)) as changed
+        from bcp_internal.pending_refreshes
+        where table_name = a.source_table
+    ) as c
+    cross join lateral (
+        -- A bucket made from rows, not from a finer aggregate, may reach into a chunk that was dropped: below the
+        -- horizon it has to be within chunks that are there.
+        select case
+            when not a.of_rows then '-infinity'
+            else bcp_internal.now() - bcp_internal.refresh_start(p.retention_days)
+        end as horizon
+    ) as h
+    cross join lateral unnest(
+        (bcp_internal.widened(c.changed * tstzmultirange(tstzrange(h.horizon, null)), a.bucket)
+            + bcp_internal.whole(c.changed * tstzmultirange(tstzrange(null, h.horizon)), a.bucket))
+        * tstzmultirange(tstzrange(null, public.time_bucket(a.bucket, bcp_internal.now())))
+    ) as r
+    order by 1, 3
+$func$;
+
+comment on function bcp_internal.refreshes() is 'What to refresh of which aggregate for bcp_internal.pending_refreshes, in this order.';
+
+create or replace function bcp_internal.latest_refresh() returns bigint
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select max(refresh_id) from bcp_internal.pending_refreshes
+$func$;
+
+comment on function bcp_internal.latest_refresh() is 'The last of bcp_internal.pending_refreshes; null where there is none.';
+
+create or replace function bcp_internal.forget_refreshes(p_latest bigint) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    delete from bcp_internal.pending_refreshes where refresh_id <= p_latest
+$func$;
+
+comment on function bcp_internal.forget_refreshes(bigint) is 'Deletes those of bcp_internal.pending_refreshes that are done.';
+
+create or replace procedure bcp_internal.refresh_pending()
+language plpgsql
+as $proc$
+declare
+    v_latest bigint;
+    v_refresh record;
+begin
+    v_latest := bcp_internal.latest_refresh();
+    for v_refresh in select r.name, r.since, r.until from bcp_internal.refreshes() r loop
+        call bcp_internal.refresh_aggregate(v_refresh.name, v_refresh.since, v_refresh.until);
+    end loop;
+    perform bcp_internal.forget_refreshes(v_latest);
+    commit;
+end
+$proc$;
+
+comment on procedure bcp_internal.refresh_pending() is 'Refreshes the aggregates of the chunks of bcp_internal.pending_refreshes.';

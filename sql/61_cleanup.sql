@@ -278,33 +278,32 @@ $func$;
 comment on function bcp.cleanup_old_data() is
     'Drops the chunks past their retention (bcp.data_retention_policies) that may go, deletes old sessions, and returns how many rows went of each table with cleanup. A chunk that is not aggregated, or not in a proven archive though its policy wants one, stays; bcp.cleanup_log has the reason, and NOTIFY bcp_archive asks for the archive. Irreversible, other than by bcp-analytics restore. bcp.cleanup_plan() shows what it would do. A job runs it every day.';
 
+create or replace function bcp_internal.refresh_old_chunks_later() returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Whole days, as where chunks are shorter than a day there may be none for a part of it.
+    insert into bcp_internal.pending_refreshes (table_name, range_start, range_end)
+    select distinct c.table_name, d.first, d.last
+    from bcp_internal.old_chunks() c
+    cross join lateral (
+        select date_trunc('day', c.range_start, 'UTC'),
+               date_trunc('day', c.range_end + interval '24 hours' - interval '1 microsecond', 'UTC')
+    ) as d (first, last)
+    where bcp_internal.unaggregated(c.table_name, c.range_start, c.range_end) is not null
+      and not bcp_internal.dropped_before(c.table_name, d.first, d.last)
+$func$;
+
+comment on function bcp_internal.refresh_old_chunks_later() is
+    'Notes, in bcp_internal.pending_refreshes, chunks past their retention with rows that came when their time was no longer refreshed, such as old calls loaded at once.';
+
 create or replace procedure bcp.run_cleanup()
 language plpgsql
 as $proc$
-declare
-    v_range record;
-    v_aggregate record;
 begin
-    -- Rows that came when their time was no longer refreshed, such as old calls loaded at once. All levels, in order; not
-    -- the months, which are refreshed whatever their age.
-    for v_range in
-        select c.table_name, pg_catalog.date_trunc('day', c.range_start, 'UTC') as first,
-               pg_catalog.date_trunc('day', c.range_end operator(pg_catalog.+) interval '24 hours' operator(pg_catalog.-) interval '1 microsecond', 'UTC') as last
-        from bcp_internal.old_chunks() c
-        where bcp_internal.unaggregated(c.table_name, c.range_start, c.range_end) is not null
-          and not bcp_internal.dropped_before(
-              c.table_name, pg_catalog.date_trunc('day', c.range_start, 'UTC'),
-              pg_catalog.date_trunc('day', c.range_end operator(pg_catalog.+) interval '24 hours' operator(pg_catalog.-) interval '1 microsecond', 'UTC'))
-    loop
-        for v_aggregate in
-            select a.name from bcp_internal.aggregates() a where a.source_table operator(pg_catalog.=) v_range.table_name and not a.all_time order by a.ordinal
-        loop
-            call public.refresh_continuous_aggregate(
-                pg_catalog.format('bcp.%I', v_aggregate.name)::pg_catalog.regclass, v_range.first, v_range.last);
-            -- As in bcp.refresh_analytics_views.
-            commit;
-        end loop;
-    end loop;
+    perform bcp_internal.refresh_old_chunks_later();
+    commit;
+    call bcp_internal.refresh_pending();
     -- In batches that commit, so that no lock is held for long.
     while bcp_internal.delete_old_sessions(10000) operator(pg_catalog.>) 0 loop
         commit;

@@ -43,8 +43,7 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("PS005", "bcp.erase_user("): _COMMITS,
     ("PS005", "bcp.anonymize_history("): _COMMITS,
     ("PS005", "bcp_internal.refresh_pending("): _COMMITS,
-    ("PS001", "'=' in p.oid = CAST('public.refresh_continuous_aggregate'"): _COMMITS,
-    ("PS001", "'=' in 'options' = ANY(p.proargnames)"): _COMMITS,
+    ("PS005", "bcp_internal.refresh_aggregate("): _COMMITS,
     ("PS001", "'-' in bcp_internal.now() - bcp_internal.refresh_start("): _COMMITS,
     ("PS001", "'=' in r.table_name = a.source_table"): _COMMITS,
 }

@@ -21,6 +21,7 @@ UNPINNED = {
     "bcp.erase_user(text,text)": "commits, as above",
     "bcp.anonymize_history(interval,text,boolean)": "commits, as above",
     "bcp_internal.refresh_pending()": "commits, as above",
+    "bcp_internal.refresh_aggregate(text,timestamp with time zone,timestamp with time zone)": "commits",
 }
 
 _UNCOMMENTED = """
