@@ -156,7 +156,7 @@ def list_(
             table=table,
             since=_time(conn, "--from", since),
             until=_time(conn, "--to", until),
-            states=[str(state) for state in states] if states else _PROVEN,
+            states=[str(state) for state in states or archives.PROVEN],
         )
     listed = [
         Listed(
@@ -259,9 +259,6 @@ def restore(
     rows = sum(a.row_count or 0 for a in done)
     where = f"{into_schema}.{table}" if into_schema else f"bcp.{table}"
     typer.echo(f"Restored: {counted(len(done), 'archive')}, {rows:,} rows, in {where}.")
-
-
-_PROVEN = (State.verified.value, State.dropped.value, State.restored.value)
 
 
 def _archive_once(

@@ -1,4 +1,4 @@
--- The archive's side in the database: which chunks want one, what their rows are as text, the manifest, and the way back.
+-- The archive's side in the database: which chunks want one, what their rows are as text, and the manifest.
 -- bcp-analytics archive does the rest. bcp.archives is written by these functions only.
 
 create or replace function bcp_internal.archive_columns(p_table text) returns jsonb
@@ -187,6 +187,25 @@ $func$;
 comment on function bcp.archives_wanted(boolean) is
     'Which chunks want an archive? Those past the retention of tables that want an archive first, whose rows are not all in proven archives as they are now, the latest of a table first. bcp-analytics archive makes them. Reads each chunk past retention; p_check_content => false only counts its rows, and misses those that were changed.';
 
+create or replace function bcp_internal.chunks_to_archive(p_table text, p_since timestamptz, p_until timestamptz)
+returns table (table_name text, range_start timestamptz, range_end timestamptz)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select c.hypertable_name::text, c.range_start, c.range_end
+    from timescaledb_information.chunks c
+    join bcp.data_retention_policies r on r.table_name = c.hypertable_name
+    where c.hypertable_schema = 'bcp'
+      and (r.table_name = p_table or p_table is null and r.archive_before_delete)
+      and c.range_start >= coalesce(p_since, '-infinity')
+      and c.range_end <= least(p_until, bcp_internal.now())
+      and not bcp_internal.chunk_is_archived(r.table_name, c.range_start, c.range_end)
+    order by c.hypertable_name, c.range_start desc
+$func$;
+
+comment on function bcp_internal.chunks_to_archive(text, timestamptz, timestamptz) is
+    'Whole chunks of a range that are over and not archived as they are now, due or not, of a table or of all that want an archive; null: an open end.';
+
 create or replace function bcp_internal.begin_archive(p_table text, p_start timestamptz, p_end timestamptz, p_location text)
 returns setof bcp.archives
 language sql volatile
@@ -278,6 +297,19 @@ $func$;
 comment on function bcp_internal.discard_archive(uuid) is
     'Forgets an archive that was never proven, or has been replaced. To be called when its files are gone.';
 
+create or replace function bcp_internal.replace_archives(p_table text, p_start timestamptz, p_end timestamptz) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Their chunk is still there, as all chunks are that late masking goes over.
+    update bcp.archives a
+    set state = 'replaced'
+    where a.table_name = p_table and a.range_start >= p_start and a.range_end <= p_end and a.state in ('verified', 'restored')
+$func$;
+
+comment on function bcp_internal.replace_archives(text, timestamptz, timestamptz) is
+    'Notes that archives of a chunk hold its rows as they were before, so that the next run of bcp-analytics archive removes them and makes a new one.';
+
 create or replace function bcp_internal.begin_rewrite(p_archive_id uuid, p_location text) returns setof bcp.archives
 language sql volatile
 -- Nobody but the owner writes the manifest; bcp_admin may through these functions.
@@ -330,141 +362,3 @@ $func$;
 
 comment on function bcp_internal.finish_rewrite(uuid, uuid, jsonb, bigint, text, bigint) is
     'Notes that a rewritten archive has been read back and found as it was meant, in place of the other one, in its state. No row where no row is left.';
-
-create or replace function bcp_internal.check_erased(p_archive_id uuid) returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    if exists (select from bcp_internal.erasure_archives e where e.archive_id = p_archive_id) then
-        raise exception using
-            errcode = 'ZB007',
-            message = format('archive %s still has rows of a person who was erased: nothing was restored', p_archive_id),
-            hint = 'bcp-analytics archive, as the role that migrated the database, rewrites it first.';
-    end if;
-end
-$func$;
-
-comment on function bcp_internal.check_erased(uuid) is 'ZB007 where an archive waits for an erasure: to restore it would bring the person back.';
-
-create or replace function bcp_internal.begin_restore(p_archive_id uuid, p_to_erase boolean default false) returns void
-language plpgsql volatile
--- The table is the owner's, so that nobody can put a trigger or a view in its place.
-security definer
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_columns text;
-begin
-    select string_agg(format('%I %s', c.value ->> 'name', (c.value ->> 'type')::regtype), ', ' order by c.ordinality)
-    into v_columns
-    from bcp.archives a, jsonb_array_elements(a.columns) with ordinality as c
-    where a.archive_id = p_archive_id and a.state in ('verified', 'dropped', 'restored');
-    if v_columns is null then
-        raise exception using
-            errcode = 'ZB007',
-            message = format('archive %s is not, or no longer, proven', p_archive_id),
-            hint = 'bcp-analytics archive list shows those that are.';
-    end if;
-    if not p_to_erase then
-        perform bcp_internal.check_erased(p_archive_id);
-    end if;
-    execute format('create temporary table bcp_restored (%s) on commit drop', v_columns);
-    grant select, insert on pg_temp.bcp_restored to bcp_admin;
-end
-$func$;
-
-comment on function bcp_internal.begin_restore(uuid, boolean) is
-    'Makes the temporary table bcp_restored, until the transaction ends, for the rows of an archive; ZB007 where one waits for an erasure, unless it is for that.';
-
-create or replace function bcp_internal.check_restored(p_archive_id uuid) returns bigint
-language plpgsql volatile
--- As for bcp_internal.begin_restore.
-security definer
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_archive bcp.archives;
-    v_found record;
-begin
-    select * into v_archive from bcp.archives a where a.archive_id = p_archive_id;
-    if not exists (
-        select from pg_class c
-        where c.oid = to_regclass('pg_temp.bcp_restored') and c.relkind = 'r' and c.relowner = current_user::regrole)
-    then
-        raise exception using
-            errcode = 'ZB007',
-            message = 'there is no table bcp_restored of bcp_internal.begin_restore',
-            hint = 'Use bcp-analytics restore.';
-    end if;
-    select * into v_found from bcp_internal.archive_checksum('pg_temp.bcp_restored'::regclass, v_archive.columns);
-    if (v_found.row_count, v_found.checksum) is distinct from (v_archive.row_count, v_archive.checksum) then
-        raise exception using
-            errcode = 'ZB007',
-            message = format(
-                'archive %s came back with %s rows and checksum %s, its manifest says %s and %s: nothing was restored',
-                p_archive_id, v_found.row_count, v_found.checksum, v_archive.row_count, v_archive.checksum),
-            hint = 'Its files are not as they were written, or the server reads them otherwise: see docs/archive.md.';
-    end if;
-    return v_found.row_count;
-end
-$func$;
-
-comment on function bcp_internal.check_restored(uuid) is
-    'Rows in bcp_restored; ZB007 where they are not those of the archive.';
-
-create or replace function bcp_internal.finish_restore(p_archive_id uuid, p_keep_until timestamptz) returns bigint
-language plpgsql volatile
--- Nobody but the owner writes tables of events; bcp_admin may what was in them before.
-security definer
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_version constant integer[] := bcp_internal.timescaledb_version();
-    v_archive bcp.archives;
-    v_columns text;
-begin
-    -- The lock on the row keeps two from restoring it twice.
-    select * into v_archive from bcp.archives a where a.archive_id = p_archive_id for update;
-    if v_archive.state in ('verified', 'restored') then
-        return 0;
-    end if;
-    perform bcp_internal.check_erased(p_archive_id);
-    perform bcp_internal.check_restored(p_archive_id);
-    select string_agg(format('%I', c.value ->> 'name'), ', ' order by c.ordinality) into v_columns
-    from jsonb_array_elements(v_archive.columns) with ordinality as c
-    join pg_attribute a on a.attrelid = format('bcp.%I', v_archive.table_name)::regclass and a.attname = c.value ->> 'name'
-    where not a.attisdropped and a.attgenerated = '';
-    -- TimescaleDB 2.22 to 2.25 leaves generated columns of rows for the columnstore empty (its issue 9314).
-    if v_version >= '{2,22}' and v_version < '{2,26}' then
-        perform public.decompress_chunk(format('%I.%I', c.chunk_schema, c.chunk_name)::regclass)
-        from timescaledb_information.chunks c
-        where c.hypertable_schema = 'bcp'
-          and c.hypertable_name = v_archive.table_name
-          and c.range_start < v_archive.range_end
-          and c.range_end > v_archive.range_start
-          and c.is_compressed;
-    end if;
-    execute format('insert into bcp.%I (%s) select %2$s from pg_temp.bcp_restored', v_archive.table_name, v_columns);
-    if exists (
-        select from timescaledb_information.chunks c
-        where c.hypertable_schema = 'bcp'
-          and c.hypertable_name = v_archive.table_name
-          and c.range_start < v_archive.range_end
-          and c.range_end > v_archive.range_start
-          and not (c.range_start <= v_archive.range_start and c.range_end >= v_archive.range_end))
-    then
-        raise exception using
-            errcode = 'ZB007',
-            message = format(
-                'archive %s is of a longer chunk than chunks are made now: cleanup could not tell which rows it has',
-                p_archive_id),
-            hint = 'Restore it with --into-schema, or make the setting chunk_interval as long as it was.';
-    end if;
-    update bcp.archives a set state = 'restored', keep_until = p_keep_until where a.archive_id = p_archive_id;
-    return v_archive.row_count;
-end
-$func$;
-
-comment on function bcp_internal.finish_restore(uuid, timestamptz) is
-    'Moves what is in bcp_restored into its table, after it has been found equal to the manifest, and returns how many rows: 0 where they are there already. Cleanup leaves them until then.';

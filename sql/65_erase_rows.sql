@@ -46,6 +46,24 @@ $func$;
 comment on function bcp_internal.without_mentions(regclass, text[]) is
     'The assignments of an update that makes the rows of a table no longer name a person.';
 
+create or replace function bcp_internal.own_rows(p_table text) returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- In a session of nobody else, a row without a user is the person's too.
+    select case
+        when p_table in ('tool_usage_logs', 'error_logs') then
+            array['user_id = any ($1)', 'user_id is null and session_id = any ($2)']
+        when p_table = 'rejected_events' then
+            array[$$event ->> 'user_id' = any ($1)$$,
+                  $$event ->> 'user_id' is null and coalesce(event ->> 'conversation_id', event ->> 'session_id') = any ($2)$$]
+        else array['false', 'false']
+    end
+$func$;
+
+comment on function bcp_internal.own_rows(text) is
+    'The conditions that a row of a hypertable is a person''s, by user and by session; $1 are the forms of the id, $2 the sessions.';
+
 create or replace function bcp_internal.erase_chunk(p_erasure_id uuid, p_table text, p_start timestamptz, p_end timestamptz)
 returns bigint
 language plpgsql volatile
@@ -67,15 +85,7 @@ begin
     perform pg_advisory_xact_lock(hashtext('bcp_internal.erase_chunk'));
     select * into strict v_work from bcp_internal.erasure_work where erasure_id = p_erasure_id;
     v_mention := bcp_internal.mention_of(v_relation, v_work.forms);
-    -- In a session of nobody else, a row without a user is the person's too.
-    v_own := case
-        when p_table in ('tool_usage_logs', 'error_logs') then
-            array['user_id = any ($1)', 'user_id is null and session_id = any ($2)']
-        when p_table = 'rejected_events' then
-            array[$$event ->> 'user_id' = any ($1)$$,
-                  $$event ->> 'user_id' is null and coalesce(event ->> 'conversation_id', event ->> 'session_id') = any ($2)$$]
-        else array['false', 'false']
-    end;
+    v_own := bcp_internal.own_rows(p_table);
     execute format(
         'select count(*) filter (where %1$s) as by_user, count(*) filter (where %2$s) as by_session,'
         ' count(*) filter (where m.yes) as mentions, min(%6$I) filter (where m.yes) as first, max(%6$I) filter (where m.yes) as last'
@@ -107,6 +117,36 @@ $func$;
 
 comment on function bcp_internal.erase_chunk(uuid, text, timestamptz, timestamptz) is
     'Erases a person from a chunk, and returns how many rows were deleted or changed.';
+
+create or replace function bcp_internal.erase_restored(p_archive_id uuid) returns uuid[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_relation constant regclass := 'pg_temp.bcp_restored';
+    v_person record;
+    v_own text[];
+    v_done uuid[] := '{}';
+begin
+    for v_person in
+        select p.erasure_id, p.table_name, p.forms, p.session_ids
+        from bcp_internal.pending_erasures() p
+        where p.archive_id = p_archive_id
+    loop
+        v_own := bcp_internal.own_rows(v_person.table_name);
+        execute format('delete from %s where (%s) or (%s)', v_relation, v_own[1], v_own[2])
+        using v_person.forms, v_person.session_ids;
+        execute format(
+            'update %s set %s where %s', v_relation, bcp_internal.without_mentions(v_relation, v_person.forms),
+            bcp_internal.mention_of(v_relation, v_person.forms));
+        v_done := v_done || v_person.erasure_id;
+    end loop;
+    return v_done;
+end
+$func$;
+
+comment on function bcp_internal.erase_restored(uuid) is
+    'Erases whom an archive still has from its rows in bcp_restored (bcp_internal.begin_restore), and returns the erasures.';
 
 create or replace function bcp_internal.delete_rows(
     p_erasure_id uuid, p_table text, p_condition text, p_work bcp_internal.erasure_work)

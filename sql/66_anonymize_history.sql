@@ -1,19 +1,6 @@
 -- Late masking: the rules as they are now over rows that are stored already, and forgetting who it was. Each step is
 -- a transaction, and what it has done it does not do again.
 
-create or replace function bcp_internal.replace_archives(p_table text, p_start timestamptz, p_end timestamptz) returns void
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $func$
-    -- Their chunk is still there, as all chunks are that late masking goes over.
-    update bcp.archives a
-    set state = 'replaced'
-    where a.table_name = p_table and a.range_start >= p_start and a.range_end <= p_end and a.state in ('verified', 'restored')
-$func$;
-
-comment on function bcp_internal.replace_archives(text, timestamptz, timestamptz) is
-    'Notes that archives of a chunk hold its rows as they were before, so that the next run of bcp-analytics archive removes them and makes a new one.';
-
 create or replace function bcp_internal.history_tables()
 returns table (table_name text, time_column text, key_column text, is_chunked boolean)
 language sql immutable parallel safe

@@ -36,7 +36,7 @@ begin
                'latency_quantiles', 'error_cells', 'anonymizer_works', 'checked_limit', 'checked_choice',
                'checked_outcome', 'calls', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',
                'release_reaches', 'has_regressed', 'archive_columns', 'archive_time_column', 'archive_text', 'archive_rows',
-               'checksum_text', 'archive_checksum', 'chunk_is_archived', 'archived_rows', 'time_column', 'old_chunks',
+               'checksum_text', 'archive_checksum', 'chunk_is_archived', 'chunks_to_archive', 'archived_rows', 'time_column', 'old_chunks',
                'retention_cutoff'))
     loop
         execute format('grant execute on routine %s to %I', v_function.signature, case

@@ -11,11 +11,12 @@ need bcp_reader only.
 
 from __future__ import annotations
 
-from bcp_analytics.archive._books import archives
+from bcp_analytics.archive._books import PROVEN, archives
 from bcp_analytics.archive._model import Archive, ArchiveFile, Phase, Progress
 from bcp_analytics.archive._public import archive, erase, query, restore, rewrite
 
 __all__ = [
+    "PROVEN",
     "Archive",
     "ArchiveFile",
     "Phase",

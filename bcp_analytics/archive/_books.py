@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 PROVEN = ("verified", "dropped", "restored")
+"""The states of an archive whose files are known to hold its rows."""
 
 _SELECT: LiteralString = (
     "select archive_id, table_name, range_start, range_end, state, location, files, columns, schema_version,"
@@ -141,16 +142,8 @@ def chunks(
         call(conn, "select bcp_internal.archive_time_column(%s)", [table])
     return call(
         conn,
-        "select c.hypertable_name::text, c.range_start, c.range_end"
-        " from timescaledb_information.chunks c"
-        " join bcp.data_retention_policies r on r.table_name = c.hypertable_name"
-        " where c.hypertable_schema = 'bcp'"
-        " and (r.table_name = %(table)s or %(table)s::text is null and r.archive_before_delete)"
-        " and c.range_start >= coalesce(%(since)s, '-infinity'::timestamptz)"
-        " and c.range_end <= least(%(until)s, bcp_internal.now())"
-        " and not bcp_internal.chunk_is_archived(r.table_name, c.range_start, c.range_end)"
-        " order by c.hypertable_name, c.range_start desc",
-        {"table": table, "since": utc(since), "until": utc(until)},
+        "select table_name, range_start, range_end from bcp_internal.chunks_to_archive(%s, %s, %s)",
+        [table, utc(since), utc(until)],
     )
 
 
