@@ -326,137 +326,46 @@ from bcp.performance_metrics
 group by 1, 2, 3, 4
 with no data;
 
-comment on view bcp.metrics_1m is 'Metrics a minute by series.';
-
-comment on column bcp.metrics_1m.bucket is 'Start of the bucket, UTC.';
-
-comment on column bcp.metrics_1m.metric_name is 'Name of the metric.';
-
-comment on column bcp.metrics_1m.labels is 'Labels of the series.';
-
-comment on column bcp.metrics_1m.aggregation_period is 'raw, or the period the sender aggregated over.';
-
-comment on column bcp.metrics_1m.samples is 'Values in the bucket.';
-
-comment on column bcp.metrics_1m.sum_value is 'Their sum.';
-
-comment on column bcp.metrics_1m.min_value is 'The smallest.';
-
-comment on column bcp.metrics_1m.max_value is 'The largest.';
-
-create materialized view bcp.metrics_5m
-with (
-    timescaledb.continuous,
-    timescaledb.materialized_only = true,
-    timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '30 days'
-) as
-select
-    public.time_bucket(interval '5 minutes', bucket) as bucket,
-    metric_name,
-    labels,
-    aggregation_period,
-    sum(samples)::bigint as samples,
-    sum(sum_value) as sum_value,
-    min(min_value) as min_value,
-    max(max_value) as max_value
-from bcp.metrics_1m
-group by 1, 2, 3, 4
-with no data;
-
-comment on view bcp.metrics_5m is 'Metrics every five minutes by series.';
-
-comment on column bcp.metrics_5m.bucket is 'Start of the bucket, UTC.';
-
-comment on column bcp.metrics_5m.metric_name is 'Name of the metric.';
-
-comment on column bcp.metrics_5m.labels is 'Labels of the series.';
-
-comment on column bcp.metrics_5m.aggregation_period is 'raw, or the period the sender aggregated over.';
-
-comment on column bcp.metrics_5m.samples is 'Values in the bucket.';
-
-comment on column bcp.metrics_5m.sum_value is 'Their sum.';
-
-comment on column bcp.metrics_5m.min_value is 'The smallest.';
-
-comment on column bcp.metrics_5m.max_value is 'The largest.';
-
-create materialized view bcp.metrics_1h
-with (
-    timescaledb.continuous,
-    timescaledb.materialized_only = true,
-    timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '90 days'
-) as
-select
-    public.time_bucket(interval '1 hour', bucket) as bucket,
-    metric_name,
-    labels,
-    aggregation_period,
-    sum(samples)::bigint as samples,
-    sum(sum_value) as sum_value,
-    min(min_value) as min_value,
-    max(max_value) as max_value
-from bcp.metrics_5m
-group by 1, 2, 3, 4
-with no data;
-
-comment on view bcp.metrics_1h is 'Metrics an hour by series.';
-
-comment on column bcp.metrics_1h.bucket is 'Start of the bucket, UTC.';
-
-comment on column bcp.metrics_1h.metric_name is 'Name of the metric.';
-
-comment on column bcp.metrics_1h.labels is 'Labels of the series.';
-
-comment on column bcp.metrics_1h.aggregation_period is 'raw, or the period the sender aggregated over.';
-
-comment on column bcp.metrics_1h.samples is 'Values in the bucket.';
-
-comment on column bcp.metrics_1h.sum_value is 'Their sum.';
-
-comment on column bcp.metrics_1h.min_value is 'The smallest.';
-
-comment on column bcp.metrics_1h.max_value is 'The largest.';
-
-create materialized view bcp.metrics_1d
-with (
-    timescaledb.continuous,
-    timescaledb.materialized_only = true,
-    timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '730 days'
-) as
-select
-    public.time_bucket(interval '1 day', bucket) as bucket,
-    metric_name,
-    labels,
-    aggregation_period,
-    sum(samples)::bigint as samples,
-    sum(sum_value) as sum_value,
-    min(min_value) as min_value,
-    max(max_value) as max_value
-from bcp.metrics_1h
-group by 1, 2, 3, 4
-with no data;
-
-comment on view bcp.metrics_1d is 'Metrics a day by series.';
-
-comment on column bcp.metrics_1d.bucket is 'Start of the bucket, UTC.';
-
-comment on column bcp.metrics_1d.metric_name is 'Name of the metric.';
-
-comment on column bcp.metrics_1d.labels is 'Labels of the series.';
-
-comment on column bcp.metrics_1d.aggregation_period is 'raw, or the period the sender aggregated over.';
-
-comment on column bcp.metrics_1d.samples is 'Values in the bucket.';
-
-comment on column bcp.metrics_1d.sum_value is 'Their sum.';
-
-comment on column bcp.metrics_1d.min_value is 'The smallest.';
-
-comment on column bcp.metrics_1d.max_value is 'The largest.';
+do $block$
+declare
+    v_level record;
+    v_column record;
+begin
+    for v_level in
+        select * from (values
+            ('1m', 'a minute', null, null, null),
+            ('5m', 'every five minutes', '5 minutes', '1m', '30 days'),
+            ('1h', 'an hour', '1 hour', '5m', '90 days'),
+            ('1d', 'a day', '1 day', '1h', '730 days')
+        ) as v (suffix, says, width, source, chunk_interval)
+    loop
+        if v_level.source is not null then
+            execute pg_catalog.format(
+                'create materialized view bcp.metrics_%s with (timescaledb.continuous, timescaledb.materialized_only = true,'
+                ' timescaledb.create_group_indexes = false, timescaledb.chunk_interval = %L) as'
+                ' select public.time_bucket(interval %L, bucket) as bucket, metric_name, labels, aggregation_period,'
+                ' sum(samples)::bigint as samples, sum(sum_value) as sum_value, min(min_value) as min_value,'
+                ' max(max_value) as max_value from bcp.metrics_%s group by 1, 2, 3, 4 with no data',
+                v_level.suffix, v_level.chunk_interval, v_level.width, v_level.source);
+        end if;
+        execute pg_catalog.format(
+            'comment on view bcp.metrics_%s is %L', v_level.suffix, pg_catalog.format('Metrics %s by series.', v_level.says));
+        for v_column in
+            select * from (values
+                ('bucket', 'Start of the bucket, UTC.'),
+                ('metric_name', 'Name of the metric.'),
+                ('labels', 'Labels of the series.'),
+                ('aggregation_period', 'raw, or the period the sender aggregated over.'),
+                ('samples', 'Values in the bucket.'),
+                ('sum_value', 'Their sum.'),
+                ('min_value', 'The smallest.'),
+                ('max_value', 'The largest.')) as c (name, says)
+        loop
+            execute pg_catalog.format('comment on column bcp.metrics_%s.%I is %L', v_level.suffix, v_column.name, v_column.says);
+        end loop;
+    end loop;
+end
+$block$;
 
 create materialized view bcp.user_activity_1d
 with (
