@@ -29,8 +29,8 @@ from rich.console import Console
 from bcp_analytics import ingest_tool_usage
 from bcp_analytics.archive import archive, restore
 from bcp_analytics.demo.generate import batches
-from bcp_analytics.migrate import migrate
-from tests.targets import NativeCluster, describe, why_unavailable
+from benchmarks.server import server, target
+from tests.targets import why_unavailable
 
 RESULTS = Path(__file__).parent / "results"
 DAY = datetime(2026, 1, 5, tzinfo=UTC)
@@ -98,30 +98,25 @@ def measure(what: str, dsn: str, folder: str) -> dict[str, Any]:
 
 def run(rows: int) -> dict[str, Any]:
     """Measure one chunk of so many rows."""
-    cluster = NativeCluster(shared_buffers="512MB", max_wal_size="4GB", work_mem="64MB")
-    try:
-        cluster.start()
-        with psycopg.connect(cluster.dsn("postgres"), autocommit=True) as conn:
-            conn.execute("create database bcp")
-        dsn = cluster.dsn("bcp")
-        migrate(dsn)
-        with psycopg.connect(dsn, autocommit=True) as conn, tempfile.TemporaryDirectory() as folder:
-            fill(conn, rows)
-            conn.execute("vacuum analyze bcp.tool_usage_logs")
-            count, size = conn.execute(
-                "select (select count(*) from bcp.tool_usage_logs), hypertable_size('bcp.tool_usage_logs')"
-            ).fetchall()[0]
-            found: dict[str, Any] = {"rows": count, "table_mb": round(size / 1e6)}
-            found["archive"] = measure("archive", dsn, folder)
-            found["file_mb"] = round(sum(p.stat().st_size for p in Path(folder).rglob("*.parquet")) / 1e6, 1)
-            conn.execute("truncate bcp.tool_usage_logs")
-            conn.execute("update bcp.archives set state = 'dropped'")
-            found["restore"] = measure("restore", dsn, folder)
-            for what in ("archive", "restore"):
-                found[what]["rows_per_s"] = round(count / found[what]["seconds"])
-            found["target"] = f"native ({describe(dsn)})"
-    finally:
-        cluster.stop()
+    with (
+        server(shared_buffers="512MB", max_wal_size="4GB", work_mem="64MB") as conn,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        fill(conn, rows)
+        conn.execute("vacuum analyze bcp.tool_usage_logs")
+        count, size = conn.execute(
+            "select (select count(*) from bcp.tool_usage_logs), hypertable_size('bcp.tool_usage_logs')"
+        ).fetchall()[0]
+        found: dict[str, Any] = {"rows": count, "table_mb": round(size / 1e6)}
+        dsn = conn.info.dsn
+        found["archive"] = measure("archive", dsn, folder)
+        found["file_mb"] = round(sum(p.stat().st_size for p in Path(folder).rglob("*.parquet")) / 1e6, 1)
+        conn.execute("truncate bcp.tool_usage_logs")
+        conn.execute("update bcp.archives set state = 'dropped'")
+        found["restore"] = measure("restore", dsn, folder)
+        for what in ("archive", "restore"):
+            found[what]["rows_per_s"] = round(count / found[what]["seconds"])
+        found["target"] = target(conn)
     return found
 
 

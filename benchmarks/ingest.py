@@ -37,9 +37,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bcp_analytics.demo.generate import batches
-from bcp_analytics.migrate import migrate
 from benchmarks.requirements import INDEXES, TABLE
-from tests.targets import NativeCluster, describe, why_unavailable
+from benchmarks.server import server, target
+from tests.targets import why_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -293,20 +293,13 @@ def main() -> None:
     if why := why_unavailable("native"):
         parser.error(f"this needs a native TimescaleDB Community: {why}")
     events = calls(asked.calls, plain=asked.plain)
-    cluster = NativeCluster(shared_buffers="1GB", max_wal_size="8GB", temp_buffers="64MB")
-    try:
-        cluster.start()
-        dsn = cluster.dsn("postgres")
-        migrate(dsn)
-        about = describe(dsn)
-        with psycopg.connect(dsn, autocommit=True) as conn:
-            ways = run(conn, events, asked.rounds)
-    finally:
-        cluster.stop()
+    with server(shared_buffers="1GB", max_wal_size="8GB", temp_buffers="64MB") as conn:
+        about = target(conn)
+        ways = run(conn, events, asked.rounds)
     rate = {name: len(events) / statistics.median(way.seconds) for name, way in ways.items()}
     best = max(rate[name] for name, way in ways.items() if way.table == "bcp.tool_usage_logs")
     results = {
-        "target": f"native ({about})",
+        "target": about,
         "calls": len(events),
         "plain": asked.plain,
         "bytes_per_call": round(len(json.dumps(events)) / len(events)),

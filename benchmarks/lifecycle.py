@@ -22,20 +22,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 
-import psycopg
 from psycopg.types.json import Jsonb
 from rich.console import Console
 from rich.table import Table
 
 from bcp_analytics import ingest_tool_usage
 from bcp_analytics.demo.generate import batches
-from bcp_analytics.migrate import migrate
 from benchmarks import queries
 from benchmarks.requirements import INDEXES, TABLE
-from tests.targets import NativeCluster, describe, why_unavailable
+from benchmarks.server import server, target
+from tests.targets import why_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import psycopg
 
     Connection = psycopg.Connection[Any]
 
@@ -106,21 +105,6 @@ def seconds(conn: Connection, statement: LiteralString) -> float:
     begin = time.perf_counter()
     conn.execute(statement)
     return time.perf_counter() - begin
-
-
-def server() -> Iterator[Connection]:
-    cluster = NativeCluster(
-        shared_buffers="2GB", max_wal_size="16GB", work_mem="64MB", maintenance_work_mem="512MB"
-    )
-    try:
-        cluster.start()
-        dsn = cluster.dsn("postgres")
-        queries.wait_for(dsn)
-        migrate(dsn)
-        with psycopg.connect(dsn, autocommit=True) as conn:
-            yield conn
-    finally:
-        cluster.stop()
 
 
 def storage(conn: Connection, calls: int) -> dict[str, Any]:
@@ -241,8 +225,8 @@ def main() -> None:
     console = Console(width=120)
     ratios: dict[str, float] = results.setdefault("ratios", {})
     if asked.calls:
-        for conn in server():
-            results["target"] = f"native ({describe(conn.info.dsn)})"
+        with server(**queries.MEMORY) as conn:
+            results["target"] = target(conn)
             results["storage"] = found = storage(conn, asked.calls)
         ratios["bytes_per_row_vs_requirements_design"] = round(found["ours"] / found["requirements"], 3)
         table = Table(
@@ -258,8 +242,8 @@ def main() -> None:
         console.print(table)
         console.print({name: value for name, value in found.items() if name != "layouts"})
     if asked.cleanup:
-        for conn in server():
-            results["target"] = f"native ({describe(conn.info.dsn)})"
+        with server(**queries.MEMORY) as conn:
+            results["target"] = target(conn)
             results["cleanup"] = found = cleanup(conn, asked.cleanup)
         ratios["cleanup_vs_requirements_delete"] = round(
             found["seconds"]["ours"] / found["seconds"]["requirements"], 5

@@ -38,9 +38,9 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from bcp_analytics.migrate import migrate
 from benchmarks.requirements import INDEXES, TABLE
-from tests.targets import NativeCluster, describe, why_unavailable
+from benchmarks.server import server, target
+from tests.targets import why_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,12 @@ NOW = "2026-11-20 13:37:21+00"
 SINCE = "2026-08-22 13:37:21+00"
 PERCENTILES = ("p50", "p95", "p99")
 MAIN = 3_000_000
+MEMORY = {
+    "shared_buffers": "2GB",
+    "max_wal_size": "16GB",
+    "work_mem": "64MB",
+    "maintenance_work_mem": "512MB",
+}
 
 MADE_UP: LiteralString = """
 create schema bench;
@@ -334,36 +340,10 @@ def measure(conn: Connection, calls: int, rounds: int, folder: Path) -> dict[str
     }
 
 
-def wait_for(dsn: str) -> None:
-    """Wait for a server that has been started to take connections."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            psycopg.connect(dsn).close()
-        except psycopg.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
-
-
 def one_size(calls: int, rounds: int) -> tuple[str, dict[str, Any]]:
     """Return what it was measured on, and what was measured."""
-    cluster = NativeCluster(
-        shared_buffers="2GB", max_wal_size="16GB", work_mem="64MB", maintenance_work_mem="512MB"
-    )
-    try:
-        cluster.start()
-        dsn = cluster.dsn("postgres")
-        wait_for(dsn)
-        migrate(dsn)
-        with psycopg.connect(dsn, autocommit=True) as conn, tempfile.TemporaryDirectory() as folder:
-            return f"native ({describe(dsn)}), {os.cpu_count()} cores", measure(
-                conn, calls, rounds, Path(folder)
-            )
-    finally:
-        cluster.stop()
+    with server(**MEMORY) as conn, tempfile.TemporaryDirectory() as folder:
+        return target(conn), measure(conn, calls, rounds, Path(folder))
 
 
 def ratios(found: dict[int, dict[str, Any]], main: int) -> dict[str, float]:
@@ -383,7 +363,7 @@ def ratios(found: dict[int, dict[str, Any]], main: int) -> dict[str, float]:
     }
 
 
-def plot(found: dict[int, dict[str, Any]], target: str) -> None:
+def plot(found: dict[int, dict[str, Any]], about: str) -> None:
     import matplotlib as mpl  # noqa: PLC0415  # only where it is asked for
 
     mpl.use("Agg")
@@ -417,7 +397,7 @@ def plot(found: dict[int, dict[str, Any]], target: str) -> None:
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    figure.text(0.01, 0.01, target, fontsize=7, color="grey")
+    figure.text(0.01, 0.01, about, fontsize=7, color="grey")
     figure.tight_layout()
     figure.savefig(RESULTS / "queries.svg", metadata={"Date": None})
 
@@ -436,16 +416,16 @@ def main() -> None:
     # A process each: chDB does not let go of all it took.
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
         for calls in sorted(asked.calls):
-            target, found[calls] = pool.submit(one_size, calls, asked.rounds).result()
+            about, found[calls] = pool.submit(one_size, calls, asked.rounds).result()
     main_size = MAIN if MAIN in found else max(found)
     results = {
-        "target": target,
+        "target": about,
         "load_average": round(os.getloadavg()[2], 1),
         "calls": sorted(found),
         "sizes": {str(calls): size for calls, size in sorted(found.items())},
         "ratios": ratios(found, main_size),
     }
-    table = Table("calls", *found[main_size]["ms"], "refresh, theirs", "refresh, ours", title=f"ms; {target}")
+    table = Table("calls", *found[main_size]["ms"], "refresh, theirs", "refresh, ours", title=f"ms; {about}")
     for calls, size in sorted(found.items()):
         values = [*size["ms"].values(), *size["refresh_ms"].values()]
         table.add_row(f"{calls:,}", *[f"{value:,.0f}" for value in values])
@@ -454,7 +434,7 @@ def main() -> None:
     console.print(results["ratios"])
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "queries.json").write_text(json.dumps(results, indent=2) + "\n")
-    plot(found, target)
+    plot(found, about)
 
 
 if __name__ == "__main__":
