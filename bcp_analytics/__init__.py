@@ -35,11 +35,13 @@ from bcp_analytics.ingest import (
     touch_session,
 )
 from bcp_analytics.manage import (
+    ArchiveWanted,
     CleanupCount,
     CleanupStep,
     acknowledge_alert,
     anonymize_history,
     apply_policies,
+    archives_wanted,
     cleanup_old_data,
     cleanup_plan,
     erase_user,
@@ -50,7 +52,6 @@ from bcp_analytics.manage import (
     rotate_anonymization_key,
     run_cleanup,
 )
-from bcp_analytics.manage_archives import ArchiveWanted, archives_wanted
 from bcp_analytics.queries import (
     DailyErrorSummary,
     ErrorAnalysis,

@@ -33,6 +33,15 @@ class CleanupStep:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveWanted:
+    """A chunk that wants an archive: its table, and its range, the end exclusive."""
+
+    table_name: str
+    range_start: datetime
+    range_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CleanupCount:
     """How many rows of a table cleanup has removed."""
 
@@ -64,6 +73,15 @@ def apply_policies() -> Arguments:
 @question(CleanupStep)
 def cleanup_plan() -> None:
     """Tell what `cleanup_old_data` would do now, and why it would keep what it would keep; for bcp_admin."""
+
+
+@question(ArchiveWanted)
+def archives_wanted(*, check_content: bool = True) -> None:
+    """Say which chunks past retention have rows that no proven archive holds, the latest of a table first.
+
+    `bcp_analytics.archive` makes them. It reads each of them whole; without `check_content` it only counts
+    rows, and misses those that were changed after they were archived.
+    """
 
 
 @question(CleanupCount)

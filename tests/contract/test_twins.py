@@ -19,7 +19,6 @@ from bcp_analytics import (
     errors,
     ingest,
     manage,
-    manage_archives,
     queries,
     queries_alerts,
     queries_calls,
@@ -42,7 +41,6 @@ MODULES = (
     queries_sessions,
     queries_tools,
     manage,
-    manage_archives,
 )
 TWINS: dict[str, Any] = {
     name: value
