@@ -380,8 +380,7 @@ create index performance_metrics_labels_idx on bcp.performance_metrics using gin
 alter table bcp.tool_usage_logs set (
     timescaledb.enable_columnstore = true,
     timescaledb.segmentby = 'bcp_name',
-    timescaledb.orderby = 'start_time desc',
-    timescaledb.sparse_index = 'bloom(user_id), bloom(session_id)'
+    timescaledb.orderby = 'start_time desc'
 );
 
 alter table bcp.error_logs set (
