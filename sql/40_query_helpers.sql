@@ -413,11 +413,16 @@ begin
                     on greatest(ceil(q.percentile * r.total), 1) > r.up_to - r.calls
                     and greatest(ceil(q.percentile * r.total), 1) <= r.up_to
                 offset 0
+            ), found as (
+                -- On its own, so that latency_ms has a column to work on and is inlined.
+                select s.bucket, s.bcp_name, s.tool_name, s.total, s.place, s.lat_base + case %4$s end as lat_idx
+                from sought s
+                offset 0
             )
             select
-                coalesce(s.bucket, %3$L), s.bcp_name, s.tool_name, max(s.total)::bigint,
-                array_agg(bcp_internal.latency_ms(s.lat_base + case %4$s end) order by s.place)
-            from sought s
+                coalesce(f.bucket, %3$L), f.bcp_name, f.tool_name, max(f.total)::bigint,
+                array_agg(bcp_internal.latency_ms(f.lat_idx) order by f.place)
+            from found f
             group by 1, 2, 3
         $query$,
         coalesce('partition by ' || nullif(concat_ws(
