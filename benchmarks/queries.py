@@ -184,31 +184,19 @@ def load(conn: Connection, calls: int) -> None:
     conn.execute("select bcp.apply_policies()")
     conn.execute(OURS)
     conn.execute("drop table bench.calls")
-    compress(conn, "tool_usage_logs")
+    conn.execute(
+        "select compress_chunk(c) from show_chunks("
+        "'bcp.tool_usage_logs', older_than => bcp_internal.now() - interval '1 day') c"
+    )
     # A store in use has aggregated each day when it was young; a refresh now would leave out the oldest two.
     aggregates = conn.execute(
         "select name, time_bucket(bucket, bcp_internal.now()) from bcp_internal.aggregates()"
     )
     for name, until in aggregates.fetchall():
         conn.execute(f"call refresh_continuous_aggregate('bcp.{name}', null, '{until}')")
-    for (name,) in conn.execute(
-        "select name from bcp_internal.aggregates() where columnstore_after is not null"
-    ).fetchall():
-        compress(conn, name)
+    conn.execute("call bcp_internal.columnstore_aggregates()")
     conn.execute("vacuum analyze")
     conn.execute("checkpoint")
-
-
-def compress(conn: Connection, relation: str) -> None:
-    # In the order of time, as the job has come upon them: a chunk is merged with the one before it.
-    chunks = conn.execute(
-        "select format('%%I.%%I', c.chunk_schema, c.chunk_name) from timescaledb_information.chunks c"
-        " join show_chunks(%s::regclass, older_than => %s::timestamptz - interval '1 day') s"
-        " on s = format('%%I.%%I', c.chunk_schema, c.chunk_name)::regclass order by c.range_start",
-        [f"bcp.{relation}", NOW],
-    )
-    for (chunk,) in chunks.fetchall():
-        conn.execute("select compress_chunk(%s)", [chunk])
 
 
 def postgres(conn: Connection, query: LiteralString) -> Callable[[], Rows]:

@@ -42,7 +42,7 @@ with (
     timescaledb.continuous,
     timescaledb.materialized_only = true,
     timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '2 days'
+    timescaledb.chunk_interval = '6 hours'
 ) as
 select
     public.time_bucket(interval '1 hour', bucket) as bucket,
@@ -74,7 +74,7 @@ with (
     timescaledb.continuous,
     timescaledb.materialized_only = true,
     timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '365 days'
+    timescaledb.chunk_interval = '5 days'
 ) as
 select
     public.time_bucket(interval '1 day', bucket) as bucket,
@@ -93,6 +93,13 @@ select
 from bcp.tool_usage_1h
 group by 1, 2, 3, 4
 with no data;
+
+alter materialized view bcp.tool_usage_1d set (
+    timescaledb.enable_columnstore = true,
+    timescaledb.segmentby = '',
+    timescaledb.orderby = 'bucket, bcp_name, tool_name, operation',
+    timescaledb.compress_chunk_interval = '30 days'
+);
 
 create materialized view bcp.tool_usage_1mo
 with (
@@ -165,7 +172,7 @@ declare
 begin
     for v_level in
         select * from (values
-            ('1h', 'hour', '1 hour', 'tool_usage_logs', 'start_time', '2 days', 'bcp_name, tool_name, operation'),
+            ('1h', 'hour', '1 hour', 'tool_usage_logs', 'start_time', '6 hours', 'bcp_name, tool_name, operation'),
             ('1d', 'day', '1 day', 'tool_latency_1h', 'bucket', '5 days', 'bcp_name, tool_name'),
             ('1mo', 'month', '1 month', 'tool_latency_1d', 'bucket', '3650 days', 'bcp_name, tool_name')
         ) as v (suffix, says, width, source, time_column, chunk_interval, keys)

@@ -38,3 +38,14 @@ end
 $proc$;
 
 comment on procedure bcp_internal.cleanup_job(integer, jsonb) is 'Runs bcp.run_cleanup every day.';
+
+create or replace procedure bcp_internal.columnstore_job(p_job_id integer, p_config jsonb)
+-- As above.
+language plpgsql
+as $proc$
+begin
+    call bcp_internal.columnstore_aggregates();
+end
+$proc$;
+
+comment on procedure bcp_internal.columnstore_job(integer, jsonb) is 'Runs bcp_internal.columnstore_aggregates every hour.';

@@ -65,7 +65,7 @@ begin
             format('call public.remove_columnstore_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.table_name)))::integer;
     end loop;
     for v_policy in
-        select a.name, a.bucket, a.columnstore_after,
+        select a.name, a.bucket,
                case when not a.all_time then bcp_internal.refresh_start(r.retention_days) end as start_offset
         from bcp_internal.aggregates() a
         join bcp.data_retention_policies r on r.table_name = a.source_table
@@ -80,17 +80,10 @@ begin
                    'end_offset => %L::interval, schedule_interval => interval ''5 minutes'', buckets_per_batch => 0)',
                    'bcp.' || quote_ident(v_policy.name), v_policy.start_offset, v_policy.bucket),
             format('select public.remove_continuous_aggregate_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.name)))::integer;
-        v_changes := v_changes + bcp_internal.set_policy(
-            'policy_compression', v_policy.name,
-            jsonb_build_object('compress_after', v_policy.columnstore_after::text),
-            case when v_policy.columnstore_after is not null then
-                format('call public.add_columnstore_policy(%L::regclass, after => %L::interval)',
-                       'bcp.' || quote_ident(v_policy.name), v_policy.columnstore_after) end,
-            format('call public.remove_columnstore_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.name)))::integer;
     end loop;
     for v_policy in
         select w.name, w.every
-        from (values ('forget_keys_job', interval '1 hour'), ('evaluate_alerts_job', interval '1 minute'), ('cleanup_job', interval '1 day')) as w (name, every)
+        from (values ('forget_keys_job', interval '1 hour'), ('columnstore_job', interval '1 hour'), ('evaluate_alerts_job', interval '1 minute'), ('cleanup_job', interval '1 day')) as w (name, every)
         where not exists (
             select from timescaledb_information.jobs j where j.proc_schema = 'bcp_internal' and j.proc_name = w.name)
     loop

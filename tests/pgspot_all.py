@@ -40,6 +40,8 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("PS005", "bcp.refresh_analytics_views("): _COMMITS,
     ("PS005", "bcp.run_cleanup("): _COMMITS,
     ("PS005", "bcp_internal.cleanup_job("): _COMMITS,
+    ("PS005", "bcp_internal.columnstore_aggregates("): _COMMITS,
+    ("PS005", "bcp_internal.columnstore_job("): _COMMITS,
     ("PS005", "bcp.erase_user("): _COMMITS,
     ("PS005", "bcp.anonymize_history("): _COMMITS,
     ("PS005", "bcp_internal.refresh_pending("): _COMMITS,

@@ -36,14 +36,11 @@ def test_policies_are_as_seeded_and_applying_them_again_changes_nothing(db: psyc
         "tool_usage_logs": "1 day",
         "error_logs": "1 day",
         "performance_metrics": "1 day",
-        "tool_usage_1m": "1 day",
-        "tool_usage_1h": "1 day",
-        "tool_latency_1h": "1 day",
-        "tool_latency_1d": "1 day",
     }
     assert policies(db, "policy_retention") == {}  # bcp.cleanup_old_data alone drops chunks
     jobs = {row["proc_name"]: row["every"] for row in rows(db, POLICIES)}
     assert jobs["cleanup_job"] == "1 day"
+    assert jobs["columnstore_job"] == "01:00:00"
     [forget] = [row for row in rows(db, POLICIES) if row["proc_name"] == "forget_keys_job"]
     assert forget["every"] == "01:00:00"
 
@@ -189,6 +186,45 @@ def test_chunks_go_to_the_columnstore_and_answer_the_same(clean_db: psycopg.Conn
     assert ingest(clean_db, [calls[0], usage(start_time="2026-06-01T11:00:00Z")]) == (2, 1, 1, 0)
     clean_db.execute("call bcp.refresh_analytics_views()")
     assert sum(row["call_count"] for row in rows(clean_db, question)) == 11
+
+
+def hours(conn: psycopg.Connection[Any]) -> tuple[int, int]:
+    """Return how many chunks tool_latency_1h has in the columnstore alone, and how many else."""
+    [found] = conn.execute(
+        "select count(*) filter (where c.status = 1), count(*) filter (where c.status <> 1)"
+        " from _timescaledb_catalog.chunk c join _timescaledb_catalog.continuous_agg v"
+        " on v.mat_hypertable_id = c.hypertable_id where v.user_view_name = 'tool_latency_1h'"
+    ).fetchall()
+    return found
+
+
+def test_chunks_of_aggregates_are_merged_whatever_order_they_came_in(
+    clean_db: psycopg.Connection[Any],
+) -> None:
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    question = (
+        "select call_count, p50_duration_ms from bcp.tool_usage_stats('2026-06-01', p_interval => null)"
+    )
+    # Day by day, and so chunk by chunk, from the last to the first.
+    for day in range(14, 0, -1):
+        times = [f"2026-06-{day:02}T{hour:02}:30:00Z" for hour in (1, 7, 13, 19)]
+        ingest(clean_db, [usage(start_time=time, duration_ms=day) for time in times])
+        clean_db.execute("call bcp.refresh_analytics_views()")
+    assert hours(clean_db) == (0, 56)
+    before = rows(clean_db, question)
+    for _ in range(2):
+        clean_db.execute("call bcp_internal.columnstore_aggregates()")
+        merged, others = hours(clean_db)
+        assert merged <= 3, "a chunk each ten days"
+        assert others == 0
+        assert rows(clean_db, question) == before
+    # A late call makes rows of its hour again, which the next run puts back.
+    ingest(clean_db, [usage(start_time="2026-06-12T07:31:00Z", duration_ms=5)])
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    assert hours(clean_db)[1] == 1
+    clean_db.execute("call bcp_internal.columnstore_aggregates()")
+    assert hours(clean_db) == (merged, 0)
+    assert rows(clean_db, question)[0]["call_count"] == before[0]["call_count"] + 1
 
 
 def test_a_large_batch_goes_into_the_columnstore_where_it_may(clean_db: psycopg.Connection[Any]) -> None:
