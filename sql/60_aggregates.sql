@@ -95,12 +95,13 @@ create or replace procedure bcp_internal.columnstore_aggregates()
 language plpgsql
 as $proc$
 declare
-    v_chunk pg_catalog.regclass;
+    v_chunk record;
+    v_busy text;
 begin
     -- Oldest first, which TimescaleDB's own policy does not promise: a chunk is merged with the one before it only where
     -- that is in the columnstore already. After a load of 90 days it left 224 chunks of hours where 10 are enough.
     for v_chunk in
-        select s.chunk
+        select a.name, s.chunk
         from bcp_internal.aggregates() a
         join timescaledb_information.continuous_aggregates v
             on v.view_schema operator(pg_catalog.=) 'bcp' and v.view_name operator(pg_catalog.=) a.name
@@ -117,7 +118,15 @@ begin
           and c.status operator(pg_catalog.&) 4 operator(pg_catalog.=) 0
         order by a.ordinal, i.range_start
     loop
-        perform public.compress_chunk(v_chunk);
+        continue when v_chunk.name operator(pg_catalog.=) v_busy;
+        -- Whoever asks after a lock that waits for a reader waits too.
+        perform pg_catalog.set_config('lock_timeout', '1s', true);
+        begin
+            perform public.compress_chunk(v_chunk.chunk);
+        exception
+            when lock_not_available then
+                v_busy := v_chunk.name; -- This one and those after it are left for the next run.
+        end;
         commit;
     end loop;
 end

@@ -227,6 +227,24 @@ def test_chunks_of_aggregates_are_merged_whatever_order_they_came_in(
     assert rows(clean_db, question)[0]["call_count"] == before[0]["call_count"] + 1
 
 
+@pytest.mark.native("the embedded engine runs one transaction at a time")
+def test_a_chunk_of_an_aggregate_that_somebody_reads_waits_with_those_after_it(
+    clean_db: psycopg.Connection[Any], dsn: str
+) -> None:
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    ingest(
+        clean_db,
+        [usage(start_time=f"2026-06-13T{hour:02}:30:00Z", duration_ms=hour) for hour in (1, 7, 13, 19)],
+    )
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    with psycopg.connect(dsn) as reader:
+        reader.execute("select from bcp.tool_latency_1h where bucket = '2026-06-13T07:00:00Z'")
+        clean_db.execute("call bcp_internal.columnstore_aggregates()")
+        assert hours(clean_db) == (1, 3)
+    clean_db.execute("call bcp_internal.columnstore_aggregates()")
+    assert hours(clean_db) == (1, 0)
+
+
 def test_a_large_batch_goes_into_the_columnstore_where_it_may(clean_db: psycopg.Connection[Any]) -> None:
     [(version,)] = clean_db.execute(
         "select extversion from pg_extension where extname = 'timescaledb'"
