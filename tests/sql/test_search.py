@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -138,6 +139,34 @@ def test_ranges(conn: psycopg.Connection[Any]) -> None:
         with pytest.raises(psycopg.Error, match="is after") as caught, conn.transaction():
             conn.execute(f"select * from bcp.{question}'2026-02-01', '2026-01-01')")
         assert caught.value.sqlstate == "ZB002"
+
+
+@pytest.mark.parametrize("question", ["failed_calls(", "search_parameters(null, null, "])
+def test_the_latest_come_first_however_long_the_range(
+    clean_db: psycopg.Connection[Any], question: str
+) -> None:
+    until = datetime.fromisoformat("2026-06-15T11:00Z")
+    # Where one span ends and the next begins, and a microsecond before.
+    ends = [until - timedelta(days=days) for days in (0, 1, 4, 16, 64, 100)]
+    times = [end - timedelta(microseconds=before) for end in ends for before in (0, 1)][1:]
+    calls = [usage(start_time=time.isoformat(), success=False) for time in times]
+    ingest(clean_db, calls + calls[3:5])
+    expected = sorted([*times, *times[3:5]], reverse=True)
+    for since in ("-infinity", times[-1].isoformat()):
+        for end in (until.isoformat(), "infinity"):
+            for limit in range(1, len(expected) + 2):
+                found = rows(clean_db, f"select * from bcp.{question}'{since}', '{end}', p_limit => {limit})")
+                assert [call["start_time"] for call in found] == expected[:limit]
+    with clean_db.transaction():
+        rows(clean_db, f"select * from bcp.{question}'-infinity', '{until.isoformat()}', p_limit => 1)")
+        planned = rows(
+            clean_db,
+            "select range_start::date::text as day from timescaledb_information.chunks"
+            " where hypertable_name = 'tool_usage_logs'"
+            " and format('%I.%I', chunk_schema, chunk_name)::regclass in (select relation from pg_locks)"
+            " order by 1",
+        )
+    assert [chunk["day"] for chunk in planned] == ["2026-06-14", "2026-06-15"]
 
 
 @pytest.mark.parametrize(
