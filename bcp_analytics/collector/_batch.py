@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from bcp_analytics.collector._format import Range
+from bcp_analytics.collector._format import Members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ MAX_BATCH_EVENTS: Final = 1000
 class Batch:
     """Events of one kind that are sent together, under an id that never changes.
 
-    `segment`: where it is on disk, with events numbered `first` to `last`; None while it is in memory only.
+    `segment`: where it is on disk, and `runs` the numbers of its events; None while it is in memory only.
     `replayed`: it was read back from there.
     """
 
@@ -30,8 +30,7 @@ class Batch:
     kind: int
     snapshots: list[Snapshot]
     segment: Segment | None = None
-    first: int = 0
-    last: int = 0
+    runs: list[list[int]] = field(default_factory=list)
     replayed: bool = False
     size: int = field(init=False)
     _payloads: tuple[bytes, ...] | None = field(default=None, init=False)
@@ -51,9 +50,9 @@ class Batch:
         return self._payloads
 
     @property
-    def range(self) -> Range:
+    def members(self) -> Members:
         """Its entry in its segment."""
-        return Range(self.id, self.first, self.last)
+        return Members(self.id, self.runs)
 
     def __len__(self) -> int:
         """Return the number of events."""
@@ -108,15 +107,22 @@ class Queue:
 
 
 def chunks(items: Iterable[tuple[int, Snapshot]], max_bytes: int) -> Iterator[list[tuple[int, Snapshot]]]:
-    """Split numbered events of a kind into what one batch may hold; one that is too large goes alone."""
-    chunk: list[tuple[int, Snapshot]] = []
-    size = 0
+    """Split numbered events of a kind into what one batch may hold; one that is too large goes alone.
+
+    Late ones go by day, the oldest first, before those that are not late: for each transaction TimescaleDB
+    notes one range of time that the aggregates must look at again, from its oldest row to its newest.
+    """
+    days: dict[int, list[tuple[int, Snapshot]]] = {}
     for item in items:
-        length = len(item[1].data)
-        if chunk and (len(chunk) >= MAX_BATCH_EVENTS or size + length > max_bytes):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(item)
-        size += length
-    if chunk:
+        days.setdefault(item[1].day, []).append(item)
+    for day in sorted(days):
+        chunk: list[tuple[int, Snapshot]] = []
+        size = 0
+        for item in days[day]:
+            length = len(item[1].data)
+            if chunk and (len(chunk) >= MAX_BATCH_EVENTS or size + length > max_bytes):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(item)
+            size += length
         yield chunk

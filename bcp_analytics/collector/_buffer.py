@@ -178,7 +178,7 @@ class Buffer:
             for chunk in chunks(items, self._settings.max_batch_bytes):
                 batch = Batch(_events.new_batch_id(), kind, [snapshot for _, snapshot in chunk])
                 if written:
-                    batch.first, batch.last = chunk[0][0], chunk[-1][0]
+                    batch.runs = _format.runs(number for number, _ in chunk)
                     self.spool.seal(batch)
                 self.queue.append(batch)
         self.spool.rotate(only_large=True)
@@ -203,12 +203,16 @@ class Buffer:
                 return batch
             try:
                 contents = _segment.read(segment)
+                loose = {
+                    kind: [(number, _events.read_back(kind, payload)) for number, payload in events.items()]
+                    for kind, events in contents.loose.items()
+                }
             except (OSError, _format.NewerFormat):
                 with self._lock:
                     self.spool.unreadable(segment)
             else:
                 with self._lock:
-                    self.spool.load(segment, contents)
+                    self.spool.load(segment, contents, loose)
 
     def finish(self, batch: Batch) -> None:
         """Note that the database has the batch in flight."""

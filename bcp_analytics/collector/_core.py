@@ -79,7 +79,7 @@ class Core:
 
     def put(self, kind: int, event: dict[str, Any], *, urgent: bool = False) -> None:
         """Take an event, and keep a copy of it."""
-        snapshot = _events.snapshot(event, as_json=self._settings.durable)
+        snapshot = _events.snapshot(kind, event, as_json=self._settings.durable)
         with self._lock:
             if self._closed:
                 self._buffer.recorded += 1

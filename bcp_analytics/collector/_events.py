@@ -11,8 +11,10 @@ must be on disk as JSON before record() returns, is encoded at once.
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
+import sys
 import time
 from datetime import UTC, datetime
 from random import Random
@@ -29,6 +31,12 @@ ERRORS: Final = 1
 METRICS: Final = 2
 SESSIONS: Final = 3
 KINDS: Final = (CALLS, ERRORS, METRICS, SESSIONS)
+
+_LATE_S: Final = 3600.0
+FRESH: Final = sys.maxsize
+"""An event is late if it is older than an hour: younger ones together have the aggregates look at two buckets
+of an hour again, at most. Late ones go by UTC day, no finer, since each has its whole day looked at anyway:
+the aggregates of users and sessions are made of rows, and by day."""
 
 MAX_EVENT_BYTES: Final = 16 * 2**20
 """A larger event is recorded without its documents. Four times what the store takes by default, and far below
@@ -63,10 +71,11 @@ class _Copier(pickle.Pickler):
 
 
 class Snapshot(NamedTuple):
-    """An event: `data` is JSON in ASCII, or where not `is_json`, what `_Copier` made of it."""
+    """An event: `data` is JSON in ASCII, or where not `is_json`, what `_Copier` made; `day`: of `day_of`."""
 
     data: bytes
     is_json: bool
+    day: int = FRESH
 
     def payload(self) -> bytes:
         """Return the event as JSON in ASCII, encoding it now where it is not yet."""
@@ -99,10 +108,39 @@ def now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def snapshot(event: dict[str, Any], *, as_json: bool) -> Snapshot:
+def snapshot(kind: int, event: dict[str, Any], *, as_json: bool) -> Snapshot:
     """Return a copy of an event that later changes do not reach; raises for nothing in it."""
+    day = day_of(kind, event)
     copy = None if as_json else _copy(event)
-    return Snapshot(encode(event), is_json=True) if copy is None else Snapshot(copy, is_json=False)
+    return Snapshot(encode(event), True, day) if copy is None else Snapshot(copy, False, day)  # noqa: FBT003
+
+
+def read_back(kind: int, payload: bytes) -> Snapshot:
+    """Return an event that was written as JSON."""
+    return Snapshot(payload, True, day_of(kind, payload))  # noqa: FBT003
+
+
+def day_of(kind: int, event: Mapping[str, Any] | bytes) -> int:
+    """Return the UTC day, from 1970, of an event that is late; `FRESH` where it is not, or has no time."""
+    if kind == SESSIONS:
+        return FRESH
+    try:
+        fields: Mapping[str, Any] = json.loads(event) if isinstance(event, bytes) else event
+        at = _seconds(fields.get("start_time" if kind == CALLS else "timestamp"))
+        if at is None and kind == CALLS:
+            at = _seconds(fields.get("end_time"))
+            if at is not None and "duration_ms" in fields:
+                at -= fields["duration_ms"] / 1000
+        return FRESH if at is None or at > time.time() - _LATE_S else int(at // 86400)
+    except Exception:  # noqa: BLE001 - it is the database's to refuse
+        return FRESH
+
+
+def _seconds(value: Any) -> float | None:  # noqa: ANN401 - whatever the caller gave
+    if value is None:
+        return None
+    at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def copied(value: Any) -> Any:  # noqa: ANN401 - any JSON

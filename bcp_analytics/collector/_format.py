@@ -5,8 +5,8 @@
     record  = marker:4 crc32:u32 type:u8 kind:u8 number:u32 length:u32 payload      (crc32 of all after it)
 
 Numbers are little-endian. Three types of record: an event, numbered within its segment; a seal, which puts
-the events of a kind within a range of numbers, as far as no earlier seal has them, into a batch and so
-fixes its id; and an acknowledgement, which says that the database has a batch. A payload is JSON in ASCII,
+events of a kind, as far as no earlier seal has them, into a batch and so fixes its id; and an
+acknowledgement, which says that the database has a batch. A payload is JSON in ASCII,
 so a marker, which no ASCII has, cannot be in one: after damage, reading goes on at the next marker before a
 record that its checksum proves whole.
 """
@@ -16,11 +16,12 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 VERSION: Final = 1
 EVENT: Final = 1
@@ -48,25 +49,24 @@ class Record(NamedTuple):
     payload: bytes
 
 
-class Range(NamedTuple):
-    """A batch: its id, and the numbers of its first and last event."""
+class Members(NamedTuple):
+    """A batch: its id, and the numbers of its events, as runs of a first and a last one."""
 
     id: str
-    first: int
-    last: int
+    runs: list[list[int]]
 
 
 @dataclass(slots=True)
 class Contents:
     """What is in a segment and not yet acknowledged.
 
-    `batches`: kind, range and events of each, in the order of their seals. `loose`: events in no batch, by
+    `batches`: kind, members and events of each, in the order of their seals. `loose`: events in no batch, by
     kind and number. `events`: how many these are together. `highest`: the highest number of any event.
     `damaged`: the bytes of each place that could not be read. `torn`: whether the segment ends in the
     middle of a record.
     """
 
-    batches: list[tuple[int, Range, tuple[bytes, ...]]] = field(default_factory=list)
+    batches: list[tuple[int, Members, tuple[bytes, ...]]] = field(default_factory=list)
     loose: dict[int, dict[int, bytes]] = field(default_factory=dict)
     events: int = 0
     highest: int = 0
@@ -90,15 +90,28 @@ def pack(kind_of_record: int, kind: int, number: int, payload: bytes) -> bytes:
     return _PREFIX.pack(MARKER, crc32(rest)) + rest
 
 
-def pack_range(kind_of_record: int, kind: int, batch: Range) -> bytes:
+def runs(numbers: Iterable[int]) -> list[list[int]]:
+    """Return ascending numbers as runs of a first and a last one."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
+
+
+def pack_members(kind_of_record: int, kind: int, batch: Members) -> bytes:
     """Return a seal or an acknowledgement."""
-    return pack(kind_of_record, kind, 0, json.dumps(batch).encode("ascii"))
+    payload = [batch.id, *chain.from_iterable(batch.runs)]
+    return pack(kind_of_record, kind, 0, json.dumps(payload).encode("ascii"))
 
 
-def pack_batch(kind: int, batch: Range, payloads: tuple[bytes, ...]) -> bytes:
-    """Return the records of a batch: its events, numbered from `batch.first` on, and its seal."""
-    records = [pack(EVENT, kind, number, payload) for number, payload in enumerate(payloads, batch.first)]
-    return b"".join([*records, pack_range(SEAL, kind, batch)])
+def pack_batch(kind: int, batch_id: str, first: int, payloads: tuple[bytes, ...]) -> bytes:
+    """Return the records of a batch: its events, numbered from `first` on, and its seal."""
+    records = [pack(EVENT, kind, number, payload) for number, payload in enumerate(payloads, first)]
+    batch = Members(batch_id, [[first, first + len(payloads) - 1]])
+    return b"".join([*records, pack_members(SEAL, kind, batch)])
 
 
 def scan(data: bytes) -> Iterator[Record | bytes]:
@@ -153,7 +166,7 @@ def _record_at(data: bytes, position: int) -> Record | None:
 def read(data: bytes) -> Contents:
     """Return what of a segment is still to be sent. Raises `NewerFormat`."""
     found = Contents()
-    sealed: dict[str, tuple[int, Range, dict[int, bytes]]] = {}
+    sealed: dict[str, tuple[int, Members, dict[int, bytes]]] = {}
     for item in scan(data):
         if isinstance(item, bytes):
             found.damaged.append(item)
@@ -161,12 +174,14 @@ def read(data: bytes) -> Contents:
             found.loose.setdefault(item.kind, {})[item.number] = item.payload
             found.highest = max(found.highest, item.number)
         else:
-            batch = Range(*json.loads(item.payload))
+            batch_id, *ends = json.loads(item.payload)
+            batch = Members(batch_id, [list(run) for run in zip(ends[::2], ends[1::2], strict=True)])
             mine = {}
             loose = found.loose.get(item.kind, {})
             if item.type == SEAL or batch.id not in sealed:
                 # Also for an acknowledgement whose seal cannot be read.
-                mine = {n: loose.pop(n) for n in list(loose) if batch.first <= n <= batch.last}
+                numbers = chain.from_iterable(range(first, last + 1) for first, last in batch.runs)
+                mine = {n: loose.pop(n) for n in numbers if n in loose}
             if item.type == SEAL:
                 sealed[batch.id] = (item.kind, batch, mine)
             else:

@@ -80,7 +80,7 @@ class Spool:
         self._loose -= len(batch)
         # Without it, if the disk is full, a crash costs no event: they are then sent under another batch id.
         with suppress(OSError):
-            self._append(segment, _format.pack_range(_format.SEAL, batch.kind, batch.range))
+            self._append(segment, _format.pack_members(_format.SEAL, batch.kind, batch.members))
 
     def write_batch(self, batch: Batch) -> None:
         """Write a batch that was in memory only. Raises `OSError`, `SpoolFull` among them."""
@@ -88,9 +88,8 @@ class Spool:
         if self._loose == 0:
             self.rotate(only_large=True)
         segment = self._writable(sum(map(len, payloads)) + (len(payloads) + 5) * _format.RECORD_BYTES)
-        entry = _format.Range(batch.id, segment.number + 1, segment.number + len(payloads))
-        self._append(segment, _format.pack_batch(batch.kind, entry, payloads))
-        segment.number = entry.last
+        self._append(segment, _format.pack_batch(batch.kind, batch.id, segment.number + 1, payloads))
+        segment.number += len(payloads)
         segment.cold = True
         self._count(segment, len(payloads))
 
@@ -121,7 +120,7 @@ class Spool:
         self._count(segment, -len(batch))
         if segment.events > 0:
             with suppress(OSError):
-                self._append(segment, _format.pack_range(_format.ACK, batch.kind, batch.range))
+                self._append(segment, _format.pack_members(_format.ACK, batch.kind, batch.members))
         elif segment is not self._active:
             self._remove(segment)
         else:
@@ -133,7 +132,7 @@ class Spool:
 
     def set_aside(self, batch: Batch) -> None:
         """Keep a batch that will never be taken, in a file of its own, as a segment. Raises `OSError`."""
-        records = _format.pack_batch(batch.kind, _format.Range(batch.id, 1, len(batch)), batch.payloads)
+        records = _format.pack_batch(batch.kind, batch.id, 1, batch.payloads)
         self._keep(f"{batch.id}.rejected", _format.header() + records)
 
     # Reading back
@@ -158,8 +157,16 @@ class Spool:
             self.rotate(only_large=False)
         return segment
 
-    def load(self, segment: Segment, contents: _format.Contents) -> None:
-        """Make the batches of a segment that was read the next ones, and keep aside what is damaged in it."""
+    def load(
+        self,
+        segment: Segment,
+        contents: _format.Contents,
+        loose: dict[int, list[tuple[int, Snapshot]]],
+    ) -> None:
+        """Make the batches of a segment that was read the next ones, and keep aside what is damaged in it.
+
+        `loose`: those of the contents, as numbered events.
+        """
         segment.cold = False
         if segment.gone:
             return
@@ -171,16 +178,13 @@ class Spool:
         segment.number = max(segment.number, contents.highest)
         for kind, entry, payloads in contents.batches:
             snapshots = [Snapshot(payload, is_json=True) for payload in payloads]
-            self._loaded.append(
-                Batch(entry.id, kind, snapshots, segment, entry.first, entry.last, replayed=True)
-            )
-        for kind, events in contents.loose.items():
-            items = [(number, Snapshot(payload, is_json=True)) for number, payload in events.items()]
+            self._loaded.append(Batch(entry.id, kind, snapshots, segment, entry.runs, replayed=True))
+        for kind, items in loose.items():
             for chunk in chunks(items, self._max_batch_bytes):
                 batch = Batch(_events.new_batch_id(), kind, [s for _, s in chunk], segment, replayed=True)
-                batch.first, batch.last = chunk[0][0], chunk[-1][0]
+                batch.runs = _format.runs(number for number, _ in chunk)
                 with suppress(OSError):
-                    self._append(segment, _format.pack_range(_format.SEAL, kind, batch.range))
+                    self._append(segment, _format.pack_members(_format.SEAL, kind, batch.members))
                 self._loaded.append(batch)
         if segment.events == 0:
             self._remove(segment)

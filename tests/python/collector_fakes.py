@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from bcp_analytics.collector import Collector
+from bcp_analytics.collector import Collector, _lifetime
 from bcp_analytics.errors import InvalidBatch
 from bcp_analytics.ingest import IngestResult
 
@@ -99,6 +99,8 @@ def crash(collector: Collector) -> None:
     """As after kill -9: what is in memory is gone, and so is the lock."""
     collector._core._buffer.spool.abandon()
     collector._core._closed = True
+    # Told of a fork, it would close in the child what has the numbers of its descriptors now.
+    _lifetime._all.discard(collector._core)
 
 
 def balanced(collector: Collector) -> bool:

@@ -62,10 +62,10 @@ def test_nothing_is_lost_where_it_cannot_be_sent(tmp_path: Path) -> None:
 
 
 def test_what_is_refused_again_is_kept_again(dsn: str, tmp_path: Path) -> None:
-    batch = _format.Range("00000000-0000-4000-8000-000000000001", 1, 1)
-    kept = tmp_path / "test" / f"{batch.id}.rejected"
+    batch = "00000000-0000-4000-8000-000000000001"
+    kept = tmp_path / "test" / f"{batch}.rejected"
     kept.parent.mkdir()
-    kept.write_bytes(before := _format.header() + _format.pack_batch(0, batch, (b"no JSON",)))
+    kept.write_bytes(before := _format.header() + _format.pack_batch(0, batch, 1, (b"no JSON",)))
     said = spool(tmp_path, "resend", "test", "--dsn", dsn, code=1)
     assert said.splitlines()[0] == "0 stored, 0 known already, 1 rejected."
     assert "Still on disk: 1 event (InvalidBatch ZB001)" in said
