@@ -6,6 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -133,6 +134,57 @@ def test_two_who_send_in_another_order_wait_and_do_not_deadlock(
         assert results == [(6, 6, 0, 0), (6, 6, 0, 0)]
         common = {"user_id": "users", "session_id": "user_sessions", "fingerprint": "error_issues"}[key]
         assert rows(clean_db, f"select count(*) as n from bcp.{common}") == [{"n": 7}]
+
+
+@two_writers
+@pytest.mark.parametrize("also_bad", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("tool_usage", "event_id"),
+        ("tool_usage", "user_id"),
+        ("tool_usage", "session_id"),
+        ("errors", "fingerprint"),
+        ("metrics", "event_id"),
+        ("sessions", "session_id"),
+    ],
+)
+def test_a_batch_that_is_taken_apart_holds_nothing_between_its_parts(
+    dsn: str,
+    clean_db: Db,
+    kind: str,
+    key: str,
+    also_bad: bool,  # noqa: FBT001
+) -> None:
+    """A third holds m, so that the batch stands still between its b and its a; another takes a, then b."""
+    bad = {"errors": {"level": "none"}, "metrics": {"aggregation_period": "1y"}}.get(
+        kind, {"user_id": "x" * 501}
+    )
+
+    def batch(names: str) -> list[dict[str, Any]]:
+        # Ids that are UUIDs keep their order.
+        given = {name: str(UUID(int=ord(name))) if key == "event_id" else name for name in names}
+        return [KINDS[kind] | {key: given[name]} | (bad if name == "-" else {}) for name in names]
+
+    with writers(dsn, 3) as (holder, one, other), ThreadPoolExecutor() as pool:
+        ingest(holder, batch("m"), kind)
+        apart: Future[Counts] = pool.submit(ingest, one, batch("b-m-a-c-"), kind)
+        wait_until_blocked(clean_db, holder, one)
+        whole: Future[Counts] = pool.submit(ingest, other, batch("a-b" if also_bad else "ab"), kind)
+        blocked = "select cardinality(pg_blocking_pids(%s)) as by"
+        while not whole.done() and not rows(clean_db, blocked, [other.info.backend_pid])[0]["by"]:
+            pass
+        holder.rollback()
+        # Whoever goes first, the other may wait for its commit.
+        first, second = (one, other) if apart in _done(apart, whole) else (other, one)
+        first.commit()
+        results = [apart.result(30), whole.result(30)]
+        second.commit()
+    duplicates = 2 if key == "event_id" else 0
+    assert sum(stored for _, stored, _, _ in results) == 6 - duplicates
+    assert [rejected for _, _, _, rejected in results] == [4, int(also_bad)]
+    if kind != "sessions":
+        assert books(clean_db) == (10 + also_bad, 6 - duplicates, duplicates, 4 + also_bad)
 
 
 def _done(*futures: Future[Counts]) -> set[Future[Counts]]:

@@ -182,3 +182,17 @@ def test_what_is_not_the_events_fault_fails_the_batch(conn: psycopg.Connection[A
     conn.execute("alter table bcp.users_away rename to users")
     assert rows(conn, "select 1 from bcp.rejected_events") == []
     assert ingest(conn, [usage(user_id="u")]) == (1, 1, 0, 0)
+
+
+def test_events_that_can_be_stored_only_apart_are_stored_apart(conn: psycopg.Connection[Any]) -> None:
+    """As where a batch is too large for one statement."""
+    conn.execute("alter function bcp_internal.store_metrics(jsonb[]) rename to store_few_metrics")
+    conn.execute(
+        "create function bcp_internal.store_metrics(p_events jsonb[]) returns bigint language plpgsql as $$"
+        " begin if cardinality(p_events) > 3 then raise program_limit_exceeded; end if;"
+        " return bcp_internal.store_few_metrics(p_events); end $$"
+    )
+    good = KINDS["metrics"]
+    assert ingest(conn, [good] * 9, "metrics") == (9, 9, 0, 0)
+    assert ingest(conn, [*[good] * 9, good | {"aggregation_period": "1y"}], "metrics") == (10, 9, 0, 1)
+    assert rows(conn, "select count(*) as n from bcp.performance_metrics") == [{"n": 18}]

@@ -1,0 +1,161 @@
+-- Ingest of a batch in which an event may be bad.
+--
+-- A batch is stored set-wise. Where that raises, the batch is halved until the events that cannot be
+-- stored stand alone; those are rejected, the others stored at once, in the same transaction.
+
+create or replace function bcp_internal.redact_rejected(p_event jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if p_event is null then
+        return '{"_unredacted": "too large or unreadable"}';
+    end if;
+    -- An address that is none cannot be cut to its network, and neither can one that anonymize_json leaves.
+    if jsonb_typeof(p_event) = 'object' and p_event ? 'ip_address' then
+        p_event := jsonb_set(p_event, '{ip_address}', '"[REDACTED]"');
+    end if;
+    return bcp_internal.truncate_json(bcp_internal.anonymize_json(p_event), bcp_internal.setting('max_document_bytes')::integer);
+exception
+    when others then
+        -- What cannot be redacted is not kept, so that a broken rule leaks nothing.
+        return jsonb_build_object('_unredacted', jsonb_typeof(p_event));
+end
+$func$;
+
+comment on function bcp_internal.redact_rejected(jsonb) is
+    'A rejected event as it may be kept: masked and cut; only its JSON type where masking fails.';
+
+create or replace function bcp_internal.reject_event(
+    p_kind text, p_source text, p_batch_id uuid, p_code text, p_reason text, p_event jsonb, p_event_bytes bigint)
+returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    insert into bcp.rejected_events (rejected_at, kind, source, batch_id, reason_code, reason, event, event_bytes)
+    values (bcp_internal.now(), p_kind, p_source, p_batch_id, p_code, p_reason,
+            bcp_internal.redact_rejected(p_event), p_event_bytes)
+$func$;
+
+comment on function bcp_internal.reject_event(text, text, uuid, text, text, jsonb, bigint) is 'Keeps a rejected event, redacted.';
+
+create or replace function bcp_internal.try_to_store(
+    p_kind text, p_events jsonb[], p_keep boolean, out stored bigint, out state text, out message text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    stored := case p_kind
+        when 'tool_usage' then bcp_internal.store_tool_usage(p_events)
+        when 'errors' then bcp_internal.store_errors(p_events)
+        when 'metrics' then bcp_internal.store_metrics(p_events)
+        when 'sessions' then bcp_internal.store_sessions(p_events)
+    end;
+    if not p_keep then
+        raise exception 'undone, with its locks';
+    end if;
+exception
+    when others then
+        if stored is null then
+            get stacked diagnostics state = returned_sqlstate, message = message_text;
+            -- Not the event's fault: connection, transaction state, conflicts, permissions and missing objects,
+            -- resources, locks, the system itself, an anonymiser without its keys. The whole batch fails and can be
+            -- sent again.
+            if left(state, 2) in ('08', '25', '40', '42', '53', '55', '57', '58', 'XX') or state = 'ZB006' then
+                raise exception using errcode = state, message = message;
+            end if;
+        end if;
+end
+$func$;
+
+comment on function bcp_internal.try_to_store(text, jsonb[], boolean) is
+    'Stores events, or without p_keep only finds out whether they can be; what went wrong where they cannot.';
+
+create or replace function bcp_internal.reject_bad(
+    p_kind text, p_source text, p_batch_id uuid, p_events jsonb[], p_state text, p_message text)
+returns jsonb[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_count constant integer := cardinality(p_events);
+    v_good jsonb[] := '{}';
+    v_half record;
+begin
+    if v_count = 1 then
+        if p_state = '22P02' then
+            -- Of the fields that are typed only an address has a function that tells what is wrong with it.
+            begin
+                perform bcp_internal.event_ip(p_events[1] ->> 'ip_address');
+            exception
+                when sqlstate 'ZB005' then
+                    get stacked diagnostics p_state = returned_sqlstate, p_message = message_text;
+            end;
+        end if;
+        -- Only our own messages are known to hold no value of the event.
+        perform bcp_internal.reject_event(
+            p_kind, p_source, p_batch_id, p_state,
+            case
+                when p_state like 'ZB%' then p_message
+                when p_state in ('22007', '22008') then 'a time of the event does not exist'
+                when p_state = '22003' then 'a number of the event is out of range'
+                else 'PostgreSQL refused a value of the event with SQLSTATE ' || p_state
+            end,
+            p_events[1], octet_length(p_events[1]::text));
+        return v_good;
+    end if;
+    for v_half in
+        select half.events, t.state, t.message
+        from (values (p_events[:v_count / 2]), (p_events[v_count / 2 + 1:])) as half (events)
+        cross join lateral bcp_internal.try_to_store(p_kind, half.events, false) as t
+    loop
+        v_good := v_good || case
+            when v_half.state is null then v_half.events
+            else bcp_internal.reject_bad(p_kind, p_source, p_batch_id, v_half.events, v_half.state, v_half.message)
+        end;
+    end loop;
+    return v_good;
+end
+$func$;
+
+comment on function bcp_internal.reject_bad(text, text, uuid, jsonb[], text, text) is
+    'Of events that cannot be stored together, for the reason given: rejects those that cannot be stored alone, by halving, and returns the others.';
+
+create or replace function bcp_internal.store_or_reject(
+    p_kind text, p_source text, p_batch_id uuid, p_events jsonb[], out stored bigint, out rejected bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_count constant integer := cardinality(p_events);
+    v_tried record;
+    v_good jsonb[];
+begin
+    rejected := 0;
+    stored := 0;
+    if v_count = 0 then
+        return;
+    end if;
+    v_tried := bcp_internal.try_to_store(p_kind, p_events, true);
+    stored := v_tried.stored;
+    if v_tried.state is null then
+        return;
+    end if;
+    -- Who stores a batch locks its keys, then its users, sessions and issues, each in one order, so that two who share
+    -- some wait for each other instead of deadlocking. Who kept one half while storing the next would not: so the bad
+    -- are found first, by trying and undoing, and then all of the good are stored at once.
+    v_good := bcp_internal.reject_bad(p_kind, p_source, p_batch_id, p_events, v_tried.state, v_tried.message);
+    if cardinality(v_good) < v_count then
+        select p.stored, v_count - cardinality(v_good) + p.rejected into stored, rejected
+        from bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, v_good) as p;
+    else
+        -- Each half can be stored, and both together cannot, such as for their size.
+        select sum(p.stored), sum(p.rejected) into stored, rejected
+        from (values (v_good[:v_count / 2]), (v_good[v_count / 2 + 1:])) as half (events)
+        cross join lateral bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, half.events) as p;
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.store_or_reject(text, text, uuid, jsonb[]) is
+    'Stores events, but for those that cannot be stored, which are rejected. Events neither stored nor rejected are duplicates.';
