@@ -54,8 +54,8 @@ def ingest_tool_usage(
     """Take in tool calls: an iterable of mappings, or a JSON array as text.
 
     `batch_id` makes sending the same batch again harmless, and so does an `event_id` in each event. `source`
-    is who sends, by default the connection's application_name. Raises `InvalidBatch` where text is no JSON
-    array; then nothing is stored.
+    is who sends, by default the connection's application_name; it is masked as events are. Raises
+    `InvalidBatch` where text is no JSON array; then nothing is stored.
     """
     return _batch(events, batch_id, source)
 

@@ -352,6 +352,9 @@ begin
     v_max_depth := bcp_internal.setting('max_json_depth');
     v_unclean := bcp_internal.unclean(array(
         select coalesce(doc::text, '') from unnest(p_docs) with ordinality as d (doc, n) order by n), v_max_depth, v_state);
+    if v_unclean = '{}' then
+        return p_docs;
+    end if;
     v_masked := bcp_internal.mask_documents(
         array(select p_docs[n] from unnest(v_unclean) with ordinality as u (n, o) order by o), v_max_depth, v_state);
     for i in 1..cardinality(v_unclean) loop

@@ -264,13 +264,13 @@ comment on function bcp_internal.claim_batch(text, uuid) is
     'True for the first call with a batch id within the setting dedup_window, and for every call without one.';
 
 create or replace function bcp_internal.source_name(p_source text) returns text
-language sql stable parallel safe
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select coalesce(p_source, nullif(current_setting('application_name'), ''), 'unknown')
+    select bcp_internal.anonymize_text(coalesce(p_source, nullif(current_setting('application_name'), ''), 'unknown'))
 $func$;
 
-comment on function bcp_internal.source_name(text) is 'Who sends: as said, else the application_name.';
+comment on function bcp_internal.source_name(text) is 'Who sends: as said, else the application_name; masked.';
 
 create or replace function bcp_internal.book_batch(
     p_kind text, p_source text, p_batch_id uuid, p_accepted bigint, p_stored bigint, p_duplicates bigint, p_rejected bigint)
@@ -280,13 +280,12 @@ set search_path = pg_catalog, pg_temp
 as $func$
 begin
     insert into bcp.ingest_batches (received_at, kind, source, batch_id, accepted, stored, duplicates, rejected)
-    values (bcp_internal.now(), p_kind, bcp_internal.source_name(p_source), p_batch_id, p_accepted, p_stored,
-            p_duplicates, p_rejected);
+    values (bcp_internal.now(), p_kind, p_source, p_batch_id, p_accepted, p_stored, p_duplicates, p_rejected);
 end
 $func$;
 
 comment on function bcp_internal.book_batch(text, text, uuid, bigint, bigint, bigint, bigint) is
-    'Writes a batch into the books.';
+    'Writes a batch into the books; p_source is masked.';
 
 create or replace function bcp_internal.ingest(
     p_kind text, p_batch_id uuid, p_events jsonb, p_source text, p_unreadable jsonb default '[]',
@@ -335,7 +334,7 @@ begin
         rejected := rejected + v_rest.rejected;
     end if;
     duplicates := accepted - stored - rejected;
-    perform bcp_internal.book_batch(p_kind, p_source, p_batch_id, accepted, stored, duplicates, rejected);
+    perform bcp_internal.book_batch(p_kind, v_source, p_batch_id, accepted, stored, duplicates, rejected);
 end
 $func$;
 

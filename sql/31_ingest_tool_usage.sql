@@ -417,7 +417,8 @@ begin
                 else 0
             end;
             duplicates := accepted - stored;
-            perform bcp_internal.book_batch('tool_usage', p_source, p_batch_id, accepted, stored, duplicates, rejected);
+            perform bcp_internal.book_batch(
+                'tool_usage', bcp_internal.source_name(p_source), p_batch_id, accepted, stored, duplicates, rejected);
             return;
         end if;
     exception
@@ -452,7 +453,7 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, jsonb, text) is
-    'Takes in an array of tool calls: accepted = stored + duplicates + rejected. A batch id, or an event_id, that comes again within the setting dedup_window is a duplicate; a bad event is kept in bcp.rejected_events and fails nothing else. p_source defaults to application_name. ZB001 where the batch is no array.';
+    'Takes in an array of tool calls: accepted = stored + duplicates + rejected. A batch id, or an event_id, that comes again within the setting dedup_window is a duplicate; a bad event is kept in bcp.rejected_events and fails nothing else. p_source defaults to application_name, and is masked. ZB001 where the batch is no array.';
 
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events_text text, p_source text default null,

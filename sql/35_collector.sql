@@ -12,6 +12,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_now constant timestamptz := bcp_internal.now();
+    v_source text;
 begin
     if length(p_source) > 500 or p_source ~ '^\s*$' then
         raise exception using errcode = 'ZB002', message = 'source is empty or longer than 500 characters';
@@ -24,10 +25,11 @@ begin
     then
         raise exception using errcode = 'ZB002', message = 'source or instance is null, or a count is negative';
     end if;
+    v_source := bcp_internal.source_name(p_source);
     insert into bcp.collector_reports as r (
         instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, started_at, reported_at)
     values (
-        p_instance, p_source, coalesce(p_recorded, 0), coalesce(p_sent, 0), coalesce(p_spooled, 0),
+        p_instance, v_source, coalesce(p_recorded, 0), coalesce(p_sent, 0), coalesce(p_spooled, 0),
         coalesce(p_spooled_bytes, 0), coalesce(p_dropped, 0), p_last_error, coalesce(p_started_at, v_now), v_now)
     on conflict (instance) do update set
         source = excluded.source, recorded = excluded.recorded, sent = excluded.sent, spooled = excluded.spooled,
@@ -37,13 +39,13 @@ begin
     delete from bcp.collector_reports r
     using bcp.data_retention_policies p
     where p.table_name = 'ingest_batches' and p.cleanup_enabled
-      and r.source = p_source and r.reported_at < v_now - p.retention_days * interval '1 day';
+      and r.source = v_source and r.reported_at < v_now - p.retention_days * interval '1 day';
     return v_now;
 end
 $func$;
 
 comment on function bcp.report_collector(text, uuid, bigint, bigint, bigint, bigint, bigint, text, timestamptz) is
-    'Notes what a collector did since it began, in events, and returns when. last_error is a class and a code, never a message. ZB002 where an argument is out of bounds. Reports as old as bcp.ingest_batches may be are removed.';
+    'Notes what a collector did since it began, in events, and returns when. source is masked; last_error is a class and a code, never a message. ZB002 where an argument is out of bounds. Reports as old as bcp.ingest_batches may be are removed.';
 
 create or replace view bcp.ingest_ledger as
 select

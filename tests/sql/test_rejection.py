@@ -196,3 +196,30 @@ def test_events_that_can_be_stored_only_apart_are_stored_apart(conn: psycopg.Con
     assert ingest(conn, [good] * 9, "metrics") == (9, 9, 0, 0)
     assert ingest(conn, [*[good] * 9, good | {"aggregation_period": "1y"}], "metrics") == (10, 9, 0, 1)
     assert rows(conn, "select count(*) as n from bcp.performance_metrics") == [{"n": 18}]
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_who_sends_is_masked(conn: psycopg.Connection[Any], said: bool) -> None:  # noqa: FBT001
+    source = "ada@example.com's laptop"
+    conn.execute("select set_config('application_name', %s, true)", ["unknown" if said else source])
+    given = source if said else None
+    for kind, event in KINDS.items():
+        for batch in ([event], [event, {}]):
+            conn.execute(
+                sql.SQL("select bcp.{}(null, %s::text, %s)").format(sql.Identifier(f"ingest_{kind}")),
+                [json.dumps(batch), given],
+            )
+    conn.execute(
+        "select bcp.ingest_tool_usage(null, array[jsonb_populate_record(null::bcp.tool_call, %s)], %s)",
+        [json.dumps(usage()), given],
+    )
+    conn.execute("select bcp.report_collector(%s, gen_random_uuid())", [source])
+    found = rows(
+        conn,
+        "select source, count(*) as n from (select source from bcp.ingest_batches"
+        " union all select source from bcp.rejected_events union all select source from bcp.collector_reports"
+        " union all select distinct source from bcp.ingest_ledger) as s group by source",
+    )
+    assert [row["n"] for row in found] == [9 + 4 + 1 + 1]
+    assert found[0]["source"].startswith("email#k1#")
+    assert found[0]["source"].endswith("'s laptop")
