@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -127,6 +129,35 @@ def test_a_connection_that_broke_in_between_is_made_anew_at_once(
         collector.record("mail", "send")
         assert collector.flush(30)
         assert (collector.stats().stored, collector.stats().spooled) == (2, 0)
+
+
+@pytest.mark.native("the embedded engine runs one transaction at a time")
+def test_a_deadlock_is_repeated_at_once_as_the_same_batch(
+    dsn: str, clean_db: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    with psycopg.connect(dsn) as other, Collector(dsn, source="deadlock", spool=tmp_path) as collector:
+        for user in ("a", "b"):
+            collector.touch_session("s", user_id=user, time=datetime(2026, 1, 1, tzinfo=UTC))
+        assert collector.flush(30)
+        # The other is not who gives way.
+        other.execute("set deadlock_timeout = '1min'")
+        other.execute("update bcp.users set last_seen = last_seen where user_id = 'b'")
+        for user in ("a", "b"):
+            collector.record("mail", "send", user_id=user)
+        with ThreadPoolExecutor() as pool:
+            flushed = pool.submit(collector.flush, 30)
+            waits = (
+                "select from pg_stat_activity"
+                " where application_name = 'deadlock' and wait_event_type = 'Lock'"
+            )
+            while not rows(clean_db, waits):
+                assert not flushed.done()
+            other.execute("update bcp.users set last_seen = last_seen where user_id = 'a'")
+            other.commit()
+            assert flushed.result()
+        s = collector.stats()
+        assert (s.state, s.retries, s.batches, s.stored, s.spooled) == ("ok", 1, 2, 4, 0)
+    assert rows(clean_db, "select count(*) from bcp.tool_usage_logs") == [(2,)]
 
 
 def away_and_back(
