@@ -107,3 +107,8 @@ def balanced(collector: Collector) -> bool:
     s = collector.stats()
     known = s.stored + s.duplicates + s.rejected + s.spooled + s.buffered + s.dropped + s.corrupt
     return s.recorded + s.adopted == known
+
+
+def stored(sender: Sender) -> list[dict[str, Any]]:
+    """Return the events that the sender's database has."""
+    return list(sender.database.events.values())
