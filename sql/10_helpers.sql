@@ -91,7 +91,7 @@ comment on function bcp_internal.try_jsonb(text) is
 
 create or replace function bcp_internal.latency_ms(p_lat_idx integer) returns double precision
 language sql immutable parallel safe
--- No search_path, and not strict: else it could not be inlined. Every name is qualified instead, and null gives null.
+-- Neither search_path nor strict: with one it could not be inlined; every name is qualified instead.
 as $func$
     select case
         when p_lat_idx operator(pg_catalog.=) (-32768) then 0::double precision

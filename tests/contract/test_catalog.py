@@ -72,6 +72,13 @@ def test_every_routine_pins_its_search_path_or_is_a_known_exception(db: psycopg.
     assert not any(definer for _, definer in found)
 
 
+def test_a_latency_is_computed_without_a_call(db: psycopg.Connection[Any]) -> None:
+    plan = db.execute(
+        "explain verbose select bcp_internal.latency_ms(max(n)) from generate_series(1, 2) n"
+    ).fetchall()
+    assert "latency_ms" not in str(plan)
+
+
 def test_no_routine_has_a_parameter_without_prefix(db: psycopg.Connection[Any]) -> None:
     assert (
         db.execute(
