@@ -73,13 +73,19 @@ returns table (
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select t.bcp_name, t.tool_name, t.listings, t.last_listed, t.context_bytes
-    from bcp_internal.checked_range(p_since, p_until) r
-    cross join lateral bcp_internal.listed_tools(r.range_from, r.range_to, p_bcp_name) t
-    where (t.bcp_name, t.tool_name) not in (
+    with asked as materialized (
+        select * from bcp_internal.checked_range(p_since, p_until)
+    ), called as materialized (
+        -- Once: a subquery with the range in it would be run for each tool of the lists.
         select c.bcp_name, c.tool_name
-        from bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', p_bcp_name, null, null) c
-        where c.operation <> 'tools/list')
+        from asked r
+        cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', p_bcp_name, null, null) c
+        where c.operation <> 'tools/list'
+    )
+    select t.bcp_name, t.tool_name, t.listings, t.last_listed, t.context_bytes
+    from asked r
+    cross join lateral bcp_internal.listed_tools(r.range_from, r.range_to, p_bcp_name) t
+    where not exists (select from called c where c.bcp_name = t.bcp_name and c.tool_name = t.tool_name)
     order by t.context_bytes desc nulls last, t.bcp_name, t.tool_name
 $func$;
 
@@ -105,7 +111,7 @@ as $func$
     cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', p_bcp_name, null, null) c
     where c.operation <> 'tools/list'
       and c.bcp_name in (select l.bcp_name from listed l)
-      and (c.bcp_name, c.tool_name) not in (select l.bcp_name, l.tool_name from listed l)
+      and not exists (select from listed l where l.bcp_name = c.bcp_name and l.tool_name = c.tool_name)
     group by 1, 2
     order by sum(c.calls) desc, 1, 2
 $func$;
