@@ -181,12 +181,12 @@ begin
         return null;
     end if;
     return format(
-        'select coalesce(bucket, %L) as time_bucket, %ssum(calls)::bigint as calls, coalesce(sum(successes), 0)::bigint as successes,'
+        'select %s as time_bucket, %ssum(calls)::bigint as calls, coalesce(sum(successes), 0)::bigint as successes,'
         ' coalesce(sum(errors), 0)::bigint as errors, sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms,'
         ' min(min_ms) as min_ms, max(max_ms) as max_ms, coalesce(sum(request_bytes), 0)::bigint as request_bytes,'
         ' coalesce(sum(response_bytes), 0)::bigint as response_bytes'
-        ' from (%s) scans where calls > 0 group by 1%s',
-        p_since, v_keys, v_scans, coalesce(', ' || p_keys, ''));
+        ' from (%s) scans where calls > 0%s having count(*) > 0',
+        case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end, v_keys, v_scans, v_group);
 end
 $func$;
 
@@ -280,6 +280,8 @@ declare
     v_by text := '';
     v_scans text;
     v_raw text;
+    v_grouped boolean;
+    v_sum text;
 begin
     select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
     if p_interval is not null then
@@ -304,8 +306,10 @@ begin
             'select %s%slat_idx, count(*) as calls from bcp.tool_usage_logs'
             ' where %s and lat_idx is not null%s group by %s%slat_idx',
             v_start_of, v_keys, bcp_internal.within('start_time', r.ranges), v_filter, v_by, v_keys), ' union all ')
-            filter (where r.relation = 'tool_usage_logs')
-    into v_scans, v_raw
+            filter (where r.relation = 'tool_usage_logs'),
+        -- Whether one scan has it all, and has grouped it: with a row or more a tool, to do so again costs as much again.
+        count(distinct r.relation) = 1 and min(r.relation) <> 'tool_latency_1mo'
+    into v_scans, v_raw, v_grouped
     from bcp_internal.pieces(
         'tool_latency',
         -- Aggregates do not know these, and days and months not the operation.
@@ -325,11 +329,13 @@ begin
                    ' calls::double precision as calls from (%s) counted offset 0) folded%s',
                    v_bucket, v_keys, v_folded, v_bucket, v_keys, v_raw, v_group));
     end if;
+    v_sum := case when v_grouped then 'n%s' else 'sum(n%s)' end;
     return format(
         'select %s, %slat_base, %s as calls, array[%s] as counts from (%s) scans%s',
         case when p_interval is null then 'null::timestamptz as bucket' else 'bucket' end, v_keys,
-        (select string_agg(format('sum(n%s)', n), ' + ' order by n) from generate_series(0, 31) n),
-        (select string_agg(format('sum(n%s)', n), ', ' order by n) from generate_series(0, 31) n), v_scans, v_group);
+        (select string_agg(format(v_sum, n), ' + ' order by n) from generate_series(0, 31) n),
+        (select string_agg(format(v_sum, n), ', ' order by n) from generate_series(0, 31) n), v_scans,
+        case when v_grouped then '' else v_group end);
 end
 $func$;
 
@@ -388,53 +394,68 @@ set jit = off
 set parallel_setup_cost = 20000
 as $func$
 declare
-    v_sketch constant text := case when not p_by_tool then 'select null::text as bcp_name, null::text as tool_name, s.* from (' else '(' end
-        || bcp_internal.sketch_statement(
-            p_since, p_until, p_interval, p_time_zone, case when p_by_tool then 'bcp_name, tool_name' end, p_bcp_name,
-            p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome)
-        || case when not p_by_tool then ') s' else ')' end;
+    v_keys constant text := nullif(concat_ws(
+        ', ', case when p_interval is not null then 'bucket' end, case when p_by_tool then 'bcp_name, tool_name' end), '');
+    v_sketch constant text := bcp_internal.sketch_statement(
+        p_since, p_until, p_interval, p_time_zone, case when p_by_tool then 'bcp_name, tool_name' end, p_bcp_name,
+        p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
 begin
     if v_sketch is null then
         return;
     end if;
     -- As percentile_disc: the value of the call whose rank by duration is ceil(percentile * calls). It is in the one row of
     -- the sketch that holds this rank, in the first column up to which there are so many calls; looked for within eight.
+    --
+    -- A store may have a million tools, each called a few times: rows with one call leave the counts behind before they are
+    -- sorted, and one sort serves all that follows. A join with the percentiles would lose the order, unnest in the list of
+    -- columns does not; and the planner knows of it only where each level asks for it.
     return query execute format(
         $query$
-            with ranked as (
-                select
-                    s.*, sum(s.calls) over (%1$s order by s.lat_base rows unbounded preceding) as up_to,
-                    sum(s.calls) over (%1$s) as total
-                from (%2$s) s
-            ), sought as (
-                select r.*, q.place, greatest(ceil(q.percentile * r.total), 1) - (r.up_to - r.calls) - 0.5 as before
-                from ranked r
-                join unnest($1) with ordinality as q (percentile, place)
-                    on greatest(ceil(q.percentile * r.total), 1) > r.up_to - r.calls
-                    and greatest(ceil(q.percentile * r.total), 1) <= r.up_to
+            with cells as (
+                select %1$s lat_base, calls, case when calls > 1 then counts end as counts,
+                       case when calls = 1 then array_position(counts, 1) - 1 end as place
+                from (%2$s) sketch
+                order by %1$s lat_base
                 offset 0
+            ), ranked as (
+                select
+                    s.*, sum(s.calls) over (%3$s order by s.lat_base rows unbounded preceding) as up_to,
+                    sum(s.calls) over (%3$s) as total
+                from cells s
+            ), asked as (
+                select r.*, unnest($1) as percentile, generate_subscripts($1, 1) as ordinal
+                from ranked r
+                %9$s
+            ), sought as (
+                select a.*, greatest(ceil(a.percentile * a.total), 1) - (a.up_to - a.calls) - 0.5 as before
+                from asked a
+                where greatest(ceil(a.percentile * a.total), 1) > a.up_to - a.calls
+                  and greatest(ceil(a.percentile * a.total), 1) <= a.up_to
             ), found as (
-                -- On its own, so that latency_ms has a column to work on and is inlined.
-                select s.bucket, s.bcp_name, s.tool_name, s.total, s.place, s.lat_base + case %4$s end as lat_idx
+                -- offset 0, since latency_ms is not inlined where its argument costs much.
+                select %1$s s.ordinal, s.total, s.lat_base + case when s.calls = 1 then s.place %4$s end as lat_idx
                 from sought s
+                %9$s
                 offset 0
             )
-            select
-                coalesce(f.bucket, %3$L), f.bcp_name, f.tool_name, max(f.total)::bigint,
-                array_agg(bcp_internal.latency_ms(f.lat_idx) order by f.place)
-            from found f
-            group by 1, 2, 3
+            select %5$s, %6$s, max(total)::bigint, array[%7$s]
+            from found
+            %8$s
+            having count(*) > 0
         $query$,
-        coalesce('partition by ' || nullif(concat_ws(
-            ', ', case when p_interval is not null then 's.bucket' end, case when p_by_tool then 's.bcp_name, s.tool_name' end), ''), ''),
-        v_sketch, p_since,
+        coalesce(v_keys || ',', ''), v_sketch, coalesce('partition by ' || v_keys, ''),
         (select string_agg(
              format('when s.before < %s then %s + width_bucket(s.before - %s, array[%s])',
                     bcp_internal.sketch_sum(0, first + 7), first,
                     case first when 0 then '0' else format('(%s)', bcp_internal.sketch_sum(0, first - 1)) end,
                     (select string_agg(bcp_internal.sketch_sum(first, n), ', ' order by n) from generate_series(first, first + 7) n)),
              ' ' order by first)
-         from generate_series(0, 24, 8) as first))
+         from generate_series(0, 24, 8) as first),
+        case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end,
+        case when p_by_tool then 'bcp_name, tool_name' else 'null::text, null::text' end,
+        (select string_agg(format('bcp_internal.latency_ms(max(lat_idx) filter (where ordinal = %s))', n), ', ' order by n)
+         from generate_subscripts(p_percentiles, 1) n),
+        coalesce('group by ' || v_keys, ''), coalesce('order by ' || v_keys, ''))
     using p_percentiles;
 end
 $func$;

@@ -300,24 +300,3 @@ def test_plans_are_vectorised(conn: psycopg.Connection[Any]) -> None:
     ).fetchall()
     plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
     assert "(VectorAgg)" in plan, plan
-
-
-def test_many_tools_have_names_of_their_own(clean_db: psycopg.Connection[Any], target: str) -> None:
-    names = 100_000 if target == "native" else 2_000
-    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
-    clean_db.execute(
-        "insert into bcp.tool_usage_logs"
-        " (start_time, end_time, created_at, event_id, bcp_name, tool_name, operation)"
-        " select t, t + interval '5 ms', t, gen_random_uuid(), 'many', 'tool ' || i, 'call'"
-        " from generate_series(1, %s) i,"
-        " lateral (select timestamptz '2026-06-01Z' + i * interval '0.1 s' as t) x",
-        [names],
-    )
-    question = (
-        "select count(*), sum(call_count), min(p95_duration_ms)"
-        " from bcp.tool_usage_stats('2026-06-01', null, null)"
-    )
-    [(tools, calls, p95)] = clean_db.execute(question).fetchall()  # type: ignore[arg-type]
-    assert (tools, calls, p95) == (names, names, 5)
-    clean_db.execute("call bcp.refresh_analytics_views()")
-    assert clean_db.execute(question).fetchall() == [(tools, calls, p95)]  # type: ignore[arg-type]
