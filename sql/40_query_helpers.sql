@@ -438,7 +438,7 @@ begin
                 %9$s
                 offset 0
             )
-            select %5$s, %6$s, max(total)::bigint, array[%7$s]
+            select %5$s, %6$s, max(total)::bigint, array[%7$s]::double precision[]
             from found
             %8$s
             having count(*) > 0

@@ -18,6 +18,8 @@ UNPINNED = {
     "bcp.refresh_analytics_views()": "commits, which a routine with a setting cannot",
     "bcp.run_cleanup()": "commits",
     "bcp_internal.cleanup_job(integer,jsonb)": "commits",
+    "bcp_internal.columnstore_aggregates()": "commits",
+    "bcp_internal.columnstore_job(integer,jsonb)": "commits",
     "bcp.erase_user(text,text)": "commits, as above",
     "bcp.anonymize_history(interval,text,boolean)": "commits, as above",
     "bcp_internal.refresh_pending()": "commits, as above",
