@@ -27,7 +27,7 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- With the watermark the only reader of TimescaleDB's own catalog: no view of it shows either.
+    -- With the watermark, and the state of chunks in sql/60, all that is read of TimescaleDB's own catalog: no view shows it.
     return (
         with recursive sources as (
             select c.mat_hypertable_id, c.raw_hypertable_id, c.parent_mat_hypertable_id

@@ -1,4 +1,4 @@
--- Refreshing aggregates: all of them, and those of chunks whose rows have changed or were never aggregated.
+-- Aggregates: refreshing all of them, or those of chunks whose rows have changed or were never aggregated; and the columnstore.
 
 create or replace function bcp_internal.aggregates()
 returns table (
