@@ -74,7 +74,7 @@ with (
     timescaledb.continuous,
     timescaledb.materialized_only = true,
     timescaledb.create_group_indexes = false,
-    timescaledb.chunk_interval = '5 days'
+    timescaledb.chunk_interval = '1 day'
 ) as
 select
     public.time_bucket(interval '1 day', bucket) as bucket,
@@ -173,7 +173,7 @@ begin
     for v_level in
         select * from (values
             ('1h', 'hour', '1 hour', 'tool_usage_logs', 'start_time', '6 hours', 'bcp_name, tool_name, operation'),
-            ('1d', 'day', '1 day', 'tool_latency_1h', 'bucket', '5 days', 'bcp_name, tool_name'),
+            ('1d', 'day', '1 day', 'tool_latency_1h', 'bucket', '1 day', 'bcp_name, tool_name'),
             ('1mo', 'month', '1 month', 'tool_latency_1d', 'bucket', '3650 days', 'bcp_name, tool_name')
         ) as v (suffix, says, width, source, time_column, chunk_interval, keys)
     loop

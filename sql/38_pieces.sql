@@ -97,13 +97,13 @@ $func$;
 
 comment on function bcp_internal.whole(tstzmultirange, interval) is 'The whole UTC buckets within ranges.';
 
-create or replace function bcp_internal.stale(p_aggregate text, p_source text, p_asked tstzmultirange) returns tstzmultirange
+create or replace function bcp_internal.stale(p_aggregate text, p_source text, p_asked tstzmultirange, p_horizon timestamptz)
+returns tstzmultirange
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_stale tstzmultirange := bcp_internal.invalidated(p_aggregate) * p_asked;
-    v_horizon timestamptz;
     v_old tstzmultirange;
     v_piece tstzrange;
     v_aggregated boolean;
@@ -115,10 +115,7 @@ begin
     -- horizon, so there raw rows answer only where a chunk is there and nothing was aggregated of what is stale: old calls
     -- loaded at once, and calls that came late for a chunk that is still there. One that came for a dropped chunk, and made
     -- it anew, is in no answer.
-    select bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) into v_horizon
-    from bcp.data_retention_policies r
-    where r.table_name = p_source;
-    v_old := v_stale * tstzmultirange(tstzrange(null, v_horizon));
+    v_old := v_stale * tstzmultirange(tstzrange(null, p_horizon));
     if not isempty(v_old) then
         v_stale := v_stale - v_old;
         -- Months are refreshed whatever their age, from days that stay; until then the days answer.
@@ -130,7 +127,7 @@ begin
             from timescaledb_information.chunks c
             where c.hypertable_schema = 'bcp'
               and c.hypertable_name = p_source
-              and c.range_start < v_horizon
+              and c.range_start < p_horizon
               and c.range_end > lower(v_old)
         loop
             execute format(
@@ -153,8 +150,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.stale(text, text, tstzmultirange) is
-    'Where raw rows, or finer aggregates, have to answer in place of an aggregate.';
+comment on function bcp_internal.stale(text, text, tstzmultirange, timestamptz) is
+    'Where raw rows, or finer aggregates, have to answer in place of an aggregate of the source, whose refreshes reach back to p_horizon.';
 
 create or replace function bcp_internal.grain(
     p_interval interval, p_time_zone text, p_since timestamptz, p_until timestamptz,
@@ -217,13 +214,17 @@ declare
     v_aggregate record;
 begin
     for v_aggregate in
-        select a.name, a.source_table, a.bucket
+        select
+            a.name, a.source_table, a.bucket,
+            bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) as horizon
         from unnest(p_levels) as l (suffix)
         join bcp_internal.aggregates() a on a.name = p_family || '_' || l.suffix
+        left join bcp.data_retention_policies r on r.table_name = a.source_table
         order by a.ordinal desc
     loop
         v_taken := bcp_internal.whole(
-            v_left - bcp_internal.stale(v_aggregate.name, v_aggregate.source_table, v_left), v_aggregate.bucket);
+            v_left - bcp_internal.stale(v_aggregate.name, v_aggregate.source_table, v_left, v_aggregate.horizon),
+            v_aggregate.bucket);
         if not isempty(v_taken) then
             return query select v_aggregate.name, v_taken;
             v_left := v_left - v_taken;

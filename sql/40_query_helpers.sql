@@ -2,7 +2,8 @@
 --
 -- The cells of a range come from the pieces that bcp_internal.pieces cuts it into. The statement is made of them each
 -- time: a scan a piece, grouped there, since TimescaleDB adds up a columnstore vectorised only where the grouping is right
--- above the scan, and with constants, since it then looks only at the chunks that matter.
+-- above the scan, and of a single chunk only where what is grouped is not cast there; and with constants, since it then
+-- looks only at the chunks that matter.
 
 create or replace function bcp_internal.checked_range(
     p_since timestamptz, p_until timestamptz, out range_from timestamptz, out range_to timestamptz)
@@ -153,24 +154,30 @@ declare
 begin
     select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
     select string_agg(
-        case
-            when r.relation = 'tool_usage_logs' then format(
-                'select %s as bucket, %scount(*) as calls, count(*) filter (where success) as successes,'
-                ' count(*) filter (where not success) as errors, count(duration_ms) as timed_calls, sum(duration_ms) as sum_ms,'
-                ' min(duration_ms) as min_ms, max(duration_ms) as max_ms, sum(request_bytes)::bigint as request_bytes,'
-                ' sum(response_bytes)::bigint as response_bytes'
-                ' from bcp.tool_usage_logs where %s%s%s',
-                bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift), v_keys,
-                bcp_internal.within('start_time', r.ranges), v_filter, v_group)
-            else format(
-                'select %s as bucket, %ssum(calls)::bigint as calls, sum(successes)::bigint as successes,'
-                ' sum(errors)::bigint as errors, sum(timed_calls)::bigint as timed_calls, sum(sum_duration_ms) as sum_ms,'
-                ' min(min_duration_ms) as min_ms, max(max_duration_ms) as max_ms, sum(request_bytes)::bigint as request_bytes,'
-                ' sum(response_bytes)::bigint as response_bytes'
-                ' from bcp.%I where %s%s%s',
-                bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_keys, r.relation,
-                bcp_internal.within('bucket', r.ranges), v_filter, v_group)
-        end, ' union all ')
+        format(
+            'select bucket, %scalls::bigint as calls, successes::bigint as successes, errors::bigint as errors,'
+            ' timed_calls::bigint as timed_calls, sum_ms, min_ms, max_ms, request_bytes::bigint as request_bytes,'
+            ' response_bytes::bigint as response_bytes from (%s) scan',
+            v_keys,
+            case
+                when r.relation = 'tool_usage_logs' then format(
+                    'select %s as bucket, %scount(*) as calls, count(*) filter (where success) as successes,'
+                    ' count(*) filter (where not success) as errors, count(duration_ms) as timed_calls, sum(duration_ms) as sum_ms,'
+                    ' min(duration_ms) as min_ms, max(duration_ms) as max_ms, sum(request_bytes) as request_bytes,'
+                    ' sum(response_bytes) as response_bytes'
+                    ' from bcp.tool_usage_logs where %s%s%s',
+                    bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift), v_keys,
+                    bcp_internal.within('start_time', r.ranges), v_filter, v_group)
+                else format(
+                    'select %s as bucket, %ssum(calls) as calls, sum(successes) as successes,'
+                    ' sum(errors) as errors, sum(timed_calls) as timed_calls, sum(sum_duration_ms) as sum_ms,'
+                    ' min(min_duration_ms) as min_ms, max(max_duration_ms) as max_ms, sum(request_bytes) as request_bytes,'
+                    ' sum(response_bytes) as response_bytes'
+                    ' from bcp.%I where %s%s%s',
+                    bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_keys, r.relation,
+                    bcp_internal.within('bucket', r.ranges), v_filter, v_group)
+            end),
+        ' union all ')
     into v_scans
     from bcp_internal.pieces(
         'tool_usage',
@@ -185,7 +192,7 @@ begin
         ' coalesce(sum(errors), 0)::bigint as errors, sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms,'
         ' min(min_ms) as min_ms, max(max_ms) as max_ms, coalesce(sum(request_bytes), 0)::bigint as request_bytes,'
         ' coalesce(sum(response_bytes), 0)::bigint as response_bytes'
-        ' from (%s) scans where calls > 0%s having count(*) > 0',
+        ' from (%s) scans%s having sum(calls) > 0',
         case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end, v_keys, v_scans, v_group);
 end
 $func$;
@@ -269,8 +276,9 @@ declare
     v_bucket constant text := case when p_interval is null then '' else 'bucket, ' end;
     v_group constant text := ' group by ' || v_bucket || v_keys || 'lat_base';
     v_counts constant text := (select string_agg('n' || n, ', ' order by n) from generate_series(0, 31) n);
-    v_sums constant text := (
-        select string_agg(format('sum(n%1$s)::double precision as n%1$s', n), ', ' order by n) from generate_series(0, 31) n);
+    v_sums constant text := (select string_agg(format('sum(n%1$s) as n%1$s', n), ', ' order by n) from generate_series(0, 31) n);
+    v_cast constant text := (
+        select string_agg(format('n%1$s::double precision as n%1$s', n), ', ' order by n) from generate_series(0, 31) n);
     v_folded constant text := (
         select string_agg(
             format('coalesce(sum(calls) filter (where place = %1$s), 0) as n%1$s', n), ', ' order by n)
@@ -297,8 +305,9 @@ begin
                     'select %s%slat_base, %s from bcp.%I where %s%s',
                     v_bucket_of, v_keys, v_counts, r.relation, bcp_internal.within('bucket', r.ranges), v_filter)
                 else format(
-                    'select %s%slat_base, %s from bcp.%I where %s%s group by %s%slat_base',
-                    v_bucket_of, v_keys, v_sums, r.relation, bcp_internal.within('bucket', r.ranges), v_filter, v_by, v_keys)
+                    'select %s%slat_base, %s from (select %s%slat_base, %s from bcp.%I where %s%s group by %s%slat_base) scan',
+                    v_bucket, v_keys, v_cast, v_bucket_of, v_keys, v_sums, r.relation,
+                    bcp_internal.within('bucket', r.ranges), v_filter, v_by, v_keys)
             end, ' union all ')
             filter (where r.relation <> 'tool_usage_logs'),
         -- Raw rows are counted by lat_idx, which is vectorised, and then folded, which is not.
@@ -372,14 +381,25 @@ $func$;
 comment on function bcp_internal.latency_cells(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
     'Latency sketch of a range by bucket, all tools together, a row a lat_idx; one bucket that begins at p_since where the interval is null. Filters as bcp_internal.usage_cells.';
 
-create or replace function bcp_internal.sketch_sum(p_first integer, p_last integer) returns text
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
+create or replace function bcp_internal.sketch_place(p_counts double precision[], p_before double precision) returns integer
+language plpgsql immutable strict parallel safe
+-- No search_path: to set it took a third of a call. Every name is qualified instead.
 as $func$
-    select string_agg(format('s.counts[%s]', n + 1), ' + ' order by n) from generate_series(p_first, p_last) n
+declare
+    v_left double precision := p_before;
+begin
+    for i in 1..pg_catalog.cardinality(p_counts) loop
+        v_left := v_left operator(pg_catalog.-) p_counts[i];
+        if v_left operator(pg_catalog.<) 0::double precision then
+            return i operator(pg_catalog.-) 1;
+        end if;
+    end loop;
+    return null;
+end
 $func$;
 
-comment on function bcp_internal.sketch_sum(integer, integer) is 'The sum of some of the counts of a sketch, as an expression.';
+comment on function bcp_internal.sketch_place(double precision[], double precision) is
+    'Which of a sketch''s counts, from 0, a call falls into that has so many before it; null where they are fewer.';
 
 create or replace function bcp_internal.latency_quantiles(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_percentiles double precision[],
@@ -404,7 +424,7 @@ begin
         return;
     end if;
     -- As percentile_disc: the value of the call whose rank by duration is ceil(percentile * calls). It is in the one row of
-    -- the sketch that holds this rank, in the first column up to which there are so many calls; looked for within eight.
+    -- the sketch that holds this rank, in the first column up to which there are so many calls.
     --
     -- A store may have a million tools, each called a few times: rows with one call leave the counts behind before they are
     -- sorted, and one sort serves all that follows. A join with the percentiles would lose the order, unnest in the list of
@@ -422,40 +442,39 @@ begin
                     s.*, sum(s.calls) over (%3$s order by s.lat_base rows unbounded preceding) as up_to,
                     sum(s.calls) over (%3$s) as total
                 from cells s
-            ), asked as (
-                select r.*, unnest($1) as percentile, generate_subscripts($1, 1) as ordinal
+            ), sought as (
+                select r.*, unnest(array_remove(array[%8$s]::integer[], null)) as ordinal
                 from ranked r
                 %9$s
-            ), sought as (
-                select a.*, greatest(ceil(a.percentile * a.total), 1) - (a.up_to - a.calls) - 0.5 as before
-                from asked a
-                where greatest(ceil(a.percentile * a.total), 1) > a.up_to - a.calls
-                  and greatest(ceil(a.percentile * a.total), 1) <= a.up_to
             ), found as (
                 -- offset 0, since latency_ms is not inlined where its argument costs much.
-                select %1$s s.ordinal, s.total, s.lat_base + case when s.calls = 1 then s.place %4$s end as lat_idx
+                select
+                    %1$s s.ordinal, s.total,
+                    s.lat_base + case
+                        when s.calls = 1 then s.place
+                        else bcp_internal.sketch_place(
+                            s.counts, greatest(ceil($1[s.ordinal] * s.total), 1) - (s.up_to - s.calls) - 0.5)
+                    end as lat_idx
                 from sought s
                 %9$s
                 offset 0
             )
-            select %5$s, %6$s, max(total)::bigint, array[%7$s]::double precision[]
+            select %4$s, %5$s, max(total)::bigint, array[%6$s]::double precision[]
             from found
-            %8$s
+            %7$s
             having count(*) > 0
         $query$,
         coalesce(v_keys || ',', ''), v_sketch, coalesce('partition by ' || v_keys, ''),
-        (select string_agg(
-             format('when s.before < %s then %s + width_bucket(s.before - %s, array[%s])',
-                    bcp_internal.sketch_sum(0, first + 7), first,
-                    case first when 0 then '0' else format('(%s)', bcp_internal.sketch_sum(0, first - 1)) end,
-                    (select string_agg(bcp_internal.sketch_sum(first, n), ', ' order by n) from generate_series(first, first + 7) n)),
-             ' ' order by first)
-         from generate_series(0, 24, 8) as first),
         case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end,
         case when p_by_tool then 'bcp_name, tool_name' else 'null::text, null::text' end,
         (select string_agg(format('bcp_internal.latency_ms(max(lat_idx) filter (where ordinal = %s))', n), ', ' order by n)
          from generate_subscripts(p_percentiles, 1) n),
-        coalesce('group by ' || v_keys, ''), coalesce('order by ' || v_keys, ''))
+        coalesce('group by ' || v_keys, ''),
+        (select string_agg(
+             format('case when greatest(ceil($1[%1$s] * total), 1) > up_to - calls'
+                    ' and greatest(ceil($1[%1$s] * total), 1) <= up_to then %1$s end', n), ', ' order by n)
+         from generate_subscripts(p_percentiles, 1) n),
+        coalesce('order by ' || v_keys, ''))
     using p_percentiles;
 end
 $func$;

@@ -11,10 +11,10 @@ as $func$
     values
         (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', true, false, interval '1 day'),
         (2, 'tool_usage_1h', 'tool_usage_logs', interval '1 hour', false, false, interval '1 hour'),
-        (3, 'tool_usage_1d', 'tool_usage_logs', interval '1 day', false, false, interval '1 day'),
+        (3, 'tool_usage_1d', 'tool_usage_logs', interval '1 day', false, false, interval '6 hours'),
         (4, 'tool_usage_1mo', 'tool_usage_logs', interval '1 month', false, true, null),
         (5, 'tool_latency_1h', 'tool_usage_logs', interval '1 hour', true, false, interval '1 hour'),
-        (6, 'tool_latency_1d', 'tool_usage_logs', interval '1 day', false, false, interval '1 day'),
+        (6, 'tool_latency_1d', 'tool_usage_logs', interval '1 day', false, false, interval '6 hours'),
         (7, 'tool_latency_1mo', 'tool_usage_logs', interval '1 month', false, true, null),
         (8, 'user_activity_1d', 'tool_usage_logs', interval '1 day', true, false, null),
         (9, 'session_activity_1d', 'tool_usage_logs', interval '1 day', true, false, null),

@@ -15,6 +15,7 @@ UNPINNED = {
     "bcp_internal.says_error(jsonb)": "inlined",
     "bcp_internal.suspect_success(boolean,jsonb)": "inlined",
     "bcp_internal.calls(" + ",".join(["timestamp with time zone"] * 2 + ["text"] * 7) + ")": "inlined",
+    "bcp_internal.sketch_place(double precision[],double precision)": "called too often",
     "bcp.refresh_analytics_views()": "commits, which a routine with a setting cannot",
     "bcp.run_cleanup()": "commits",
     "bcp_internal.cleanup_job(integer,jsonb)": "commits",

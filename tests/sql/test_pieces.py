@@ -300,3 +300,23 @@ def test_plans_are_vectorised(conn: psycopg.Connection[Any]) -> None:
     ).fetchall()
     plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
     assert "(VectorAgg)" in plan, plan
+
+
+@pytest.mark.native("the embedded engine plans the same, but its version vectorises less")
+@pytest.mark.parametrize("statement", ["usage_statement", "sketch_statement"])
+@pytest.mark.parametrize(
+    ("since", "until", "user"),
+    [("2026-05-05", "2026-05-06", "null"), ("2026-05-05 03:10", "2026-05-05 05:20", "'nobody'")],
+    ids=["a day", "raw rows"],
+)
+def test_one_chunk_is_vectorised(
+    conn: psycopg.Connection[Any], statement: str, since: str, until: str, user: str
+) -> None:
+    for relation in ("tool_usage_logs", "tool_usage_1d", "tool_latency_1d"):
+        compress(conn, relation)
+    [(query,)] = conn.execute(
+        f"select bcp_internal.{statement}('{since}', '{until}', null, 'UTC',"  # type: ignore[arg-type]
+        f" 'bcp_name, tool_name', null, null, null, {user})"
+    ).fetchall()
+    plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
+    assert (plan.count("(ColumnarScan)"), plan.count("(VectorAgg)")) == (1, 1), plan
