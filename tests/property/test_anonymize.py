@@ -150,6 +150,33 @@ def test_a_gate_misses_no_text_of_a_batch(db: Db, found: list[str], gate: str) -
         assert sorted(told) == matching
 
 
+sensitive_keys = st.lists(
+    st.sampled_from(["pass", "word", "Pass", "Word", "pin", "PIN", "api", "key", "user", "tokens", "a", "1"]),
+    min_size=1,
+    max_size=3,
+).flatmap(
+    lambda words: st.lists(
+        st.sampled_from(["", "_", "-", " ", ".", '"', "\\", ":", '":', "'", "\n"]),
+        min_size=len(words),
+        max_size=len(words),
+    ).map(lambda between: "".join(map("".join, zip(words, between, strict=True))))
+)
+
+
+@given(key=sensitive_keys, inside=st.integers(0, 2))
+@example(key='pass"word', inside=0)
+@shared
+def test_a_gate_misses_no_key(db: Db, key: str, inside: int) -> None:
+    """Whatever stands between its words, in JSON and in JSON within its strings."""
+    doc: Any = {key: "kestrel"}
+    for _ in range(inside):
+        doc = {"x": json.dumps(doc)}
+    is_sensitive = query(
+        db, "select bcp_internal.is_sensitive_key(%s, 'string', bcp_internal.load_anonymizer())", key
+    )
+    assert not is_sensitive or "kestrel" not in everything(mask(db, doc))
+
+
 @given(text=strings)
 @shared
 def test_text_is_masked_as_it_is_in_a_document(db: Db, text: str) -> None:
