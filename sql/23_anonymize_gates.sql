@@ -131,12 +131,13 @@ declare
     v_all constant integer[] := array(select generate_subscripts(p_texts, 1));
     v_texts text[] := p_texts;
     v_gate text;
-    v_first_left integer[];
+    v_candidates integer[];
     v_wide integer[];
     v_left integer[];
     v_clean integer[] := '{}';
     v_text text collate "C";
     v_lower text collate "C";
+    v_keys boolean;
     v_found integer[];
     n integer;
 begin
@@ -146,7 +147,7 @@ begin
     -- First what costs least, and then only what is left. An escape may stand for any character, and brackets may be
     -- levels. Other characters than ASCII may look like ASCII.
     select array_agg(t.n order by t.n), array_agg(t.n) filter (where octet_length(t.s) > length(t.s))
-    into v_first_left, v_wide
+    into v_candidates, v_wide
     from unnest(p_texts) with ordinality as t (s, n)
     where (strpos(t.s, '\') = 0 or strpos(replace(t.s, '\"', ''), '\') = 0)
       and (octet_length(t.s) <= 2 * p_max_depth
@@ -155,27 +156,36 @@ begin
     foreach n in array coalesce(v_wide, '{}') loop
         v_texts[n] := concat_ws(E'\n', v_texts[n], bcp_internal.fold_text(v_texts[n]), bcp_internal.fold_key(v_texts[n]));
     end loop;
-    for v_first in 1..coalesce(cardinality(v_first_left), 0) by 256 loop
-        v_left := v_first_left[v_first:v_first + 255];
+    for v_first in 1..coalesce(cardinality(v_candidates), 0) by 256 loop
+        v_left := v_candidates[v_first:v_first + 255];
         v_text := bcp_internal.joined(v_left, v_texts);
         v_lower := lower(v_text);
+        -- A sensitive word matters where it is a key. Where it is in one text of these, to take apart all of them costs
+        -- less than to find out which.
+        v_keys := v_lower ~ p_state.key_gate or v_text ~ p_state.key_word_gate;
+        if v_keys then
+            v_found := bcp_internal.keys_to_mask(v_left, p_texts, p_state);
+            if v_found <> '{}' then
+                v_left := bcp_internal.without(v_left, v_found);
+                v_lower := lower(bcp_internal.joined(v_left, v_texts));
+            end if;
+        end if;
         foreach v_gate in array array[p_state.digit_gate, p_state.word_gate] loop
             v_found := bcp_internal.matching_in(v_left, v_lower, v_gate);
             if v_found <> '{}' then
                 v_left := bcp_internal.without(v_left, v_found);
-                v_text := bcp_internal.joined(v_left, v_texts);
-                v_lower := lower(v_text);
+                v_lower := lower(bcp_internal.joined(v_left, v_texts));
             end if;
         end loop;
-        -- A sensitive word matters where it is a key: of JSON, or of what else is a key in text, before a colon that no
-        -- quote or time of day has, before = or >, an option.
-        v_found := bcp_internal.matching_in(v_left, v_lower, p_state.key_gate)
-            || bcp_internal.matching_in(v_left, v_text, p_state.key_word_gate);
-        if v_found <> '{}' then
-            v_left := bcp_internal.without(v_left, bcp_internal.keys_to_mask(v_found, p_texts, p_state));
-            v_left := bcp_internal.without(v_left, array(
-                select f.n from unnest(v_found) as f (n)
-                where v_texts[f.n] collate "C" ~ '[^"0-9]:|(?:[^0-9T]|[^0-9]T)[0-9]+:|[0-9]:[^0-9]|[=>]|"-'));
+        if v_keys then
+            -- What else is a key in text: before a colon that no quote or time of day has, before = or >, an option.
+            v_found := array(
+                select l.n from unnest(v_left) as l (n)
+                where v_texts[l.n] collate "C" ~ '[^"0-9]:|(?:[^0-9T]|[^0-9]T)[0-9]+:|[0-9]:[^0-9]|[=>]|"-');
+            v_left := bcp_internal.without(
+                v_left,
+                bcp_internal.matching(v_found, v_texts, p_state.key_gate, true)
+                || bcp_internal.matching(v_found, v_texts, p_state.key_word_gate, false));
         end if;
         v_clean := v_clean || v_left;
     end loop;
