@@ -10,3 +10,5 @@ drop table bcp.anonymization_rules;
 drop table bcp.sensitive_key_exceptions;
 
 drop table bcp.sensitive_keys;
+
+drop table bcp.anonymization_packs;

@@ -332,6 +332,16 @@ $func$;
 comment on function bcp_internal.gate_expression(text, text, text) is
     'Regular expression of the text of a sensitive key: its first character, and the others in a format, %s for as they are, [%s%s] for small ones and capitals.';
 
+create or replace function bcp_internal.is_in_force(p_enabled boolean, p_pack text) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select p_enabled and (p_pack is null or exists (select from bcp.anonymization_packs where name = p_pack and enabled))
+$func$;
+
+comment on function bcp_internal.is_in_force(boolean, text) is
+    'Whether a key or rule counts: it is enabled, and so is its pack if it has one.';
+
 create or replace function bcp_internal.compile_anonymizer() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -345,7 +355,7 @@ begin
         raise exception using
             errcode = 'ZB006', message = 'the anonymiser needs a database in UTF8', hint = 'create database ... encoding ''UTF8''';
     end if;
-    perform bcp_internal.check_rule(r) from bcp.anonymization_rules r where enabled;
+    perform bcp_internal.check_rule(r) from bcp.anonymization_rules r where bcp_internal.is_in_force(r.enabled, r.pack);
 
     delete from bcp_internal.anonymizer_rules;
     insert into bcp_internal.anonymizer_rules (
@@ -359,7 +369,7 @@ begin
         ),
         hint, coalesce(hint ~ '\[' and hint !~ '[a-z]{2}', false), validation, action, replacement
     from bcp.anonymization_rules
-    where enabled;
+    where bcp_internal.is_in_force(enabled, pack);
 
     -- Gates: what a rule's hint is a branch of, or without a hint its words. Those of digits cost less apart.
     select
@@ -375,7 +385,7 @@ begin
         where r.validation <> 'sensitive_key'
     ) as branches (branch, is_digits);
     with loose as (
-        select distinct key_pattern from bcp.sensitive_keys where enabled and match_mode <> 'word'
+        select distinct key_pattern from bcp.sensitive_keys where bcp_internal.is_in_force(enabled, pack) and match_mode <> 'word'
     )
     select coalesce(string_agg(bcp_internal.gate_expression(key_pattern, '%s', left(key_pattern, 1)), '|'), v_never) into v_state.key_gate
     from loose l
@@ -390,14 +400,14 @@ begin
             string_agg(bcp_internal.gate_expression(key_pattern, '[%s%s]', upper(left(key_pattern, 1))), '|')), v_never)
     into v_state.key_word_gate
     from bcp.sensitive_keys
-    where enabled and match_mode = 'word';
+    where bcp_internal.is_in_force(enabled, pack) and match_mode = 'word';
 
     select
         coalesce(array_agg('%' || key_pattern || '%'), '{}'), coalesce(array_agg(expression), '{}'),
         coalesce(array_agg(value_type), '{}')
     into v_state.key_likes, v_state.key_patterns, v_state.key_types
     from bcp.sensitive_keys, bcp_internal.key_expression(key_pattern, match_mode) as expression
-    where enabled;
+    where bcp_internal.is_in_force(enabled, pack);
     select
         coalesce(array_agg('%' || key_pattern || '%'), '{}'), coalesce(array_agg(expression), '{}'),
         coalesce(array_agg(value_type), '{}')
@@ -432,6 +442,8 @@ create or replace trigger compile_anonymizer after insert or update or delete or
 create or replace trigger compile_anonymizer after insert or update or delete or truncate on bcp.sensitive_key_exceptions
     for each statement execute function bcp_internal.compile_anonymizer_trigger();
 create or replace trigger compile_anonymizer after insert or update or delete or truncate on bcp.anonymization_rules
+    for each statement execute function bcp_internal.compile_anonymizer_trigger();
+create or replace trigger compile_anonymizer after insert or update or delete or truncate on bcp.anonymization_packs
     for each statement execute function bcp_internal.compile_anonymizer_trigger();
 
 -- Made from what the tables hold at this moment, after every load of these files; a key only once.

@@ -68,3 +68,5 @@ grant update (value) on bcp.settings to bcp_admin;
 grant insert, update, delete on
     bcp.alert_rules, bcp.data_retention_policies, bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.anonymization_rules
 to bcp_admin;
+
+grant update (enabled) on bcp.anonymization_packs to bcp_admin;

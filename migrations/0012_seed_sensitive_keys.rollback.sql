@@ -1,0 +1,2 @@
+delete from bcp.sensitive_key_exceptions;
+delete from bcp.sensitive_keys;

@@ -1,0 +1,1 @@
+delete from bcp.anonymization_rules;
