@@ -399,6 +399,8 @@ begin
     end loop;
     perform bcp_internal.erase_tables(v_erasure);
     commit;
+    perform bcp_internal.erase_restored_tables(v_erasure);
+    commit;
     call bcp_internal.refresh_pending();
     for v_step in select a.name from bcp_internal.aggregates() a loop
         perform bcp_internal.erase_aggregate(v_erasure, v_step.name);
@@ -406,6 +408,9 @@ begin
     end loop;
     perform bcp_internal.erase_statistics(v_erasure);
     commit;
+    for v_step in select u.table_name, u.sqlstate from bcp_internal.unreached_tables(v_erasure) u loop
+        raise warning 'not reached: %, SQLSTATE %', v_step.table_name, v_step.sqlstate;
+    end loop;
     v_rows := bcp_internal.end_erasure(v_erasure);
     raise notice 'receipt %, archives to be rewritten: %', v_erasure, v_rows;
 end

@@ -25,6 +25,7 @@ begin
         insert into bcp_internal.erasure_work (erasure_id, forms) values (v_id, v_forms);
     else
         update bcp_internal.erasure_work set forms = array(select distinct unnest(forms || v_forms)) where erasure_id = v_id;
+        update bcp.erasures set erased_at = null where erasure_id = v_id;
     end if;
     update bcp_internal.erasure_work w
     set session_ids = array(select unnest(w.session_ids) union select bcp_internal.sessions_of(w.forms))
@@ -86,6 +87,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_pending integer;
+    v_complete boolean;
 begin
     select count(*) into v_pending
     from bcp_internal.erasure_archives e
@@ -93,9 +95,10 @@ begin
     where e.erasure_id = p_erasure_id and a.state <> 'replaced';
     update bcp.erasures
     set archives_pending = v_pending,
-        completed_at = case when v_pending = 0 then coalesce(completed_at, bcp_internal.now()) end
-    where erasure_id = p_erasure_id;
-    if v_pending = 0 then
+        completed_at = case when v_pending = 0 and unreached = '[]' then coalesce(completed_at, bcp_internal.now()) end
+    where erasure_id = p_erasure_id
+    returning completed_at is not null into v_complete;
+    if v_complete then
         delete from bcp_internal.erasure_work where erasure_id = p_erasure_id;
         delete from bcp_internal.erasure_archives where erasure_id = p_erasure_id;
     end if;
@@ -104,7 +107,7 @@ end
 $func$;
 
 comment on function bcp_internal.settle_erasure(uuid) is
-    'Counts the archives that wait for an erasure; where none does, the receipt is complete and what was known of the person goes.';
+    'Counts the archives that wait for an erasure; where none does, and every table was reached, the receipt is complete and what was known of the person goes.';
 
 create or replace function bcp_internal.pending_erasures()
 returns table (erasure_id uuid, archive_id uuid, table_name text, forms text[], session_ids text[])

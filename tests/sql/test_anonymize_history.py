@@ -173,7 +173,8 @@ def test_it_goes_on_where_it_was_interrupted(clean_db: psycopg.Connection[Any]) 
         "select pg_get_functiondef('bcp_internal.mask_addresses'::regproc)"
     ).fetchall()
     clean_db.execute(
-        "create or replace function bcp_internal.mask_addresses(p_table text, p_within text, p_write boolean)"
+        "create or replace function bcp_internal.mask_addresses("
+        "p_relation regclass, p_within text, p_write boolean)"
         " returns bigint language plpgsql as $$ begin"
         " if (select count(*) from bcp_internal.anonymize_progress) > 6"
         " then raise exception 'the power failed'; end if; return 0; end $$"
