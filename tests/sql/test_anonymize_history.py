@@ -26,6 +26,9 @@ TABLES = (
     "error_issues",
     "issue_actions",
     "alerts",
+    "ingest_batches",
+    "collector_reports",
+    "erasures",
 )
 
 
@@ -187,9 +190,7 @@ def test_it_goes_on_where_it_was_interrupted(clean_db: psycopg.Connection[Any]) 
     manage.anonymize_history(clean_db)
     later = rows(clean_db, "select * from bcp_internal.anonymize_progress order by 1, 2")
     assert later[:7] == done
-    assert len(later) == len(chunks(clean_db)) - len(
-        rows(clean_db, "select from timescaledb_information.chunks where hypertable_name = 'ingest_batches'")
-    )
+    assert len(later) == len(chunks(clean_db))
     assert "TICKET" not in repr(state(clean_db))
     for aggregate in RAW:
         materialized, raw = from_raw(clean_db, aggregate, DAYS[0] - timedelta(days=1))
