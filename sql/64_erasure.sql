@@ -52,8 +52,8 @@ as $func$
             when c = '.' then '\.'
             when c = '\' then '(?:\\+u005[cC]|\\+)'
             else format(
-                '(?:%s|%s|%s%s)', h.escaped, replace(upper(h.escaped), 'U', 'u'),
-                case when c in ('"', '/') then '\\*' end, concat(case when c ~ '[!-~]' then '\' end, c))
+                '(?:%s|%s|%s%s%s)', h.escaped, replace(upper(h.escaped), 'U', 'u'),
+                '\\+' || nullif(translate(c, E'\b\f\n\r\t', 'bfnrt'), c) || '|', case when c in ('"', '/') then '\\*' end, concat(case when c ~ '[!-~]' then '\' end, c))
         end, '' order by n)
     from string_to_table(p_form, null) with ordinality as t (c, n)
     cross join lateral (select strpos(p_form, '@') > 0) as a (is_address)
@@ -73,7 +73,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
     select case
         when strpos(p_form, '@') > 0 then
-            array['%@%', '%\%40%', '%\%25%40%', '%\\u0040%', '%\\x40%', '%&#64;%', '%&#x40;%', '%&commat;%']
+            array['%@%', '%\%%40%', '%\\u0040%', '%\\x40%', '%&#%', '%&commat;%']
         else array(
             select distinct p_before || string_agg(
                 case
@@ -103,7 +103,7 @@ comment on function bcp_internal.erasure_likes(text, text, text) is
 
 create or replace function bcp_internal.erasure_rule(
     p_forms text[], out json_values text, out keys text, out numbers text, out texts text, out names text, out likes text[],
-    out name_likes text[])
+    out name_likes text[], out hint text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -154,12 +154,13 @@ as $func$
             select distinct l
             from patterns p
             cross join lateral unnest(bcp_internal.erasure_likes(p.f, '%', '%')) as l
-            where p.is_long)
+            where p.is_long),
+        string_agg(spelled, '|')
     from patterns
 $func$;
 
 comment on function bcp_internal.erasure_rule(text[]) is
-    'What names a person, as regular expressions for strings of JSON, its keys, its numbers, text, and names of tools and the like, each null where nothing in them can; and patterns for like of which one matches wherever those do, for documents and text, and for names.';
+    'What names a person, as regular expressions for strings of JSON, its keys, its numbers, text, and names of tools and the like, each null where nothing in them can; patterns for like of which one matches wherever those do, for documents and text, and for names; and an expression that also does, for the text of documents.';
 
 create or replace function bcp_internal.erased_text(p_text text, p_pattern text) returns text
 language sql immutable parallel safe

@@ -3,20 +3,21 @@
 -- interrupted is begun anew.
 
 create or replace function bcp_internal.erased_columns(p_relation regclass, p_forms text[])
-returns table (column_name text, is_name boolean, likes text[], erased text)
+returns table (column_name text, is_name boolean, likes text[], hint text, erased text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
     select
-        w.column_name, w.kind = 'name', l.likes,
+        w.column_name, w.kind = 'name', l.likes, r.hint,
         format(
             case w.kind
                 when 'json' then
-                    'case when %1$I::text like any (%2$L::text[]) then bcp_internal.erased_json(%1$I, %3$L, %4$L, %5$L) else %1$I end'
+                    'case when %1$I::text like any (%2$L::text[]) and %1$I::text ~ %6$L'
+                    ' then bcp_internal.erased_json(%1$I, %3$L, %4$L, %5$L) else %1$I end'
                 else 'bcp_internal.erased_text(%1$I, %3$L)'
             end,
             w.column_name, l.likes,
-            case w.kind when 'json' then r.json_values when 'text' then r.texts else r.names end, r.keys, r.numbers)
+            case w.kind when 'json' then r.json_values when 'text' then r.texts else r.names end, r.keys, r.numbers, r.hint)
     from bcp_internal.written_columns(p_relation) w
     cross join bcp_internal.erasure_rule(p_forms) r
     cross join lateral (select case w.kind when 'name' then r.name_likes else r.likes end) as l (likes)
@@ -30,15 +31,16 @@ create or replace function bcp_internal.mention_of(p_relation regclass, p_forms 
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- First like, which costs a fraction of a regular expression. Then what an update would make of the columns, so that
-    -- a row is found by the rule that changes it.
-    select coalesce(string_agg(format('(%s like any (%L::text[]) and (%s))', c.written, c.likes, c.changes), ' or '), 'false')
+    -- First like, which costs a fraction of a regular expression, then one expression for all columns. Then what an update
+    -- would make of them, so that a row is found by the rule that changes it.
+    select coalesce(string_agg(
+        format('(%1$s like any (%2$L::text[]) and %1$s ~ %3$L and (%4$s))', c.written, c.likes, c.hint, c.changes), ' or '), 'false')
     from (
         select
-            likes, format('concat_ws(E''\n'', %s)', string_agg(quote_ident(column_name), ', ')) as written,
+            likes, hint, format('concat_ws(E''\n'', %s)', string_agg(quote_ident(column_name), ', ')) as written,
             string_agg(format('%I is distinct from %s', column_name, erased), ' or ') as changes
         from bcp_internal.erased_columns(p_relation, p_forms)
-        group by is_name, likes
+        group by is_name, likes, hint
     ) as c
 $func$;
 

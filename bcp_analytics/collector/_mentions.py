@@ -45,6 +45,7 @@ _IN_ADDRESSES: Final = {
     "@": r"(?:%(?:25)*40|\\+(?:u00|x)40|&#64;|&#x40;|&commat;|@)",
     ".": r"(?:%(?:25)*2[eE]|\\+u002[eE]|\.)",
 }
+_SHORT: Final = dict(zip("\b\f\n\r\t", "bfnrt", strict=True))
 _SPACE: Final = " \t\r\n"
 _NOT_IN_JSONB: Final = re.compile("[\0\ud800-\udfff]")
 
@@ -225,7 +226,7 @@ def _spelled_character(one: str, *, is_address: bool) -> str:
         return r"(?:\\+u005[cC]|\\+)"
     units = one.encode("utf-16-be", "surrogatepass").hex()
     lower = "".join(rf"\\+u{units[at : at + 4]}" for at in range(0, len(units), 4))
-    before = r"\\*" if one in {'"', "/"} else ""
+    before = r"\\*" if one in {'"', "/"} else rf"\\+{_SHORT[one]}|" if one in _SHORT else ""
     return f"(?:{lower}|{lower.upper().replace('U', 'u')}|{before}{re.escape(one)})"
 
 

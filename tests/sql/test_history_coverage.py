@@ -1,4 +1,4 @@
-"""bcp.anonymize_history reaches every column that can hold what is to be masked, or it is told here why not."""
+"""bcp.anonymize_history reaches every column that can hold what is masked, or it is told here why not."""
 
 from __future__ import annotations
 
