@@ -419,4 +419,4 @@ end
 $proc$;
 
 comment on procedure bcp.erase_user(text, text) is
-    'Erases a user: deletes the calls, errors, sessions and all else that is theirs, and writes [ERASED] where other people''s rows name them, chunk by chunk. Takes the id as the application sends it, or as it is stored. Called again it goes on where it was interrupted. bcp.erasures has the receipt. Only the role that migrated the database may.';
+    'Erases a user: deletes the calls, errors, sessions and all else that is theirs, and writes [ERASED] where other people''s rows name them, chunk by chunk. Takes the id as the application sends it, or as it is stored. Called again it goes on where it was interrupted. bcp.erasures has the receipt, which names tables restored beside that it could not reach. Only the role that migrated the database may.';

@@ -495,4 +495,4 @@ end
 $proc$;
 
 comment on procedure bcp.anonymize_history(interval, text, boolean) is
-    'Masks stored rows again by the present rules, chunk by chunk: all, or what is older than p_older_than, of one table or all. With p_forget_users, older rows also lose user, session, address and user agent. Called again it goes on where it was interrupted; chunks that the same rules have masked are left out. Only the role that migrated the database may.';
+    'Masks stored rows again by the present rules, chunk by chunk: all, or what is older than p_older_than, of one table or all. With p_forget_users, older rows also lose user, session, address and user agent. Called again it goes on where it was interrupted; chunks that the same rules have masked are left out. Tables restored beside are masked too; ZB007, at the end, where one cannot be. Only the role that migrated the database may.';
