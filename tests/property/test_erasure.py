@@ -128,6 +128,8 @@ def test_spools_follow_the_rule_of_tables(db: Db, case: tuple[str, Any]) -> None
 
 
 @given(case=cases)
+@example(case=(LONG, {LONG: 1, f"u-{LONG}": 2, "[ERASED]": 3, "[ERASED]#2": 4}))
+@example(case=("alice.roe", json.dumps({"alice.roe": 1, "[ERASED]": 2})))
 @shared
 def test_no_value_is_lost_and_no_second_run_finds_more(db: Db, case: tuple[str, Any]) -> None:
     user_id, doc = case
