@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from psycopg.rows import dict_row
 
-from bcp_analytics import archive
+from bcp_analytics import archive, render
 from bcp_analytics._cli_archive import bars
 from bcp_analytics._cli_support import Dsn, connected, counted, say
 from bcp_analytics.errors import BcpAnalyticsError
@@ -85,6 +85,12 @@ def erase_user(
     _print(receipt)
     if failed is not None:
         raise failed
+    if receipt["unreached"]:
+        raise BcpAnalyticsError(
+            "Not complete: what was restored beside may still hold them.",
+            hint="Drop these tables, or give them back to the role that migrated the database; then run it "
+            "again.",
+        )
 
 
 def anonymize_history(
@@ -152,10 +158,14 @@ def _print(receipt: dict[str, Any]) -> None:
     for table, rows in sorted(receipt["counts"].items()):
         typer.echo(f"  {table}: {rows['deleted']} deleted, {rows['changed']} changed")
     pending = receipt["archives_pending"]
+    for table in receipt["unreached"]:
+        typer.echo(f"Not reached: {render.printable(table['table'])} (SQLSTATE {table['sqlstate']})")
     if pending:
         typer.echo(
             f"The database holds nothing of them any more. {counted(pending, 'archive')} may: run it again, "
             "to have them rewritten."
+            if not receipt["unreached"]
+            else f"{counted(pending, 'archive')} may hold them, too: run it again, to have them rewritten."
         )
-    else:
+    elif not receipt["unreached"]:
         typer.echo("Complete: neither the database nor an archive holds anything of them.")

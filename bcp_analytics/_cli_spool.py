@@ -86,9 +86,10 @@ def resend(
 def erase(spool: Folder = None) -> None:
     """Take a user out of what collectors left on disk, so that sending it does not bring them back.
 
-    Reads the id from standard input, as the application sends it. Their events go, and what names them in
-    others is replaced, as bcp-analytics erase-user does in the database: run this before it, on every machine
-    with a spool. The spools of programs that run are not touched: stop them first.
+    Reads the id from standard input, as the application sends it, and needs no database. Their events go, and
+    what names them in others is replaced, by the rule that bcp-analytics erase-user follows in the database:
+    run this before it, on every machine with a spool. The spools of programs that run are not touched: stop
+    them first.
 
     \b
     printf '%s' "$ID" | bcp-analytics spool erase

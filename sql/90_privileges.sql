@@ -58,7 +58,9 @@ grant execute on function
     bcp_internal.finish_rewrite(uuid, uuid, jsonb, bigint, text, bigint),
     bcp_internal.begin_restore(uuid, boolean),
     bcp_internal.check_restored(uuid),
-    bcp_internal.finish_restore(uuid, timestamptz)
+    bcp_internal.finish_restore(uuid, timestamptz),
+    bcp_internal.begin_beside(text, text, uuid[]),
+    bcp_internal.finish_beside(regclass, uuid)
 to bcp_admin;
 
 grant select on all tables in schema bcp to bcp_reader;

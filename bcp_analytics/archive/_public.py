@@ -74,9 +74,11 @@ def restore(
     Rows go back into the table where their chunk was dropped, and cleanup leaves them there for `keep_days`.
     What is there already is left alone, so doing it twice does it once. With `into_schema` they go into a
     table of the same name in that schema, made where it is missing, and take the place of what it has of
-    those chunks.
+    those chunks. The table is the owner's of the store, so that erasures and late masking reach it; one that
+    no restore has made is left alone.
 
-    Each archive comes back as its manifest says, to the row, or not at all: raises `ArchiveError`.
+    Each archive comes back as its manifest says, to the row, or not at all: raises `ArchiveError`, also while
+    a person is being erased.
     """
     _extra.check()
     from bcp_analytics.archive import _restore  # noqa: PLC0415 - an extra
