@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bcp_analytics._cli_erase import read_user_id
-from bcp_analytics._cli_support import Dsn, counted, readable_dsn, say
+from bcp_analytics._cli_support import Dsn, counted, readable_dsn, say, tell
 from bcp_analytics.collector import Collector, _erase, _folders, _format, _own, _segment
 from bcp_analytics.errors import BcpAnalyticsError
 
@@ -43,9 +43,9 @@ def list_(spool: Folder = None) -> None:
     for name, (waiting, refused, damaged) in found.items():
         if waiting or refused or damaged:
             places = counted(damaged, "damaged place")
-            typer.echo(f"{name}: {counted(waiting, 'event')} waiting, {refused} refused, {places}")
+            tell(f"{name}: {counted(waiting, 'event')} waiting, {refused} refused, {places}")
     if not any(map(any, found.values())):
-        typer.echo(f"Nothing waits in {root}.")
+        tell(f"Nothing waits in {root}.")
 
 
 @app.command()
@@ -87,7 +87,7 @@ def resend(
     collector = Collector(where, source=source, spool=root, at_spool_limit="block")
     collector.close(timeout_s)
     s = collector.stats()
-    typer.echo(f"{s.stored} stored, {s.duplicates} known already, {s.rejected} rejected.")
+    tell(f"{s.stored} stored, {s.duplicates} known already, {s.rejected} rejected.")
     if s.damaged:
         say(f"{counted(s.damaged, 'damaged place')} could not be sent; {base} keeps what was whole of them.")
     if left := s.spooled + _refused(base):
@@ -116,7 +116,7 @@ def erase(spool: Folder = None) -> None:
         found = _erase.erase(base, user_id)
         in_use += found.in_use
         damaged += found.damaged
-        typer.echo(f"{base.name}: {counted(found.deleted, 'event')} deleted, {found.changed} changed")
+        tell(f"{base.name}: {counted(found.deleted, 'event')} deleted, {found.changed} changed")
     if in_use or damaged:
         raise BcpAnalyticsError(
             f"Not looked at: {counted(in_use, 'spool')} in use and {counted(damaged, 'damaged place')}.",
