@@ -120,8 +120,8 @@ as $func$
                 when 'string' then p_value operator(pg_catalog.->) 1 is not null
                 else false
             end
-        when 'object' then p_value operator(pg_catalog.?|)
-            '{rows,data,values,records,results,items,tuples,body,Rows,Data,Values}'::pg_catalog.text[]
+        when 'object' then pg_catalog.jsonb_exists_any(
+            p_value, '{rows,data,values,records,results,items,tuples,body,Rows,Data,Values}')
         else false
     end
 $func$;

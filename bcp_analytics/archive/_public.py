@@ -126,7 +126,8 @@ def erase(conn: Connection[Any], *, progress: Watch = unwatched) -> int:
 def query(conn: Connection[Any], sql: str) -> pa.Table:
     """Run a query of DuckDB over the files of all proven archives: a view a table, by the table's name.
 
-    The views have the columns of the files, and `day`, which it is quick to filter by.
+    The views have the columns of the files, and `day`, which it is quick to filter by. The query is one
+    SELECT and reads those files: nothing else on this machine or the network, and it writes nothing.
 
     Raises `ArchiveError` where the query fails.
     """

@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 
 from bcp_analytics import Collector, manage
 from bcp_analytics.cli import app
-from bcp_analytics.collector import _format
+from bcp_analytics.collector import _format, _sender
+from bcp_analytics.collector._events import CALLS
+from bcp_analytics.errors import InvalidBatch
 from tests.python.collector_fakes import Sender, crash, make
 
 if TYPE_CHECKING:
@@ -63,11 +65,17 @@ def test_nothing_is_lost_where_it_cannot_be_sent(tmp_path: Path) -> None:
     assert spool(tmp_path, "list") == "test: 3 events waiting, 0 refused, 0 damaged places\n"
 
 
-def test_what_is_refused_again_is_kept_again(dsn: str, tmp_path: Path) -> None:
+def test_what_is_refused_again_is_kept_again(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise InvalidBatch("no array", sqlstate="ZB001")
+
+    monkeypatch.setitem(_sender._INGEST, CALLS, refuse)
     batch = "00000000-0000-4000-8000-000000000001"
     kept = tmp_path / "test" / f"{batch}.rejected"
     kept.parent.mkdir()
-    kept.write_bytes(before := _format.header() + _format.pack_batch(0, batch, 1, (b"no JSON",)))
+    kept.write_bytes(before := _format.header() + _format.pack_batch(0, batch, 1, (b"{}",)))
     said = spool(tmp_path, "resend", "test", "--dsn", dsn, code=1)
     assert said.splitlines()[0] == "0 stored, 0 known already, 1 rejected."
     assert "Still on disk: 1 event (InvalidBatch ZB001)" in said
