@@ -159,7 +159,7 @@ begin
         array_agg(case
             when v.bytes is null then v.value
             when v.is_text then to_jsonb(bcp_internal.cut_text(v.value #>> '{}', 2 * v_max_text))
-            else bcp_internal.cut_json(v.value, 2 * v_max_document)
+            else bcp_internal.cut_json(v.value, 2 * v_max_document, v_max_depth)
         end) as docs,
         array_agg(v.bytes) as bytes
     into v_fields

@@ -43,7 +43,8 @@ comment on function bcp_internal.cut_text(text, integer) is
     'The beginning of a text, of at most so many bytes, to the end of a word: for what is to be masked and then truncated.';
 
 create or replace function bcp_internal.close_json(
-    p_head text, out closed text, out opening text, out content text, out closing text)
+    p_head text, p_max_depth integer,
+    out closed text, out opening text, out content text, out closing text, out is_deeper boolean)
 language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -65,11 +66,15 @@ begin
     v_plain := replace(replace(v_head, '\\', '__'), '\"', '__');
     v_in_string := (length(v_plain) - length(replace(v_plain, '"', ''))) % 2 = 1;
     v_brackets := regexp_replace(regexp_replace(v_plain, '"[^"]*(?:"|$)', '', 'g'), '[^][{}]+', '', 'g');
-    for i in 1..1000 loop
+    for i in 1..p_max_depth + 1 loop
         v_before := v_brackets;
         v_brackets := replace(replace(v_brackets, '[]', ''), '{}', '');
         exit when v_brackets = v_before;
     end loop;
+    is_deeper := v_brackets <> v_before or length(v_brackets) > p_max_depth;
+    if is_deeper then
+        return;
+    end if;
     closing := translate(reverse(v_brackets), '{[', '}]');
     -- A number or word that was cut is not the one that was there, so outside of strings it goes, with the comma
     -- before it.
@@ -98,10 +103,10 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.close_json(text) is
-    'Valid JSON with what is whole of JSON that was cut short: values before the cut, and the beginning of the string in which it was cut, for which content, between opening and a quote with closing, is what is there of it. Null where the text is no such JSON.';
+comment on function bcp_internal.close_json(text, integer) is
+    'Valid JSON with what is whole of JSON that was cut short: values before the cut, and the beginning of the string in which it was cut, for which content, between opening and a quote with closing, is what is there of it. Null where the text is no such JSON, or is nested deeper than the limit, which is_deeper says.';
 
-create or replace function bcp_internal.cut_json(p_doc jsonb, p_max_bytes integer) returns jsonb
+create or replace function bcp_internal.cut_json(p_doc jsonb, p_max_bytes integer, p_max_depth integer) returns jsonb
 language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -118,7 +123,8 @@ begin
     end if;
     loop
         v_head := bcp_internal.cut_text(v_text, v_limit);
-        v_outer := bcp_internal.close_json(v_head);
+        v_outer := bcp_internal.close_json(v_head, p_max_depth);
+        perform bcp_internal.check_depth(case when v_outer.is_deeper then p_max_depth + 1 else 0 end, p_max_depth);
         v_result := bcp_internal.try_jsonb(v_outer.closed);
         if v_outer.content is not null then
             -- An answer is often one string that is JSON, which is to be masked as JSON too.
@@ -126,7 +132,8 @@ begin
             if left(v_inner, 1) in ('{', '[') then
                 v_result := coalesce(
                     bcp_internal.try_jsonb(
-                        left(v_outer.opening, -1) || to_jsonb((bcp_internal.close_json(v_inner)).closed)::text || v_outer.closing),
+                        left(v_outer.opening, -1) || to_jsonb((bcp_internal.close_json(v_inner, p_max_depth)).closed)::text
+                        || v_outer.closing),
                     v_result);
             end if;
         end if;
@@ -138,8 +145,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.cut_json(jsonb, integer) is
-    'The beginning of a document as a document of at most so many bytes as text, or the beginning of its text as a string where that cannot be closed: for what is to be masked and then truncated.';
+comment on function bcp_internal.cut_json(jsonb, integer, integer) is
+    'The beginning of a document as a document of at most so many bytes as text, or the beginning of its text as a string where that cannot be closed: for what is to be masked and then truncated. ZB005 where it is nested deeper than the limit.';
 
 create or replace function bcp_internal.truncate_text(p_text text, p_max_bytes integer, p_bytes integer default null)
 returns text

@@ -53,16 +53,16 @@ $block$;
 comment on function bcp_internal.call_texts(bcp.tool_call[]) is
     'Of n calls what may have something to mask: the fields of text of each, 1 to n; then their parameters, n + 1 to 2 n, their answers and their attributes. With the sizes of parameters and answers, and of the longest text and document, in bytes; the names of the fields of text, and of those of them that are ids.';
 
-create or replace function bcp_internal.error_members(p_answer jsonb, p_max_bytes integer) returns jsonb
+create or replace function bcp_internal.error_members(p_answer jsonb, p_max_bytes integer, p_max_depth integer) returns jsonb
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select jsonb_object_agg(key, bcp_internal.cut_json(value, p_max_bytes))
+    select jsonb_object_agg(key, bcp_internal.cut_json(value, p_max_bytes, p_max_depth))
     from jsonb_each(case jsonb_typeof(p_answer) when 'object' then p_answer else '{}' end)
     where key = 'error' or key in ('isError', 'is_error') and jsonb_typeof(value) = 'boolean'
 $func$;
 
-comment on function bcp_internal.error_members(jsonb, integer) is
+comment on function bcp_internal.error_members(jsonb, integer, integer) is
     'What an answer says at its top of whether it is an error, wherever in it that stands; null where it says nothing.';
 
 create or replace function bcp_internal.mask_tool_calls(
@@ -112,7 +112,7 @@ begin
         array_agg(case
             when v.bytes is null then v.value
             when v.name = any (t.text_fields) then to_jsonb(bcp_internal.cut_text(v.value #>> '{}', 2 * v_max_text))
-            else bcp_internal.cut_json(v.value, 2 * v_max_document)
+            else bcp_internal.cut_json(v.value, 2 * v_max_document, v_max_depth)
         end) as docs,
         array_agg(v.bytes) as bytes
     into f
@@ -136,7 +136,7 @@ begin
             where u.k between 2 * v_count + 1 and 3 * v_count
             union all
             -- What is cut may be what told how the call ended.
-            select 'error_members', bcp_internal.error_members(c.response_data, 1000), null
+            select 'error_members', bcp_internal.error_members(c.response_data, 1000, v_max_depth), null
             where u.k between 2 * v_count + 1 and 3 * v_count and t.response_bytes[u.k - 2 * v_count] > 2 * v_max_document
             union all
             select 'attributes', c.attributes, octet_length(c.attributes::text) where u.k > 3 * v_count

@@ -15,7 +15,7 @@ begin
         return '{"_unredacted": "too large or unreadable"}';
     elsif jsonb_typeof(p_event) <> 'object' then
         return bcp_internal.truncate_json(
-            bcp_internal.anonymize_json(bcp_internal.cut_json(p_event, 2 * v_max_bytes)), v_max_bytes,
+            bcp_internal.anonymize_json(bcp_internal.cut_json(p_event, 2 * v_max_bytes, bcp_internal.setting('max_json_depth')::integer)), v_max_bytes,
             case when octet_length(p_event::text) > 2 * v_max_bytes then octet_length(p_event::text) end);
     end if;
     -- An address that is none cannot be cut to its network, and neither can one that the anonymiser leaves.

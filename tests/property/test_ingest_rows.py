@@ -147,7 +147,7 @@ def test_the_name_of_a_field_is_no_key(db: Db, send: str) -> None:
     with db.transaction(force_rollback=True):
         db.execute(
             "insert into bcp.sensitive_keys (key_pattern, match_mode)"
-            " select key, 'exact' from unnest('{clientname,sessionid,parameters,responsedata}'::text[]) as key"
+            " select key, 'exact' from unnest('{clientname,sessionid,parameters,responsedata}'::text[]) key"
             " on conflict do nothing"
         )
         db.execute(send, [json.dumps([call])])
