@@ -155,7 +155,8 @@ def test_nothing_secret_is_left_where_the_cut_is(db: Db, offset: int, *, wrap: b
     doc: Any = {"note": f"{filler[: 2 * limit + offset]} {EMAIL} 4111 1111 1111 1111 {filler}"}
     if wrap:
         # A pair that only JSON shows to be one.
-        doc = {"text": json.dumps([{"name": "DB_PASSWORD", "n": 1, "value": "some words " * 200}]) + " " + filler}
+        pair = {"name": "DB_PASSWORD", "n": 1, "value": "some words " * 200}
+        doc = {"text": json.dumps([pair]) + " " + filler}
     with db.transaction(force_rollback=True):
         db.execute("update bcp.settings set value = %s where name = 'max_document_bytes'", [str(limit)])
         db.execute("update bcp.settings set value = %s where name = 'max_text_bytes'", [str(limit)])
