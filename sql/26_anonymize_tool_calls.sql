@@ -20,6 +20,14 @@ begin
       -- Types that hold no text, and documents.
       and a.atttypid <> all ('{timestamptz,double precision,boolean,bigint,inet,jsonb}'::regtype[])
       and coalesce(f.content, 'text') <> 'other';
+    if exists (
+        select from pg_catalog.pg_attribute a
+        where a.attrelid = 'bcp.tool_call'::regclass
+          and a.atttypid = 'jsonb'::regtype
+          and a.attname not in ('parameters', 'response_data', 'attributes'))
+    then
+        raise exception 'bcp.tool_call has a document that bcp_internal.call_texts and mask_tool_calls do not know';
+    end if;
     execute format(
         $statement$
             create or replace function bcp_internal.call_texts(
@@ -128,7 +136,7 @@ begin
         cross join lateral (
             select field.key, field.value, octet_length(field.value #>> '{}')
             from jsonb_each(case when u.k <= v_count then to_jsonb(c) else '{}' end) as field
-            where field.key = any (t.text_fields) and field.value <> 'null'
+            where field.key = any (t.text_fields)
             union all
             select 'parameters', c.parameters, t.parameter_bytes[u.k - v_count] where u.k between v_count + 1 and 2 * v_count
             union all
@@ -141,7 +149,7 @@ begin
             union all
             select 'attributes', c.attributes, octet_length(c.attributes::text) where u.k > 3 * v_count
         ) as m (name, value, bytes)
-        where m.value is not null
+        where m.value <> 'null'
     ) as v (n, name, value, bytes);
     v_masked := bcp_internal.mask_documents(f.docs, v_max_depth, v_state);
     for v_one in
