@@ -68,9 +68,11 @@ def rule(db: Db, pattern: str, replacement: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["(x{1,200}y{1,200}){1,200}", "x{1,300}", "(" * 100 + "x" + ")" * 99])
 def test_a_pattern_that_is_too_much_is_refused(db: Db, pattern: str) -> None:
-    with pytest.raises(psycopg.Error) as caught:
+    with pytest.raises(psycopg.Error) as caught, db.transaction():
         rule(db, pattern, "[X]")
-    assert caught.value.sqlstate == "ZB006"
+    # PostgreSQL 17 asks for more memory than there may be before it finds the expression too complex.
+    assert caught.value.sqlstate in ("ZB006", "XX000")
+    assert rows(db, "select 1 from bcp.anonymization_rules where name = 'mine'") == []
 
 
 @pytest.mark.parametrize("replacement", [r"<\9>", r"<\9|\&|\1>", "\\"])
