@@ -270,19 +270,3 @@ $func$;
 
 comment on function bcp_internal.unclean_texts(text[], integer, bcp_internal.anonymizer_state) is
     'The texts of bcp_internal.unclean.';
-
-create or replace function bcp_internal.mask_events(p_events jsonb[], p_unmasked text[])
-returns table (n bigint, raw jsonb, e jsonb)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-    -- Times, ids that became UUIDs and addresses are checked and typed elsewhere, and their digits would look
-    -- like telephone numbers; every other string of the event goes through the anonymiser.
-    select o, d, masked || coalesce((select jsonb_object_agg(key, value) from jsonb_each(d) where key = any (p_unmasked)), '{}')
-    from unnest(p_events, bcp_internal.anonymize_documents(array(
-        select d - p_unmasked from unnest(p_events) with ordinality as event (d, o) order by o
-    ))) with ordinality as event (d, masked, o)
-$func$;
-
-comment on function bcp_internal.mask_events(jsonb[], text[]) is
-    'Events as they came and anonymised but for the fields named, with their numbers.';
