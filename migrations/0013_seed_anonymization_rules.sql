@@ -49,20 +49,23 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      '[$]2[abxy]?[$][0-9]{2}[$][./A-Za-z0-9]{20,}|[$](?:1[$][^$\s]{1,16}[$][./A-Za-z0-9]{20,}|[56789][$](?:rounds=[0-9]+[$])?[^$\s:]{1,32}[$][./A-Za-z0-9]{8,}|(?:y|gy|apr1|sha1|md5|bcrypt-sha256|scrypt|yescrypt|pbkdf2[a-z0-9-]*|argon2[a-z]{1,2})[$][^\s"''\\:]{16,})|[$][PH][$][./A-Za-z0-9]{31}|\m(?:argon2|bcrypt(?:_sha256)?|scrypt|pbkdf2(?:_sha[0-9]+)?|pbkdf2:[a-z0-9]+:[0-9]+|scrypt:[0-9:]+|sha1|md5|SCRAM-SHA-[0-9]+)[$][^\s"''\\]{16,}|\{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[A-Z0-9-]*|ARGON2)\}[A-Za-z0-9$+/=.,]{8,}',
      null, '{$2a$,$2b$,$2x$,$2y$,$2$,$1$,$5$,$6$,$7$,$8$,$9$,$y$,$gy$,$apr1$,$sha1$,$md5$,$bcrypt-sha256$,$scrypt$,$yescrypt$,$pbkdf2,$argon2,$p$,$h$,argon2$,bcrypt$,bcrypt_sha256$,scrypt$,pbkdf2$,pbkdf2_sha,pbkdf2:,scrypt:,sha1$,md5$,scram-sha-,"sha}","sha256}","sha384}","sha512}","md5}","crypt}","{pbkdf2","{argon2"}', null,
      'none', 'redact', '[REDACTED]', true, 'Hashes of passwords: crypt, bcrypt, argon2, those of Django, LDAP and others.'),
+    ('header_key', 26, 'secret',
+     '(?i)(\m(?:x|cf|ocp)-(?!(?:[a-z]+-)?(?:idempotency|cache|surrogate|partition|page|next|cancel|continuation|sync|sort)-)(?:[a-z0-9]+-)*(?:key|token|secret|signature|password|auth|credentials?)["''\\]*[ \t]*[:=][ \t]*["''\\]*(?:bearer[ \t]+|token[ \t]+)?)[^\s"''\\\[,;$<{*][^\s"''\\,;]*',
+     null, '{x-,cf-,ocp-}', '(?:authorization|cookie2?|\m(?:x|cf|ocp)-[a-z0-9-]*(?:key|token|secret|signature|password|auth|credentials?))[^a-z0-9 ]*[ \t]*[:=]|(?:jsessionid|phpsessid|aspsessionid[a-z]*|asp[.]net_sessionid|connect[.]sid|_session|__(?:host|secure)-[a-z0-9_.-]+)(?:=|%3d)',
+     'none', 'redact', '\1[REDACTED]', true, 'X-Api-Key, x-functions-key, CF-Access-Client-Secret and their like.'),
+    ('cookie', 27, 'secret',
+     '(?i)(\m(?:set-)?cookie2?["''\\]*[ \t]*[:=][ \t]*["''\\]*)[^\s="''\\,;[]+=(?:"[^"\r\n]*"|\\+"[^"\\\r\n]*\\+"|[^\r\n"''\\;]*)(?:;[ \t]*[^\s="''\\,;[]+(?:=(?:"[^"\r\n]*"|\\+"[^"\\\r\n]*\\+"|[^\r\n"''\\;]*))?)*|(\m(?:jsessionid|phpsessid|aspsessionid[a-z]*|asp[.]net_sessionid|connect[.]sid|[a-z_]*_session|__(?:host|secure)-[a-z0-9_.-]+)(?:=|%3d))[^\s"''\\\[,;&$<{*][^\s"''\\,;&]*',
+     null, '{cookie,sess,sid,__host-,__secure-}', '(?:authorization|cookie2?|\m(?:x|cf|ocp)-[a-z0-9-]*(?:key|token|secret|signature|password|auth|credentials?))[^a-z0-9 ]*[ \t]*[:=]|(?:jsessionid|phpsessid|aspsessionid[a-z]*|asp[.]net_sessionid|connect[.]sid|_session|__(?:host|secure)-[a-z0-9_.-]+)(?:=|%3d)',
+     'none', 'redact', '\1\2[REDACTED]', true, 'Cookies up to the end of the line, and those of a session without their header.'),
     ('bearer_token', 30, 'secret',
      '(?i)(\m(?:bearer(?:\s+|%20|["''\\]*[:=]\s*)["''\\]*|basic(?:\s+|%20)))(?:(?=[A-Za-z._~+/-]{0,60}[0-9=])(?=[0-9._~+/-]{0,60}[A-Za-z])[A-Za-z0-9._~+/=-]{8,}|[A-Za-z0-9._~+/=-]{24,})',
      null, '{bearer,basic}', '(?:bearer|basic)(?:%20|[^a-z0-9]+)[a-z0-9._~+/=-]{8}',
      'none', 'redact', '\1[REDACTED]', true,
      'HTTP credentials. A word and a number stay: basic economy, bearer of bad news 2024.'),
     ('header', 25, 'secret',
-     '(?i)(\m(?:http_)?authorization["''\\]*[ \t]*[:=][ \t]*["''\\]*)(?![a-z0-9_.-]+[:=][ \t])(?:[a-z][a-z0-9-]{1,30}[ \t]+(?:[a-z0-9_.%-]+=(?:\\*"[^"\\\r\n]*\\*"|[^\s,"''\\]*)(?:,[ \t]*|[ \t]+)?)+(?![^\s"''\\])|(?:[a-z][a-z0-9-]{2,20}[ \t]+)?[^\s"''\\\[,;$<{*][^\s"''\\,;]*)'
-     '|(\m(?:x|cf|ocp)-(?!(?:[a-z]+-)?(?:idempotency|cache|surrogate|partition|page|next|cancel|continuation|sync|sort)-)(?:[a-z0-9]+-)*(?:key|token|secret|signature|password|auth|credentials?)["''\\]*[ \t]*[:=][ \t]*["''\\]*(?:bearer[ \t]+|token[ \t]+)?)[^\s"''\\\[,;$<{*][^\s"''\\,;]*'
-     '|(\m(?:set-)?cookie2?["''\\]*[ \t]*[:=][ \t]*["''\\]*)[^\s="''\\,;[]+=(?:"[^"\r\n]*"|\\+"[^"\\\r\n]*\\+"|[^\r\n"''\\;]*)(?:;[ \t]*[^\s="''\\,;[]+(?:=(?:"[^"\r\n]*"|\\+"[^"\\\r\n]*\\+"|[^\r\n"''\\;]*))?)*'
-     '|(\m(?:jsessionid|phpsessid|aspsessionid[a-z]*|asp[.]net_sessionid|connect[.]sid|[a-z_]*_session|__(?:host|secure)-[a-z0-9_.-]+)(?:=|%3d))[^\s"''\\\[,;&$<{*][^\s"''\\,;&]*',
-     null, '{authorization,cookie,x-,cf-,ocp-,sess,sid,__host-,__secure-}',
-     '(?:authorization|cookie2?|\m(?:x|cf|ocp)-[a-z0-9-]*(?:key|token|secret|signature|password|auth|credentials?))[^a-z0-9 ]*[ \t]*[:=]|(?:jsessionid|phpsessid|aspsessionid[a-z]*|asp[.]net_sessionid|connect[.]sid|_session|__(?:host|secure)-[a-z0-9_.-]+)(?:=|%3d)',
-     'none', 'redact', '\1\2\3\4[REDACTED]', true,
-     'HTTP headers with a secret, cookies, and cookies of a session without their header.'),
+     '(?i)(\m(?:http_)?authorization["''\\]*[ \t]*[:=][ \t]*["''\\]*)(?![a-z0-9_.-]+[:=][ \t])(?:[a-z][a-z0-9-]{1,30}[ \t]+[a-z0-9_.%-]+=(?:[^\r\n"''\\]|\\*"[^"\\\r\n]*\\*")+|(?:[a-z][a-z0-9-]{2,20}[ \t]+)?[^\s"''\\\[,;$<{*][^\s"''\\,;]*)',
+     null, '{authorization}', '(?:authorization|cookie2?|\m(?:x|cf|ocp)-[a-z0-9-]*(?:key|token|secret|signature|password|auth|credentials?))[^a-z0-9 ]*[ \t]*[:=]|(?:jsessionid|phpsessid|aspsessionid[a-z]*|asp[.]net_sessionid|connect[.]sid|_session|__(?:host|secure)-[a-z0-9_.-]+)(?:=|%3d)',
+     'none', 'redact', '\1[REDACTED]', true, 'HTTP credentials after their header, whatever the scheme.'),
     ('url_credentials', 50, 'secret',
      '(\m[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/?#@"''<>\\]+@|[^\s/:?#@"''<>\\]*:(?![0-9]{1,5}[/?#])[^\s@"''<>\\]*@)(?:[^\s/?#@"''<>\\]*@)*',
      null, '{://}', '://\S*@',
@@ -111,18 +114,21 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      '(?i)(\m(?:password|passwd)[ \t]+(?:not[ \t]+)?(?:(?:i?like|=|<>|!=)[ \t]*)?["''\\]+|\midentified[ \t]+(?:with[ \t]+[^\s]+[ \t]+)?(?:by|as)[ \t]+(?:password[ \t]+)?(?:values[ \t]+)?["''\\]+|\mset[ \t]+password\M[^=;\r\n]*=[ \t]*(?:password\()?["''\\]+'
      '|\m(?:old_)?password\([ \t]*["''\\]+|\mcrypt\([ \t]*["''\\]+|\m(?:set|with|change|update|reset)_?(?:password|passwd|passphrase|pass|secret|token|api_?key)\([ \t]*["''\\]+'
      '|\m[a-z_.]*(?:log_?in|sign_?in|log_?on|authenticate|basic_?auth|credentials?|auth)\([ \t]*["''\\]+[^"''\\\r\n]*["''\\]+,[ \t]*["''\\]+'
-     '|\minsert[ \t]+into[^()]*\([^()]*\m(?:password|passwd|pwd|secret|token|api_?key)[^a-z(),]*\)[ \t\r\n]*values[ \t\r\n]*\((?:[^()]*,)?[ \t\r\n]*["''\\]+(?=[^"''\\\r\n()]*["''\\]+[ \t\r\n]*\)))[^\s"''\\[$<{*][^"''\\\r\n]*'
-     '|(\mlogin[ \t]+[^\s"''\\]+\s+password[ \t]+|\muser[ \t]+[^\s]+[ \t]+identified[ \t]+by[ \t]+'
+     '|\minsert[ \t]+into[^()]*\([^()]*\m(?:password|passwd|pwd|secret|token|api_?key)[^a-z(),]*\)[ \t\r\n]*values[ \t\r\n]*\((?:[^()]*,)?[ \t\r\n]*["''\\]+(?=[^"''\\\r\n()]*["''\\]+[ \t\r\n]*\)))[^\s"''\\[$<{*][^"''\\\r\n]*',
+     null, '{pass,secret,token,key,login,logon,log_on,signin,sign_in,auth,credential,identified,crypt(,pwd}', 'passw(?:or)?d(?:[(]|[ \t]+(?:not[ \t]+)?(?:(?:i?like|=|<>|!=)[ \t]*)?[^a-z0-9\s])|\m(?:set[ \t]+(?:password|-[a-z]+[ \t])|identified[ \t]+(?:with|by|as)[ \t]|insert[ \t]+into[^()]*[(][^()]*(?:passw|pwd|secret|token|api_?key)|login[ \t]+[^\s]+\s+password|env[ \t]|set(?:env|x)[ \t]|config(?:ure)?[ \t]+(?:set|-))|(?:pass(?:phrase)?|secret|token|key|log_?[io]n|sign_?in|auth(?:enticate)?|credentials?|\mcrypt)[(]',
+     'none', 'redact', '\1[REDACTED]', true, 'SQL: password ''...'', identified by ''...''; login("name", "...").'),
+    ('setting_password', 55, 'secret',
+     '(?i)(\mlogin[ \t]+[^\s"''\\]+\s+password[ \t]+|\muser[ \t]+[^\s]+[ \t]+identified[ \t]+by[ \t]+'
      '|\m(?:env|setenv|setx|set[ \t]+-[a-z]+|config(?:ure)?[ \t]+(?:--[a-z]+[ \t]+)?set|config[ \t]+--[a-z]+)[ \t]+["''\\]*[^\s="''\\]*(?:password|passwd|pwd|secret|token|api_?key|access_?key|private_?key|credentials?|passphrase|_pass|_auth)[^\s="''\\]*["''\\]*[ \t]+["''\\]*)(?![&|][&|])[^\s"''\\[$<{*-][^\s"''\\;]*',
-     null, '{pass,secret,token,key,login,logon,log_on,sign,auth,credential,identified,crypt(,pwd,env,set}',
-     'passw(?:or)?d(?:[(]|[ \t]+(?:not[ \t]+)?(?:(?:i?like|=|<>|!=)[ \t]*)?[^a-z0-9\s])|\m(?:set[ \t]+(?:password|-[a-z]+[ \t])|identified[ \t]+(?:with|by|as)[ \t]|insert[ \t]+into[^()]*[(][^()]*(?:passw|pwd|secret|token|api_?key)|login[ \t]+[^\s]+\s+password|env[ \t]|set(?:env|x)[ \t]|config(?:ure)?[ \t]+(?:set|-))|(?:pass(?:phrase)?|secret|token|key|log_?[io]n|sign_?in|auth(?:enticate)?|credentials?|\mcrypt)[(]',
-     'none', 'redact', '\1\2[REDACTED]', true, 'SQL: password ''...'', identified by ''...''; login("name", "..."); .netrc: login name password ...; ENV DB_PASSWORD ...'),
+     null, '{login,identified,env,set,config}', 'passw(?:or)?d(?:[(]|[ \t]+(?:not[ \t]+)?(?:(?:i?like|=|<>|!=)[ \t]*)?[^a-z0-9\s])|\m(?:set[ \t]+(?:password|-[a-z]+[ \t])|identified[ \t]+(?:with|by|as)[ \t]|insert[ \t]+into[^()]*[(][^()]*(?:passw|pwd|secret|token|api_?key)|login[ \t]+[^\s]+\s+password|env[ \t]|set(?:env|x)[ \t]|config(?:ure)?[ \t]+(?:set|-))|(?:pass(?:phrase)?|secret|token|key|log_?[io]n|sign_?in|auth(?:enticate)?|credentials?|\mcrypt)[(]',
+     'none', 'redact', '\1[REDACTED]', true, '.netrc: login name password ...; ENV DB_PASSWORD ..., set -x API_KEY ...; create user x identified by ...'),
     ('device_password', 56, 'secret',
-     '(?i)(\msnmp-server[ \t]+community[ \t]+|\m(?:shared-secret|pre-shared-key|key-string|wpa-psk[ \t]+(?:ascii|hex)|(?:tacacs|radius)-server[ \t]+(?:host[ \t]+[^\s]+[ \t]+)?key|isakmp[ \t]+key)[ \t]+["''\\]*(?:[0-9]{1,2}[ \t]+)?["''\\]*|\m(?:password|secret|key)[ \t]+(?:[05-9]|sha512)[ \t]+(?=[^\s]{5}))[^\s"''\\[$<{*][^\s"''\\;]*'
-     '|(\m(?:username[ \t]+[^\s]+(?:[ \t]+privilege[ \t]+[0-9]+)?|enable|nmcli[ \t][^\r\n]*)[ \t]+(?:password|secret)[ \t]+["''\\]*)(?=[^\s"''\\]{0,40}[0-9][^\s"''\\]{2})[^\s"''\\[$<{*][^\s"''\\;]*'
+     '(?i)(\msnmp-server[ \t]+community[ \t]+|\m(?:shared-secret|pre-shared-key|key-string|wpa-psk[ \t]+(?:ascii|hex)|(?:tacacs|radius)-server[ \t]+(?:host[ \t]+[^\s]+[ \t]+)?key|isakmp[ \t]+key)[ \t]+["''\\]*(?:[0-9]{1,2}[ \t]+)?["''\\]*|\m(?:password|secret|key)[ \t]+(?:[05-9]|sha512)[ \t]+(?=[^\s]{5})'
+     '|\m(?:username[ \t]+[^\s]+(?:[ \t]+privilege[ \t]+[0-9]+)?|enable|nmcli[ \t][^\r\n]*)[ \t]+(?:password|secret)[ \t]+["''\\]*(?=[^\s"''\\]{0,40}[0-9][^\s"''\\]{2}))[^\s"''\\[$<{*][^\s"''\\;]*'
      '|(WIFI:(?:[A-OQ-Z]:(?:[^;\\]|\\+.)*;)*P:)[^;[][^;]*|(\m(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp[0-9]+|sk-(?:ssh|ecdsa)-[a-z0-9@.-]+)[ \t]+AAAA[A-Za-z0-9+/=]*[ \t]+)[^\s"''\\[][^\s"''\\]*',
-     null, '{snmp-server,shared-secret,pre-shared-key,key-string,wpa-psk,tacacs-server,radius-server,isakmp,password,secret,"key 7 ","key 5 ","key 0 ",wifi:,aaaa}', null,
-     'none', 'redact', '\1\2\3\4[REDACTED]', true, 'Network devices, QR codes of wireless networks, and whose an SSH key is: the comment after it.'),
+     null, '{snmp-server,shared-secret,pre-shared-key,key-string,wpa-psk,tacacs-server,radius-server,isakmp,password,secret,key,wifi:,aaaa}',
+     'snmp-server[ \t]+community|(?:shared-secret|pre-shared-key|key-string|wpa-psk|isakmp[ \t]+key|(?:tacacs|radius)-server[ \t][^\n]*key)[ \t]|(?:password|secret|key)[ \t]+(?:[05-9]|sha512)[ \t]|\m(?:username[ \t]+[^\s]+|enable|nmcli[ \t][^\n]*)[ \t][^\n]*(?:password|secret)[ \t]|wifi:|aaaa[a-z0-9+/=]*[ \t]',
+     'none', 'redact', '\1\2\3[REDACTED]', true, 'Network devices, QR codes of wireless networks, and whose an SSH key is: the comment after it.'),
     ('key_value', 60, 'secret',
      '["''\\]*[A-Za-z0-9_$\u0080-\U0010FFFF][A-Za-z0-9_.$\u0080-\U0010FFFF-]*(?: [A-Za-z0-9_.$\u0080-\U0010FFFF-]+){0,3}["''\\]*\]?[ \t]*(?:=>|={1,3}|:=|:)(?:[ \t]*|[ \t\r\n]*(?=["''{[\\]))',
      '\\+"(?:[^"\\]|\\+[^"\\])*(?:\\+")?|\\+''(?:[^''\\]|\\+[^''\\])*(?:\\+'')?|[bBrRuU]{0,2}"(?:[^"\\]|\\.)*"?|[bBrRuU]{0,2}''(?:[^''\\]|\\.)*''?|\{[^{}\[\]]*(?:\}|$)|\[[^{}\[\]]*(?:\]|$)|\{[^{}\[\]]*[{\[].*$|\[[^{}\[\]]*[{\[].*$|[A-Za-z_.]+\([^()\n]*\)?|[|>][-+0-9]*[ \t]*\r?\n(?:[ \t]+[^\r\n]*(?:\r?\n)?)+|[A-Z][a-z]{2,8}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? [0-9]{4}|[0-9]{1,2}(?:st|nd|rd|th|\.)?(?: of)? [A-Z][a-z\u00e4\u00e9\u00fb]{2,8}\.?,? [0-9]{2,4}|[+(]?[0-9][0-9()./*-]*(?: {1,2}[0-9()./*-]*[0-9][0-9()./*-]*){1,6}|[^ \t\r\n"''\\{\[,;&)}\]<>][^ \t\r\n"''\\,;&)}\]<>]*',
@@ -138,12 +144,16 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      null, null, '-(?:[a-z-]*(?:word|passwd|phrase|secret|token|key)|-(?:[a-z-]*-)?(?:pass|pw))[^a-z0-9:=]*\s',
      'none', 'redact', '\1[REDACTED]', true, '--password value'),
     ('spoken_password', 90, 'secret',
-     '(?i)(\m(?:password|passcode|passphrase|pin(?: code)?|otp|(?:one-time|verification|security) code)(?: (?:for|to|of) [a-z'' ]{1,30})?\s+(?:is|was)\s*:?\s*["''\\]*)(?!(?:required|invalid|incorrect|wrong|too|not|missing|expired|empty|reset|the|a|an|being|never|case|in|on)\M)[^\s"''\\[$<{*][^\s"''\\,;]*'
-     '|(\myour (?:(?!error|order|promo|discount|coupon|voucher|zip|postal|area|country|status|exit|tracking|booking|reservation|confirmation|product|gift|dial|reference|flight|zip|post|bar|qr)[a-z0-9''.-]+ ){0,4}code(?: is| was|:)?:? |\m(?:use|enter) (?:(?:the |this )?(?:code|otp|pin) )?(?=[0-9 -]{4,9} (?:to|as|for) (?:[a-z]+ ){0,3}(?:verif|confirm|sign|log|auth|complete|continue|access|reset|your|one|2fa))|\m(?:one[- ]time|verification|security|login|log-in|sign-in|access|auth(?:entication|ori[sz]ation)?|2fa|mfa|two-factor|sms|otp|tan) (?:pass)?(?:code|pin|password)s?[:=]? {0,2}|\m(?:otp|tan|m?tan|totp|2fa|pin)[:=]? {1,2})(?:[0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?![0-9]|[-./:,][0-9])'
+     '(?i)(\m(?:password|passcode|passphrase|pin(?: code)?|otp|(?:one-time|verification|security) code)(?: (?:for|to|of) [a-z'' ]{1,30})?\s+(?:is|was)\s*:?\s*["''\\]*)(?!(?:required|invalid|incorrect|wrong|too|not|missing|expired|empty|reset|the|a|an|being|never|case|in|on)\M)[^\s"''\\[$<{*][^\s"''\\,;]*',
+     null, '{password,passcode,passphrase,pin,otp,code}', '(?:word|code|phrase|pin|otp)\s+(?:is|was|for|to|of)|your (?:[^ \n]+ )*code|[0-9]{3} is (?:your|the) |\m(?:use|enter) (?:(?:the |this )?(?:code|otp|pin) )?[0-9 -]{4,9} |\m(?:otp|tan|m?tan|totp|2fa|pin)[:=]? {1,2}[0-9]|(?:code|pin|word)s?[:=]? {0,2}[0-9]{3}',
+     'none', 'redact', '\1[REDACTED]', true,
+     'My password is ...'),
+    ('one_time_code', 91, 'secret',
+     '(?i)(\myour (?:(?!error|order|promo|discount|coupon|voucher|zip|postal|area|country|status|exit|tracking|booking|reservation|confirmation|product|gift|dial|reference|flight|zip|post|bar|qr)[a-z0-9''.-]+ ){0,4}code(?: is| was|:)?:? |\m(?:use|enter) (?:(?:the |this )?(?:code|otp|pin) )?(?=[0-9 -]{4,9} (?:to|as|for) (?:[a-z]+ ){0,3}(?:verif|confirm|sign|log|auth|complete|continue|access|reset|your|one|2fa))|\m(?:one[- ]time|verification|security|login|log-in|sign-in|access|auth(?:entication|ori[sz]ation)?|2fa|mfa|two-factor|sms|otp|tan) (?:pass)?(?:code|pin|password)s?[:=]? {0,2}|\m(?:otp|tan|m?tan|totp|2fa|pin)[:=]? {1,2})(?:[0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?![0-9]|[-./:,][0-9])'
      '|(\m)(?:[a-z]{1,3}-)?(?:[0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= is (?:your|the) (?:(?!error|order|promo|discount|coupon|voucher|zip|postal|area|country|status|exit|tracking|booking|reservation|confirmation|product|gift|reference|flight|of|year|day)[a-z0-9''-]+ ){0,5}(?:code|otp|pin|tan|password|passcode)\M)',
-     null, '{password,passcode,passphrase,pin,otp,code,tan,2fa,use ,enter ,is your,is the}', '(?:word|code|phrase|pin|otp)\s+(?:is|was|for|to|of)|your (?:[^ \n]+ )*code|[0-9]{3} is (?:your|the) |\m(?:use|enter) (?:(?:the |this )?(?:code|otp|pin) )?[0-9 -]{4,9} |\m(?:otp|tan|m?tan|totp|2fa|pin)[:=]? {1,2}[0-9]|(?:code|pin|word)s?[:=]? {0,2}[0-9]{3}',
-     'none', 'redact', '\1\2\3[REDACTED]', true,
-     'My password is ...; 481516 is your code.'),
+     null, '{code,otp,tan,2fa,mfa,pin,password,"use ","enter "}', '(?:word|code|phrase|pin|otp)\s+(?:is|was|for|to|of)|your (?:[^ \n]+ )*code|[0-9]{3} is (?:your|the) |\m(?:use|enter) (?:(?:the |this )?(?:code|otp|pin) )?[0-9 -]{4,9} |\m(?:otp|tan|m?tan|totp|2fa|pin)[:=]? {1,2}[0-9]|(?:code|pin|word)s?[:=]? {0,2}[0-9]{3}',
+     'none', 'redact', '\1\2[REDACTED]', true,
+     'Your code is 481516; 481516 is your code; use 481516 to sign in.'),
     ('birth_date', 100, 'birth',
      '(?i)(\m(?:date of birth|birth ?date|birthday|d\.?o\.?b\.?s?|born)\M\.?(?:[^0-9\n.;,[]{0,40}|[ \t:*|]*\r?\n[ \t*|-]*)(?:\[REDACTED\](?:\s*(?:,|;|&|/|\mand\M)\s*){1,2})*)(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/. ][0-9]{1,2}[-/. ][0-9]{2,4}|[0-9]{8}|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? +[0-9]{1,2}(?:st|nd|rd|th)?,? +[0-9]{2,4}|[0-9]{1,2}(?:st|nd|rd|th)?(?: of)?[ -]+(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?,?[ -]+[0-9]{2,4})',
      null, '{birth,born,dob,d.o.b,d.ob,do.b}', null,

@@ -326,18 +326,16 @@ def test_plain_documents_of_the_corpus_meet_none_of_the_rules(db: Db) -> None:
         "select array_agg(distinct r.name || ': ' || substring(t from r.pattern))"
         " from unnest(%s::text[]) as t"
         " join bcp_internal.anonymizer_rules r on t ~ r.pattern"
-        " where r.name in ('api_key', 'password_hash', 'header', 'bearer_token', 'webhook', 'signed_url',"
-        " 'command_password', 'proxy_credentials', 'quoted_password', 'device_password', 'command_option')",
-        [texts],
+        " where r.name = any (%s) and r.name not in ('url_credentials', 'spoken_password')",
+        [texts, RULES],
     ).fetchone()
     assert row == (None,)
 
 
 RULES = [
-    "private_key", "api_key", "api_key_form", "api_key_run", "password_hash", "header", "bearer_token",
-    "url_credentials", "webhook", "signed_url",
-    "command_password", "proxy_credentials", "quoted_password", "device_password", "command_option",
-    "spoken_password",
+    "private_key", "api_key", "api_key_form", "api_key_run", "password_hash", "header", "header_key", "cookie",
+    "bearer_token", "url_credentials", "webhook", "signed_url", "command_password", "proxy_credentials",
+    "quoted_password", "setting_password", "device_password", "command_option", "spoken_password", "one_time_code",
 ]  # fmt: skip
 HOSTILE = [
     "sk-", "sk-a", "eyJ", "eyJa.", "AAAA", "xoxb-", "gh", "pat", "a_", "A3T", "1", "12345678:AA", "a.",
@@ -362,7 +360,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_grows_with_the_text_for_each_rule(db: Db, unit: str) -> None:
-    """Twice the text takes 2.5 times as long at most, and a megabyte two seconds, gate and rule."""
+    """Twice the text takes 2.5 times as long at most, gate and rule. Alone on a machine a megabyte takes up to
+    1.4 s of the processor; the limit leaves room for others."""
     slow = []
     for name in RULES:
         took = []
@@ -382,6 +381,6 @@ def test_time_grows_with_the_text_for_each_rule(db: Db, unit: str) -> None:
                 if best < 0.1:
                     break
             took.append(best)
-        if took[1] > 0.4 or (took[1] > 0.1 and took[1] > 2.5 * took[0]):
+        if took[1] > 2.0 or (took[1] > 0.2 and took[1] > 2.5 * took[0]):
             slow.append((name, [round(t * 1000) for t in took]))
     assert slow == []
