@@ -333,9 +333,11 @@ def test_plain_documents_of_the_corpus_meet_none_of_the_rules(db: Db) -> None:
 
 
 RULES = [
-    "private_key", "api_key", "api_key_form", "api_key_run", "password_hash", "header", "header_key", "cookie",
+    "private_key", "api_key", "api_key_form", "api_key_run", "password_hash", "header", "header_key",
+    "cookie",
     "bearer_token", "url_credentials", "webhook", "signed_url", "command_password", "proxy_credentials",
-    "quoted_password", "setting_password", "device_password", "command_option", "spoken_password", "one_time_code",
+    "quoted_password", "setting_password", "device_password", "command_option", "spoken_password",
+    "one_time_code",
 ]  # fmt: skip
 HOSTILE = [
     "sk-", "sk-a", "eyJ", "eyJa.", "AAAA", "xoxb-", "gh", "pat", "a_", "A3T", "1", "12345678:AA", "a.",
@@ -360,8 +362,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_grows_with_the_text_for_each_rule(db: Db, unit: str) -> None:
-    """Twice the text takes 2.5 times as long at most, gate and rule. Alone on a machine a megabyte takes up to
-    1.4 s of the processor; the limit leaves room for others."""
+    """Twice the text takes 2.5 times as long at most, gate and rule.
+
+    A megabyte takes up to 1.4 s of the processor; the limit leaves room for others.
+    """
     slow = []
     for name in RULES:
         took = []
