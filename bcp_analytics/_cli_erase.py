@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from psycopg.rows import dict_row
 
-from bcp_analytics import archive, render
+from bcp_analytics import archive
 from bcp_analytics._cli_archive import bars
 from bcp_analytics._cli_support import Dsn, connected, counted, say, tell
 from bcp_analytics.errors import BcpAnalyticsError

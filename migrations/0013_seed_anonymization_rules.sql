@@ -2,53 +2,156 @@
 -- The order matters: whole secrets first, then what a key names, then what looks like a person's.
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern, words, hint, validation, action, replacement, enabled, note) values
     ('private_key', 10, 'secret',
-     '-----BEGIN [A-Z0-9 ]{0,40}?PRIVATE KEY.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]*-----|$)',
-     null, '{private key}', null,
-     'none', 'redact', '[REDACTED]', true, 'PEM and OpenSSH blocks, also cut short.'),
+     '(?:-{4,5} ?BEGIN [A-Z0-9 ]{0,40}(?:PRIVATE|STATIC) KEY.*?(?:-{4,5} ?END [A-Z0-9 ]{0,40}(?:PRIVATE|STATIC) KEY[A-Z0-9 ]*-{4,5}(?!-)|$)|\mPrivate-Lines: *[0-9]+\s.*?(?:Private-MAC: *[0-9a-f]+(?![0-9a-f])|$)){1,1}?',
+     null, '{private key,static key,private-lines}', null,
+     'none', 'redact', '[REDACTED]', true, 'Blocks of PEM, PGP, OpenSSH, OpenVPN and PuTTY, also cut short.'),
     ('api_key', 20, 'secret',
-     '(?<![A-Za-z0-9])(?:(?:[spr]k[-_](?=[A-Za-z_-]*[0-9])|glpat-|ya29\.|dckr_pat_|hvs\.|GOCSPX-|whsec_|glsa_|github_pat_)[A-Za-z0-9_+/=-]{16,}|(?:gh[opsru]_|shp(?:at|ss|ca|pa)_|do[opr]_v1_|gsk_|xai-|lin_api_)[A-Za-z0-9]{16,}|(?:npm_|hf_|sbp_)[A-Za-z0-9]{30,}|(?:AIza|pypi-|[0-9]{8,10}:AA)[A-Za-z0-9_-]{30,}|(?:xox[abeprs]|xapp)-[A-Za-z0-9-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]+|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*)',
-     null, null, '(?<![a-z0-9])(?:[spr]k[-_]|sg[.]|akia|asia|gh[opsru]_|github_pat_|glpat-|xox[abeprs]-|xapp-|aiza|ya29[.]|npm_|hf_|pypi-|eyj|whsec_|dckr_pat_|shp(?:at|ss|ca|pa)_|do[opr]_v1_|sbp_|hvs[.]|gsk_|xai-|gocspx-|glsa_|lin_api_)|[0-9]:aa',
+     '\m(?:'
+     '(?:sk-(?:ant|proj|svcacct|admin|or|lf|sp|kimi|helicone)-|pk-lf-|whsec_'
+     '|gl(?:pat|rtr?|cbt|dt|ptt|ft|soat|imt|agent|oas|ffct|wt)-|GR1348941|gh[opsru]_|github_pat_'
+     '|ya29\.|1//0|4/0A|GOCSPX-|AQ\.Ab|AQVN|y0_A|dckr_[a-z]at_|hv[sbr]\.|glsa_|pypi-AgE|sq0[a-z]{3}-|ntn_|lsv2_[a-z]{2}_'
+     '|sntry[a-z]_|tfp_|CFPAT-|CLOJARS_|fio-u-|nf[bcopu]_|fig(?:d|o|or|u|ur|oh|p)_|duffel_(?:live|test)_'
+     '|pscale_(?:tkn|pw|oauth)_|sgp_|zpka_|tskey-[a-z]+-|nvapi-|pcsk_|ph[sx]_|tvly-|pplx-|csk-|dp\.(?:[cps]t|sa|rt|scim|audit)\.(?:[a-z0-9_-]+\.)?'
+     '|dt0[a-z][0-9]{2}\.|lin_oauth_|cf(?:k|[au]t)_|bedrock-api-key-|xkeysib-|xsmtpsib-|sha256~|AGE-SECRET-KEY-1|PMAK-|HRKU-|BBDC-|AT(?:ATT3|BB|CTT3|STT3)'
+     '|NR(?:AK|JS|II|IQ|BR|RA|SP)-|FLWSECK(?:_TEST)?-|EZ[AT]K|AKCp|cmVmdGtu|fo1_|LTAI|AVNS_|nyk_v0_|AIza|SG\.|sm_[aps]at_|shippo_(?:live|test)_|rzp_(?:live|test)_'
+     '|access-(?:sandbox|development|production)-|secret-token:|dnkey-|[su]-s4t2(?:ud|af)-|llx-|apify_api_|CCIP(?:AT|RJ)_|jina_|e2b_|napi_|mdb_sa_sk_|cnvca)'
+     '[A-Za-z0-9_-]{14,}(?:\.[A-Za-z0-9_-]{6,}|\.[0-9a-z]{2}\.[0-9a-z]{9})*(?:=[A-Za-z0-9]{8}\M|=*)'
+     '|(?:glc_|fm[0-9][ar]?_|ops_eyJ|ABSK|dG9rO|(?:xox[a-z](?:\.xox[a-z])?|xapp|xwfp)-)(?:[A-Za-z0-9+/_=-]|%[0-9A-F]{2}){10,}|[MNO][A-Za-z0-9_-]{22,}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{20,})',
+     null, null, null,
      'none', 'redact', '[REDACTED]', true,
-     'Keys with a known prefix, and JSON Web Tokens.'),
+     'Keys whose prefix nothing else has: of OpenAI, GitHub, GitLab, Slack and some eighty more.'),
+    ('api_key_form', 21, 'secret',
+     '\m(?:'
+     '(?:sk-|live_|sb_secret_|tk-us-|sl\.(?:u\.)?|[bs]\.|[ps]at\.|t1\.)(?=[a-z0-9_-]{0,24}[A-Z])(?=[A-Za-z_-]{0,28}[0-9])[A-Za-z0-9_-]{20,}(?:=*\.[A-Za-z0-9_-]+)*=*|EAA[A-Za-z0-9_-]{50,}'
+     '|eyJ[A-Za-z0-9_-]{5,}\.\.?[A-Za-z0-9_-]{5,}[A-Za-z0-9_.-]*|eyJrIjoi[A-Za-z0-9+/_-]{20,}=*|(?:bot)?[0-9]{8,10}:AA[A-Za-z0-9_-]{20,}'
+     '|(?:sdk|api|mob|rel|sk|waka(?:_[a-z]+)?|pat-[a-z]{2}[0-9])[-_][0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,11}-){3,4}[A-Z0-9]{5}'
+     '|[A-Za-z0-9]+\.atlasv1\.[A-Za-z0-9_=-]+|[A-Za-z0-9_~.]{0,3}[0-9]Q~[A-Za-z0-9_~.-]{20,}|[A-Za-z0-9]{6}_[A-Za-z0-9]+_mmk|[0-9]{13,17}\|[A-Za-z0-9_-]{27}\M|00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{20,}|AAAA[A-Za-z0-9_-]{7}:APA91[A-Za-z0-9_-]+)',
+     null, '{eyj,:aa,.atlasv1.,q~,_mmk,|,:apa91,00d,a3-,sk-,live_,sb_,tk-us-,sl.,s.,b.,at.,t1.,eaa,sdk,api,mob,rel-,rel_,sk_,waka,pat-}', null,
+     'none', 'redact', '[REDACTED]', true,
+     'JSON Web Tokens, tokens of bots, and other keys that show by their parts.'),
+    ('api_key_run', 22, 'secret',
+     '\m(?:'
+     -- Letters and digits, with a digit among them.
+     '(?:[spr]k-|[spr]k_(?:[a-z]{2,5}_|[0-9]{4,9}_){0,2}|r8_|(?:[a-z0-9]+_){0,2}(?:sec|secret|token|tkn|[aops]at|api|apikey|api_key|pw)_|gsk_|xai-|lin_api_|api_org_|npm_|hf_'
+     '|pn[bu]_|rdme_|rubygems_|bkua_|vc[aciprk]_|re_(?:[A-Za-z0-9]{8}_)?|fw_|co_|rnd_|ico-|aio_|p8e-|cio|lip_|rpa_|m0-|bb_(?:live|pr|ma)_|ddp_|waka_|tgp_v1_|key_live_|oy2)(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}(?![A-Za-z0-9]|[_-][A-Za-z0-9])'
+     '|[spr]k_(?:live|test|prod)_[A-Za-z0-9]{16,}'
+     -- Hexadecimal digits.
+     '|(?:dapi|pul-|sbp_|shp[a-z]{2,3}_|do[opr]_v1_|(?:live|test)(?:_pub)?_|fc-|sq[apu]_|rootly_|SK|AC|(?:pub)?key-|key_|v1\.0-[0-9a-f]+-|1000\.[0-9a-f]+\.|access_token\$[a-z]+\$[A-Za-z0-9]+\$|[012]/[0-9]{12,}(?:/[0-9]{12,})?:|pat[A-Za-z0-9]{14}\.)[0-9a-fA-F]{31,}'
+     '|[0-9a-f]{32}(?:-us[0-9]{1,2}|-[0-9a-f]{8}-[0-9a-f]{8}|FFFFNRAL)\M'
+     -- Capitals and digits.
+     '|(?:A3T[A-Z0-9]|A[KSB]IA|ACCA|A[GN]PA|AIDA|AROA|AIPA|ANVA|APKA|API-|SCW)[A-Z0-9]{16,}\M)',
+     null, null, null,
+     'none', 'redact', '[REDACTED]', true,
+     'Keys with a short prefix and then letters, digits, hexadecimal digits or capitals alone, in the number of the service: of AWS, Twilio, npm and some fifty more.'),
+    ('password_hash', 23, 'secret',
+     '[$]2[abxy]?[$][0-9]{2}[$][./A-Za-z0-9]{20,}|[$](?:1[$][^$\s]{1,16}[$][./A-Za-z0-9]{20,}|[56789][$](?:rounds=[0-9]+[$])?[^$\s:]{1,32}[$][./A-Za-z0-9]{8,}|(?:y|gy|apr1|sha1|md5|bcrypt-sha256|scrypt|yescrypt|pbkdf2[a-z0-9-]*|argon2[a-z]{1,2})[$][^\s"''\\:]{16,})|[$][PH][$][./A-Za-z0-9]{31}|\m(?:argon2|bcrypt(?:_sha256)?|scrypt|pbkdf2(?:_sha[0-9]+)?|pbkdf2:[a-z0-9]+:[0-9]+|scrypt:[0-9:]+|sha1|md5|SCRAM-SHA-[0-9]+)[$][^\s"''\\]{16,}|\{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[A-Z0-9-]*|ARGON2)\}[A-Za-z0-9$+/=.,]{8,}',
+     null, '{$2a$,$2b$,$2x$,$2y$,$2$,$1$,$5$,$6$,$7$,$8$,$9$,$y$,$gy$,$apr1$,$sha1$,$md5$,$bcrypt-sha256$,$scrypt$,$yescrypt$,$pbkdf2,$argon2,$p$,$h$,argon2$,bcrypt$,bcrypt_sha256$,scrypt$,pbkdf2$,pbkdf2_sha,pbkdf2:,scrypt:,sha1$,md5$,scram-sha-,"sha}","sha256}","sha384}","sha512}","md5}","crypt}","{pbkdf2","{argon2"}', null,
+     'none', 'redact', '[REDACTED]', true, 'Hashes of passwords: crypt, bcrypt, argon2, those of Django, LDAP and others.'),
+    ('header_key', 26, 'secret',
+     '(?i)(\m(?:x|cf|ocp)-(?!(?:[a-z]+-)?(?:idempotency|cache|surrogate|partition|page|next|cancel|continuation|sync|sort)-)(?:[a-z0-9]+-)*(?:key|token|secret|signature|password|auth|credentials?)["''\\]*[ \t]*[:=][ \t]*["''\\]*(?:bearer[ \t]+|token[ \t]+)?)[^\s"''\\\[,;$<{*][^\s"''\\,;]*',
+     null, '{x-,cf-,ocp-}', null,
+     'none', 'redact', '\1[REDACTED]', true, 'X-Api-Key, x-functions-key, CF-Access-Client-Secret and their like.'),
+    ('cookie', 27, 'secret',
+     '(?i)(\m(?:set-)?cookie2?["''\\]*[ \t]*[:=][ \t]*["''\\]*)[^\s="''\\,;[]+=(?:"[^"\r\n]*"|\\+"[^"\\\r\n]*\\+"|[^\r\n"''\\;]*)(?:;[ \t]*[^\s="''\\,;[]+(?:=(?:"[^"\r\n]*"|\\+"[^"\\\r\n]*\\+"|[^\r\n"''\\;]*))?)*|(\m(?:jsessionid|phpsessid|aspsessionid[a-z]*|asp[.]net_sessionid|connect[.]sid|[a-z_]*_session|__(?:host|secure)-[a-z0-9_.-]+)(?:=|%3d))[^\s"''\\\[,;&$<{*][^\s"''\\,;&]*',
+     null, '{cookie,sessid,session,connect.sid,__host-,__secure-}', null,
+     'none', 'redact', '\1\2[REDACTED]', true, 'Cookies up to the end of the line, and those of a session without their header.'),
     ('bearer_token', 30, 'secret',
-     '(?i)(\m(?:bearer|basic)\s+)(?:(?=[A-Za-z0-9._~+/-]*[0-9=])[A-Za-z0-9._~+/=-]{8,}|[A-Za-z0-9._~+/=-]{24,})',
-     null, '{bearer,basic}', 'bearer|basic\s',
+     '(?i)(\m(?:bearer(?:\s+|%20|["''\\]*[:=]\s*)["''\\]*|basic(?:\s+|%20)))(?:(?=[A-Za-z._~+/-]{0,60}[0-9=])(?=[0-9._~+/-]{0,60}[A-Za-z])[A-Za-z0-9._~+/=-]{8,}|[A-Za-z0-9._~+/=-]{24,})',
+     null, '{bearer,basic}', null,
      'none', 'redact', '\1[REDACTED]', true,
-     'HTTP credentials. A word without a digit stays: basic economy.'),
+     'HTTP credentials. A word and a number stay: basic economy, bearer of bad news 2024.'),
     ('header', 25, 'secret',
-     '(?i)(\m(?:authorization|x-api-key|x-auth-token)["''\\]*[ \t]*[:=][ \t]*["''\\]*(?![a-z0-9_.-]+[:=][ \t]))(?:(?:digest|oauth|hawk|signature|aws4-hmac-sha256)[ \t][^\r\n"''\\]*|(?:[a-z0-9-]{3,20}[ \t]+)?[^\s"''\\[,;][^\s"''\\,;]*)|(\m(?:set-)?cookie["''\\]*[ \t]*[:=][ \t]*["''\\]*)[^\s="''\\,;[]+=[^\r\n"''\\]*',
-     null, '{authoriz,cookie,x-a}', null,
-     'none', 'redact', '\1\2[REDACTED]', true,
-     'HTTP headers whose value has several words; cookies up to the end of the line.'),
+     '(?i)(\m(?:http_)?authorization["''\\]*[ \t]*[:=][ \t]*["''\\]*)(?![a-z0-9_.-]+[:=][ \t])(?:[a-z][a-z0-9-]{1,30}[ \t]+[a-z0-9_.%-]+=(?:[^\r\n"''\\]|\\*"[^"\\\r\n]*\\*")+|(?:[a-z][a-z0-9-]{2,20}[ \t]+)?[^\s"''\\\[,;$<{*][^\s"''\\,;]*)',
+     null, '{authorization}', null,
+     'none', 'redact', '\1[REDACTED]', true, 'HTTP credentials after their header, whatever the scheme.'),
     ('url_credentials', 50, 'secret',
      '(\m[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/?#@"''<>\\]+@|[^\s/:?#@"''<>\\]*:(?![0-9]{1,5}[/?#])[^\s@"''<>\\]*@)(?:[^\s/?#@"''<>\\]*@)*',
      null, '{://}', '://\S*@',
      'none', 'redact', '\1[REDACTED]@', true, 'https://user:password@host'),
     ('webhook', 51, 'secret',
-     '(\mhooks\.slack\.com/(?:services|workflows)/|\mdiscord(?:app)?\.com/api/webhooks/)[A-Za-z0-9][^\s"''<>\\?#]*',
-     null, '{hooks.slack.com/,/api/webhooks/}', null,
+     '(?i)(\mhooks\.slack\.com/(?:services|workflows|triggers)/|\mdiscord(?:app)?\.com/api/webhooks/|\mchat\.googleapis\.com/v1/spaces/[^\s"''<>\\?]*\?|(?:webhook\.office|outlook\.office)\.com/webhook(?:b2)?/|\mhooks\.zapier\.com/hooks/catch/|\.tines\.com/webhook/|\mmaker\.ifttt\.com/trigger/[^\s"''<>\\/]+/(?:json/)?with/key/|\mhook\.[a-z0-9.]*make\.com/|/open-apis/bot/v2/hook/|/cgi-bin/webhook/send\?key=)[A-Za-z0-9][^\s"''<>\\#]*',
+     null, '{hooks.slack.com/,/api/webhooks/,chat.googleapis.com/v1/spaces/,.office.com/webhook,hooks.zapier.com/,.tines.com/webhook/,maker.ifttt.com/,make.com/,/v2/hook/,/webhook/send?key=}', null,
      'none', 'redact', '\1[REDACTED]', true, 'Addresses that anybody who has them may post to.'),
     ('signed_url', 52, 'secret',
-     '([?&]sig=)[^&\s"''<>\\[][^&\s"''<>\\]*',
-     null, '{?sig=,&sig=}', null,
-     'none', 'redact', '\1[REDACTED]', true, 'Shared access signatures.'),
+     '(?i)([?&;](?:sig|signature|x-(?:amz|goog|oss|cos)-(?:signature|security-token)|hmac|hdnts|hdnea)=)[^&\s"''<>\\[$*{][^&\s"''<>\\]*|([?&;]code=)(?=[0-9._~/%+-]{0,60}[a-z])(?=[a-z._~/%+-]{0,60}[0-9])[a-z0-9._~/%+-]{10,}',
+     null, '{?sig=,&sig=,;sig=,signature=,-security-token=,hmac=,?hdn,&hdn,?code=,&code=,;code=}', null,
+     'none', 'redact', '\1\2[REDACTED]', true, 'Signatures in addresses, and the codes of OAuth, which have ten characters or more.'),
     ('command_password', 53, 'secret',
-     '(\mcurl\M[^\r\n]*[ \t](?:-u|--user|--proxy-user)[ \t=]*["''\\]*[^\s:"''\\]+:|\msshpass[ \t]+-p[ \t]*["''\\]*|\m(?:mysql|mariadb)(?:dump|admin)?\M[^\r\n|;]*[ \t]-p["''\\]*)[^\s"''\\[][^\s"''\\]*',
-     null, '{curl,sshpass,mysql,mariadb}', null,
-     'none', 'redact', '\1[REDACTED]', true, 'curl -u user:password, sshpass -p password, mysql -ppassword'),
+     -- The shortest match: each command's own option, not that of the last one on the line.
+     '(?:(?:(\mcurl\M[^\r\n]*?[ \t]["''\\]*(?:-b|--cookie)[ \t=]*["''\\]*[^\s="''\\;]+=)'
+     '|(\m(?:curl|https?|xh|wget|ab|lftp)[ \t](?:[^\r\n]*?[ \t])??["''\\]*(?:-[uUaA]|--(?:proxy-)?user|--(?:proxy-)?auth)[ \t=]*["''\\]*[^\s:"''\\$<{]+[:,]'
+     '|\m(?:smbclient|rpcclient|net)[ \t](?:[^\r\n]*?[ \t])??["''\\]*-U[ \t=]*["''\\]*[^\s%"''\\]+%'
+     '|\m(?:sshpass|7z[ar]?|rar)[ \t](?:[^\r\n|;&]*?[ \t])??["''\\]*-h?p[ \t=]*["''\\]*'
+     '|\m(?:mysql|mariadb)[a-z_-]*[ \t](?:[^\r\n|;]*?[ \t])??["''\\]*-p["''\\]*'
+     '|\m(?:(?:docker|podman|nerdctl|buildah|skopeo|helm|oc|cf|az|acr|registry|crane)[ \t]+(?:[a-z-]+[ \t]+){0,2}login|mongo[a-z]*|cqlsh|psexec(?:64)?|rdesktop|evil-winrm|crackmapexec|nxc|hydra|ncftp[a-z]*|psftp|influx|usermod|useradd|ansible-[a-z]+)[ \t][^\r\n|;]*?["''\\]*-p[ \t=]+["''\\]*'
+     '|\mredis-cli[ \t](?:[^\r\n|;]*?[ \t])??["''\\]*-a[ \t=]*["''\\]*'
+     '|\m(?:sqlcmd|bcp|isql|tsql|osql|ipmitool|zip|unzip)[ \t](?:[^\r\n|;]*?[ \t])??["''\\]*-P[ \t=]*["''\\]*'
+     '|\mldap[a-z]+[ \t](?:[^\r\n|;]*?[ \t])??["''\\]*-w[ \t=]*["''\\]*'
+     '|[ \t]["''\\]*-(?:pass(?:in|out|wd)?|(?:src|dest)?(?:store|key)pass|pw)[ \t=]+["''\\]*(?:pass:)?(?!(?:env|file|fd|stdin|pass)\M)'
+     '|\m(?:[xw]freerdp[0-9]?|sdl-freerdp|mstsc|cmdkey|wmic|winscp|schtasks|net)(?:\.exe)?[ \t](?:[^\r\n|;]*?[ \t])??["''\\]*/(?:p|rp|pw|pass|password):["''\\]*'
+     '|\m[Nn][Ee][Tt][ \t]+[Uu][Ss][Ee][ \t][^\r\n]*?/[Uu][Ss][Ee][Rr]:[^\s"'']+["''\\]*[ \t]+["''\\]*(?!/)|\m[Nn][Ee][Tt][ \t]+[Uu][Ss][Ee][Rr][ \t]+[^\s/]+[ \t]+(?!/)'
+     '|\m(?:sqlplus|sqlldr|rman|(?:imp|exp)(?:dp)?|(?:CONNECT|connect|CONN|conn|Connect)|jdbc:oracle:[a-z0-9]+:)(?:[ \t]+-[a-zA-Z]+)*[ \t]*["''\\]*[A-Za-z][A-Za-z0-9_$#.]*/(?=[^\s"''\\/@]+@)'
+     '|(?:^|[\r\n]|>[ \t]|\mredis-cli[ \t])AUTH[ \t]+(?:[^\s"''\\]+[ \t]+)?["''\\]*(?![A-Z]+\M|[^\r\n\s]*[ \t]+[^\r\n\s])'
+     '|\m(?:echo|printf)[ \t]+(?:-[neE]+[ \t]+)?["''\\]*(?:[A-Za-z0-9_.-]+:(?=[^\s"''\\]+(?:\\n)?["''\\]*[ \t]*\|[^\r\n|]*chpasswd)|(?=[^\s"''\\]+(?:\\n)?["''\\]*[ \t]*\|[^\r\n|]*(?:--(?:password-)?stdin|\msudo[ \t][^\r\n|]*-S|--with-token)))'
+     '|\mhtpasswd[ \t]+-[a-zA-Z]*b[a-zA-Z]*[ \t]+(?:-[a-zA-Z]+[ \t]+)*[^\s"''\\]+[ \t]+[^\s"''\\]+[ \t]+["''\\]*|\mvault[ \t]+login[ \t]+(?:-[^\s]+[ \t]+)*(?!-)|\mrabbitmqctl[ \t]+(?:add_user|change_password)[ \t]+[^\s]+[ \t]+["''\\]*'
+     '|\mwpa_passphrase[ \t]+["''\\]*[^\s"''\\]+["''\\]*[ \t]+["''\\]*))'
+     '[^\s"''\\\[$<{*;|&)-][^\s"''\\;|&)@]*(?![^\s"''\\;|&)@])){1,1}?',
+     null, null, null,
+     'none', 'redact', '\1\2[REDACTED]', true, 'Passwords on command lines: curl -u user:password, sshpass -p password, mysql -ppassword.'),
+    ('proxy_credentials', 54, 'secret',
+     '(\m(?!(?:sips?|mailto|smtp|xmpp):)[A-Za-z0-9._-]+:)(?![0-9]+@)[^\s:/@"''<>\\,;[][^\s:/@"''<>\\,;]*(?=@[A-Za-z0-9.-]+:[0-9]{2,5}\M)',
+     null, '{@}', null,
+     'none', 'redact', '\1[REDACTED]', true, 'user:password@host:port without a scheme.'),
     ('quoted_password', 55, 'secret',
-     '(?i)(\m(?:password|identified by)[ \t]+["''\\]+)[^\s"''\\[][^"''\\\r\n]*|(\mlogin[ \t]+[^\s"''\\]+\s+password[ \t]+)[^\s"''\\[][^\s"''\\]*',
-     null, '{password,identified by}', null,
-     'none', 'redact', '\1\2[REDACTED]', true, 'SQL: password ''...'', identified by ''...''; .netrc: login name password ...'),
-    ('command_option', 80, 'secret',
-     '(?i)(--?[a-z-]*(?:password|passwd|passphrase|secret|token|api-?key|access-?key)["''\\,]*\s+["''\\]*)[^\s"''\\[-][^\s"''\\]*',
-     null, '{word,passwd,phrase,secret,token,key}', '-[a-z-]*(?:word|passwd|phrase|secret|token|key)[^a-z0-9:=]*\s',
+     '(?i)(\m(?:password|passwd)[ \t]+(?:not[ \t]+)?(?:(?:i?like|=|<>|!=)[ \t]*)?["''\\]+|\midentified[ \t]+(?:with[ \t]+[^\s]+[ \t]+)?(?:by|as)[ \t]+(?:password[ \t]+)?(?:values[ \t]+)?["''\\]+|\mset[ \t]+password\M[^=;\r\n]*=[ \t]*(?:password\()?["''\\]+'
+     '|\m(?:old_)?password\([ \t]*["''\\]+|\mcrypt\([ \t]*["''\\]+|\m(?:set|with|change|update|reset)_?(?:password|passwd|passphrase|pass|secret|token|api_?key)\([ \t]*["''\\]+'
+     '|\m[a-z_.]*(?:log_?in|sign_?in|log_?on|authenticate|basic_?auth|credentials?|auth)\([ \t]*["''\\]+[^"''\\\r\n]*["''\\]+,[ \t]*["''\\]+'
+     '|\minsert[ \t]+into[^()]*\([^()]*\m(?:password|passwd|pwd|secret|token|api_?key)[^a-z(),]*\)[ \t\r\n]*values[ \t\r\n]*\((?:[^()]*,)?[ \t\r\n]*["''\\]+(?=[^"''\\\r\n()]*["''\\]+[ \t\r\n]*\)))[^\s"''\\[$<{*][^"''\\\r\n]*',
+     null, '{password,passwd,passphrase(,pass(,secret(,token(,key(,login(,log_in(,logon(,log_on(,signin(,sign_in(,auth(,authenticate(,credential,identified,crypt(,insert into}', null,
+     'none', 'redact', '\1[REDACTED]', true, 'SQL: password ''...'', identified by ''...''; login("name", "...").'),
+    ('setting_password', 55, 'secret',
+     '(?i)(\mlogin[ \t]+[^\s"''\\]+\s+password[ \t]+|\muser[ \t]+[^\s]+[ \t]+identified[ \t]+by[ \t]+'
+     '|\m(?:env|setenv|setx|set[ \t]+-[a-z]+|config(?:ure)?[ \t]+(?:--[a-z]+[ \t]+)?set|config[ \t]+--[a-z]+)[ \t]+["''\\]*[^\s="''\\]*(?:password|passwd|pwd|secret|token|api_?key|access_?key|private_?key|credentials?|passphrase|_pass|_auth)[^\s="''\\]*["''\\]*[ \t]+["''\\]*)(?![&|][&|])[^\s"''\\[$<{*-][^\s"''\\;]*',
+     null, '{login,identified,"env ",setenv,setx,"set ",config}', null,
+     'none', 'redact', '\1[REDACTED]', true, '.netrc: login name password ...; ENV DB_PASSWORD ..., set -x API_KEY ...; create user x identified by ...'),
+    ('device_password', 56, 'secret',
+     '(?i)(\msnmp-server[ \t]+community[ \t]+|\m(?:shared-secret|pre-shared-key|key-string|wpa-psk[ \t]+(?:ascii|hex)|(?:tacacs|radius)-server[ \t]+(?:host[ \t]+[^\s]+[ \t]+)?key|isakmp[ \t]+key)[ \t]+["''\\]*(?:[0-9]{1,2}[ \t]+)?["''\\]*|\m(?:password|secret|key)[ \t]+(?:[05-9]|sha512)[ \t]+(?=[^\s]{5})'
+     '|\m(?:username[ \t]+[^\s]+(?:[ \t]+privilege[ \t]+[0-9]+)?|enable|nmcli[ \t][^\r\n]*)[ \t]+(?:password|secret)[ \t]+["''\\]*(?=[^\s"''\\]{0,40}[0-9][^\s"''\\]{2}))[^\s"''\\[$<{*][^\s"''\\;]*'
+     '|(WIFI:(?:[A-OQ-Z]:(?:[^;\\]|\\+.)*;)*P:)[^;[][^;]*|(\m(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp[0-9]+|sk-(?:ssh|ecdsa)-[a-z0-9@.-]+)[ \t]+AAAA[A-Za-z0-9+/=]*[ \t]+)[^\s"''\\[][^\s"''\\]*',
+     null, '{snmp-server,shared-secret,pre-shared-key,key-string,wpa-psk,tacacs-server,radius-server,isakmp,password,"secret ","key ",wifi:,aaaa}', null,
+     'none', 'redact', '\1\2\3[REDACTED]', true, 'Network devices, QR codes of wireless networks, and whose an SSH key is: the comment after it.'),
+    ('command_option', 57, 'secret',
+     '(?i)((?:(?:^|[^A-Za-z0-9-])--?(?!-?(?:next|page|starting|continuation|stop|pad)-)[a-z-]*(?:password|passwd|passphrase|secret|token|api-?key|access-?key)|--(?:[a-z-]*-)?(?:pass|pw))["''\\,]*\s+["''\\]*)(?!-)[^\s"''\\[$<{*;|&][^\s"''\\]*',
+     null, '{word,passwd,phrase,secret,token,key,--pass,-pass,--pw,-pw}', null,
      'none', 'redact', '\1[REDACTED]', true, '--password value'),
     ('spoken_password', 90, 'secret',
-     '(?i)(\m(?:password|passcode|passphrase|pin(?: code)?|otp|(?:one-time|verification|security) code)(?: (?:for|to|of) [a-z'' ]{1,30})?\s+(?:is|was)\s*:?\s*["''\\]*)(?!(?:required|invalid|incorrect|wrong|too|not|missing|expired|empty|reset|the|a|an|being|never|case|in|on)\M)[^\s"''\\[][^\s"''\\,;]*',
-     null, '{password,passcode,passphrase,pin,otp,code}', '(?:word|code|phrase|pin|otp)\s+(?:is|was|for|to|of)',
+     '(?i)(\m(?:password|passcode|passphrase|pin(?: code)?|otp|(?:one-time|verification|security) code)(?: (?:for|to|of) [a-z'' ]{1,30})?\s+(?:is|was)\s*:?\s*["''\\]*)(?!(?:required|invalid|incorrect|wrong|too|not|missing|expired|empty|reset|the|a|an|being|never|case|in|on)\M)[^\s"''\\[$<{*][^\s"''\\,;]*',
+     null, '{password,passcode,passphrase,pin,otp,code}', null,
      'none', 'redact', '\1[REDACTED]', true,
-     'My password is ...');
+     'My password is ...'),
+    ('one_time_code', 91, 'secret',
+     '(?i)(\myour (?:(?!error|order|promo|discount|coupon|voucher|zip|postal|area|country|status|exit|tracking|booking|reservation|confirmation|product|gift|dial|reference|flight|zip|post|bar|qr)[a-z0-9''.-]+ ){0,4}code(?: is| was|:)?:? |\m(?:use|enter) (?:(?:the |this )?(?:code|otp|pin) )?(?=[0-9 -]{4,9} (?:to|as|for) (?:[a-z]+ ){0,3}(?:verif|confirm|sign|log|auth|complete|continue|access|reset|your|one|2fa))|\m(?:one[- ]time|verification|security|login|log-in|sign-in|access|auth(?:entication|ori[sz]ation)?|2fa|mfa|two-factor|sms|otp|tan) (?:pass)?(?:code|pin|password)s?[:=]? {0,2}|\m(?:otp|tan|m?tan|totp|2fa|pin)[:=]? {1,2})(?:[0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?![0-9]|[-./:,][0-9])'
+     '|(\m)(?:[a-z]{1,3}-)?(?:[0-9]{3}[ -][0-9]{3}|[0-9]{4,8})(?= is (?:your|the) (?:(?!error|order|promo|discount|coupon|voucher|zip|postal|area|country|status|exit|tracking|booking|reservation|confirmation|product|gift|reference|flight|of|year|day)[a-z0-9''-]+ ){0,5}(?:code|otp|pin|tan|password|passcode)\M)',
+     null, '{code,otp,tan,2fa,mfa,pin,password,"use ","enter "}', null,
+     'none', 'redact', '\1\2[REDACTED]', true,
+     'Your code is 481516; 481516 is your code; use 481516 to sign in.');
+
+-- Rules of one sort share a hint, and words say which of them to try: PostgreSQL keeps only 32 compiled expressions.
+-- The beginnings of keys, put together letter by letter, so that few ways lead on from each character.
+update bcp.anonymization_rules set hint =
+     '\m(?:(?:1(?://0|000[.])|4/0a|a(?:3-|bsk|ccess(?:-(?:development-|production-|sandbox-)|_token[^a-z0-9=: ,])|ge-secret-|iza|kcp|pi(?:_org_|fy_api_)|q(?:[.]ab|vn)|t(?:[acs]tt3|bb)|vns_)|b(?:bdc-|edrock-api-|kua_)|c(?:cip(?:at_|rj_)|f(?:[au]t_|k_|pat-)|lojars_|mvmdgtu|nvca|sk-)|d(?:api|ckr_|g9ro|nkey-|o[opr]_v1_|p[.](?:audit[.]|[cpr]t[.]|s(?:[at][.]|cim[.]))|t0[a-z][0-9]|uffel_(?:live_|test_))|e(?:2b_|yj|z[at]k)|f(?:i(?:g(?:[dp]_|o(?:_|[hr]_)|u(?:_|r_))|o-u-)|lwseck|m[0-9](?:_|[ar]_)|o1_)|g(?:h[oprsu]_|ithub_pat_|l(?:agent-|c(?:_|bt-)|[dw]t-|f(?:fct-|t-)|imt-|oas-|p[at]t-|rt(?:-|r-)|s(?:a_|oat-))|ocspx-|r134894|sk_)|h(?:rku-|v[brs][.])|jina_|key_live_|l(?:in_(?:api_|oauth_)|lx-|sv2_|tai)|mdb_sa_|n(?:api_|f[bcopu]_|r(?:ak-|br-|i[iq]-|js-|ra-|sp-)|tn_|vapi-|yk_v0_)|ops_eyj|p(?:csk_|h[sx]_|k-lf-|mak-|plx-|scale_|ypi-age)|r(?:ootly_|ubygems_|zp_(?:live_|test_))|s(?:-s4t2|ecret-token:|g(?:[.]|p_)|h(?:a256~|ippo_(?:live_|test_))|k-(?:a(?:dmin-|nt-)|helicone-|kimi-|lf-|or-|proj-|s(?:p-|vcacct-))|m_[aps]at_|ntry[a-z]_|q0[a-z][a-z][a-z]-)|t(?:fp_|gp_v1_|skey-|vly-)|u-s4t2|v1[.]0-|w(?:aka_|hsec_)|x(?:a(?:i-|pp-)|keysib-|ox[a-z][.-]|smtpsib-|wfp-)|y(?:0_a|a29[.])|zpka_)|(?:a(?:3t|at_|[bks]ia|c|gpa|i(?:[dp]a|o_)|n[pv]a|p(?:i(?:[_-]|key_)|ka)|roa)|b(?:[.]|b_)|c(?:io|o_)|ddp_|eaa|f(?:c-|w_)|hf_|ico-|key[_-]|li(?:p_|ve_)|m(?:0-|ob-)|npm_|o(?:at_|y2)|p(?:8e-|at|k[_-]|n[bu]_|u(?:bkey-|l-)|w_)|r(?:8_|dme_|e(?:_|l-)|k[_-]|nd_|pa_)|s(?:[.k]|at[._]|b(?:_|p_)|cw|dk[_-]|ec(?:_|ret_)|hp[a-z][a-z](?:[a-z]_|_)|l[.]|q[apu]_)|t(?:1[.]|est_|k(?:-us-|n_)|oken_)|vc[acikpr]_)[a-z0-9_.-]{16})|_(?:sec|secret|token|tkn|[aops]at|apikey|api|pw)_[a-z0-9]{16}|-us[0-9]|-[0-9a-f]{8}-[0-9a-f]{8}|ffffnral|[.][a-z0-9_-]{6}[.][a-z0-9_-]{16}|[.]atlasv1[.]|q~[a-z0-9_~.-]{16}|_mmk|[|][a-z0-9_-]{27}|:aa[a-z0-9_-]{16}|:apa91|/[0-9]{12}|00d[a-z0-9]{12,15}!'
+where name in ('api_key', 'api_key_form', 'api_key_run');
+-- A branch for headers, bearers, commands, proxies, SQL, devices, options and messages, in this order.
+update bcp.anonymization_rules set hint =
+     '(?:authorization|cookie2?|\m(?:x|cf|ocp)-[a-z0-9-]*(?:key|token|secret|signature|password|auth|credentials?))[^a-z0-9 ]*[ \t]*[:=]|(?:jsessionid|phpsessid|aspsessionid[a-z]*|asp[.]net_sessionid|connect[.]sid|_session|__(?:host|secure)-[a-z0-9_.-]+)(?:=|%3d)'
+     '|(?:bearer|basic)(?:%20|[^a-z0-9]+)[a-z0-9._~+/=-]{8}'
+     '|\m(?:a(?:b|cr|nsible-[a-z]+|z)|b(?:cp|uildah)|c(?:f|mdkey|qlsh|rackmapexec|rane|url)|docker|evil-winrm|h(?:elm|ttps?|ydra)|i(?:nflux|pmitool|sql)|l(?:dap[a-z]+|ftp)|m(?:ariadb[a-z_-]*|ongo[a-z]*|stsc|ysql[a-z_-]*)|n(?:cftp[a-z]*|erdctl|et|xc)|o(?:c|sql)|p(?:odman|s(?:exec(?:64)?|ftp))|r(?:ar|desktop|edis-cli|egistry|pcclient)|s(?:chtasks|dl-freerdp|kopeo|mbclient|qlcmd|shpass)|tsql|u(?:nzip|ser(?:add|mod))|w(?:freerdp[0-9]?|get|inscp|mic)|x(?:freerdp[0-9]?|h)|zip|7z[ar]?)(?:[.]exe)?[ \t](?:[^\n]*[ \t])?[^a-z0-9\s]*[-/][a-z]|-(?:pass(?:in|out|wd)?|(?:src|dest)?(?:store|key)pass|pw)[ \t=]|\m(?:auth[ \t]+[^\s]|conn(?:ect)?[ \t][^\s/@]*[^\s]*@|e(?:cho[ \t][^\n|]*[|][^\n]*(?:passwd|stdin|sudo|--with-token)|xp(?:dp)?[ \t][^\n]*@)|htpasswd[ \t]+-|imp(?:dp)?[ \t][^\n]*@|net[ \t]+user[ \t]|oracle:[a-z0-9]+:[^\s]*@|printf[ \t][^\n|]*[|]|r(?:abbitmqctl|man)[ \t]|sql(?:ldr|plus)[ \t]|vault[ \t]+login|wpa_passphrase)'
+     '|:[^\s:/@,;]+@[a-z0-9.-]+:[0-9]{2}'
+     '|passw(?:or)?d(?:[(]|[ \t]+(?:not[ \t]+)?(?:(?:i?like|=|<>|!=)[ \t]*)?[^a-z0-9\s])|\m(?:set[ \t]+(?:password|-[a-z]+[ \t])|identified[ \t]+(?:with|by|as)[ \t]|insert[ \t]+into[^()]*[(][^()]*(?:passw|pwd|secret|token|api_?key)|login[ \t]+[^\s]+\s+password|env[ \t]|set(?:env|x)[ \t]|config(?:ure)?[ \t]+(?:set|-))|(?:pass(?:phrase)?|secret|token|key|log_?[io]n|sign_?in|auth(?:enticate)?|credentials?|\mcrypt)[(]'
+     '|snmp-server[ \t]+community|(?:shared-secret|pre-shared-key|key-string|wpa-psk|isakmp[ \t]+key|(?:tacacs|radius)-server[ \t][^\n]*key)[ \t]|(?:password|secret|key)[ \t]+(?:[05-9]|sha512)[ \t]|\m(?:username[ \t]+[^\s]+|enable|nmcli[ \t][^\n]*)[ \t][^\n]*(?:password|secret)[ \t]|wifi:|aaaa[a-z0-9+/=]*[ \t]'
+     '|-(?:[a-z-]*(?:word|passwd|phrase|secret|token|key)|-(?:[a-z-]*-)?(?:pass|pw))[^a-z0-9:=]*\s'
+     '|(?:word|code|phrase|pin|otp)\s+(?:is|was|for|to|of)|your (?:[^ \n]+ )*code|[0-9]{3} is (?:your|the) |\m(?:use|enter) (?:(?:the |this )?(?:code|otp|pin) )?[0-9 -]{4,9} |\m(?:otp|tan|m?tan|totp|2fa|pin)[:=]? {1,2}[0-9]|(?:code|pin|word)s?[:=]? {0,2}[0-9]{3}'
+where name in ('header', 'header_key', 'cookie', 'bearer_token', 'command_password', 'proxy_credentials', 'quoted_password', 'setting_password', 'device_password', 'command_option', 'spoken_password', 'one_time_code');
 
 -- Keys and their values in text. How each is written is long, so a rule is a statement of its own.
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern, validation, action, note) values (

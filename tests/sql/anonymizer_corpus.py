@@ -235,6 +235,9 @@ SECRETS: list[tuple[str, Any, list[str]]] = [
     ("sshpass", {"t": "sshpass -p hunter2 ssh x"}, ["hunter2"]),
     ("mysql", {"t": "mysql -uroot -P 3306 -phunter2 x"}, ["hunter2"]),
     ("SQL", {"t": "alter role x with password 'hunter2'; identified by 'hunter3'"}, ["hunter2", "hunter3"]),
+    ("password of Oracle", {"t": "jdbc:oracle:thin:scott/tiger99@//db.example:1521/x"}, ["tiger99"]),
+    ("password in SQL values", {"t": "insert into u (name, password) values ('jane', 'hunter2')"},
+    ["hunter2"]),
     ("spoken, for what", {"t": "the password for the account is hunter2"}, ["hunter2"]),
     ("spoken, once", {"t": "Your OTP is 481516, your verification code is 481517"}, ["481516", "481517"]),
     *[
@@ -415,7 +418,6 @@ MISSED: list[tuple[str, Any, list[str]]] = [
     ("email spelled out", {"t": "jane (at) example (dot) com"}, ["jane (at)"]),
     ("email with a quoted name", {"t": '"jane roe"@example.com'}, ["roe"]),
     ("email at an address", {"t": "jane@[192.0.2.1]"}, ["jane@"]),
-    ("password of Oracle", {"t": "jdbc:oracle:thin:scott/tiger99@//db.example:1521/x"}, ["tiger99"]),
     ("passphrase of several words", {"t": "password: correct horse battery"}, ["horse"]),
     ("card in two halves", {"t": "41111111 11111111"}, ["41111111"]),
     ("card with commas", {"t": "4111,1111,1111,1111"}, ["4111,1111"]),
