@@ -133,6 +133,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- In a custom plan an array is a constant, whose elements are found by counting from its start.
 set plan_cache_mode = force_generic_plan
+-- The planner expects many rows of functions that return few, and compiling takes a second.
+set jit = off
 as $func$
 declare
     v_now constant timestamptz := bcp_internal.now();

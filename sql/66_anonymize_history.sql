@@ -88,13 +88,14 @@ declare
     v_changed bigint := 0;
     v_count bigint;
 begin
-    -- A fingerprint is a hash, and so is the id of a session that ingest made up.
+    -- A fingerprint is a hash, and so is the id of a session that ingest made up. Columns go by number: their names say
+    -- nothing of what is in them, and may be sensitive keys.
     select
         format(
             'select %s as ctid, jsonb_build_object(%s) as doc from %s where %s',
             -- Rows in the columnstore have none.
             case when p_write then 'ctid' else 'null::tid' end,
-            string_agg(format('%L, %s', w.column_name, case w.column_name
+            string_agg(format('%L, %s', w.place, case w.column_name
                 when 'session_id' then 'case when session_id not like ''gap-%'' then session_id end'
                 else quote_ident(w.column_name) end), ', '),
             p_relation, p_within),
@@ -102,12 +103,12 @@ begin
             'update %s t set %s from unnest($1, $2) as m (id, doc) where t.ctid = m.id and %s',
             p_relation,
             string_agg(format(
-                '%1$I = case when jsonb_typeof(m.doc -> %1$L) = ''null'' then t.%1$I else coalesce(m.doc %2$s %1$L, %3$L) end',
+                '%1$I = case when jsonb_typeof(m.doc -> %4$L) = ''null'' then t.%1$I else coalesce(m.doc %2$s %4$L, %3$L) end',
                 w.column_name, case w.kind when 'json' then '->' else '->>' end,
-                case w.kind when 'json' then '"[REDACTED]"' else '[REDACTED]' end), ', '),
+                case w.kind when 'json' then '"[REDACTED]"' else '[REDACTED]' end, w.place), ', '),
             p_within)
     into v_select, v_update
-    from bcp_internal.written_columns(p_relation) w
+    from (select *, (row_number() over ())::text as place from bcp_internal.written_columns(p_relation)) as w
     where w.column_name not in ('fingerprint', coalesce(p_except, ''));
     for v_row in execute v_select loop
         v_ctids := v_ctids || v_row.ctid;
@@ -243,11 +244,9 @@ returns table (value jsonb, masked jsonb)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select v, coalesce(m -> p_column, '"[REDACTED]"')
-    from unnest(p_values, bcp_internal.anonymize_documents(array(
-        select jsonb_build_object(p_column, v) from unnest(p_values) with ordinality as d (v, n) order by n
-    ))) as p (v, m)
-    where v <> coalesce(m -> p_column, '"[REDACTED]"')
+    select v, m
+    from unnest(p_values, bcp_internal.anonymize_documents(p_values)) as p (v, m)
+    where v <> m
       and not (p_column = 'session_id' and v #>> '{}' like 'gap-%')
 $func$;
 
