@@ -96,6 +96,10 @@ as $func$
                             || string_agg(coalesce(d.client_name, 'those without a name'), ', ' order by d.calls desc, d.client_name),
                         'no client sends a new session with each call')
         from bcp.degenerate_sessions d
+        union all
+        select 12, 'packs', 'ok', count(*) filter (where p.enabled)::text,
+               string_agg(p.name || case when p.enabled then ' is on' else ' is off' end, ', ' order by p.name)
+        from bcp.anonymization_packs p
     )
     select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal
 $func$;
