@@ -8,9 +8,9 @@ insert into bcp.anonymization_packs (name, finds) values
 insert into bcp.sensitive_keys (key_pattern, match_mode, action, kind, value_pattern, pack, note)
 select key_pattern, match_mode, action, kind, value_pattern, pack, note
 from (values
-    ('names', 'exact', 'hash', 'name', '^(?!\S*[_/:\\$@0-9{}<>()=]\S*$)(?![a-z]+[.A-Z-]\S*$).*[A-Za-z\u0080-\U0010FFFF]', 'a persons name, or a things: what looks like an identifier stays',
-        'name names nom noms nombre nombres nome naam imya имя 姓 名 名字 名前 お名前 اسم الاسم نام नाम שם 이름 성명'),
-    ('names', 'word', 'hash', 'name', null, 'a persons name',
+    ('names', 'exact', 'hash', 'name', '^(?!\S*[_/:\\$@0-9{}<>()=]\S*$)(?![a-z]+[.A-Z-]\S*$).*[A-Za-z\u0080-\U0010FFFF]', 'a person''s name, or a thing''s: what looks like an identifier stays',
+        'name names holder initials nom noms nombre nombres nome naam imya имя 姓 名 名字 名前 お名前 اسم الاسم نام नाम שם 이름 성명'),
+    ('names', 'word', 'hash', 'name', null, 'a person''s name',
         'surname lastname firstname fullname middlename middleinitial familyname givenname forename maidenname
          realname legalname nickname screenname username customername patientname passengername guestname contactname
          employeename studentname membername recipientname sendername buyername sellername payeename payername
@@ -24,10 +24,8 @@ from (values
          familienaam bijnaam rekeninghouder kaarthouder фамилия отчество фио полноеимя имяпользователя получатель
          отправитель владелец прозвище імя прізвище الاسمالكامل الاسمالأول الاسمالاول اسمالعائلة اسمالمستخدم اللقب
          اسمالمريض اسمالعميل पूरानाम उपनाम प्रथमनाम अंतिमनाम कुलनाम पितानाम मातानाम ग्राहकनाम'),
-    ('names', 'contains', 'hash', 'name', null, 'a persons name',
+    ('names', 'contains', 'hash', 'name', null, 'a person''s name',
         '姓名 真实姓名 收货人 收件人 联系人 昵称 用户名 持卡人 患者姓名 客户姓名 紧急联系人 氏名 フルネーム フリガナ ふりがな 苗字 宛名 お客様名 患者名 ニックネーム'),
-    ('names', 'exact', 'hash', 'name', null, 'a persons name',
-        'holder initials'),
     ('names', 'exact', 'hash', 'address', '^(?!0[xX][0-9a-fA-F]+$|[a-z][a-z0-9+.-]*://|\S+:[0-9]+$)', 'an address, or one in memory or of a service, which stay',
         'address addresses adresse adressen anschrift direccion direcciones domicilio indirizzo endereco morada adres
          адрес адреса 地址 住址 住所 العنوان عنوان पता כתובת 주소'),
@@ -102,14 +100,15 @@ from (values
          personnummer personnumber samordningsnummer fodselsnummer fødselsnummer henkilotunnus henkilötunnus
          cprnummer kennitala isikukood asmenskodas personaskods rodnecislo rijksregister numeronational codicefiscale
          partitaiva tckimlik kimlikno jumin residentregistration nric hkid steuerid steueridnr steuernummer steuernr
-         identifikationsnummer ausweisnummer personalausweis reisepass fuehrerschein führerschein sozialversicherung
+         identifikationsnummer ausweisnummer personalausweis reisepass fuehrerschein führerschein sozialversicherung sozialversicherungsnummer rentenversicherungsnummer krankenversicherungsnummer
+         versicherungsnummer steueridentifikationsnummer personalausweisnummer reisepassnummer fuehrerscheinnummer
          rentenversicherung krankenversicherung versichertennummer svnummer ustid passnummer aufenthaltstitel
          numerosecu securitesociale numerofiscal carteidentite carteidentité passeport permisdeconduire titredesejour
          cartevitale numeroinsee pasaporte cedula documentoidentidad numerodocumento seguridadsocial
          licenciadeconducir licenciaconducir numeroidentificacion claveunica passaporto cartaidentita cartadidentita
          patentediguida tesserasanitaria permessodisoggiorno passaporte cartaoidentidade cartaocidadao
          numerocontribuinte tituloeleitor carteiradeidentidade carteirademotorista pispasep paspoort rijbewijs
-         identiteitskaart sofinummer btwnummer vreemdelingennummer снилс паспорт водительскоеудостоверение
+         identiteitskaart sofinummer btwnummer vreemdelingennummer снилс паспорт номерпаспорта серияпаспорта паспортныеданные водительскоеудостоверение
          номерполиса полисомс загранпаспорт удостоверениеличности رقمالهوية الهويةالوطنية الرقمالقومي جوازالسفر
          رقمالجواز رقمالإقامة رخصةالقيادة الرقمالضريبي आधार आधारसंख्या पैनकार्ड पासपोर्ट मतदातापहचान ड्राइविंगलाइसेंस
          תעודתזהות'),
@@ -166,7 +165,7 @@ from (values
     ('ip_public', 395, 'ip',
      '(^ *|[^0-9A-Za-z./_ -] {0,3}|[0-9]:? {1,3}|//|\m(?![Vv]ersi|[Bb]uild|[Rr]elease|[Vv]er\M|[Rr]ev|[Ff]irmware|[Kk]ernel|[Dd]river)[A-Za-z_-]+ {1,3})([0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4})(?![0-9A-Za-z_-]|[.:][0-9A-Fa-f]*[.:]|\.[0-9A-Za-z]|/[0-9]{1,3}(?![0-9A-Za-z]))',
      '[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]|[23f][0-9a-f]{3}:[0-9a-f]{0,4}:[0-9a-f:]*[0-9a-f]',
-     'identifier', null, 'IPv4 and IPv6 addresses that may be a persons: private ones, networks and versions stay.'),
+     'identifier', null, 'IPv4 and IPv6 addresses that may be a person''s: private ones, networks and versions stay.'),
     ('ip_any', 398, 'ip',
      '(^ *|[^0-9A-Za-z./_ -] {0,3}|[0-9]:? {1,3}|//|\m(?![Vv]ersi|[Bb]uild|[Rr]elease|[Vv]er\M|[Rr]ev|[Ff]irmware|[Kk]ernel|[Dd]river)[A-Za-z_-]+ {1,3})([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?![0-9A-Za-z_-]|[.:][0-9A-Fa-f]*[.:]|\.[0-9A-Za-z]|/[0-9]{1,3}(?![0-9A-Za-z]))',
      '[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]',

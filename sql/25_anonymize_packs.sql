@@ -109,9 +109,9 @@ begin
             return
                 -- South Africa.
                 substr(d, 11, 1) in ('0', '1') and substr(d, 12, 1) in ('8', '9')
-                    and bcp_internal.has_birth_date(d) and bcp_internal.is_luhn(d)
-                -- Romania.
-                or v_first between '1' and '8' and bcp_internal.has_birth_date(substr(d, 2))
+                    and bcp_internal.has_birth_date(d) and substr(d, 3, 2) <= '12' and bcp_internal.is_luhn(d)
+                -- Romania. Nothing is added to a month, so that times in milliseconds are none.
+                or v_first between '1' and '8' and bcp_internal.has_birth_date(substr(d, 2)) and substr(d, 4, 2) <= '12'
                     and substr(d, 8, 2) between '01' and '52' and v_last = case v_sum when 10 then 1 else v_sum end
                 -- What was Yugoslavia.
                 or bcp_internal.is_day_and_month(d) and substr(d, 5, 1) in ('0', '9')
