@@ -114,6 +114,26 @@ def rotate_anonymization_key() -> Arguments:
     return {}
 
 
+@scalar(bool)
+def enable_anonymization_pack(name: str) -> Arguments:
+    """Switch on a pack of the anonymiser, "names" or "national_ids", from the next event on; for bcp_admin.
+
+    Returns whether it was off. What is stored stays as it is until `anonymize_history`.
+
+    Raises `InvalidArgument` where there is no such pack; bcp.anonymization_packs lists them.
+    """
+    return {"name": text("name", name)}
+
+
+@scalar(bool)
+def disable_anonymization_pack(name: str) -> Arguments:
+    """Switch off a pack of the anonymiser, from the next event on; for bcp_admin. Returns whether it was on.
+
+    Raises `InvalidArgument` where there is no such pack.
+    """
+    return {"name": text("name", name)}
+
+
 @scalar(datetime)
 def resolve_issue(fingerprint: str, *, notes: str | None = None, release: str | None = None) -> Arguments:
     """Say that an issue of `error_issues` is dealt with; for bcp_admin. Returns when that was: now.

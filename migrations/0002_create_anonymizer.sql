@@ -86,7 +86,7 @@ create table bcp.anonymization_rules (
     value_exceptions text,
     words text[],
     hint text,
-    validation text not null default 'none' check (validation in ('none', 'luhn', 'phone', 'iban', 'sensitive_key', 'table', 'insert', 'tag')),
+    validation text not null default 'none' check (validation in ('none', 'luhn', 'phone', 'iban', 'identifier', 'sensitive_key', 'table', 'insert', 'tag')),
     action text not null check (action in ('hash', 'redact')),
     replacement text not null default '[REDACTED]',
     pack text references bcp.anonymization_packs (name),
@@ -122,7 +122,7 @@ comment on column bcp.anonymization_rules.hint is
     'Regular expression that matches, in lower case, wherever the pattern does: a document is looked at only where a hint, or without it one of the words, is found. No anchors, options, quotes, backslash pairs or back-references. A rule with neither words nor hint is right, but makes every document slow.';
 
 comment on column bcp.anonymization_rules.validation is
-    'What a match must also be: luhn (a card number), phone (8 to 15 digits and no date), iban (its check digits), sensitive_key (a key of bcp.sensitive_keys). Of these whole structures are looked at: table (lines of cells), insert (a statement of SQL), tag (of HTML).';
+    'What a match must also be: luhn (a card number), phone (8 to 15 digits and no date), iban (its check digits), identifier (the check digits or the range of what kind says), sensitive_key (a key of bcp.sensitive_keys). Of these whole structures are looked at: table (lines of cells), insert (a statement of SQL), tag (of HTML).';
 
 comment on column bcp.anonymization_rules.action is 'hash: a keyed hash, so that the same value stays countable. redact: replacement.';
 

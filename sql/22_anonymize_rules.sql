@@ -32,6 +32,10 @@ begin
             if not bcp_internal.is_iban(v_value) then
                 return v_kept || v_value;
             end if;
+        when 'identifier' then
+            if not bcp_internal.is_identifier(p_rule.kind, v_value) then
+                return v_kept || v_value;
+            end if;
         else
             null;
     end case;

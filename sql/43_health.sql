@@ -132,6 +132,10 @@ as $func$
                             || ', or log_parameter_max_length = 0 where all who send use parameters',
                         'no setting of this session lets statements with values into the server''s log')
         from bcp_internal.logged_values() l
+        union all
+        select 12, 'packs', 'ok', count(*) filter (where p.enabled)::text,
+               string_agg(p.name || case when p.enabled then ' is on' else ' is off' end, ', ' order by p.name)
+        from bcp.anonymization_packs p
     )
     select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal
 $func$;

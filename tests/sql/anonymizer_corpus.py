@@ -282,6 +282,30 @@ SECRETS: list[tuple[str, Any, list[str]]] = [
         for key in ("Telefonnummer", "telefono", "contact_number", "mobile_no", "cellNumber")
     ],
     ("key card_last_digits", {"card_last_digits": "4477"}, ["4477"]),
+    # Addresses, places, devices, wallets and folders.
+    ("ip", {"t": "client 198.51.100.23 connected, then 192.0.2.10:443"}, ["198.51.100.23", "192.0.2.10"]),
+    ("ip of version 6", {"ip6": "2001:db8::ff00:42:8329"}, ["ff00:42:8329"]),
+    ("ip in a list", {"t": "X-Forwarded-For: 198.51.100.23, 192.0.2.10"}, ["198.51.100.23", "192.0.2.10"]),
+    ("ip of a private network", {"t": "remote addr 192.168.7.31"}, ["192.168.7.31"]),
+    ("position", {"coordinates": "-33.868820, 151.209290"}, ["-33.868820", "151.209290"]),
+    ("position in a link", {"t": "https://maps.example/@52.3702160,4.8951680,17z"}, ["52.3702160",
+    "4.8951680"]),
+    ("position in degrees", {"t": "at 52.3702\u00b0 N, 4.8952\u00b0 E"}, ["52.3702", "4.8952"]),
+    ("postal", {"t": "lives at 12 Fern Street, Columbus, OH 43004"}, ["12 Fern", "43004"]),
+    ("postal with a flat", {"t": "to 7 Birch Dr Apt 4B, Salem, OR 97301."}, ["7 Birch", "97301"]),
+    ("postal, German", {"t": "Lindenstra\u00dfe 12, 10969 Berlin"}, ["Lindenstra", "10969"]),
+    ("postal, French", {"t": "12 rue des Lilas, 69003 Lyon"}, ["Lilas", "69003"]),
+    ("postal code", {"t": "ZIP: 43004"}, ["43004"]),
+    ("street", {"address1": "109 Willow Lane"}, ["109 Willow Lane"]),
+    ("device", {"imei": "490154203237518"}, ["490154203237518"]),
+    ("vehicle", {"vin": "1HGCM82633A004352"}, ["1HGCM82633A004352"]),
+    ("vehicle's plate", {"t": "plate no. 8XYZ412"}, ["8XYZ412"]),
+    ("wallet", {"t": "pay 0xde0B295669a9FD93d5F28D9Ec85E40f4cb697BAe"}, ["0xde0B29"]),
+    ("wallet of Bitcoin", {"t": "send to 1BoatSLRHtKNngkdXEeobR76b53LETtpyT"}, ["1Boat"]),
+    ("home folder", {"t": "no such file: /home/jane/notes.txt"}, ["jane"]),
+    ("home folder of Windows", {"t": r"C:\Users\jane.roe\notes.txt"}, ["jane.roe"]),
+    ("home folder of macOS", {"t": "/Users/janeroe/notes.txt"}, ["janeroe"]),
+    ("home computer", {"t": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 jane@laptop"}, ["jane", "laptop"]),
     # Bare values.
     ("a bare string", "mail jane@example.com", ["jane@example.com"]),
     ("a bare number", 4111111111111111, ["4111111111111111"]),
@@ -336,8 +360,9 @@ PLAIN: list[Any] = [
     "trace": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
     {"version": "1.2.3", "v": "10.0.19045.4412", "dep": "react@18.2.0", "deps": ["@types/node@20.1.0",
     "lodash@^4.17.21"]},
-    {"ip": "192.168.100.200", "ip6": "2001:db8::ff00:42:8329", "mac": "00:1A:2B:3C:4D:5E",
-    "port": "127.0.0.1:5432", "cidr": "10.0.0.0/8"},
+    {"ip": "192.168.100.200", "net": "203.0.113.0/24", "mac": "00:1A:2B:3C:4D:5E",
+    "port": "127.0.0.1:5432", "cidr": "10.0.0.0/8", "agent": "Chrome/120.0.6099.71",
+    "t": "version 17.9.0.1, std::vector, a::b::c, mask 255.255.255.0"},
     {"lat": 52.520008, "lon": "13.404954", "bbox": "13.0884 52.3382 13.7611 52.6755",
     "pi": "3.14159265358979"},
     {"amount": "1,234,567.89", "price": 19.99, "sum": "198 + 129", "calc": "4000 - 2000 - 1000",
@@ -374,7 +399,7 @@ PLAIN: list[Any] = [
     "snowflake": "chat -1001234567890 of 4611686018427387904"},
     {"orders": ["123456789", "1234567890", "12345678901", "123456789012"],
     "t": "order 123456789012, order no. 5550104477, order #219099999"},
-    {"t": "UA 1234 and BA2490 at 10:30 from JFK 4L/22R", "coordinates": "-33.868820, 151.209290",
+    {"t": "UA 1234 and BA2490 at 10:30 from JFK 4L/22R", "coordinates": "+48.8577+002.295/",
     "wkt": "POINT(-122.4194155 37.7749295)"},
     {"v": ["1.2.3-rc.1+build.123", "10.4.0.1234", "6.1.0-13-amd64", "19.0.0-next.1234567890"]},
     {"files": ["/home/x/.ssh/id_rsa.pub", "C:\\Users\\x\\a.txt", "s3://b/2024/05/17/22/part-0.parquet",
@@ -388,7 +413,7 @@ PLAIN: list[Any] = [
     "input_token_details": {"cached": 1}, "cacheReadInputTokens": 3},
     {"email_verified": True, "has_phone": True, "email_count": 3, "emails_sent": 12,
     "password_required": True},
-    {"tracking": "1Z999AA10123456784", "vin": "1HGCM82633A004352", "imei": "490154203237518",
+    {"tracking": "1Z999AA10123456784", "vin": "1HGCM82623A004352", "imei": "490154203237519",
     "upc": "036000291452"},
     {"t": '17/May/2024:22:00:00 +0200 GET /users/12345678901/orders?offset=200 HTTP/1.1" 200 1234 0.123'},
     {"t": "docker pull registry.example.com/app@sha256:9f86d081884c7d659a2feaa0c55ad015"},
@@ -425,7 +450,6 @@ MISSED: list[tuple[str, Any, list[str]]] = [
     ("phone without separators", {"t": "call 5550104477 or 00442079460958"}, ["5550104477",
     "00442079460958"]),
     ("name", {"first_name": "Jane", "t": "Jane Roe called"}, ["Jane"]),
-    ("street", {"address1": "109 Willow Lane"}, ["109 Willow Lane"]),
 ]  # fmt: skip
 
 # Known to be masked without need: no secret, and yet changed.
@@ -460,7 +484,10 @@ _KINDS = {
         "look-alike key in text",
     ),
     "JSON inside of strings": ("JSON", "event stream"),
-    "names and addresses": ("name", "street"),
+    "names": ("name",),
+    "addresses, places, devices": (
+        "ip", "position", "postal", "street", "device", "vehicle", "wallet", "home",
+    ),
 }  # fmt: skip
 
 

@@ -150,6 +150,8 @@ def test_an_admin_sets_and_the_others_do_not(db: psycopg.Connection[Any]) -> Non
         "delete from bcp.anonymization_rules where name = 'ssn'",
         "select bcp.apply_policies()",
         "select bcp.rotate_anonymization_key()",
+        "select bcp.enable_anonymization_pack('national_ids')",
+        "select bcp.disable_anonymization_pack('national_ids')",
         f"select bcp.resolve_issue('{fingerprint}')",
         f"select bcp.reopen_issue('{fingerprint}')",
         "select bcp.acknowledge_alert(alert_id) from bcp.active_alerts()",
