@@ -24,7 +24,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      '\m(?:'
      '(?:sk-|live_|sb_secret_|tk-us-|sl\.(?:u\.)?|[bs]\.|[ps]at\.|t1\.)(?=[a-z0-9_-]{0,24}[A-Z])(?=[A-Za-z_-]{0,28}[0-9])[A-Za-z0-9_-]{20,}(?:=*\.[A-Za-z0-9_-]+)*=*|EAA[A-Za-z0-9_-]{50,}'
      '|eyJ[A-Za-z0-9_-]{5,}\.\.?[A-Za-z0-9_-]{5,}[A-Za-z0-9_.-]*|eyJrIjoi[A-Za-z0-9+/_-]{20,}=*|(?:bot)?[0-9]{8,10}:AA[A-Za-z0-9_-]{20,}'
-     '|(?:sdk|api|mob|rel|sk|waka(?:_[a-z]+)?|pat-[a-z]{2}[0-9])[-_][0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|A3-[A-Z0-9]{6}-(?:[A-Z0-9]{5,11}-){3,4}[A-Z0-9]{5}'
+     '|(?:sdk|api|mob|rel|sk|waka(?:_[a-z]+)?|pat-[a-z]{2}[0-9])[-_][0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|A3-[A-Z0-9]{6}-[A-Z0-9-]{20,}'
      '|[A-Za-z0-9]+\.atlasv1\.[A-Za-z0-9_=-]+|[A-Za-z0-9_~.]{0,3}[0-9]Q~[A-Za-z0-9_~.-]{20,}|[A-Za-z0-9]{6}_[A-Za-z0-9]+_mmk|[0-9]{13,17}\|[A-Za-z0-9_-]{27}\M|00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{20,}|AAAA[A-Za-z0-9_-]{7}:APA91[A-Za-z0-9_-]+)',
      null, '{eyj,:aa,.atlasv1.,q~,_mmk,|,:apa91,00d,a3-,sk-,live_,sb_,tk-us-,sl.,s.,b.,at.,t1.,eaa,sdk,api,mob,rel-,rel_,sk_,waka,pat-}', null,
      'none', 'redact', '[REDACTED]', true,
@@ -44,7 +44,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      'none', 'redact', '[REDACTED]', true,
      'Keys with a short prefix and then letters, digits, hexadecimal digits or capitals alone, in the number of the service: of AWS, Twilio, npm and some fifty more.'),
     ('password_hash', 23, 'secret',
-     '[$]2[abxy]?[$][0-9]{2}[$][./A-Za-z0-9]{20,}|[$](?:1[$][^$\s]{1,16}[$][./A-Za-z0-9]{20,}|[56789][$](?:rounds=[0-9]+[$])?[^$\s:]{1,32}[$][./A-Za-z0-9]{8,}|(?:y|gy|apr1|sha1|md5|bcrypt-sha256|scrypt|yescrypt|pbkdf2[a-z0-9-]*|argon2[a-z]{1,2})[$][^\s"''\\:]{16,})|[$][PH][$][./A-Za-z0-9]{31}|\m(?:argon2|bcrypt(?:_sha256)?|scrypt|pbkdf2(?:_sha[0-9]+)?|pbkdf2:[a-z0-9]+:[0-9]+|scrypt:[0-9:]+|sha1|md5|SCRAM-SHA-[0-9]+)[$][^\s"''\\]{16,}|\{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[A-Z0-9-]*|ARGON2)\}[A-Za-z0-9$+/=.,]{8,}',
+     '[$]2[abxy]?[$][0-9]{2}[$][./A-Za-z0-9]{20,}|[$](?:1[$][^$\s]+[$][./A-Za-z0-9]{20,}|[56789][$](?:rounds=[0-9]+[$])?[^$\s:]+[$][./A-Za-z0-9]{8,}|(?:y|gy|apr1|sha1|md5|bcrypt-sha256|scrypt|yescrypt|pbkdf2[a-z0-9-]*|argon2[a-z]{1,2})[$][^\s"''\\:]{16,})|[$][PH][$][./A-Za-z0-9]{31}|\m(?:argon2|bcrypt(?:_sha256)?|scrypt|pbkdf2(?:_sha[0-9]+)?|pbkdf2:[a-z0-9]+:[0-9]+|scrypt:[0-9:]+|sha1|md5|SCRAM-SHA-[0-9]+)[$][^\s"''\\]{16,}|\{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[A-Z0-9-]*|ARGON2)\}[A-Za-z0-9$+/=.,]{8,}',
      null, '{$2a$,$2b$,$2x$,$2y$,$2$,$1$,$5$,$6$,$7$,$8$,$9$,$y$,$gy$,$apr1$,$sha1$,$md5$,$bcrypt-sha256$,$scrypt$,$yescrypt$,$pbkdf2,$argon2,$p$,$h$,argon2$,bcrypt$,bcrypt_sha256$,scrypt$,pbkdf2$,pbkdf2_sha,pbkdf2:,scrypt:,sha1$,md5$,scram-sha-,"sha}","sha256}","sha384}","sha512}","md5}","crypt}","{pbkdf2","{argon2"}', null,
      'none', 'redact', '[REDACTED]', true, 'Hashes of passwords: crypt, bcrypt, argon2, those of Django, LDAP and others.'),
     ('header_key', 26, 'secret',
