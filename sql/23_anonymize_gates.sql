@@ -227,7 +227,7 @@ begin
     end loop;
     for v_first in 1..coalesce(cardinality(v_candidates), 0) by 256 loop
         v_left := v_candidates[v_first:v_first + 255];
-        v_found := bcp_internal.keys_to_mask(v_left, p_texts, p_state);
+        v_found := bcp_internal.keys_to_mask(v_left, v_texts, p_state);
         if v_found <> '{}' then
             v_left := bcp_internal.without(v_left, v_found);
         end if;

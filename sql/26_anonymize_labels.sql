@@ -109,7 +109,7 @@ begin
     v_found := array(select m[1] from regexp_matches(v_text, v_pattern, 'g') as m);
     -- What is no value but a name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at at once, a line each.
     for i in 1..cardinality(v_found) loop
-        v_stays[i] := case when strpos(v_found[i], p_rule.replacement) > 0 then E'\x02' else translate(
+        v_stays[i] := case when btrim(substr(v_found[i], 2), '"''`\') = p_rule.replacement then E'\x02' else translate(
             concat(right(v_parts[i], 30), E'\x01', substr(v_found[i], 2), E'\x01', left(v_parts[i + 1], 30)), E'\n\r\x02', '   ') end;
     end loop;
     if p_rule.value_exceptions is not null and v_stays is not null then
