@@ -41,6 +41,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.archive
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.ingest --plain
+	@$(BIN)/python -m benchmarks.anonymizer
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(BIN)/python -m benchmarks.queries
 	@$(BIN)/python -m benchmarks.lifecycle

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import signal
 import sys
 import time
@@ -21,8 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bcp_analytics import archive as archives
 from bcp_analytics import cleanup_old_data, render
-from bcp_analytics._cli_query import Format
-from bcp_analytics._cli_support import Dsn, connected, counted, parse_time, say, server_time
+from bcp_analytics._cli_query import Format, Spreadsheet, check_spreadsheet
+from bcp_analytics._cli_support import Dsn, connected, counted, parse_time, say, say_error, server_time, tell
+from bcp_analytics._visible import visible, visible_line
 from bcp_analytics.errors import BcpAnalyticsError
 
 if TYPE_CHECKING:
@@ -141,6 +140,7 @@ def list_(
     output: Annotated[
         Format, typer.Option("--format", help="A table for people; JSON or CSV for programs.")
     ] = Format.table,
+    spreadsheet: Spreadsheet = False,
     dsn: Dsn = None,
 ) -> None:
     """Show the manifest: which chunks are archived, where, and how many rows they have.
@@ -149,7 +149,9 @@ def list_(
     bcp-analytics archive list
     bcp-analytics archive list --table tool_usage_logs --from 2026-01-01 --format json
     bcp-analytics archive list --state writing
+    bcp-analytics archive list --format csv --spreadsheet > archives.csv
     """  # noqa: D301
+    check_spreadsheet(output, spreadsheet=spreadsheet)
     with connected(dsn, autocommit=True) as conn:
         found = archives.archives(
             conn,
@@ -178,7 +180,7 @@ def list_(
     if output is Format.json:
         sys.stdout.write(render.to_json(listed))
     elif output is Format.csv:
-        sys.stdout.write(render.to_csv(listed, Listed))
+        sys.stdout.write(render.to_csv(listed, Listed, spreadsheet=spreadsheet))
     elif listed:
         shown = ("table_name", "range_start", "range_end", "state", "row_count", "size_bytes", "location")
         _console().print(render.to_table(listed, shown)[0])
@@ -194,28 +196,28 @@ def query(
         Format,
         typer.Option("--format", help="A table for people; JSON or CSV, with times in UTC, for programs."),
     ] = Format.table,
+    spreadsheet: Spreadsheet = False,
     dsn: Dsn = None,
 ) -> None:
     """Ask the archives with DuckDB: a view for each table, over the files that the manifest says are proven.
 
-    The views have a column day besides; a filter by it reads that day's files only.
+    The views have a column day besides; a filter by it reads that day's files only. The query sees those
+    files and nothing else, neither other files nor the network, and can change nothing.
 
     \b
     bcp-analytics archive query "select day, count(*) from tool_usage_logs group by day order by day"
     bcp-analytics archive query "select * from error_logs where day = '2026-01-31'" --format csv
+    bcp-analytics archive query "select * from error_logs" --format csv --spreadsheet > errors.csv
     """  # noqa: D301
+    check_spreadsheet(output, spreadsheet=spreadsheet)
     with connected(dsn, autocommit=True) as conn:
         found = archives.query(conn, sys.stdin.read() if sql == "-" else sql)
     names, rows = found.column_names, [tuple(row.values()) for row in _rows(found)]
     if output is Format.json:
-        lines = (
-            json.dumps(dict(zip(names, map(_plain, row), strict=True)), ensure_ascii=False) for row in rows
-        )
-        sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n" if rows else "[]\n")
+        sys.stdout.write(render.json_objects(dict(zip(names, map(_plain, row), strict=True)) for row in rows))
     elif output is Format.csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(names)
-        writer.writerows(["" if v is None else _plain(v) for v in row] for row in rows)
+        cells = ([_plain(v) for v in row] for row in rows)
+        sys.stdout.write(render.csv_rows(names, cells, spreadsheet=spreadsheet))
     else:
         _console().print(_table(names, rows[:_MOST_ROWS]))
         if len(rows) > _MOST_ROWS:
@@ -254,11 +256,11 @@ def restore(
                 conn, table, first, last, into_schema=into_schema, keep_days=keep_days, progress=show
             )
     if not done:
-        typer.echo("Nothing to restore: no archive of a dropped chunk is in that range.")
+        tell("Nothing to restore: no archive of a dropped chunk is in that range.")
         return
     rows = sum(a.row_count or 0 for a in done)
     where = f"{into_schema}.{table}" if into_schema else f"bcp.{table}"
-    typer.echo(f"Restored: {counted(len(done), 'archive')}, {rows:,} rows, in {where}.")
+    tell(f"Restored: {counted(len(done), 'archive')}, {rows:,} rows, in {where}.")
 
 
 def _archive_once(
@@ -279,7 +281,7 @@ def _archive_once(
 
     def verified(one: archives.Archive) -> None:
         start = one.range_start.astimezone(UTC)
-        typer.echo(
+        tell(
             f"{one.table_name} {start:%Y-%m-%d %H:%M} UTC: {counted(one.row_count or 0, 'row')},"
             f" {render.size(one.bytes or 0)}, checksum {one.checksum}"
         )
@@ -297,7 +299,7 @@ def _archive_once(
             progress=seen,
             verified=verified,
         )
-    typer.echo(f"Done: {counted(len(done), 'archive')}." if done else "Nothing to archive.")
+    tell(f"Done: {counted(len(done), 'archive')}." if done else "Nothing to archive.")
     sys.stdout.flush()
 
 
@@ -356,7 +358,7 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                             asked = bool(list(conn.notifies(timeout=poll, stop_after=1)))
             except (BcpAnalyticsError, psycopg.Error) as error:
                 wait = min(poll, _RETRY_S)
-                say(f"Error: {' '.join(str(error).split())} Trying again in {wait:g} s.")
+                say_error(str(error), then=f" Trying again in {wait:g} s.")
                 with stopper.waiting():
                     time.sleep(wait)
     except KeyboardInterrupt:
@@ -371,7 +373,12 @@ def bars() -> Iterator[Callable[[archives.Progress], None]]:
     if not console.is_terminal:
         yield lambda _: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as shown:
         task = shown.add_task("", total=None)
 
@@ -379,8 +386,9 @@ def bars() -> Iterator[Callable[[archives.Progress], None]]:
             start = step.archive.range_start.astimezone(UTC)
             shown.update(
                 task,
-                description=f"{step.number}/{step.of} {step.archive.table_name} {start:%Y-%m-%d} "
-                + step.phase,
+                description=visible_line(
+                    f"{step.number}/{step.of} {step.archive.table_name} {start:%Y-%m-%d} {step.phase}"
+                ),
                 completed=step.rows,
                 total=step.of_rows or None,
             )
@@ -411,11 +419,9 @@ def _table(names: list[str], rows: list[tuple[Any, ...]]) -> Any:  # noqa: ANN40
     table = Drawn(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     numbers = [all(isinstance(row[n], int | float | None) for row in rows) for n in range(len(names))]
     for name, number in zip(names, numbers, strict=True):
-        table.add_column(name, justify="right" if number and rows else "left", overflow="fold")
+        table.add_column(Text(visible(name)), justify="right" if number and rows else "left", overflow="fold")
     for row in rows:
-        table.add_row(
-            *(Text("-", "dim") if v is None else Text(render.printable(str(_plain(v)))) for v in row)
-        )
+        table.add_row(*(Text("-", "dim") if v is None else Text(visible(str(_plain(v)))) for v in row))
     return table
 
 

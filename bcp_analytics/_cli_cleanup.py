@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from bcp_analytics import render
-from bcp_analytics._cli_support import Dsn, connected, counted, server_time
+from bcp_analytics._cli_support import Dsn, connected, counted, server_time, tell
 from bcp_analytics.manage import CleanupStep, cleanup_plan, run_cleanup
 
 
@@ -37,7 +37,7 @@ def cleanup(
                 table, _ = render.to_table(steps, CleanupStep)
                 Console(width=100_000, highlight=False).print(table)
             else:
-                typer.echo("Nothing is past its retention.")
+                tell("Nothing is past its retention.")
             return
         begun = server_time(conn)
         run_cleanup(conn)
@@ -49,8 +49,8 @@ def cleanup(
         kept = Counter((step.table_name, step.reason) for step in cleanup_plan(conn) if step.action == "kept")
     for name, times, number in gone:
         chunks = "" if name == "user_sessions" else f" in {counted(times, 'chunk')}"
-        typer.echo(f"{name}: {counted(number, 'row')} removed{chunks}.")
+        tell(f"{name}: {counted(number, 'row')} removed{chunks}.")
     for (name, reason), number in kept.items():
-        typer.echo(f"{name}: {counted(number, 'chunk')} kept: {reason}.")
+        tell(f"{name}: {counted(number, 'chunk')} kept: {reason}.")
     if not gone and not kept:
-        typer.echo("Nothing is past its retention.")
+        tell("Nothing is past its retention.")

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from bcp_analytics import archive
 from bcp_analytics._cli_archive import bars
-from bcp_analytics._cli_support import Dsn, connected, counted, say
+from bcp_analytics._cli_support import Dsn, connected, counted, say, tell
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.manage import anonymize_history as mask_again
 from bcp_analytics.manage import erase_user as erase
@@ -70,7 +70,7 @@ def erase_user(
     with connected(dsn, autocommit=True) as conn:
         if not yes:
             own = _one(conn, _OWN, [user_id])
-            typer.echo(
+            tell(
                 f"It would delete {counted(own['calls'], 'call')} and {counted(own['errors'], 'error')}, "
                 "their sessions and all else that is theirs. Nothing brings them back."
             )
@@ -85,6 +85,12 @@ def erase_user(
     _print(receipt)
     if failed is not None:
         raise failed
+    if receipt["unreached"]:
+        raise BcpAnalyticsError(
+            "Not complete: what was restored beside may still hold them.",
+            hint="Drop these tables, or give them back to the role that migrated the database; then run it "
+            "again.",
+        )
 
 
 def anonymize_history(
@@ -116,7 +122,7 @@ def anonymize_history(
     with connected(dsn, autocommit=True) as conn:
         conn.add_notice_handler(_progress)
         mask_again(conn, older_than=older_than, table=table, forget_users=forget_users)
-    typer.echo("Done: what is stored is as the rules are now.")
+    tell("Done: what is stored is as the rules are now.")
 
 
 def _erase_archives(conn: Connection[Any]) -> BcpAnalyticsError | None:
@@ -148,14 +154,18 @@ def _progress(notice: Diagnostic) -> None:
 
 
 def _print(receipt: dict[str, Any]) -> None:
-    typer.echo(f"Receipt {receipt['erasure_id']}, requested {receipt['requested_at']:%Y-%m-%d %H:%M:%S%z}")
+    tell(f"Receipt {receipt['erasure_id']}, requested {receipt['requested_at']:%Y-%m-%d %H:%M:%S%z}")
     for table, rows in sorted(receipt["counts"].items()):
-        typer.echo(f"  {table}: {rows['deleted']} deleted, {rows['changed']} changed")
+        tell(f"  {table}: {rows['deleted']} deleted, {rows['changed']} changed")
     pending = receipt["archives_pending"]
+    for table in receipt["unreached"]:
+        tell(f"Not reached: {table['table']} (SQLSTATE {table['sqlstate']})")
     if pending:
-        typer.echo(
+        tell(
             f"The database holds nothing of them any more. {counted(pending, 'archive')} may: run it again, "
             "to have them rewritten."
+            if not receipt["unreached"]
+            else f"{counted(pending, 'archive')} may hold them, too: run it again, to have them rewritten."
         )
-    else:
-        typer.echo("Complete: neither the database nor an archive holds anything of them.")
+    elif not receipt["unreached"]:
+        tell("Complete: neither the database nor an archive holds anything of them.")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from bcp_analytics._cli_support import DSN_VARIABLE, readable_dsn
+from bcp_analytics._cli_support import DSN_VARIABLE, readable_dsn, say_error
 from bcp_analytics.proxy import NotStarted, run_proxy
 from bcp_analytics.proxy import say as tell
 
@@ -37,7 +35,7 @@ def run(
         # The server may be anybody's code, and the string may hold a password.
         outcome = run_proxy(bcp_name, command, connect, user_id=user_id, hide=[DSN_VARIABLE])
     except NotStarted as error:
-        typer.echo(f"Error: {' '.join(str(error).split())}", err=True)
+        say_error(str(error))
         return error.exit_code
     if verbose or sys.stderr.isatty():
         tell(_summary(outcome))

@@ -23,6 +23,7 @@ from bcp_analytics._cli_support import (
     parse_zone,
     say,
     server_time,
+    tell,
 )
 from bcp_analytics._questions import QUESTIONS
 
@@ -33,6 +34,22 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+
+
+Spreadsheet = Annotated[
+    bool,
+    typer.Option(
+        "--spreadsheet",
+        help="With --format csv: for Excel and the like. Text that begins with = + - @, a tab or an end of "
+        "line gets an apostrophe before it, or it would run there as a formula.",
+    ),
+]
+
+
+def check_spreadsheet(output: Format, *, spreadsheet: bool) -> None:
+    """Raise `typer.BadParameter` where it goes with another format."""
+    if spreadsheet and output is not Format.csv:
+        raise typer.BadParameter("goes with --format csv.", param_hint="--spreadsheet")
 
 
 class Level(StrEnum):
@@ -133,6 +150,7 @@ def query(
         Format,
         typer.Option("--format", help="A table for people; JSON or CSV, with times in UTC, for programs."),
     ] = Format.table,
+    spreadsheet: Spreadsheet = False,
     dsn: Dsn = None,
 ) -> None:
     """Ask a question. Answers are fresh: what is newer than the aggregates is added from the raw rows.
@@ -143,10 +161,12 @@ def query(
     bcp-analytics query latency_percentiles --bcp mail --percentiles 0.5,0.99
     bcp-analytics query error_analysis --since 2026-01-31T18:00Z --format json
     bcp-analytics query search_errors --set query='"connection refused"' --set limit=10
+    bcp-analytics query error_analysis --since 7d --format csv --spreadsheet > errors.csv
     """  # noqa: D301
     if list_questions:
         _list_questions()
         return
+    check_spreadsheet(output, spreadsheet=spreadsheet)
     if name not in QUESTIONS:
         problem = "name a question" if name is None else f"there is no question {name!r}"
         raise typer.BadParameter(f"{problem}: one of {', '.join(QUESTIONS)}.", param_hint="NAME")
@@ -185,7 +205,7 @@ def query(
     if output is Format.json:
         _write(render.to_json(rows))
     elif output is Format.csv:
-        _write(render.to_csv(rows, kind))
+        _write(render.to_csv(rows, kind, spreadsheet=spreadsheet))
     else:
         _print_table(rows, kind, zone)
 
@@ -219,12 +239,12 @@ def _others(name: str) -> dict[str, str]:
 def _list_questions() -> None:
     for name, (ask, _) in QUESTIONS.items():
         takes = _parameters(name)
-        typer.echo(name)
-        typer.echo(f"    {(getdoc(ask) or '').splitlines()[0]}")
+        tell(name)
+        tell(f"    {(getdoc(ask) or '').splitlines()[0]}")
         if options := [option for parameter, option in _OPTIONS.items() if parameter in takes]:
-            typer.echo(f"    {' '.join(options)}")
+            tell(f"    {' '.join(options)}")
         if others := _others(name):
-            typer.echo(f"    --set {' '.join(f'{parameter}=' for parameter in others)}")
+            tell(f"    --set {' '.join(f'{parameter}=' for parameter in others)}")
 
 
 def _write(text: str) -> None:

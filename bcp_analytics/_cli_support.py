@@ -17,6 +17,7 @@ from psycopg import errors as pg
 from typer.core import TyperGroup
 
 from bcp_analytics import embedded
+from bcp_analytics._visible import visible, visible_line
 from bcp_analytics.errors import BcpAnalyticsError
 
 if TYPE_CHECKING:
@@ -47,15 +48,33 @@ _INTERVAL = re.compile(r"(\d{1,6})\s*(s|m|h|d|w|mo|y)")
 class Commands(TyperGroup):
     """Commands whose errors are one line on stderr and exit code 1; the traceback only when asked for."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - typer's own
+        """Read the command line."""
+        with _visible_usage():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own context
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _visible_usage():
+                return super().invoke(ctx)
         except (BcpAnalyticsError, embedded.EmbeddedError, psycopg.Error) as error:
             if ctx.params.get("debug") or os.environ.get(DEBUG_VARIABLE):
-                traceback.print_exc()
-            typer.echo(f"Error: {' '.join(_explain(error).split())}", err=True)
+                typer.echo(visible(traceback.format_exc()), err=True, nl=False)
+            say_error(_explain(error))
             raise typer.Exit(1) from None
+
+
+@contextmanager
+def _visible_usage() -> Iterator[None]:
+    """Have typer's own errors, which repeat what was typed, show what is in it."""
+    try:
+        yield
+    except Exception as error:
+        # The class of such errors is in a module that typer keeps to itself.
+        if isinstance(message := getattr(error, "message", None), str) and hasattr(error, "format_message"):
+            error.message = visible(message)  # type: ignore[attr-defined]
+        raise
 
 
 def _explain(error: Exception) -> str:
@@ -82,9 +101,19 @@ def _explain(error: Exception) -> str:
             return f"The database refused with SQLSTATE {error.sqlstate}: {said}."
 
 
+def tell(text: str) -> None:
+    """Write a part of the output."""
+    typer.echo(visible(text))
+
+
 def say(sentence: str) -> None:
     """Tell the user, not whoever reads the output."""
-    typer.echo(sentence, err=True)
+    typer.echo(visible_line(sentence), err=True)
+
+
+def say_error(text: str, *, then: str = "") -> None:
+    """Tell the user of an error, in one line, and what happens `then`."""
+    say(f"Error: {' '.join(text.split())}{then}")
 
 
 def find_dsn(given: str | None) -> str:

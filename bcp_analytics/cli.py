@@ -31,6 +31,7 @@ from bcp_analytics._cli_support import (
     counted,
     find_dsn,
     say,
+    tell,
 )
 from bcp_analytics.embedded.places import Places
 from bcp_analytics.errors import BcpAnalyticsError
@@ -68,7 +69,7 @@ Data = Annotated[
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
     if asked:
-        typer.echo(f"bcp-analytics {__version__}")
+        tell(f"bcp-analytics {__version__}")
         raise typer.Exit
 
 
@@ -105,10 +106,10 @@ def migrate(dsn: Dsn = None) -> None:
     """  # noqa: D301
     result = migrations.migrate(find_dsn(dsn), progress=say)
     if not result.changed:
-        typer.echo("Up to date, nothing to do.")
+        tell("Up to date, nothing to do.")
         return
     loaded = "loaded" if result.sql_applied else "as it was"
-    typer.echo(f"Done: {counted(len(result.applied), 'migration')} applied, sql/ {loaded}.")
+    tell(f"Done: {counted(len(result.applied), 'migration')} applied, sql/ {loaded}.")
 
 
 @app.command()
@@ -126,23 +127,21 @@ def status(
     """  # noqa: D301
     found = migrations.status(find_dsn(dsn))
     if output is StatusFormat.json:
-        typer.echo(
-            json.dumps(asdict(found) | {"current": found.current}, default=datetime.isoformat, indent=2)
-        )
+        tell(json.dumps(asdict(found) | {"current": found.current}, default=datetime.isoformat, indent=2))
         return
-    typer.echo(f"PostgreSQL {found.postgresql}, TimescaleDB {found.timescaledb or 'not installed'}")
+    tell(f"PostgreSQL {found.postgresql}, TimescaleDB {found.timescaledb or 'not installed'}")
     for applied in found.applied:
-        typer.echo(f"  {applied.id}  {applied.applied_at:%Y-%m-%d %H:%M:%S} UTC")
+        tell(f"  {applied.id}  {applied.applied_at:%Y-%m-%d %H:%M:%S} UTC")
     for pending in found.pending:
-        typer.echo(f"  {pending}  pending")
+        tell(f"  {pending}  pending")
     for unknown in found.unknown:
-        typer.echo(f"  {unknown}  not known to this version of bcp-analytics")
+        tell(f"  {unknown}  not known to this version of bcp-analytics")
     if found.sql_loaded_at is None:
-        typer.echo("sql/ is not loaded")
+        tell("sql/ is not loaded")
     else:
         state = "current" if found.sql_current else "of another version"
-        typer.echo(f"sql/ is {state}, loaded {found.sql_loaded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
-    typer.echo("Up to date." if found.current else "Not up to date: run bcp-analytics migrate.")
+        tell(f"sql/ is {state}, loaded {found.sql_loaded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    tell("Up to date." if found.current else "Not up to date: run bcp-analytics migrate.")
 
 
 @app.command()
@@ -169,7 +168,7 @@ def rollback(
     number = None if everything else count
     plan = migrations.rollback_plan(found, count=number)
     if not plan.migrations:
-        typer.echo("No migration is applied, nothing to take back.")
+        tell("No migration is applied, nothing to take back.")
         return
     for lost in plan.lost:
         say(f"lost: {lost}")
@@ -179,9 +178,9 @@ def rollback(
             hint="Run it again with --yes to do that.",
         )
     done = migrations.rollback(found, count=number, progress=say)
-    typer.echo(f"Done: {counted(len(done.migrations), 'migration')} taken back.")
+    tell(f"Done: {counted(len(done.migrations), 'migration')} taken back.")
     if not everything:
-        typer.echo("The functions of sql/ are gone too: bcp-analytics migrate brings them back.")
+        tell("The functions of sql/ are gone too: bcp-analytics migrate brings them back.")
 
 
 @app.command()
@@ -218,10 +217,10 @@ def up(
         migrations.migrate(database.dsn, progress=say)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
-        typer.echo(database.dsn)
+        tell(database.dsn)
         if port is not None:
             address = database.tcp_dsn.rpartition("@")[2]
-            typer.echo(f"postgresql://postgres@{address} with the password in {database.path / 'password'}")
+            tell(f"postgresql://postgres@{address} with the password in {database.path / 'password'}")
         sys.stdout.flush()
         say("ready; Ctrl-C stops it")
         while not stopped.wait(0.5):
@@ -276,7 +275,7 @@ def down(data: Data = None) -> None:
     bcp-analytics down --data ./analytics
     """  # noqa: D301
     where = data or embedded.default_data_dir()
-    typer.echo("Stopped." if embedded.stop(data) else f"No embedded database runs on {where}.")
+    tell("Stopped." if embedded.stop(data) else f"No embedded database runs on {where}.")
 
 
 @app.command()
@@ -312,7 +311,7 @@ def refresh(dsn: Dsn = None) -> None:
     """  # noqa: D301
     with connected(dsn, autocommit=True) as conn:
         refresh_analytics_views(conn)
-    typer.echo("The aggregates are up to date.")
+    tell("The aggregates are up to date.")
 
 
 app.command()(_cli_archive.restore)
@@ -356,7 +355,7 @@ def report(
 
     written = run(since=since, until=until, time_zone=time_zone, bcp=bcp, tool=tool, file=html, dsn=dsn)
     if written is not None:
-        typer.echo(written)
+        tell(written)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ All SQLSTATEs of our own are of class `ZB`; this is their one list:
 | ZB003 | `InvalidSetting` | `bcp.settings` has no such row, or a value that cannot be used |
 | ZB004 | `UnsupportedServer` | the server cannot hold the store (raised before anything is changed) |
 | ZB005 | `InvalidDocument` | an event, or JSON in it, is of the wrong shape, too deep or too large |
-| ZB006 | `AnonymizerFailed` | a rule cannot be used, or there is no key: nothing was stored |
+| ZB006 | `AnonymizerFailed` | a rule cannot be used or none is left, or there is no key: nothing was stored |
 | ZB007 | `ArchiveError` | an archive is not what its manifest says, or is not to be touched |
 """
 

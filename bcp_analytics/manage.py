@@ -171,7 +171,8 @@ def erase_user(user_id: str, *, note: str | None = None) -> Arguments:
     """Erase a user: their calls, errors, sessions and all else, and what names them in other people's rows.
 
     `user_id` is the id as the application sends it, or as it is stored. Called again it goes on where it was
-    interrupted. `bcp.erasures` has the receipt, and `find_erasure` its id. Archives are rewritten after it.
+    interrupted. `bcp.erasures` has the receipt, and `find_erasure` its id: `unreached` names tables restored
+    beside that may still hold them. Archives are rewritten after it.
 
     Only the role that migrated the database may. It commits along the way, so the connection must be in
     autocommit mode: raises `InvalidArgument` where it is not, and for an empty id.
@@ -197,7 +198,8 @@ def anonymize_history(
     `older_than`: only chunks whose rows are all older. `table`: of schema bcp; by default all that ingest
     fills. `forget_users` also takes away who it was from what is older: user, session, address and user
     agent; it needs `older_than`. What was interrupted goes on when it is called again, and chunks that the
-    same rules have masked already are left out.
+    same rules have masked already are left out. Tables that archives were restored into beside are masked
+    too: raises `ArchiveError`, at the end, where one of these cannot be.
 
     Only the role that migrated the database may. It commits along the way, so the connection must be in
     autocommit mode: raises `InvalidArgument` where it is not.

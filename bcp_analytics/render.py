@@ -1,7 +1,8 @@
 """Answers as a table for people, as JSON or as CSV for programs.
 
 The last two hold what Python holds: times in ISO 8601 in UTC, durations in milliseconds, null or an empty
-field where there is nothing. The table rounds, and writes units.
+field where there is nothing. The table rounds, and writes units. None of them has a character in it that a
+terminal might obey: `_visible` says which those are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, tzinfo
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,32 +22,57 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from bcp_analytics._visible import visible, visible_json
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _SPACE = 3  # what the box puts between two columns
 _NARROWEST_TEXT = 12  # columns that text can be folded into
-# What a terminal might carry out: a tool may have any name.
-_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "?")
+# What a spreadsheet takes for a formula, in full width too, or cuts off before it looks for one.
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "red", "error": "red", "fatal": "bold red"}
 
 
 def to_json(rows: Sequence[Any]) -> str:
     """Return rows, dataclasses, as a JSON array of objects, one a line."""
-    if not rows:
-        return "[]\n"
-    lines = (json.dumps({k: _plain(v) for k, v in asdict(row).items()}, ensure_ascii=False) for row in rows)
-    return "[\n" + ",\n".join(lines) + "\n]\n"
+    return json_objects({k: _plain(v) for k, v in asdict(row).items()} for row in rows)
 
 
-def to_csv(rows: Sequence[Any], kind: type[Any]) -> str:
-    """Return rows of the dataclass `kind` as CSV by RFC 4180, names first; no value is an empty field."""
+def json_objects(rows: Iterable[dict[str, Any]]) -> str:
+    """Return rows as a JSON array of objects, one a line."""
+    lines = [visible_json(json.dumps(row, ensure_ascii=False)) for row in rows]
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
+
+
+def to_csv(rows: Sequence[Any], kind: type[Any], *, spreadsheet: bool = False) -> str:
+    """Return rows of the dataclass `kind` as CSV by RFC 4180, names first; no value is an empty field.
+
+    `spreadsheet`: as `csv_rows` has it.
+    """
+    names = [field.name for field in fields(kind)]
+    cells = ([_cell(v) for v in asdict(row).values()] for row in rows)
+    return csv_rows(names, cells, spreadsheet=spreadsheet)
+
+
+def csv_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], *, spreadsheet: bool = False) -> str:
+    """Return rows as CSV by RFC 4180, names first; None is an empty field.
+
+    `spreadsheet`: text that a spreadsheet would take for a formula gets an apostrophe before it. Numbers stay
+    numbers.
+    """
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(field.name for field in fields(kind))
-    for row in rows:
-        writer.writerow("" if v is None else _cell(v) for v in asdict(row).values())
+    for row in chain([names], rows):
+        writer.writerow([_csv_field(value, spreadsheet=spreadsheet) for value in row])
     return out.getvalue()
+
+
+def _csv_field(value: Any, *, spreadsheet: bool) -> Any:  # noqa: ANN401
+    if not isinstance(value, str):
+        return "" if value is None else value
+    shown = visible(value)
+    return f"'{shown}" if spreadsheet and value.startswith(_FORMULA) else shown
 
 
 def to_table(
@@ -168,13 +195,8 @@ def _column(name: str, rows: Sequence[Any], zone: tzinfo) -> _Column:
     return _Column(name, heading, cells, is_text=any(isinstance(v, str | dict | list | UUID) for v in values))
 
 
-def printable(text: str) -> str:
-    """Return a text with nothing in it that a terminal might carry out."""
-    return text.translate(_CONTROLS)
-
-
 def _text(shown: str, value: Any) -> Text:  # noqa: ANN401
-    return Text(printable(shown), _STYLES.get(value, "") if isinstance(value, str) else "")
+    return Text(visible(shown), _STYLES.get(value, "") if isinstance(value, str) else "")
 
 
 def _look(name: str, values: list[Any], zone: tzinfo) -> tuple[str, Callable[[Any], str]]:

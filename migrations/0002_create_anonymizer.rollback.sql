@@ -3,6 +3,8 @@ drop table bcp_internal.anonymizer_rules;
 
 drop table bcp_internal.anonymizer_state;
 
+drop table bcp.name_value_keys;
+
 drop table bcp_internal.anonymization_keys;
 
 drop table bcp.anonymization_rules;

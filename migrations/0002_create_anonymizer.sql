@@ -18,7 +18,7 @@ comment on column bcp.anonymization_packs.finds is 'What the pack finds, in a se
 create table bcp.sensitive_keys (
     -- Lower-case letters of any script, and digits.
     key_pattern text not null check (key_pattern ~ '^[a-z0-9\u00e0-\U0010FFFF]{1,60}$'),
-    match_mode text not null check (match_mode in ('contains', 'part', 'word', 'exact')),
+    match_mode text not null check (match_mode in ('contains', 'word', 'last', 'exact')),
     value_type text not null default 'any' check (value_type in ('any', 'string')),
     value_pattern text,
     action text not null default 'redact' check (action in ('redact', 'hash')),
@@ -35,7 +35,7 @@ comment on table bcp.sensitive_keys is
 comment on column bcp.sensitive_keys.key_pattern is 'Lower-case letters and digits, no separators.';
 
 comment on column bcp.sensitive_keys.match_mode is
-    'contains: anywhere in the key. part: inside one word of it, or some of its words joined. word: some of its words joined. exact: the whole key. Words are split at separators and at capitals.';
+    'word: up to five words of the key, joined. contains: the same, or inside of one word. last: the last words. exact: the whole key. Words are split at separators and at capitals; a plural and digits at the end do not matter.';
 
 comment on column bcp.sensitive_keys.value_type is 'any: whatever the value. string: only where the value is a string.';
 
@@ -55,7 +55,7 @@ comment on column bcp.sensitive_keys.note is 'Why it is here.';
 
 create table bcp.sensitive_key_exceptions (
     key_pattern text not null check (key_pattern ~ '^[a-z0-9\u00e0-\U0010FFFF]{1,60}$'),
-    match_mode text not null check (match_mode in ('contains', 'part', 'word', 'exact', 'before', 'after')),
+    match_mode text not null check (match_mode in ('contains', 'word', 'exact', 'before', 'after')),
     value_type text not null default 'any' check (value_type in ('any', 'number')),
     enabled boolean not null default true,
     note text,
@@ -83,9 +83,10 @@ create table bcp.anonymization_rules (
     kind text not null check (kind ~ '^[a-z][a-z0-9]{0,20}$'),
     pattern text not null,
     value_pattern text,
+    value_exceptions text,
     words text[],
     hint text,
-    validation text not null default 'none' check (validation in ('none', 'luhn', 'phone', 'iban', 'identifier', 'sensitive_key')),
+    validation text not null default 'none' check (validation in ('none', 'luhn', 'phone', 'iban', 'identifier', 'sensitive_key', 'table', 'insert', 'tag')),
     action text not null check (action in ('hash', 'redact')),
     replacement text not null default '[REDACTED]',
     pack text references bcp.anonymization_packs (name),
@@ -111,6 +112,9 @@ comment on column bcp.anonymization_rules.pattern is
 comment on column bcp.anonymization_rules.value_pattern is
     'For validation sensitive_key alone: regular expression, without groups, of the value after the key.';
 
+comment on column bcp.anonymization_rules.value_exceptions is
+    'For validation sensitive_key alone: regular expression of what stays, looked for in the key, what separates it and its value, in lower case.';
+
 comment on column bcp.anonymization_rules.words is
     'Lower-case texts, one of which is in whatever the pattern matches, once that is in lower case: the rule is tried only where one is found. No quotes or backslashes. Null where there are none.';
 
@@ -118,7 +122,7 @@ comment on column bcp.anonymization_rules.hint is
     'Regular expression that matches, in lower case, wherever the pattern does: a document is looked at only where a hint, or without it one of the words, is found. No anchors, options, quotes, backslash pairs or back-references. A rule with neither words nor hint is right, but makes every document slow.';
 
 comment on column bcp.anonymization_rules.validation is
-    'What a match must also be: luhn (a card number), phone (8 to 15 digits and no date), iban (its check digits), identifier (the check digits or the range of what kind says), sensitive_key (a key of bcp.sensitive_keys; tried only in text with a colon, = or >).';
+    'What a match must also be: luhn (a card number), phone (8 to 15 digits and no date), iban (its check digits), identifier (the check digits or the range of what kind says), sensitive_key (a key of bcp.sensitive_keys). Of these whole structures are looked at: table (lines of cells), insert (a statement of SQL), tag (of HTML).';
 
 comment on column bcp.anonymization_rules.action is 'hash: a keyed hash, so that the same value stays countable. redact: replacement.';
 
@@ -156,19 +160,40 @@ comment on column bcp_internal.anonymization_keys.retired_at is 'When the next o
 
 revoke all on bcp_internal.anonymization_keys from public;
 
+create table bcp.name_value_keys (
+    name_key text not null check (name_key ~ '^[a-z0-9]{1,60}$'),
+    beside text check (beside ~ '^[a-z0-9]{1,60}$'),
+    value_keys text[] not null,
+    note text,
+    primary key (name_key)
+);
+
+comment on table bcp.name_value_keys is
+    'Where a name and its value are members of one object, {"name": "password", "value": "x"}: the value of name_key is looked up as a key, and where it is a sensitive one, the values of value_keys are masked. Compared in lower case and without separators.';
+
+comment on column bcp.name_value_keys.name_key is
+    'Member that holds the name. Where it holds a list of names, as columns does, those of value_keys are lists of rows.';
+
+comment on column bcp.name_value_keys.beside is 'Another member that the object must have, as op for the path of a JSON Patch; null where none.';
+
+comment on column bcp.name_value_keys.value_keys is 'Members that hold the value.';
+
+comment on column bcp.name_value_keys.note is 'Where this form comes from.';
+
 create table bcp_internal.anonymizer_state (
     only_row boolean primary key default true check (only_row),
     quick_likes text[] not null,
     digit_gate text not null,
     word_gate text,
-    key_gate text not null,
-    key_word_gate text not null,
-    key_likes text[] not null,
-    key_patterns text[] not null,
-    key_types text[] not null,
-    exception_likes text[] not null,
-    exception_patterns text[] not null,
-    exception_types text[] not null
+    key_map jsonb not null,
+    part_map jsonb not null,
+    exception_map jsonb not null,
+    before_map jsonb not null,
+    after_map jsonb not null,
+    key_parts text not null,
+    hashed text not null,
+    name_keys text[] not null,
+    value_keys text[] not null
 );
 
 comment on table bcp_internal.anonymizer_state is
@@ -185,23 +210,26 @@ comment on column bcp_internal.anonymizer_state.digit_gate is
 comment on column bcp_internal.anonymizer_state.word_gate is
     'The same for the words; null where a rule has neither hint nor words, so that no text can be skipped.';
 
-comment on column bcp_internal.anonymizer_state.key_gate is
-    'Matches every text, in lower case, in which a sensitive key can be, but those of match_mode word.';
+comment on column bcp_internal.anonymizer_state.key_map is
+    'bcp.sensitive_keys by pattern: {"pin": [{"mode": "word", "type": "any", "action": "redact", "kind": "secret", "value": null}]}.';
 
-comment on column bcp_internal.anonymizer_state.key_word_gate is 'The same, as it came, for those of match_mode word.';
+comment on column bcp_internal.anonymizer_state.part_map is 'A member for each pattern in key_map with match_mode contains.';
 
-comment on column bcp_internal.anonymizer_state.key_likes is
-    'A pattern for like a row of bcp.sensitive_keys: every key that the row hits matches it.';
+comment on column bcp_internal.anonymizer_state.exception_map is
+    'bcp.sensitive_key_exceptions by pattern: {"tokens": [{"mode": "word", "type": "number"}]}; but for the words before and after.';
 
-comment on column bcp_internal.anonymizer_state.key_patterns is 'Regular expression of each of these rows, for the words of a key.';
+comment on column bcp_internal.anonymizer_state.before_map is 'Those of match_mode before: the value''s type by word.';
 
-comment on column bcp_internal.anonymizer_state.key_types is 'value_type of each of these rows.';
+comment on column bcp_internal.anonymizer_state.after_map is 'Those of match_mode after: the value''s type by word.';
 
-comment on column bcp_internal.anonymizer_state.exception_likes is 'As key_likes, of bcp.sensitive_key_exceptions.';
+comment on column bcp_internal.anonymizer_state.key_parts is
+    'Regular expression of a word of a key in which a pattern of match_mode contains is.';
 
-comment on column bcp_internal.anonymizer_state.exception_patterns is 'As key_patterns, of bcp.sensitive_key_exceptions.';
+comment on column bcp_internal.anonymizer_state.hashed is 'Regular expression of a keyed hash of ours, which a key may be.';
 
-comment on column bcp_internal.anonymizer_state.exception_types is 'As key_types, of bcp.sensitive_key_exceptions.';
+comment on column bcp_internal.anonymizer_state.name_keys is 'All of name_key in bcp.name_value_keys.';
+
+comment on column bcp_internal.anonymizer_state.value_keys is 'All of value_keys in bcp.name_value_keys.';
 
 create table bcp_internal.anonymizer_rules (
     ordinal integer primary key,
@@ -209,6 +237,7 @@ create table bcp_internal.anonymizer_rules (
     kind text not null,
     pattern text not null,
     value_pattern text,
+    value_exceptions text,
     likes text[],
     hint text,
     is_digits boolean not null,
@@ -229,6 +258,8 @@ comment on column bcp_internal.anonymizer_rules.kind is 'First part of its keyed
 comment on column bcp_internal.anonymizer_rules.pattern is 'What it matches.';
 
 comment on column bcp_internal.anonymizer_rules.value_pattern is 'What it masks after a sensitive key.';
+
+comment on column bcp_internal.anonymizer_rules.value_exceptions is 'What stays after a sensitive key.';
 
 comment on column bcp_internal.anonymizer_rules.likes is 'Patterns for like, one of which every text with a match matches in lower case; null where there are none.';
 

@@ -8,7 +8,8 @@ create table bcp.erasures (
     completed_at timestamptz,
     counts jsonb not null default '{}',
     archives_pending integer not null default 0,
-    archives_rewritten integer not null default 0
+    archives_rewritten integer not null default 0,
+    unreached jsonb not null default '[]'
 );
 
 comment on table bcp.erasures is
@@ -24,7 +25,8 @@ comment on column bcp.erasures.note is 'What was given as the reason, masked and
 
 comment on column bcp.erasures.erased_at is 'When the tables and aggregates held nothing of the person any more; null while it goes on.';
 
-comment on column bcp.erasures.completed_at is 'When the archives did not either; null while it goes on.';
+comment on column bcp.erasures.completed_at is
+    'When the archives, and tables that were restored beside, did not either; null while one may.';
 
 comment on column bcp.erasures.counts is
     'Rows by table: {"tool_usage_logs": {"deleted": 12, "changed": 1}}. Deleted are the person''s, changed those of others that named the person.';
@@ -32,6 +34,9 @@ comment on column bcp.erasures.counts is
 comment on column bcp.erasures.archives_pending is 'Archives still to be rewritten.';
 
 comment on column bcp.erasures.archives_rewritten is 'Archives rewritten.';
+
+comment on column bcp.erasures.unreached is
+    'Tables restored beside that may still hold the person, and why: an array of {"table", "sqlstate"}. Drop them, or give them back to the role that migrated the database, and call bcp.erase_user again.';
 
 create index erasures_requested_at_idx on bcp.erasures (requested_at);
 
@@ -80,6 +85,21 @@ comment on column bcp_internal.erasure_archives.erasure_id is 'Receipt.';
 
 comment on column bcp_internal.erasure_archives.archive_id is 'Archive.';
 
+create table bcp_internal.restored_tables (
+    relation regclass primary key,
+    table_name text not null,
+    restored_at timestamptz not null
+);
+
+comment on table bcp_internal.restored_tables is
+    'Tables beside those of schema bcp that archives were restored into, so that erasures and late masking reach them.';
+
+comment on column bcp_internal.restored_tables.relation is 'The table, whatever it is called now.';
+
+comment on column bcp_internal.restored_tables.table_name is 'Table of schema bcp whose rows it has.';
+
+comment on column bcp_internal.restored_tables.restored_at is 'When rows came into it, last.';
+
 create table bcp_internal.pending_refreshes (
     refresh_id bigint generated always as identity primary key,
     table_name text not null,
@@ -122,5 +142,5 @@ comment on column bcp_internal.anonymize_progress.done_at is 'When.';
 
 revoke all on
     bcp.erasures, bcp_internal.erasure_subjects, bcp_internal.erasure_work, bcp_internal.erasure_archives,
-    bcp_internal.pending_refreshes, bcp_internal.anonymize_progress
+    bcp_internal.restored_tables, bcp_internal.pending_refreshes, bcp_internal.anonymize_progress
 from public;

@@ -1,179 +1,254 @@
 -- Which keys hold personal data or secrets, and which only look like it.
-insert into bcp.sensitive_keys (key_pattern, match_mode, value_type, note) values
-    ('email', 'contains', 'any', 'required'),
-    ('phone', 'contains', 'any', 'required'),
-    ('creditcard', 'contains', 'any', 'required'),
-    ('password', 'contains', 'any', 'required'),
-    ('ssn', 'part', 'any', 'required; anywhere it would also hit className and processName'),
-    ('socialsecurity', 'contains', 'any', null),
-    ('nationalid', 'part', 'any', null),
-    ('nationalinsurance', 'contains', 'any', null),
-    ('taxid', 'word', 'any', null),
-    ('taxpayerid', 'part', 'any', null),
-    ('passport', 'part', 'any', null),
-    ('driverlicense', 'contains', 'any', null),
-    ('driverslicense', 'contains', 'any', null),
-    ('drivinglicence', 'contains', 'any', null),
-    ('dob', 'word', 'any', 'date of birth'),
-    ('birth', 'contains', 'any', 'date, day, year and place of it'),
-    ('born', 'exact', 'any', null),
-    ('bday', 'part', 'any', null),
-    ('dobs', 'word', 'any', null),
-    ('geburtsdatum', 'contains', 'any', null),
-    ('naissance', 'part', 'any', null),
-    ('nacimiento', 'part', 'any', null),
-    ('mobilenumber', 'part', 'any', null),
-    ('msisdn', 'part', 'any', null),
-    ('faxnumber', 'part', 'any', null),
-    ('tel', 'word', 'any', null),
-    ('telefon', 'contains', 'any', null),
-    ('contactnumber', 'part', 'any', null),
-    ('mobileno', 'part', 'any', null),
-    ('cellnumber', 'part', 'any', null),
-    ('fax', 'word', 'any', null),
-    ('mobile', 'exact', 'string', null),
-    ('whatsapp', 'part', 'any', null),
-    ('debitcard', 'contains', 'any', null),
-    ('cardnumber', 'part', 'any', null),
-    ('cardno', 'word', 'any', null),
-    ('ccnumber', 'word', 'any', null),
-    ('ccnum', 'word', 'any', null),
-    ('cardholder', 'part', 'any', null),
-    ('lastfour', 'word', 'any', 'of a card'),
-    ('last4', 'word', 'any', 'of a card'),
-    ('lastdigits', 'part', 'any', 'of a card'),
-    ('cvv', 'word', 'any', null),
-    ('cvv2', 'word', 'any', null),
-    ('cvc', 'word', 'any', null),
-    ('cvn', 'word', 'any', null),
-    ('securitycode', 'part', 'any', null),
-    ('iban', 'word', 'any', null),
-    ('bankaccount', 'part', 'any', null),
-    ('accountnumber', 'part', 'any', null),
-    ('routingnumber', 'part', 'any', null),
-    ('sortcode', 'word', 'any', null),
-    ('pin', 'word', 'any', 'a whole word, so shipping, pinned and spin stay'),
-    ('pincode', 'word', 'any', null),
-    ('otp', 'word', 'any', 'one-time password'),
-    ('totp', 'word', 'any', null),
-    ('mfacode', 'word', 'any', null),
-    ('verificationcode', 'part', 'any', null),
-    ('recoverycode', 'part', 'any', null),
-    ('recoverycodes', 'part', 'any', null),
-    ('seedphrase', 'part', 'any', null),
-    ('mnemonicphrase', 'part', 'any', null),
-    ('passwd', 'part', 'any', null),
-    ('passphrase', 'contains', 'any', null),
-    ('passcode', 'contains', 'any', null),
-    ('passwort', 'part', 'any', null),
-    ('motdepasse', 'contains', 'any', null),
-    ('contrasena', 'part', 'any', null),
-    ('pwd', 'word', 'any', null),
-    ('pass', 'exact', 'string', 'a number is a count of what passed'),
-    ('userpass', 'word', 'any', null),
-    ('dbpass', 'word', 'any', null),
-    ('smtppass', 'word', 'any', null),
-    ('secret', 'part', 'any', null),
-    ('token', 'part', 'any', null),
-    ('jwt', 'word', 'any', null),
-    ('bearer', 'part', 'any', null),
-    ('authorization', 'part', 'any', null),
-    ('auth', 'exact', 'any', null),
-    ('authheader', 'word', 'any', null),
-    ('authkey', 'part', 'any', null),
-    ('authcode', 'part', 'any', null),
-    ('credential', 'part', 'any', null),
-    ('apikey', 'part', 'any', null),
-    ('accesskey', 'part', 'any', null),
-    ('accesskeyid', 'part', 'any', null),
-    ('privatekey', 'part', 'any', null),
-    ('signingkey', 'part', 'any', null),
-    ('encryptionkey', 'part', 'any', null),
-    ('masterkey', 'part', 'any', null),
-    ('sshkey', 'part', 'any', null),
-    ('accountkey', 'part', 'any', null),
-    ('sharedkey', 'part', 'any', null),
-    ('sessionkey', 'part', 'any', null),
-    ('cookie', 'part', 'any', null),
-    ('phpsessid', 'part', 'any', 'session cookie'),
-    ('jsessionid', 'part', 'any', 'session cookie'),
-    ('connectsid', 'word', 'any', 'session cookie'),
-    ('csrf', 'part', 'any', null),
-    ('xsrf', 'part', 'any', null),
-    ('connectionstring', 'part', 'any', null),
-    ('amzsignature', 'part', 'any', 'of a signed URL'),
-    ('googsignature', 'part', 'any', 'of a signed URL');
+-- A list of words is one row a word.
+create function bcp_internal.add_keys(
+    p_words text, p_mode text, p_type text default 'any', p_value text default null, p_action text default 'redact',
+    p_kind text default 'secret', p_note text default null)
+returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $func$
+    insert into bcp.sensitive_keys (key_pattern, match_mode, value_type, value_pattern, action, kind, note)
+    select word, p_mode, p_type, p_value, p_action, p_kind, p_note from regexp_split_to_table(p_words, '\s+') as word
+$func$;
 
-insert into bcp.sensitive_key_exceptions (key_pattern, match_mode, value_type, note) values
-    ('tokens', 'word', 'number', 'a count'),
-    ('maxtoken', 'word', 'any', 'a count'),
-    ('maxtokens', 'word', 'any', 'a count'),
-    ('maxnewtokens', 'word', 'any', 'a count'),
-    ('maxoutputtokens', 'word', 'any', 'a count'),
-    ('maxcompletiontokens', 'word', 'any', 'a count'),
-    ('mintokens', 'word', 'any', 'a count'),
-    ('numtokens', 'word', 'any', 'a count'),
-    ('ntokens', 'word', 'any', 'a count'),
-    ('prompttokens', 'word', 'any', 'a count'),
-    ('completiontokens', 'word', 'any', 'a count'),
-    ('inputtokens', 'word', 'any', 'a count'),
-    ('outputtokens', 'word', 'any', 'a count'),
-    ('totaltokens', 'word', 'any', 'a count'),
-    ('cachedtokens', 'word', 'any', 'a count'),
-    ('reasoningtokens', 'word', 'any', 'a count'),
-    ('thinkingtokens', 'word', 'any', 'a count'),
-    ('inputtokensdetails', 'word', 'any', 'counts'),
-    ('inputtokendetails', 'word', 'any', 'counts'),
-    ('outputtokendetails', 'word', 'any', 'counts'),
-    ('tokenids', 'word', 'any', 'of a tokenizer'),
-    ('padtoken', 'word', 'any', 'of a tokenizer'),
-    ('eostoken', 'word', 'any', 'of a tokenizer'),
-    ('bostoken', 'word', 'any', 'of a tokenizer'),
-    ('specialtokens', 'word', 'any', 'of a tokenizer'),
-    ('tokentype', 'word', 'any', 'bearer'),
-    ('emailverified', 'word', 'any', 'a switch'),
-    ('phoneverified', 'word', 'any', 'a switch'),
-    ('hasemail', 'word', 'any', 'a switch'),
-    ('hasphone', 'word', 'any', 'a switch'),
-    ('haspassword', 'word', 'any', 'a switch'),
-    ('emailcount', 'word', 'number', 'a count'),
-    ('emailssent', 'word', 'number', 'a count'),
-    ('phonecount', 'word', 'number', 'a count'),
-    ('pincount', 'word', 'number', 'a count'),
-    ('passwordrequired', 'word', 'any', 'a switch'),
-    ('passwordpolicy', 'word', 'any', 'a name'),
-    ('outputtokensdetails', 'word', 'any', 'counts'),
-    ('prompttokensdetails', 'word', 'any', 'counts'),
-    ('completiontokensdetails', 'word', 'any', 'counts'),
-    ('tokencount', 'word', 'any', 'a count'),
-    ('tokencounts', 'word', 'any', 'counts'),
-    ('tokenscount', 'word', 'any', 'a count'),
-    ('tokenusage', 'word', 'any', 'counts'),
-    ('tokenlimit', 'word', 'any', 'a count'),
-    ('tokenbudget', 'word', 'any', 'a count'),
-    ('tokensused', 'word', 'any', 'a count'),
-    ('tokensremaining', 'word', 'any', 'a count'),
-    ('tokenspersecond', 'word', 'any', 'a rate'),
-    ('tokenizer', 'word', 'any', 'a name'),
-    ('tokenizers', 'word', 'any', 'names'),
-    ('tokenization', 'word', 'any', 'a name'),
-    ('tokenize', 'word', 'any', 'a switch'),
-    ('tokenized', 'word', 'any', 'a switch'),
-    ('secretary', 'word', 'any', 'a person''s office'),
-    ('microphone', 'word', 'any', 'a device'),
-    ('microphones', 'word', 'any', 'devices'),
-    ('headphone', 'word', 'any', 'a device'),
-    ('headphones', 'word', 'any', 'devices'),
-    ('earphones', 'word', 'any', 'devices'),
-    ('issn', 'word', 'any', 'of a journal'),
-    ('classname', 'part', 'any', 'has ssn in it'),
-    ('businessname', 'part', 'any', 'has ssn in it'),
-    ('processname', 'part', 'any', 'has ssn in it'),
-    ('accessname', 'part', 'any', 'has ssn in it'),
-    ('addressname', 'part', 'any', 'has ssn in it'),
-    ('businessnumber', 'part', 'any', 'has ssn in it'),
-    ('processnumber', 'part', 'any', 'has ssn in it'),
-    ('accessnumber', 'part', 'any', 'has ssn in it'),
-    ('addressnumber', 'part', 'any', 'has ssn in it'),
-    ('cookiesenabled', 'word', 'any', 'a switch'),
-    ('cookieenabled', 'word', 'any', 'a switch');
+-- Passwords, and what people call them.
+select bcp_internal.add_keys(
+    'password', 'contains', p_note => 'required');
+select bcp_internal.add_keys(
+    'passwd passphrase passcode passwort kennwort', 'contains');
+select bcp_internal.add_keys(
+    'passw0rd pswd pwd psw passwrd userpass dbpass smtppass passkey loginpass rootpw dbpw',
+    'word');
+select bcp_internal.add_keys(
+    'pass', 'last', p_type => 'string', p_note => 'user_pass, dbPass; a number is a count of what passed');
+select bcp_internal.add_keys(
+    'pw pwds pins', 'last');
+select bcp_internal.add_keys(
+    'unlockcode loginsecret', 'word');
+select bcp_internal.add_keys(
+    'auth', 'exact');
+
+-- Passwords in other languages.
+select bcp_internal.add_keys(
+    'motdepasse contrasena senha wachtwoord losenord lozinka parola adgangskode salasana haslo jelszo heslo',
+    'contains');
+select bcp_internal.add_keys(
+    'clave sifre passord contrasenya matkhau katasandi', 'word');
+select bcp_internal.add_keys(
+    'пароль 密码 密碼 口令 パスワード 暗証番号 비밀번호 كلمةالمرور كلمةالسر סיסמה पासवर्ड รหัสผ่าน κωδικοσ',
+    'contains');
+
+-- Secrets, tokens, keys of services.
+select bcp_internal.add_keys(
+    'secret token apikey accesskey accesskeyid privatekey signingkey encryptionkey decryptionkey masterkey sshkey
+     accountkey sharedkey sessionkey authkey authcode bearer authorization credential connectionstring authtoken',
+    'contains');
+select bcp_internal.add_keys(
+    'creds cred hmac hmackey appkey apikeyid apppassword serverkey clientkey userkey adminkey servicekey
+     functionskey functionkey subscriptionkey storagekey webhookkey licensekey licencekey devkey consumerkey
+     securitykey cryptkey aeskey rsakey gpgkey pgpkey pemkey deploykey hostkey secretaccesskey serviceaccountkey
+     keypassword apisecret sasurl sastoken presharedkey psk wpakey wifikey networkkey jwt jwe jws oauth
+     authheader otpauth nonce sig',
+    'word');
+select bcp_internal.add_keys(
+    'csrftoken xsrftoken csrf xsrf', 'contains');
+select bcp_internal.add_keys(
+    'signature', 'word', p_type => 'string', p_value => '^[A-Za-z0-9+/=_%-]{16,}$', p_note => 'of a request; a signature of a function is none');
+select bcp_internal.add_keys(
+    'amzsignature googsignature', 'contains', p_note => 'of a signed URL');
+select bcp_internal.add_keys(
+    'securityquestion securityquestions securityanswer securityanswers secretanswer secretquestion passwordhint
+     passwordanswer challengeanswer recoveryanswer mothersmaidenname mothermaidenname maidenname maidennames mfa
+     mfacode twofactorcode tfacode 2facode otp totp hotp otpcode onetimecode smscode logincode accesscode
+     accesscodes pin pincode pinnumber pinno backupcode backupcodes magiclink resetlink invitecode',
+    'word');
+select bcp_internal.add_keys(
+    'verificationcode recoverycode recoverykey seedphrase mnemonicphrase recoveryphrase',
+    'contains');
+select bcp_internal.add_keys(
+    'mnemonic mnemonics walletseed', 'word');
+select bcp_internal.add_keys(
+    'seed', 'last', p_type => 'string', p_note => 'a number is the start of a generator of random numbers');
+select bcp_internal.add_keys(
+    'cookie phpsessid jsessionid aspsessionid', 'contains');
+select bcp_internal.add_keys(
+    'connectsid sessid sid sessionid sessionids sessioncookie databaseurl databaseuri dburl dburi dbdsn
+     databasedsn mongourl mongouri mongodburl mongodburi redisurl redisuri postgresurl postgresuri postgresqlurl
+     pgurl mysqlurl mysqluri jdbcurl amqpurl amqpuri rabbitmqurl brokerurl celerybrokerurl sqlalchemydatabaseuri
+     sentrydsn smtpurl webhookurl webhookuri webhooksurl slackwebhook slackwebhookurl connstring connstr
+     connectionstr connectionuri connectionurl dsn',
+    'word');
+
+-- E-mail.
+select bcp_internal.add_keys(
+    'email', 'contains', p_note => 'required');
+select bcp_internal.add_keys(
+    'mailaddress mailto emailid correo correoelectronico courriel epost adresseelectronique',
+    'word');
+select bcp_internal.add_keys(
+    'почта 邮箱 郵箱 電子郵件 电子邮件 メールアドレス 이메일', 'contains');
+select bcp_internal.add_keys(
+    'to from cc bcc mail sender recipient recipients replyto mailfrom emailto emailfrom ccto envelopefrom
+     envelopeto returnpath deliveredto',
+    'exact', p_type => 'string', p_value => '^[A-Za-z][A-Za-z0-9]*(?:[._-][A-Za-z0-9]+)+$', p_action => 'hash', p_kind => 'user', p_note => 'of a mailbox or a person; a place, a date, a word stays');
+select bcp_internal.add_keys(
+    'login loginname username userlogin loginid screenname userhandle', 'exact', p_type => 'string', p_value => '^\S+$', p_action => 'hash', p_kind => 'user', p_note => 'who somebody is, so the same person stays countable');
+
+-- Telephones.
+select bcp_internal.add_keys(
+    'phone', 'word', p_note => 'required');
+select bcp_internal.add_keys(
+    'phones telephone telephones cellphone mobilephone homephone workphone userphone phoneno phonenum phonenumber
+     phonenumbers telno telnr telnumber tel tels telefon telefonnummer telefono telefone telefonnr
+     telephonenumber telephoneno mobilenumber mobileno mobilenum mobilenr msisdn faxnumber faxno fax
+     contactnumber contactno contactphone cellnumber cellno cellphonenumber cellular landline handynummer handynr
+     rufnummer mobilnummer mobiltelefon smsnumber smsno callbacknumber callerid callernumber dialednumber
+     calledparty callingnumber callingparty whatsapp whatsappnumber viber numerotelephone numerodetelephone
+     celular movil telefoonnummer gsmnummer telefonszam telefonnummern telefonosmovil cellulare',
+    'word');
+select bcp_internal.add_keys(
+    'mobile cell mobil handy', 'exact', p_value => '[0-9].*[0-9].*[0-9].*[0-9].*[0-9].*[0-9]', p_note => 'only with the digits of a number');
+select bcp_internal.add_keys(
+    'телефон 手机 手機 电话 電話 携帯 전화번호 휴대폰 هاتف جوال दूरभाष फ़ोन फोन טלפון τηλεφωνο',
+    'contains');
+
+-- National numbers that every application knows; the pack national_ids has the others.
+select bcp_internal.add_keys(
+    'ssn', 'contains', p_note => 'required; anywhere it would also hit className and processName');
+select bcp_internal.add_keys(
+    'socialsecurity nationalinsurance passport taxpayerid', 'contains');
+select bcp_internal.add_keys(
+    'nationalid nationalids nationalidnumber taxid taxids driverlicense driverslicense drivinglicence
+     drivinglicense driverlicence driverlicensenumber driverslicensenumber',
+    'word');
+
+-- Dates of birth.
+select bcp_internal.add_keys(
+    'dob dobs birth birthdate birthdates birthday birthdays birthdt dateofbirth placeofbirth yearofbirth
+     birthyear birthmonth yob bday geburtsdatum geburtstag geburtsjahr geburtsort datedenaissance naissance
+     nacimiento fechanacimiento fechadenacimiento nascimento datanascimento datadenascimento nascita
+     datadinascita geboortedatum geboren fodselsdato fodelsedatum syntymaaika dataurodzenia',
+    'word');
+select bcp_internal.add_keys(
+    'born', 'exact');
+select bcp_internal.add_keys(
+    'рождения 生日 出生日期 出生 生年月日 誕生日 생년월일 الميلاد जन्म', 'contains');
+
+-- Cards, accounts, payments.
+select bcp_internal.add_keys(
+    'creditcard', 'contains', p_note => 'required');
+select bcp_internal.add_keys(
+    'debitcard cardnumber cardholder cardnum', 'contains');
+select bcp_internal.add_keys(
+    'cardno ccnumber ccnum ccno ccn pannumber cardpan cardexpiry cardexp cardexpiration expirycard cardcvv
+     cardcvc cvv cvv2 cvc cvc2 cvn csc trackdata track1 track2 cardtrack lastfour last4 lastdigits cardlast4
+     cardlastfour cardlastdigits kreditkarte kreditkartennummer kartennummer tarjeta numerotarjeta
+     numerodetarjeta cartebancaire numerocarte numerocartao',
+    'word');
+select bcp_internal.add_keys(
+    'securitycode carddata', 'contains');
+select bcp_internal.add_keys(
+    'pan cc', 'last', p_type => 'string', p_value => '[0-9].*[0-9].*[0-9].*[0-9]', p_note => 'of a card; a list of addresses stays');
+select bcp_internal.add_keys(
+    'iban ibans bic swiftbic bicswift swiftcode bankaccount bankaccountnumber accountnumber accountnumbers
+     accountno accountnr accountnum acct acctno acctnum acctnumber acctnbr routingnumber routingno abarouting
+     sortcode bsb bsbnumber upi upiid vpa kontonummer kontonr bankverbindung numerodecuenta numerocuenta
+     numerocompte clabe ifsc ifsccode bankcode paypalaccount walletaddress',
+    'word');
+
+drop function bcp_internal.add_keys;
+
+-- What is no such thing, though it has the word in it.
+insert into bcp.sensitive_key_exceptions (key_pattern, match_mode, value_type, note)
+select word, match_mode, value_type, note
+from (values
+    ('type types kind kinds status statuses state states strength strengths policy policies rule rules required
+     requires optional enabled disabled verified unverified confirmed valid invalid expired expires expiry
+     expiration expiring exp ttl lifetime age changed updated created rotated issued sent received opened clicked
+     bounced at count counts counter attempts attempt limit limits length format formats schema provider
+     providers method methods endpoint endpoints url urls uri uris path paths file files filename dir directory
+     folder algorithm algo alg issuer audience subject subjects template templates os plan plans line lines
+     country brand model carrier symbol symbols standard price prices rate rates cost costs consent preference
+     preferences settings setting config options option mode modes name names label labels placeholder
+     description title app apps application friendly client clients service services server servers host domain
+     domains version versions source index position is are was exists exist present supported allowed needed
+     match matches mismatch missing used unused remaining usage budget per reset resets resetting order orders
+     account accounts control controls check checks checked validation validator verification notification
+     notifications campaign campaigns marketing frequency compromised breach breached leaked manager managers
+     management generator generated encoder encoding hasher hashing scope scopes grant grants flow flows store
+     stores storage backend class classes handler handlers factory util utils helper helpers icon icons image
+     button tab page screen form dialog modal view role roles category categories based less free protected only
+     level levels score bundle bundles map mapping language locale',
+     'after', 'any', 'a word about it, not it'),
+    ('is has had can should must needs use uses using show hide allow allows enable enables disable disables
+     require requires include includes exclude supports no without map gpio',
+     'before', 'any', 'a question about it, or another thing of that name'),
+    ('tokens',
+     'word', 'number', 'a count'),
+    ('maxtoken maxtokens maxnewtokens maxoutputtokens maxcompletiontokens mintokens numtokens ntokens prompttokens
+     completiontokens inputtokens outputtokens totaltokens cachedtokens cachetokens reasoningtokens
+     thinkingtokens audiotokens imagetokens texttokens readtokens cachereadtokens creationtokens writetokens
+     inputtokensdetails inputtokendetails outputtokendetails outputtokensdetails prompttokensdetails
+     completiontokensdetails tokencount tokencounts tokenscount tokenusage tokenlimit tokenbudget tokensused
+     tokensremaining tokenspersecond tokensin tokensout usedtokens remainingtokens availabletokens
+     estimatedtokens promptokens tokensperminute',
+     'word', 'any', 'a count'),
+    ('tokenid tokenids padtoken eostoken bostoken unktoken septoken clstoken masktoken specialtokens specialtoken
+     stoptoken stoptokens starttoken endtoken endoftexttoken addedtokens logittokens tokenlogprobs toptokens
+     subtoken subtokens bannedtokens badtokens',
+     'word', 'any', 'of a tokenizer'),
+    ('nexttoken pagetoken nextpagetoken previouspagetoken prevpagetoken pagetokens continuationtoken
+     nextcontinuationtoken synctoken nextsynctoken cursortoken resumetoken markertoken startingtoken
+     paginationtoken skiptoken',
+     'word', 'any', 'a place in a list'),
+    ('tokenizer tokenizers tokenization tokenize tokenized tokenizes detokenize tokenised tokeniser',
+     'word', 'any', 'of a tokenizer'),
+    ('tokenaddress tokenstandard tokensymbol tokendecimals tokenprice tokenamount tokenbalance tokenname
+     tokensupply tokencontract erc20token',
+     'word', 'any', 'of a coin'),
+    ('unexpectedtoken expectedtoken unknowntoken syntaxtoken currenttoken',
+     'word', 'any', 'of a parser'),
+    ('secretary secretaries undersecretary secretion',
+     'word', 'any', 'a persons office'),
+    ('emailed emailing emailer emailers',
+     'word', 'any', 'was sent'),
+    ('phonecode phonecountrycode',
+     'word', 'any', 'of a country'),
+    ('birthplace birthrate birthrates birthweight birthorder birthcontrol birthplaces',
+     'word', 'any', 'not a persons date'),
+    ('boardingpass boardingpasses skipass buspass daypass seasonpass railpass travelpass gamepass firstpass
+     secondpass singlepass multipass onepass twopass forwardpass backwardpass renderpass lowpass highpass
+     bandpass allpass testspass testpass checkspass willpass didpass shouldpass canpass mountainpass bypass
+     hallpass',
+     'word', 'any', 'no password'),
+    ('issn',
+     'word', 'any', 'of a journal'),
+    ('classname businessname processname accessname addressname businessnumber processnumber accessnumber
+     addressnumber',
+     'contains', 'any', 'has ssn in it'),
+    ('cookiesenabled cookieenabled cookiebanner cookiecutter cookiecutters',
+     'word', 'any', 'no cookie'),
+    ('passportcontrol passportjs passportoffice',
+     'word', 'any', 'no number'),
+    ('mappin mappins gpiopin pinmode pinout pinouts pincount droppin pushpin',
+     'word', 'any', 'no secret number'),
+    ('emailcount emailssent phonecount',
+     'word', 'number', 'a count'),
+    ('passwordlastchanged passwordminlength passwordmaxlength passwordlastset passwordlastused tokenlastused
+     emaillastsent',
+     'word', 'any', 'a time'),
+    ('credentialid credentialids credentialref secretref secretrefs secretid secretarn tokenref keyref',
+     'word', 'any', 'a name')
+) as list (words, match_mode, value_type, note), regexp_split_to_table(words, '\s+') as word;
+
+-- Names apart from their values.
+insert into bcp.name_value_keys (name_key, beside, value_keys, note)
+select unnest(names), beside, string_to_array(value_keys, ' '), note
+from (values
+    ('{name,key,header,headername,field,fieldname,property,prop,propertyname,param,parameter,paramname,parametername,argument,variable,var,varname,option,attribute,attr,setting,column,columnname,label,k,envname,input,question,item}'::text[], null,
+     'value values val v text content data default defaultvalue argument arg args answer input stringvalue valuestring currentvalue newvalue oldvalue response', 'headers, forms, environments'),
+    ('{id,type,title,element,placeholder,selector,target,locator,caption}', null, 'value values val v text default defaultvalue input', 'elements of a page that are filled in'),
+    ('{system}', null, 'value', 'FHIR: {"system": "email", "value": ...}'),
+    ('{path}', 'op', 'value', 'JSON Patch, RFC 6902'),
+    ('{columns,fields,headers,cols,columnnames,fieldnames,names,schema,keys}', null, 'rows data values records results items tuples body', 'tables')
+) as list (names, beside, value_keys, note);

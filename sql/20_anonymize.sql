@@ -34,9 +34,9 @@ declare
 begin
     -- Concatenation takes them out of compressed storage once, not at every use.
     select
-        only_row, quick_likes || '{}'::text[], digit_gate || '', word_gate || '', key_gate || '', key_word_gate || '',
-        key_likes || '{}'::text[], key_patterns || '{}'::text[], key_types || '{}'::text[],
-        exception_likes || '{}'::text[], exception_patterns || '{}'::text[], exception_types || '{}'::text[]
+        only_row, quick_likes || '{}'::text[], digit_gate || '', word_gate || '',
+        key_map || '{}', part_map || '{}', exception_map || '{}', before_map || '{}', after_map || '{}', key_parts || '',
+        hashed || '', name_keys || '{}'::text[], value_keys || '{}'::text[]
     into v_state
     from bcp_internal.anonymizer_state;
     if not found then
@@ -102,53 +102,6 @@ $func$;
 comment on function bcp_internal.mask_keys(jsonb, bcp_internal.anonymizer_state) is
     'An object whose keys are masked as text; keys that become equal are numbered.';
 
-create or replace function bcp_internal.named_value(p_object jsonb, p_state bcp_internal.anonymizer_state) returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_names constant text[] := '{name,Name,key,Key,header,field,k}';
-    v_name text;
-    v_value text;
-begin
-    -- Headers, form fields and environments are often lists of {"name": ..., "value": ...}.
-    v_value := case when p_object ? 'value' then 'value' when p_object ? 'Value' then 'Value' when p_object ? 'v' then 'v' end;
-    if v_value is not null and p_object ?| v_names then
-        foreach v_name in array v_names loop
-            if jsonb_typeof(p_object -> v_name) = 'string'
-                and length(p_object ->> v_name) <= 60
-                and bcp_internal.is_sensitive_key(p_object ->> v_name, jsonb_typeof(p_object -> v_value), p_state)
-            then
-                return v_value;
-            end if;
-        end loop;
-    end if;
-    return null;
-end
-$func$;
-
-comment on function bcp_internal.named_value(jsonb, bcp_internal.anonymizer_state) is
-    'The key of an object like {"name": "password", "value": ...} that holds the value of a sensitive name; null where there is none.';
-
-create or replace function bcp_internal.option_values(p_array jsonb, p_state bcp_internal.anonymizer_state)
-returns bigint[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    return array(
-        select n + 1
-        from jsonb_array_elements(p_array) with ordinality as e (option, n)
-        where option::text ~ '^"--?[A-Za-z][A-Za-z_-]{0,60}"$'
-          and bcp_internal.is_sensitive_key(option #>> '{}', 'string', p_state)
-          and jsonb_typeof(p_array -> n::integer) = 'string'
-          and not (p_array -> n::integer)::text like '"-%');
-end
-$func$;
-
-comment on function bcp_internal.option_values(jsonb, bcp_internal.anonymizer_state) is
-    'Where in a command line as a list the values of sensitive options are: 2 for ["--password", "x"].';
-
 create or replace function bcp_internal.mask_documents(
     p_docs jsonb[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
 returns jsonb[]
@@ -156,7 +109,6 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_redacted constant jsonb := '"[REDACTED]"';
     v_count constant integer := cardinality(p_docs);
     -- The nodes of all documents, level by level: a statement a level costs a fraction of one a node, and no
     -- function calls itself, since the embedded engine's stack ends after some fifty calls. Level l is the nodes
@@ -194,30 +146,35 @@ begin
                 v_value[v_node.n] := v_node.value;
             end if;
         end loop;
+        -- Lists that have a form of their own.
+        for v_node in
+            select v_low - 1 + e.n as n, r.masked
+            from (
+                select v, n from unnest(v_value[v_low:v_high]) with ordinality as l (v, n) where bcp_internal.has_lists(v) offset 0
+            ) as e
+            cross join lateral bcp_internal.mask_lists(e.v, p_state) as r (masked)
+            where r.masked <> e.v
+        loop
+            v_value[v_node.n] := v_node.masked;
+            v_changed[v_node.n] := true;
+        end loop;
         -- The next level.
         with nodes as materialized (
-            select
-                (v_low - 1 + n)::integer as n, v, jsonb_typeof(v) as type,
-                case when v ?| '{value,Value,v}' then bcp_internal.named_value(v, p_state) end as named,
-                case when jsonb_typeof(v) = 'array' and strpos(v::text, '"-') > 0
-                    then bcp_internal.option_values(v, p_state) end as options
+            select (v_low - 1 + n)::integer as n, v, jsonb_typeof(v) as type
             from unnest(v_value[v_low:v_high]) with ordinality as node (v, n)
             where jsonb_typeof(v) in ('object', 'array')
         ), children as (
-            select n, ordinal, key, value, key = named as redact
+            select n, ordinal, key, value
             from nodes
             cross join lateral jsonb_each(case type when 'object' then v else '{}' end) with ordinality as c (key, value, ordinal)
             union all
-            select n, ordinal, null, value, ordinal = any (options)
+            select n, ordinal, null, value
             from nodes
             cross join lateral jsonb_array_elements(case type when 'array' then v else '[]' end)
                 with ordinality as c (value, ordinal)
             order by 1, 2
         )
-        select
-            array_agg(n) as parents, array_agg(key) as keys,
-            array_agg(case when redact then v_redacted else value end) as docs,
-            array_agg(coalesce(redact and value <> v_redacted, false)) as changes
+        select array_agg(n) as parents, array_agg(key) as keys, array_agg(value) as docs
         into v_next
         from children;
         exit when v_next.parents is null;
@@ -225,31 +182,18 @@ begin
         v_parent := v_parent || v_next.parents;
         v_key := v_key || v_next.keys;
         v_value := v_value || v_next.docs;
-        v_changed := v_changed || v_next.changes;
+        v_changed := v_changed || array_fill(false, array[cardinality(v_next.docs)]);
         v_low := v_high + 1;
         v_high := cardinality(v_value);
         v_level := v_level + 1;
         v_first := v_first || v_high + 1;
-        -- Values of sensitive keys.
+        -- Values of sensitive keys, and of members whose name stands beside them.
         for v_node in
-            with named as materialized (
-                select
-                    v_low - 1 + n as n, key,
-                    -- A number so long is no count, and may become a string.
-                    case when jsonb_typeof(v) = 'number' and length(v::text) >= 13 then 'string' else jsonb_typeof(v) end as type
-                from unnest(v_key[v_low:v_high], v_value[v_low:v_high]) with ordinality as node (key, v, n)
-                where key is not null
-            ), known as materialized (
-                select key, type, bcp_internal.is_sensitive_key(key, type, p_state) as is_sensitive
-                from named
-                group by key, type
-            )
-            select n from named join known using (key, type) where is_sensitive
+            select v_low - 1 + k.n as n, k.masked
+            from bcp_internal.mask_members(v_next.parents, v_next.keys, v_next.docs, p_state) as k
         loop
-            if v_value[v_node.n] <> v_redacted then
-                v_changed[v_node.n] := true;
-                v_value[v_node.n] := v_redacted;
-            end if;
+            v_changed[v_node.n] := true;
+            v_value[v_node.n] := v_node.masked;
         end loop;
     end loop;
 
@@ -340,6 +284,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 -- In a custom plan an array is a constant, whose elements are found by counting from its start.
 set plan_cache_mode = force_generic_plan
+-- The planner expects many rows of functions that return few, and compiling takes a second.
+set jit = off
 as $func$
 declare
     v_state bcp_internal.anonymizer_state;
@@ -409,57 +355,3 @@ $func$;
 
 comment on function bcp_internal.anonymize_ip(inet) is
     'Network of an address, its host part zero, by the settings ip_prefix_v4 and ip_prefix_v6.';
-
-create or replace function bcp_internal.truncate_text(p_text text, p_max_bytes integer) returns text
-language plpgsql immutable strict
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_mark constant text := format(' [TRUNCATED %s bytes]', octet_length(p_text));
-    v_head text;
-begin
-    if octet_length(p_text) <= p_max_bytes then
-        return p_text;
-    end if;
-    -- At most one character a byte; then by the share that is too much, until it fits.
-    v_head := left(p_text, greatest(p_max_bytes - octet_length(v_mark), 0));
-    while octet_length(v_head) + octet_length(v_mark) > greatest(p_max_bytes, octet_length(v_mark)) loop
-        v_head := left(v_head, least(
-            length(v_head) - 1,
-            (length(v_head)::bigint * (p_max_bytes - octet_length(v_mark)) / octet_length(v_head))::integer));
-    end loop;
-    -- The last word goes if it was cut: half of a long number may look like a card's or a telephone's.
-    return regexp_replace(v_head, '"?[^\s"]*$', '') || v_mark;
-end
-$func$;
-
-comment on function bcp_internal.truncate_text(text, integer) is
-    'Text of at most so many bytes, cut at the end of a word and marked with the size it had. Mask first, then cut.';
-
-create or replace function bcp_internal.truncate_json(p_doc jsonb, p_max_bytes integer) returns jsonb
-language plpgsql immutable strict
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_text constant text := p_doc::text;
-    v_bytes constant integer := octet_length(v_text);
-    v_budget integer := p_max_bytes;
-    v_result jsonb;
-begin
-    if v_bytes <= p_max_bytes then
-        return p_doc;
-    end if;
-    loop
-        v_result := jsonb_build_object(
-            '_truncated', true, '_bytes', v_bytes,
-            '_head', regexp_replace(bcp_internal.truncate_text(v_text, v_budget), ' ?\[TRUNCATED [0-9]+ bytes\]$', ''));
-        -- Quotes are escaped in the head, so it takes more than its own length.
-        exit when octet_length(v_result::text) <= p_max_bytes or v_result ->> '_head' = '';
-        v_budget := v_budget - greatest(octet_length(v_result::text) - p_max_bytes, 16);
-    end loop;
-    return v_result;
-end
-$func$;
-
-comment on function bcp_internal.truncate_json(jsonb, integer) is
-    'A document of at most so many bytes as text; a larger one becomes {"_truncated": true, "_bytes": its size, "_head": its beginning as text}. Mask first, then cut.';

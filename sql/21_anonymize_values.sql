@@ -122,91 +122,86 @@ $func$;
 comment on function bcp_internal.pseudonym(text, text) is
     'Keyed hash that stands for a value of a kind: email#k1#bcdfghjklmnpqrtv, 64 bits of HMAC-SHA256 with key 1. Equal for equal values, however they are written.';
 
+create or replace function bcp_internal.decode_escapes(p_text text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text text collate "C" := p_text;
+    v_before text collate "C";
+    v_code record;
+begin
+    -- Twice, since %2540 is %40 is @.
+    for v_round in 1..2 loop
+        v_before := v_text;
+        if v_text ~ '%[2-7][0-9A-Fa-f]' then
+            for v_code in
+                select distinct m[1] as code, chr(('x' || m[1])::bit(8)::integer) as letter
+                from regexp_matches(v_text, '%([2-6][0-9A-Fa-f]|7[0-9A-Ea-e])', 'g') as m
+            loop
+                v_text := replace(v_text, '%' || v_code.code, v_code.letter);
+            end loop;
+        end if;
+        if v_text ~ '&(?:#|quot|apos|lt|gt|amp|nbsp|commat|colon|equals)' then
+            for v_code in
+                select distinct m[1] as code, m[2] as decimal, m[3] as hex
+                from regexp_matches(
+                    v_text, '&(#0*([0-9]{2,3});|#[xX]0*([2-7][0-9A-Fa-f]);|(?:quot|apos|lt|gt|amp|nbsp|commat|colon|equals);)', 'g') as m
+            loop
+                v_text := replace(v_text, '&' || v_code.code, case
+                    when v_code.hex is not null then chr(('x' || v_code.hex)::bit(8)::integer)
+                    when v_code.decimal::integer between 32 and 126 then chr(v_code.decimal::integer)
+                    when v_code.code = 'quot;' then '"'
+                    when v_code.code = 'apos;' then ''''
+                    when v_code.code = 'lt;' then '<'
+                    when v_code.code = 'gt;' then '>'
+                    when v_code.code = 'amp;' then '&'
+                    when v_code.code = 'commat;' then '@'
+                    when v_code.code = 'colon;' then ':'
+                    when v_code.code = 'equals;' then '='
+                    else ' '
+                end);
+            end loop;
+        end if;
+        exit when v_text = v_before;
+    end loop;
+    return v_text;
+end
+$func$;
+
+comment on function bcp_internal.decode_escapes(text) is
+    'Text whose ASCII characters in URL encoding, %40, and as HTML entities, &#64;, are written out.';
+
 create or replace function bcp_internal.fold_text(p_text text) returns text
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_text text collate "C" := p_text;
 begin
+    if strpos(v_text, '%') > 0 or strpos(v_text, '&') > 0 then
+        v_text := bcp_internal.decode_escapes(v_text);
+    end if;
+    if octet_length(v_text) = length(v_text) then
+        return v_text;
+    end if;
     -- Wide letters and digits to plain ones, invisible characters away, every dash a hyphen, every digit 0 to 9.
+    v_text := regexp_replace(
+        normalize(v_text, NFKC),
+        '[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U0001D173-\U0001D17A\U000E0000-\U000E0FFF]',
+        '', 'g');
+    if v_text !~ '[\u2010-\u2015\u2043\u2212\u2024\u3002\u2044\u2215\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\u0e50-\u0e59]' then
+        return v_text;
+    end if;
     return translate(
-        regexp_replace(normalize(p_text, NFKC), '[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]', '', 'g'),
+        v_text,
         E'\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2024\u3002\u2044\u2215\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u06f0\u06f1\u06f2\u06f3\u06f4\u06f5\u06f6\u06f7\u06f8\u06f9\u0966\u0967\u0968\u0969\u096a\u096b\u096c\u096d\u096e\u096f\u09e6\u09e7\u09e8\u09e9\u09ea\u09eb\u09ec\u09ed\u09ee\u09ef\u0e50\u0e51\u0e52\u0e53\u0e54\u0e55\u0e56\u0e57\u0e58\u0e59',
         '--------..//01234567890123456789012345678901234567890123456789');
 end
 $func$;
 
-comment on function bcp_internal.fold_text(text) is 'Text as it reads: compatibility forms, invisible characters, dashes and digits made plain.';
-
-create or replace function bcp_internal.fold_key(p_text text) returns text
-language plpgsql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    -- Accents away, then letters of other scripts that look like Latin ones (after Unicode's confusables.txt).
-    return translate(
-        regexp_replace(normalize(bcp_internal.fold_text(p_text), NFKD), '[\u0300-\u036f]', '', 'g'),
-        E'\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u0458\u0501\u04bb\u051b\u051d\u043c\u0442\u043d\u043a\u0432\u043f\u0433\u044c\u04cf\u0410\u0415\u041e\u0420\u0421\u0423\u0425\u0406\u0405\u0408\u0412\u041c\u0422\u041d\u041a\u03b1\u03b5\u03bf\u03c1\u03b9\u03ba\u03bd\u03c4\u03c5\u03c7\u0391\u0395\u039f\u03a1\u0399\u039a\u039d\u03a4\u03a5\u03a7\u0392\u0396\u0397\u039c\u0251\u0261\u0131\u0237\u0585\u0578\u057d\u0581\u0570\u0573\u00f8\u0142\u0111\u0127\u1d04\u1d0f\u1d18\u1d1b\ua731\u0280\u026a\u0274\u1d00\u1d07',
-        'aeopcyxisjdhqwmthkbnrblAEOPCYXISJBMTHKaeopikvtuxAEOPIKNTYXBZHMagijonsghaoldhcoptsrinae');
-end
-$func$;
-
-comment on function bcp_internal.fold_key(text) is 'A key as it reads: look-alikes of Latin letters made Latin.';
-
-create or replace function bcp_internal.key_words(p_key text) returns text
-language plpgsql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_key text collate "C" := p_key;
-begin
-    if octet_length(v_key) <> length(v_key) then
-        v_key := bcp_internal.fold_key(v_key);
-    end if;
-    -- userEmail is two words, and so is SSNNumber.
-    if v_key <> lower(v_key) then
-        v_key := lower(regexp_replace(v_key, '([a-z0-9])(?=[A-Z])|([A-Z])(?=[A-Z][a-z])', '\1\2 ', 'g'));
-    end if;
-    return regexp_replace(v_key, '[^a-z0-9]+', ' ', 'g');
-end
-$func$;
-
-comment on function bcp_internal.key_words(text) is 'Words of a key in lower case, each separated by a space: user email of userEmail, user_email and User-Email.';
-
-create or replace function bcp_internal.is_sensitive_key(p_key text, p_value_type text, p_state bcp_internal.anonymizer_state)
-returns boolean
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_words text collate "C" := p_key;
-    v_joined text collate "C";
-    v_exceptions text;
-begin
-    if position('#k' in p_key) > 0 then
-        -- A key that is a keyed hash says its kind, which is no secret.
-        v_words := regexp_replace(p_key, '(?:[a-z][a-z0-9]*#k[0-9]+#)+[b-v]{16}(?:#[0-9]+)?', '|', 'g');
-    end if;
-    v_words := bcp_internal.key_words(v_words);
-    v_joined := replace(v_words, ' ', '');
-    if not v_joined like any (p_state.key_likes) then
-        return false;
-    end if;
-    -- Only the expressions whose like fits: one of all of them costs a hundred times as much.
-    select string_agg(e.pattern, '|') into v_exceptions
-    from unnest(p_state.exception_likes, p_state.exception_patterns, p_state.exception_types) as e (likes, pattern, value_type)
-    where v_joined like e.likes and e.value_type in ('any', p_value_type);
-    if v_exceptions is not null then
-        v_words := regexp_replace(v_words, v_exceptions, '|', 'g');
-    end if;
-    return exists (
-        select
-        from unnest(p_state.key_likes, p_state.key_patterns, p_state.key_types) as k (likes, pattern, value_type)
-        where v_joined like k.likes and k.value_type in ('any', p_value_type) and v_words ~ k.pattern);
-end
-$func$;
-
-comment on function bcp_internal.is_sensitive_key(text, text, bcp_internal.anonymizer_state) is
-    'Whether the value of a key, of a JSON type, is to be redacted.';
+comment on function bcp_internal.fold_text(text) is
+    'Text as it reads: escapes, compatibility forms, invisible characters, dashes and digits made plain.';
 
 create or replace function bcp_internal.is_card(p_digits text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -284,7 +279,7 @@ language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])'
+    return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])|^0[0-9]{2}-[0-9]{3}-[0-9]{3}$'
         and length(bcp_internal.only_digits(p_value))
             between case when p_value ~ '^\(?0[1-9]' then 9 when p_value ~ '^[+]' then 8 else 7 end and 15;
 end

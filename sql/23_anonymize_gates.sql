@@ -7,49 +7,86 @@ returns integer[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_found record;
+    v_numbers integer[];
 begin
     -- In the text of JSON, and of JSON in its strings, a key stands between a quote and a quote with a colon. The
     -- piece after the last of these holds none.
-    return array(
-        with pieces as materialized (
-            select
-                n, rtrim(split_part(piece, '"', -1), '\') as key,
-                -- What ends otherwise than it begins is part of a key that has a quote in it.
-                (right(piece, 1) = '\') <> (right(split_part(piece, '"', -2), 1) = '\') as is_part
-            from unnest(p_numbers) as n
-            cross join lateral unnest(trim_array(string_to_array(p_texts[n], '":'), 1)) as piece
-            where strpos(p_texts[n], '":') > 0
-        ), known as materialized (
-            -- 1: sensitive. 2 and 4: of an object like {"name": "password", "value": ...}, also cut short.
-            select key, bcp_internal.is_sensitive_key(key, 'string', p_state)::integer
-                | case when ltrim(key) in ('value', 'Value', 'v') then 2 else 0 end
-                | case when key ~ '(^|[^A-Za-z0-9_])([Nn]ame|[Kk]ey|header|field|k|id)$' then 4 else 0 end as flags
-            from pieces
-            group by key
-        )
-        select n
-        from pieces
-        join known using (key)
-        group by n
-        having bool_or(is_part) or bit_or(flags) & 1 = 1 or bit_or(flags) & 6 = 6);
+    with pieces as materialized (
+        select
+            n, rtrim(split_part(piece, '"', -1), '\') as key,
+            -- A key with a quote in it begins and ends with different ones here.
+            (right(piece, 1) = '\') <> (right(split_part(piece, '"', -2), 1) = '\') as is_part
+        from unnest(p_numbers) as n
+        cross join lateral unnest(trim_array(string_to_array(p_texts[n], '":'), 1)) as piece
+        where strpos(p_texts[n], '":') > 0
+    ), known as materialized (
+        select
+            key, row_number() over () as i,
+            lower(regexp_replace(key, '[^A-Za-z0-9]', '', 'g')) = any (p_state.name_keys) as is_name,
+            lower(regexp_replace(key, '[^A-Za-z0-9]', '', 'g')) = any (p_state.value_keys) as is_value
+        from (select distinct key from pieces) as d
+    ), sensitive as (
+        select k.key
+        from (select array_agg(key order by i) as keys from known having count(*) > 0) as l
+        cross join lateral bcp_internal.classify_keys(
+            l.keys, array_fill('string'::text, array[cardinality(l.keys)]), p_state) as c
+        join known k on k.i = c.n
+    ), texts as (
+        select
+            p.n, bool_or(p.is_part or s.key is not null) as is_found, bool_or(k.is_name) and bool_or(k.is_value) as has_pairs
+        from pieces p
+        join known k using (key)
+        left join sensitive s using (key)
+        group by p.n
+    )
+    select
+        coalesce(array_agg(n) filter (where is_found), '{}') as found,
+        coalesce(array_agg(n) filter (where not is_found and has_pairs), '{}') as pairs
+    into v_found
+    from texts;
+    -- [["password", "x"]] has no key.
+    v_found.pairs := v_found.pairs || array(
+        select n from unnest(p_numbers) as n where strpos(p_texts[n], '[["') > 0 and n <> all (v_found.found || v_found.pairs));
+    if v_found.pairs = '{}' then
+        return v_found.found;
+    end if;
+    -- A name may stand apart from its value, {"name": "password", "value": "x"}: a short string before the next member.
+    with names as materialized (
+        select distinct n, m[1] as name
+        from unnest(v_found.pairs) as n
+        cross join lateral regexp_matches(p_texts[n], '"([^"\\:]{1,60})\\*"(?! ?:)', 'g') as m
+    ), known as materialized (
+        select name, row_number() over () as i from (select distinct regexp_replace(name, '^.*/', '') as name from names) as d
+    )
+    select array_agg(distinct n.n)
+    into v_numbers
+    from (select array_agg(name order by i) as names from known having count(*) > 0) as l
+    cross join lateral bcp_internal.classify_keys(
+        l.names, array_fill('string'::text, array[cardinality(l.names)]), p_state) as c
+    join known k on k.i = c.n
+    join names n on regexp_replace(n.name, '^.*/', '') = k.name;
+    return v_found.found || coalesce(v_numbers, '{}');
 end
 $func$;
 
 comment on function bcp_internal.keys_to_mask(integer[], text[], bcp_internal.anonymizer_state) is
-    'Those of the numbers whose text of JSON has a sensitive key, one with a quote in it, or keys of a name and a value.';
+    'Those of the numbers whose text of JSON has a sensitive key, one with a quote in it, or a sensitive name apart from its value.';
 
 create or replace function bcp_internal.joined(p_numbers integer[], p_texts text[]) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- No class of characters matches both of these, in the mode in which [^ ] matches no line end.
+    -- U+0001 separates texts, so it may be in none of them: matching_in() counts it. Line ends around it keep a match of
+    -- [^ ], in the mode in which that matches no line end, from going on into the next text.
     return array_to_string(
         array(select p_texts[n] from unnest(p_numbers) with ordinality as number (n, o) order by o), E'\n\x01\n');
 end
 $func$;
 
-comment on function bcp_internal.joined(integer[], text[]) is 'Those of the texts that have the numbers, as bcp_internal.matching_in takes them.';
+comment on function bcp_internal.joined(integer[], text[]) is 'Those of the texts that have the numbers, as bcp_internal.matching_in takes them; none of them may have U+0001 in it.';
 
 create or replace function bcp_internal.matching_in(p_numbers integer[], p_text text, p_gate text) returns integer[]
 language plpgsql immutable
@@ -74,7 +111,7 @@ begin
             v_found := v_found || p_numbers[v_passed];
         end if;
     end loop;
-    -- Where a match took a separator, the count is wrong.
+    -- Where a match took a separator, or a part of it, there are too few; there are never too many.
     return case when v_passed = cardinality(p_numbers) then v_found else p_numbers end;
 end
 $func$;
@@ -88,12 +125,16 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
+    v_joinable integer[];
     v_numbers integer[];
     v_text text collate "C";
-    v_found integer[] := '{}';
+    v_found integer[];
 begin
-    for v_first in 1..cardinality(p_numbers) by 256 loop
-        v_numbers := p_numbers[v_first:v_first + 255];
+    select coalesce(array_agg(n) filter (where strpos(p_texts[n], E'\x01') = 0), '{}'), coalesce(array_agg(n) filter (where strpos(p_texts[n], E'\x01') > 0), '{}')
+    into v_joinable, v_found
+    from unnest(p_numbers) as n;
+    for v_first in 1..cardinality(v_joinable) by 256 loop
+        v_numbers := v_joinable[v_first:v_first + 255];
         v_text := bcp_internal.joined(v_numbers, p_texts);
         if p_lower then
             v_text := lower(v_text);
@@ -106,6 +147,32 @@ $func$;
 
 comment on function bcp_internal.matching(integer[], text[], text, boolean) is
     'Those of the numbers whose text, in lower case if asked, a gate matches, and where in doubt others.';
+
+create or replace function bcp_internal.labelled(
+    p_numbers integer[], p_texts text[], p_state bcp_internal.anonymizer_state)
+returns integer[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_labels text[];
+begin
+    -- One look at all texts, since they mostly share their labels or have none that is sensitive. Keys of JSON are
+    -- bcp_internal.keys_to_mask()'s business, and most of what is before a colon.
+    v_labels := array(
+        select jsonb_object_keys(bcp_internal.sensitive_labels(
+            replace(bcp_internal.joined(p_numbers, p_texts), '":', '"'), p_state)));
+    if v_labels = '{}' then
+        return '{}';
+    end if;
+    return array(
+        select n from unnest(p_numbers) as n
+        where exists (select from unnest(v_labels) as l where strpos(replace(p_texts[n], '":', '"'), l) > 0));
+end
+$func$;
+
+comment on function bcp_internal.labelled(integer[], text[], bcp_internal.anonymizer_state) is
+    'Those of the numbers whose text has a sensitive key before a value, as the rules that look for one find it, and where in doubt others.';
 
 create or replace function bcp_internal.without(p_numbers integer[], p_others integer[]) returns integer[]
 language plpgsql immutable parallel safe
@@ -135,9 +202,7 @@ declare
     v_wide integer[];
     v_left integer[];
     v_clean integer[] := '{}';
-    v_text text collate "C";
     v_lower text collate "C";
-    v_keys boolean;
     v_found integer[];
     n integer;
 begin
@@ -145,47 +210,43 @@ begin
         return v_all;
     end if;
     -- First what costs least, and then only what is left. An escape may stand for any character, and brackets may be
-    -- levels. Other characters than ASCII may look like ASCII.
-    select array_agg(t.n order by t.n), array_agg(t.n) filter (where octet_length(t.s) > length(t.s))
+    -- levels; U+0001 separates texts below. Other characters than ASCII, and escapes, may stand for ASCII ones.
+    select array_agg(t.n order by t.n), array_agg(t.n) filter (where octet_length(t.s) > length(t.s) or strpos(t.s, '%') > 0 or strpos(t.s, '&') > 0)
     into v_candidates, v_wide
     from unnest(p_texts) with ordinality as t (s, n)
     where (strpos(t.s, '\') = 0 or strpos(replace(t.s, '\"', ''), '\') = 0)
+      and strpos(t.s, E'\x01') = 0
       and (octet_length(t.s) <= 2 * p_max_depth
           or 2 * octet_length(t.s) - octet_length(replace(t.s, '{', '')) - octet_length(replace(t.s, '[', '')) <= p_max_depth)
       and not t.s like any (p_state.quick_likes);
     foreach n in array coalesce(v_wide, '{}') loop
-        v_texts[n] := concat_ws(E'\n', v_texts[n], bcp_internal.fold_text(v_texts[n]), bcp_internal.fold_key(v_texts[n]));
+        v_texts[n] := array_to_string(array(
+            select distinct f.s from (values
+                (1, v_texts[n]), (2, bcp_internal.fold_text(v_texts[n])), (3, bcp_internal.fold_key(v_texts[n])),
+                (4, bcp_internal.small_letters(v_texts[n]))) as f (o, s)), E'\n');
     end loop;
     for v_first in 1..coalesce(cardinality(v_candidates), 0) by 256 loop
         v_left := v_candidates[v_first:v_first + 255];
-        v_text := bcp_internal.joined(v_left, v_texts);
-        v_lower := lower(v_text);
-        -- A sensitive word matters where it is a key. Where it is in one text of these, to take apart all of them costs
-        -- less than to find out which.
-        v_keys := v_lower ~ p_state.key_gate or v_text ~ p_state.key_word_gate;
-        if v_keys then
-            v_found := bcp_internal.keys_to_mask(v_left, p_texts, p_state);
-            if v_found <> '{}' then
-                v_left := bcp_internal.without(v_left, v_found);
-                v_lower := lower(bcp_internal.joined(v_left, v_texts));
-            end if;
+        v_found := bcp_internal.keys_to_mask(v_left, p_texts, p_state);
+        if v_found <> '{}' then
+            v_left := bcp_internal.without(v_left, v_found);
         end if;
+        -- A command line as a list is one text to the rules.
+        v_lower := lower(replace(bcp_internal.joined(v_left, v_texts), '", "', ' '));
         foreach v_gate in array array[p_state.digit_gate, p_state.word_gate] loop
             v_found := bcp_internal.matching_in(v_left, v_lower, v_gate);
             if v_found <> '{}' then
                 v_left := bcp_internal.without(v_left, v_found);
-                v_lower := lower(bcp_internal.joined(v_left, v_texts));
+                v_lower := lower(replace(bcp_internal.joined(v_left, v_texts), '", "', ' '));
             end if;
         end loop;
-        if v_keys then
-            -- What else is a key in text: before a colon that no quote or time of day has, before = or >, an option.
-            v_found := array(
-                select l.n from unnest(v_left) as l (n)
-                where v_texts[l.n] collate "C" ~ '[^"0-9]:|(?:[^0-9T]|[^0-9]T)[0-9]+:|[0-9]:[^0-9]|[=>]|"-');
-            v_left := bcp_internal.without(
-                v_left,
-                bcp_internal.matching(v_found, v_texts, p_state.key_gate, true)
-                || bcp_internal.matching(v_found, v_texts, p_state.key_word_gate, false));
+        -- What else is a key, in text: before a colon that no quote or time of day has, before = or >, in a table, an
+        -- option, the first of a pair.
+        v_found := array(
+            select l.n from unnest(v_left) as l (n)
+            where v_texts[l.n] collate "C" ~ '[^"0-9]:|(?:[^0-9T]|[^0-9T]T)[0-9]+:|[0-9]:[^0-9]|[=>|\t\n]|[ \t](?:-|is|was|are|i?like) |[(\[]''|\u2013|\u2014|\u2192');
+        if v_found <> '{}' then
+            v_left := bcp_internal.without(v_left, bcp_internal.labelled(v_found, v_texts, p_state));
         end if;
         v_clean := v_clean || v_left;
     end loop;
@@ -209,19 +270,3 @@ $func$;
 
 comment on function bcp_internal.unclean_texts(text[], integer, bcp_internal.anonymizer_state) is
     'The texts of bcp_internal.unclean.';
-
-create or replace function bcp_internal.mask_events(p_events jsonb[], p_unmasked text[])
-returns table (n bigint, raw jsonb, e jsonb)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-    -- Times, ids that became UUIDs and addresses are checked and typed elsewhere, and their digits would look
-    -- like telephone numbers; every other string of the event goes through the anonymiser.
-    select o, d, masked || coalesce((select jsonb_object_agg(key, value) from jsonb_each(d) where key = any (p_unmasked)), '{}')
-    from unnest(p_events, bcp_internal.anonymize_documents(array(
-        select d - p_unmasked from unnest(p_events) with ordinality as event (d, o) order by o
-    ))) with ordinality as event (d, masked, o)
-$func$;
-
-comment on function bcp_internal.mask_events(jsonb[], text[]) is
-    'Events as they came and anonymised but for the fields named, with their numbers.';

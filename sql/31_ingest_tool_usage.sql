@@ -44,87 +44,6 @@ $func$;
 
 comment on function bcp_internal.write_tool_call(bcp.tool_call) is 'The event that a row stands for.';
 
-create or replace function bcp_internal.mask_tool_calls(
-    p_calls bcp.tool_call[], out calls bcp.tool_call[], out parameters jsonb[], out response_data jsonb[],
-    out attributes jsonb[], out request_bytes integer[], out response_bytes integer[])
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_count constant integer := cardinality(p_calls);
-    v_fields constant text[] := bcp_internal.known_fields('tool_usage');
-    v_state bcp_internal.anonymizer_state;
-    v_max_depth integer;
-    v_texts text[];
-    v_numbers integer[];
-    v_masked jsonb[];
-    n integer;
-begin
-    v_state := bcp_internal.load_anonymizer();
-    v_max_depth := bcp_internal.setting('max_json_depth');
-    -- Of n calls: what is short, in one text a call, 1 to n; then their documents, n + 1 to 2 n and so on.
-    select
-        array_agg(t.short) || array_agg(coalesce(t.p, '')) || array_agg(coalesce(t.r, '')) || array_agg(coalesce(t.a, '')),
-        array_agg(octet_length(t.p)), array_agg(octet_length(t.r))
-    into v_texts, request_bytes, response_bytes
-    from (
-        select
-            concat_ws(
-                E'\n', c.bcp_name, c.tool_name, c.operation, c.outcome, c.error_type, c.error_message, c.user_id,
-                c.session_id, c.conversation_id, c.request_id, c.trace_id, c.client_name, c.client_version,
-                c.client_model, c.release, c.user_agent) as short,
-            nullif(c.parameters, 'null')::text as p, nullif(c.response_data, 'null')::text as r, c.attributes::text as a
-        from unnest(p_calls) with ordinality as c
-        order by c.ordinality
-    ) as t;
-    v_numbers := bcp_internal.unclean(v_texts, v_max_depth, v_state);
-    -- A name of a field may be a sensitive key.
-    if bcp_internal.keys_to_mask('{1}', array['"' || array_to_string(v_fields, '":"') || '":'], v_state) <> '{}' then
-        v_numbers := array(select generate_subscripts(v_texts, 1));
-    end if;
-    calls := p_calls;
-    parameters := array_fill(null::jsonb, array[v_count]);
-    response_data := parameters;
-    attributes := parameters;
-    if v_numbers = '{}' then
-        return;
-    end if;
-    -- Each as the part of an event that it is, under its key.
-    v_masked := bcp_internal.mask_documents(array(
-        select case (k - 1) / v_count
-            when 1 then jsonb_build_object('parameters', c.parameters)
-            when 2 then jsonb_build_object('response_data', c.response_data)
-            when 3 then c.attributes
-            else jsonb_strip_nulls(
-                to_jsonb(c) - '{event_id,start_time,end_time,duration_ms,success,request_bytes,response_bytes,ip_address,parameters,response_data,attributes}'::text[])
-        end
-        from unnest(v_numbers) with ordinality as u (k, o)
-        cross join lateral (select (p_calls[(k - 1) % v_count + 1]).*) as c
-        order by o), v_max_depth, v_state);
-    for i in 1..cardinality(v_numbers) loop
-        n := (v_numbers[i] - 1) % v_count + 1;
-        case (v_numbers[i] - 1) / v_count
-            when 0 then
-                calls[n] := jsonb_populate_record(calls[n], v_masked[i]);
-            when 1 then
-                parameters[n] := coalesce(v_masked[i] -> 'parameters', '"[REDACTED]"');
-            when 2 then
-                response_data[n] := coalesce(v_masked[i] -> 'response_data', '"[REDACTED]"');
-            else
-                attributes[n] := v_masked[i];
-        end case;
-    end loop;
-exception
-    when sqlstate 'ZB003' or sqlstate 'ZB005' or sqlstate 'ZB006' then
-        raise;
-    when others then
-        perform bcp_internal.anonymizer_failed(sqlstate);
-end
-$func$;
-
-comment on function bcp_internal.mask_tool_calls(bcp.tool_call[]) is
-    'Tool calls with their short fields masked; beside them those documents of theirs that had something to mask, null for the others; and the sizes of parameters and answers before.';
-
 create or replace function bcp_internal.check_tool_calls(
     p_calls bcp.tool_call[], p_now timestamptz, out starts timestamptz[], out ends timestamptz[], out ids uuid[],
     out problem text)
@@ -214,11 +133,12 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- In a custom plan an array is a constant, whose elements are found by counting from its start.
 set plan_cache_mode = force_generic_plan
+-- The planner expects many rows of functions that return few, and compiling takes a second.
+set jit = off
 as $func$
 declare
     v_now constant timestamptz := bcp_internal.now();
     v_max_document constant integer := bcp_internal.setting('max_document_bytes');
-    v_max_text constant integer := bcp_internal.setting('max_text_bytes');
     v_bits_v4 constant integer := bcp_internal.setting('ip_prefix_v4');
     v_bits_v6 constant integer := bcp_internal.setting('ip_prefix_v6');
     v_count constant integer := cardinality(p_calls);
@@ -306,6 +226,7 @@ begin
             nullif(c.call_user, '') as user_id,
             coalesce(c.masked_parameters, nullif(c.call_parameters, 'null')) as parameters,
             coalesce(c.masked_response, nullif(c.call_response, 'null')) as response_data,
+            coalesce(c.masked_answer, nullif(c.call_response, 'null')) as answer,
             case
                 when c.ip is null then null
                 when family(c.ip) = 4 then network(set_masklen(c.ip, least(v_bits_v4, masklen(c.ip))))::inet
@@ -314,14 +235,14 @@ begin
             end as ip_address
         from unnest(
             m.calls, v_fresh, t.starts, t.ends, t.ids, v_sessions, v_resolved_by, m.parameters, m.response_data,
-            m.attributes, m.request_bytes, m.response_bytes
+            m.attributes, m.answers, m.request_bytes, m.response_bytes
         ) as c (
             event_id, bcp_name, tool_name, operation, call_start, call_end, duration_ms, call_success, call_outcome,
             call_error_type, error_message, call_parameters, call_response, call_request_bytes, call_response_bytes,
             call_user, call_session, conversation_id, request_id, trace_id, client_name, client_version, client_model,
             release, ip, user_agent, call_attributes,
             fresh, start_time, end_time, id, session_id, resolved_by, masked_parameters, masked_response,
-            masked_attributes, request_bytes, response_bytes)
+            masked_attributes, masked_answer, request_bytes, response_bytes)
         where c.fresh is not null
     ), stored as (
         insert into bcp.tool_usage_logs (
@@ -335,33 +256,25 @@ begin
             case
                 when p.call_outcome is not null then p.call_outcome
                 when p.call_success then 'success'
-                else bcp_internal.classify_outcome(p.call_success, p.call_error_type, p.error_message, p.response_data)
+                else bcp_internal.classify_outcome(p.call_success, p.call_error_type, p.error_message, p.answer)
             end,
             case
                 when p.call_error_type <> '' or coalesce(p.success, true) then p.call_error_type
-                else bcp_internal.classify_error_type(p.error_message, p.response_data)
+                else bcp_internal.classify_error_type(p.error_message, p.answer)
             end,
-            bcp_internal.truncate_text(p.error_message, v_max_text),
-            case
-                when p.masked_parameters is null and p.request_bytes <= v_max_document then p.parameters
-                else bcp_internal.truncate_json(p.parameters, v_max_document)
-            end,
-            case
-                when p.masked_response is null and p.response_bytes <= v_max_document then p.response_data
-                else bcp_internal.truncate_json(p.response_data, v_max_document)
-            end,
+            p.error_message, p.parameters, p.response_data,
             coalesce(p.call_request_bytes, p.request_bytes), coalesce(p.call_response_bytes, p.response_bytes),
             p.user_id, p.session_id, p.request_id, p.trace_id, p.client_name, p.client_version, p.client_model,
             p.release, p.ip_address, p.user_agent,
-            bcp_internal.truncate_json(
-                case
-                    -- A session_id beside a conversation_id has no column.
-                    when p.conversation_id <> '' and nullif(p.call_session, '') <> p.conversation_id
-                        then coalesce(p.masked_attributes, p.call_attributes, '{}')
-                            || jsonb_build_object('session_id', p.call_session)
-                    else coalesce(p.masked_attributes, nullif(p.call_attributes, '{}'))
-                end, v_max_document),
-            bcp_internal.suspect_success(p.success, p.response_data)
+            case
+                -- A session_id beside a conversation_id has no column.
+                when p.conversation_id <> '' and nullif(p.call_session, '') <> p.conversation_id
+                    then bcp_internal.truncate_json(
+                        coalesce(p.masked_attributes, p.call_attributes, '{}') || jsonb_build_object('session_id', p.call_session),
+                        v_max_document)
+                else coalesce(p.masked_attributes, nullif(p.call_attributes, '{}'))
+            end,
+            bcp_internal.suspect_success(p.success, p.answer)
         from placed p
     ), touched as (
         select

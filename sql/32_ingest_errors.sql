@@ -112,32 +112,28 @@ declare
     v_oldest constant timestamptz := v_now - bcp_internal.setting('max_event_age')::interval;
     v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
     v_max_document constant integer := bcp_internal.setting('max_document_bytes');
-    v_max_text constant integer := bcp_internal.setting('max_text_bytes');
-    -- The client tells sessions apart, and has no column.
-    v_known constant text[] := array_remove(bcp_internal.known_fields('errors'), 'client_name');
-    v_outlived constant text[] := array_remove(v_known, 'session_id');
     v_stored bigint;
 begin
     with masked as materialized (
-        select m.n, m.raw, m.e, nullif(m.e -> 'tool_context', 'null') as tool_context
-        from bcp_internal.mask_events(p_events, '{event_id,timestamp}') as m
+        select m.n, m.raw, m.whole, m.e, m.attributes, nullif(m.e -> 'tool_context', 'null') as tool_context
+        from bcp_internal.mask_events('errors', p_events) as m
     ), typed as materialized (
         select
             n,
             coalesce(bcp_internal.event_time('timestamp', raw ->> 'timestamp', v_oldest, v_latest), v_now) as happened,
             bcp_internal.event_uuid(bcp_internal.event_id(raw ->> 'event_id')) as given_id,
             bcp_internal.error_level(e ->> 'level') as level,
-            bcp_internal.truncate_text(e ->> 'message', v_max_text) as message,
+            e ->> 'message' as message,
             bcp_internal.error_fingerprint(
-                e ->> 'fingerprint', e ->> 'stack_trace', e ->> 'error_type', e ->> 'message') as fingerprint,
+                whole ->> 'fingerprint', whole ->> 'stack_trace', whole ->> 'error_type', whole ->> 'message') as fingerprint,
             e ->> 'error_type' as error_type,
             e ->> 'error_code' as error_code,
-            bcp_internal.truncate_text(e ->> 'stack_trace', v_max_text) as stack_trace,
+            e ->> 'stack_trace' as stack_trace,
             coalesce(e ->> 'bcp_name', tool_context ->> 'bcp') as bcp_name,
             coalesce(e ->> 'tool_name', tool_context ->> 'tool') as tool_name,
             coalesce(e ->> 'operation', tool_context ->> 'operation') as operation,
-            bcp_internal.truncate_json(coalesce(nullif(e -> 'context', 'null'), '{}'), v_max_document) as context,
-            bcp_internal.truncate_json(tool_context, v_max_document) as tool_context,
+            coalesce(nullif(e -> 'context', 'null'), '{}') as context,
+            tool_context,
             bcp_internal.event_id(e ->> 'user_id') as user_id,
             bcp_internal.event_id(e ->> 'conversation_id') as conversation_id,
             bcp_internal.event_id(e ->> 'session_id') as given_session,
@@ -145,10 +141,15 @@ begin
             e ->> 'request_id' as request_id,
             e ->> 'trace_id' as trace_id,
             e ->> 'release' as release,
-            bcp_internal.truncate_json(nullif(e - case
-                when e ->> 'conversation_id' <> '' and e ->> 'session_id' <> e ->> 'conversation_id' then v_outlived
-                else v_known
-            end, '{}'), v_max_document) as attributes
+            bcp_internal.truncate_json(
+                -- The client tells sessions apart, and has no column; nor has a session_id beside a conversation_id.
+                nullif(
+                    coalesce(attributes, '{}') || case when e ? 'client_name' then jsonb_build_object('client_name', e -> 'client_name') else '{}' end
+                    || case
+                        when e ->> 'conversation_id' <> '' and e ->> 'session_id' <> e ->> 'conversation_id'
+                            then jsonb_build_object('session_id', e -> 'session_id')
+                        else '{}'
+                    end, '{}'), v_max_document) as attributes
         from masked
     ), keys as materialized (
         select id from bcp_internal.new_keys(

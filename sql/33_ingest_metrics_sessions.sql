@@ -24,13 +24,10 @@ declare
     v_now constant timestamptz := bcp_internal.now();
     v_oldest constant timestamptz := v_now - bcp_internal.setting('max_event_age')::interval;
     v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
-    v_max_document constant integer := bcp_internal.setting('max_document_bytes');
-    v_known constant text[] := bcp_internal.known_fields('metrics');
     v_stored bigint;
 begin
     with masked as materialized (
-        select m.n, m.raw, m.e
-        from bcp_internal.mask_events(p_events, '{event_id,timestamp,metric_value}') as m
+        select m.n, m.raw, m.e, m.attributes from bcp_internal.mask_events('metrics', p_events) as m
     ), typed as materialized (
         select
             n,
@@ -38,9 +35,9 @@ begin
             bcp_internal.event_uuid(bcp_internal.event_id(raw ->> 'event_id')) as given_id,
             bcp_internal.event_text('metric_name', e ->> 'metric_name', 500) as metric_name,
             (raw ->> 'metric_value')::double precision as metric_value,
-            bcp_internal.truncate_json(coalesce(nullif(e -> 'labels', 'null'), '{}'), v_max_document) as labels,
+            coalesce(nullif(e -> 'labels', 'null'), '{}') as labels,
             bcp_internal.metric_period(e ->> 'aggregation_period') as aggregation_period,
-            bcp_internal.truncate_json(nullif(e - v_known, '{}'), v_max_document) as attributes
+            attributes
         from masked
     ), keys as materialized (
         select id from bcp_internal.new_keys(
@@ -75,8 +72,6 @@ declare
     v_now constant timestamptz := bcp_internal.now();
     v_oldest constant timestamptz := v_now - bcp_internal.setting('max_event_age')::interval;
     v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
-    v_max_document constant integer := bcp_internal.setting('max_document_bytes');
-    v_known constant text[] := bcp_internal.known_fields('sessions');
     v_rows bcp.user_sessions[];
 begin
     select array_agg(row(
@@ -91,11 +86,11 @@ begin
         bcp_internal.session_end(t.started_at, t.ended_at),
         0,
         0,
-        bcp_internal.truncate_json(nullif(m.e - v_known, '{}'), v_max_document),
+        m.attributes,
         'given'
     )::bcp.user_sessions order by m.n)
     into v_rows
-    from bcp_internal.mask_events(p_events, '{started_at,last_activity,ended_at,ip_address}') as m
+    from bcp_internal.mask_events('sessions', p_events) as m
     cross join lateral (
         select
             bcp_internal.event_time('started_at', m.raw ->> 'started_at', v_oldest, v_latest),

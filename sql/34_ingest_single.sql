@@ -144,7 +144,7 @@ begin
         raise exception using errcode = 'ZB005', message = 'the call is larger than the setting max_event_bytes allows';
     end if;
     insert into bcp.open_tool_calls (event_id, started_at, event)
-    select v_id, v_start, m.e from bcp_internal.mask_events(array[v_event], '{event_id,start_time}') as m;
+    select v_id, v_start, m.e from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
     return v_id;
 end
 $func$;

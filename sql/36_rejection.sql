@@ -3,19 +3,28 @@
 -- A batch is stored set-wise. Where that raises, the batch is halved until the events that cannot be
 -- stored stand alone; those are rejected, the others stored at once, in the same transaction.
 
-create or replace function bcp_internal.redact_rejected(p_event jsonb) returns jsonb
+create or replace function bcp_internal.redact_rejected(p_kind text, p_event jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_max_bytes constant integer := bcp_internal.setting('max_document_bytes');
+    v_event jsonb := p_event;
 begin
     if p_event is null then
         return '{"_unredacted": "too large or unreadable"}';
+    elsif jsonb_typeof(p_event) <> 'object' then
+        return bcp_internal.truncate_json(
+            bcp_internal.anonymize_json(bcp_internal.cut_json(p_event, 2 * v_max_bytes, bcp_internal.setting('max_json_depth')::integer)), v_max_bytes,
+            case when octet_length(p_event::text) > 2 * v_max_bytes then octet_length(p_event::text) end);
     end if;
-    -- An address that is none cannot be cut to its network, and neither can one that anonymize_json leaves.
-    if jsonb_typeof(p_event) = 'object' and p_event ? 'ip_address' then
-        p_event := jsonb_set(p_event, '{ip_address}', '"[REDACTED]"');
+    -- An address that is none cannot be cut to its network, and neither can one that the anonymiser leaves.
+    if p_event ? 'ip_address' then
+        v_event := jsonb_set(v_event, '{ip_address}', '"[REDACTED]"');
     end if;
-    return bcp_internal.truncate_json(bcp_internal.anonymize_json(p_event), bcp_internal.setting('max_document_bytes')::integer);
+    select m.e || coalesce(m.attributes, '{}') into v_event
+    from bcp_internal.mask_events(p_kind, array[v_event], p_rejected => true) as m;
+    return bcp_internal.truncate_json(v_event, v_max_bytes);
 exception
     when others then
         -- What cannot be redacted is not kept, so that a broken rule leaks nothing.
@@ -23,7 +32,7 @@ exception
 end
 $func$;
 
-comment on function bcp_internal.redact_rejected(jsonb) is
+comment on function bcp_internal.redact_rejected(text, jsonb) is
     'A rejected event as it may be kept: masked and cut; only its JSON type where masking fails.';
 
 create or replace function bcp_internal.reject_event(
@@ -34,7 +43,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
     insert into bcp.rejected_events (rejected_at, kind, source, batch_id, reason_code, reason, event, event_bytes)
     values (bcp_internal.now(), p_kind, p_source, p_batch_id, p_code, p_reason,
-            bcp_internal.redact_rejected(p_event), p_event_bytes)
+            bcp_internal.redact_rejected(p_kind, p_event), p_event_bytes)
 $func$;
 
 comment on function bcp_internal.reject_event(text, text, uuid, text, text, jsonb, bigint) is 'Keeps a rejected event, redacted.';

@@ -19,6 +19,35 @@ $func$;
 
 comment on function bcp_internal.anonymizer_works() is 'Whether the anonymiser masks a known e-mail address and a known password.';
 
+create or replace function bcp_internal.logged_values() returns table (setting text, safe text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- How each of these brings values into the log: docs/anonymisation.md, "The server's log". Each is as the session that
+    -- asks has it. What is not loaded, such as auto_explain, has no setting.
+    select s.name, s.safe
+    from (
+        values
+            (1, 'log_min_error_statement', '{panic}'::text[], 'panic'),
+            (2, 'log_parameter_max_length_on_error', '{0}', '0'),
+            (3, 'log_statement', '{none,ddl}', 'none'),
+            (4, 'log_min_duration_statement', '{-1}', '-1'),
+            (5, 'log_min_duration_sample', '{-1}', '-1'),
+            (6, 'log_transaction_sample_rate', '{0}', '0'),
+            (7, 'auto_explain.log_min_duration', '{-1}', '-1'),
+            (8, 'debug_print_parse', '{off}', 'off'),
+            (9, 'debug_print_rewritten', '{off}', 'off'),
+            (10, 'debug_print_plan', '{off}', 'off')
+    ) as s (ordinal, name, harmless, safe)
+    where nullif(current_setting(s.name, true), '') <> all (s.harmless)
+      -- Who sends parameters, as the Python package does, is safe without those.
+      and not (s.ordinal between 4 and 6 and current_setting('log_parameter_max_length') = '0')
+    order by s.ordinal
+$func$;
+
+comment on function bcp_internal.logged_values() is
+    'Settings by which the server may log statements with the values in them, and what to set each to.';
+
 create or replace function bcp.health()
 returns table (check_name text, status text, value text, detail text)
 language sql stable
@@ -96,6 +125,13 @@ as $func$
                             || string_agg(coalesce(d.client_name, 'those without a name'), ', ' order by d.calls desc, d.client_name),
                         'no client sends a new session with each call')
         from bcp.degenerate_sessions d
+        union all
+        select 11, 'server log', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
+               coalesce('statements may go into the server''s log with values that nothing has masked; set '
+                            || string_agg(format('%s = %s', l.setting, l.safe), ', ')
+                            || ', or log_parameter_max_length = 0 where all who send use parameters',
+                        'no setting of this session lets statements with values into the server''s log')
+        from bcp_internal.logged_values() l
         union all
         select 12, 'packs', 'ok', count(*) filter (where p.enabled)::text,
                string_agg(p.name || case when p.enabled then ' is on' else ' is off' end, ', ' order by p.name)

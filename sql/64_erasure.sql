@@ -1,4 +1,4 @@
--- Erasure of a person: the forms of an id, what counts as a mention of it, receipts, and what archives still need.
+-- Erasure of a person: the forms of an id, what names a person, and a document without that.
 
 create or replace function bcp_internal.erasure_forms(p_user_id text) returns text[]
 language plpgsql volatile
@@ -37,249 +37,302 @@ $func$;
 comment on function bcp_internal.erasure_forms(text) is
     'The id of a user as given, and as ingest stores it under each key of the anonymiser; ZB002 where it is empty or redacted.';
 
-create or replace function bcp_internal.erasure_patterns(p_forms text[])
-returns table (pattern text, replacement text, likes text[], is_long boolean)
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-    -- An id of 16 characters, such as a keyed hash or a UUID, is replaced wherever it is. One of 8 is where no letter,
-    -- digit, _ or - is beside it. A shorter one, or one of digits, only as a whole string of JSON. In the text of JSON,
-    -- and of JSON in its strings, a backslash is several, and a quote has some before it.
-    select
-        case
-            when k.is_number and k.is_long then '(?<![0-9])' || k.escaped || '(?![0-9])'
-            when k.is_long then k.escaped
-            when k.is_number or length(f) < 8 then '(\\*")' || k.escaped || '(\\*"(?!:))'
-            else '(?<![[:alnum:]_-])' || k.escaped || '(?![[:alnum:]_-])'
-        end,
-        case
-            -- A number of JSON stays one.
-            when k.is_number and k.is_long then '0'
-            when k.is_number or length(f) < 8 then '\1[ERASED]\2'
-            else '[ERASED]'
-        end,
-        case
-            when k.is_long or not k.is_number and length(f) >= 8 then array['%' || k.liked || '%']
-            else array['%"' || k.liked || '"%', '%"' || k.liked || '\\"%']
-        end,
-        k.is_long
-    from unnest(p_forms) as f
-    cross join lateral (
-        select
-            length(f) >= 16 as is_long,
-            f ~ '^[0-9.eE+-]+$' as is_number,
-            replace(
-                regexp_replace(regexp_replace(f, '([][*.+?^${}()|\\])', '\\\1', 'g'), '\\\\', '\\\\+', 'g'),
-                '"', '\\*"') as escaped,
-            replace(replace(replace(replace(f, '\', '"'), '%', '\%'), '_', '\_'), '"', '%') as liked
-    ) as k
-$func$;
-
-comment on function bcp_internal.erasure_patterns(text[]) is
-    'Regular expressions of what names a person in other people''s rows, what takes its place, patterns for like that match wherever they do, and whether the id is so long that it is replaced even in names of tools.';
-
-create or replace function bcp_internal.erased_text(p_text text, p_patterns text[], p_replacements text[]) returns text
-language plpgsql immutable strict
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_text text := p_text;
-begin
-    for i in 1..cardinality(p_patterns) loop
-        v_text := regexp_replace(v_text, p_patterns[i], p_replacements[i], 'g');
-    end loop;
-    return v_text;
-end
-$func$;
-
-comment on function bcp_internal.erased_text(text, text[], text[]) is
-    'A text with what matches bcp_internal.erasure_patterns replaced.';
-
-create or replace function bcp_internal.erased_json(p_doc jsonb, p_patterns text[], p_replacements text[]) returns jsonb
+create or replace function bcp_internal.spelled(p_form text) returns text
 language sql immutable strict
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- No pattern matches the syntax around strings and numbers, so what comes out is JSON.
-    select bcp_internal.erased_text(p_doc::text, p_patterns, p_replacements)::jsonb
+    -- A character may be escaped, in JSON and once more in JSON inside of a string. An e-mail address is the same person
+    -- in capitals, in a URL and in HTML, as the anonymiser has it.
+    select string_agg(
+        case
+            when a.is_address and c ~ '[A-Za-z]' then '[' || lower(c collate "C") || upper(c collate "C") || ']'
+            when c ~ '[A-Za-z0-9 _:#-]' then c
+            when a.is_address and c = '@' then '(?:%(?:25)*40|\\+(?:u00|x)40|&#64;|&#x40;|&commat;|@)'
+            when a.is_address and c = '.' then '(?:%(?:25)*2[eE]|\\+u002[eE]|\.)'
+            when c = '.' then '\.'
+            when c = '\' then '(?:\\+u005[cC]|\\+)'
+            else format(
+                '(?:%s|%s|%s%s%s)', h.escaped, replace(upper(h.escaped), 'U', 'u'),
+                '\\+' || nullif(translate(c, E'\b\f\n\r\t', 'bfnrt'), c) || '|', case when c in ('"', '/') then '\\*' end, concat(case when c ~ '[!-~]' then '\' end, c))
+        end, '' order by n)
+    from string_to_table(p_form, null) with ordinality as t (c, n)
+    cross join lateral (select strpos(p_form, '@') > 0) as a (is_address)
+    cross join lateral (
+        select case
+            when ascii(c) < 65536 then '\\+u' || lpad(to_hex(ascii(c)), 4, '0')
+            else '\\+u' || to_hex(55296 + ((ascii(c) - 65536) >> 10)) || '\\+u' || to_hex(56320 + ((ascii(c) - 65536) & 1023))
+        end
+    ) as h (escaped)
 $func$;
 
-comment on function bcp_internal.erased_json(jsonb, text[], text[]) is 'The same in all strings and keys of a document.';
+comment on function bcp_internal.spelled(text) is 'A regular expression for an id, however it is escaped.';
 
-create or replace function bcp_internal.begin_erasure(p_user_id text, p_note text) returns uuid
-language plpgsql volatile
+create or replace function bcp_internal.erasure_likes(p_form text, p_before text, p_after text) returns text[]
+language sql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when strpos(p_form, '@') > 0 then
+            array['%@%', '%\%%40%', '%\\u0040%', '%\\x40%', '%&#%', '%&commat;%']
+        else array(
+            select distinct p_before || string_agg(
+                case
+                    when c ~ '[A-Za-z0-9 :#.-]' then c
+                    when c = '_' then '\_'
+                    when ascii(c) < 128 then '%'
+                    when k.kind = 'plain' then c
+                    when k.kind = 'lower' then h.escaped
+                    else replace(upper(h.escaped), 'U', 'u')
+                end, '' order by n) || p_after
+            from string_to_table(p_form, null) with ordinality as t (c, n)
+            cross join lateral (
+                -- In front of it a backslash, or several.
+                select case
+                    when ascii(c) < 65536 then 'u' || lpad(to_hex(ascii(c)), 4, '0')
+                    else 'u' || to_hex(55296 + ((ascii(c) - 65536) >> 10)) || '%u' || to_hex(56320 + ((ascii(c) - 65536) & 1023))
+                end
+            ) as e (code)
+            cross join lateral (select '%' || e.code) as h (escaped)
+            cross join (values ('plain'), ('lower'), ('upper')) as k (kind)
+            group by k.kind)
+    end
+$func$;
+
+comment on function bcp_internal.erasure_likes(text, text, text) is
+    'Patterns for like of which one matches wherever bcp_internal.spelled does, between what stands before and after it.';
+
+create or replace function bcp_internal.erasure_rule(
+    p_forms text[], out json_values text, out keys text, out numbers text, out texts text, out names text, out likes text[],
+    out name_likes text[], out hint text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- An id of 16 characters, such as a keyed hash or a UUID, is replaced wherever it is. One of 8, or an address, is
+    -- where no letter of an alphabet that puts spaces between words, no digit, _ or - is beside it, though one may be
+    -- that ends a line break written as \n. A shorter one, or one of digits, is only as a whole string of JSON: in text,
+    -- between quotes and before no colon. Letters are listed, since those of [[:alnum:]] differ by locale.
+    -- bcp_analytics/collector/_mentions.py is the twin of this for events that are on disk.
+    with ids as materialized (
+        select
+            f, f ~ '^[0-9.eE+-]+$' as is_number, strpos(f, '@') > 0 as is_address, length(f) >= 16 as is_long,
+            length(f) < 8 or length(f) < 16 and f ~ '^[0-9.eE+-]+$' as is_short, bcp_internal.spelled(f) as spelled,
+            case when f ~ '^[0-9A-Za-z\u00c0-\u052f_-]' then
+                -- Or what ends an escaped character, as which nothing of a word is written.
+                '(?:%s|(?<=\\[bfnrt])|(?<=\\u(?:00[0-9A-Ba-b]|05[3-9A-Fa-f]|0[6-9A-Fa-f][0-9A-Fa-f]|[1-9A-Fa-f][0-9A-Fa-f]{2})[0-9A-Fa-f]))'
+            end as before,
+            case when f ~ '[0-9A-Za-z\u00c0-\u052f_-]$' then '(?!%s[0-9A-Za-z\u00c0-\u052f_-])' end as after
+        from unnest(p_forms) as f
+    ), patterns as materialized (
+        select
+            i.*,
+            case
+                when is_short then '(?<=")' || spelled || '(?=\\*"(?![ \t\r\n]*:))'
+                when is_address then concat(
+                    format(before, '(?<![0-9A-Za-z\u00c0-\u052f_+-])(?<![0-9A-Za-z\u00c0-\u052f_+-]\.)'), spelled,
+                    format(after, '\.?'))
+                when is_long and is_number then '(?<![0-9])' || spelled || '(?![0-9])'
+                when is_long then spelled
+                else concat(format(before, '(?<![0-9A-Za-z\u00c0-\u052f_-])'), spelled, format(after, ''))
+            end as pattern
+        from ids i
+    )
+    select
+        string_agg(pattern || case when is_short then '|\A' || spelled || '\Z' else '' end, '|'),
+        string_agg(pattern, '|') filter (where not is_short),
+        string_agg(pattern, '|') filter (where is_long and is_number),
+        string_agg(pattern, '|'),
+        string_agg(pattern, '|') filter (where is_long),
+        array(
+            select distinct l
+            from patterns p
+            cross join lateral unnest(case
+                when p.is_short then
+                    bcp_internal.erasure_likes(p.f, '%"', '"%') || bcp_internal.erasure_likes(p.f, '%"', '\\%')
+                else bcp_internal.erasure_likes(p.f, '%', '%')
+            end) as l),
+        array(
+            select distinct l
+            from patterns p
+            cross join lateral unnest(bcp_internal.erasure_likes(p.f, '%', '%')) as l
+            where p.is_long),
+        string_agg(spelled, '|')
+    from patterns
+$func$;
+
+comment on function bcp_internal.erasure_rule(text[]) is
+    'What names a person, as regular expressions for strings of JSON, its keys, its numbers, text, and names of tools and the like, each null where nothing in them can; patterns for like of which one matches wherever those do, for documents and text, and for names; and an expression that also does, for the text of documents.';
+
+create or replace function bcp_internal.erased_text(p_text text, p_pattern text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case when p_pattern is null then p_text else regexp_replace(p_text, p_pattern, '[ERASED]', 'g') end
+$func$;
+
+comment on function bcp_internal.erased_text(text, text) is
+    'A text with [ERASED] in place of what an expression of bcp_internal.erasure_rule matches.';
+
+create or replace function bcp_internal.erased_keys(p_object jsonb, p_pattern text) returns jsonb
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_forms constant text[] := bcp_internal.erasure_forms(p_user_id);
-    v_id uuid;
-    v_note text;
-    v_salt bytea;
+    v_keys constant text[] := array(select jsonb_object_keys(p_object));
+    v_result jsonb;
+    v_skip integer := 0;
 begin
-    -- One that was interrupted goes on.
-    select erasure_id into v_id from bcp_internal.erasure_work where forms && v_forms;
-    if v_id is null then
-        select bcp_internal.erased_text(bcp_internal.anonymize_text(p_note), array_agg(pattern), array_agg(replacement))
-        into v_note
-        from bcp_internal.erasure_patterns(v_forms);
-        insert into bcp.erasures (requested_at, requested_by, note)
-        values (bcp_internal.now(), session_user, v_note)
-        returning erasure_id into v_id;
-        v_salt := uuid_send(gen_random_uuid());
-        insert into bcp_internal.erasure_subjects (erasure_id, salt, digests)
-        select v_id, v_salt, array_agg(sha256(v_salt || convert_to(f, 'UTF8'))) from unnest(v_forms) as f;
-        insert into bcp_internal.erasure_work (erasure_id, forms) values (v_id, v_forms);
-    else
-        update bcp_internal.erasure_work set forms = array(select distinct unnest(forms || v_forms)) where erasure_id = v_id;
-    end if;
-    update bcp_internal.erasure_work w
-    set session_ids = array(select unnest(w.session_ids) union select bcp_internal.sessions_of(w.forms))
-    where erasure_id = v_id;
-    return v_id;
+    -- As bcp_internal.mask_keys: keys that become equal all stay, from the second on with a number, and from another
+    -- number on where a key of the object happens to have one of those already.
+    loop
+        select jsonb_object_agg(case when n = 1 then name else name || '#' || n + v_skip end, p_object -> key)
+        into v_result
+        from (
+            select key, name, row_number() over (partition by name order by name <> key, key collate "C") as n
+            from unnest(v_keys) as key
+            cross join lateral bcp_internal.erased_text(key, p_pattern) as name
+        ) as numbered;
+        if (select count(*) from jsonb_object_keys(v_result)) = cardinality(v_keys) then
+            return v_result;
+        end if;
+        v_skip := v_skip + cardinality(v_keys);
+    end loop;
 end
 $func$;
 
-comment on function bcp_internal.begin_erasure(text, text) is
-    'Makes the receipt of an erasure, or finds that of one that was interrupted, and notes the person''s sessions.';
+comment on function bcp_internal.erased_keys(jsonb, text) is
+    'An object that is not empty with [ERASED] in its keys; keys that become equal are numbered.';
 
-create or replace function bcp_internal.sessions_of(p_forms text[]) returns setof text
+create or replace function bcp_internal.nested_json(p_text text, out value jsonb, out wraps integer)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_sessions text[];
 begin
-    -- Sessions are kept for a shorter time than calls, and so these tell too.
-    v_sessions := array(
-        select session_id from bcp.tool_usage_logs where user_id = any (p_forms) and session_id is not null
-        union
-        select session_id from bcp.error_logs where user_id = any (p_forms) and session_id is not null
-        union
-        select session_id from bcp.user_sessions where user_id = any (p_forms));
-    return query
-        select unnest(v_sessions)
-        except
-        select session_id from bcp.tool_usage_logs
-        where session_id = any (v_sessions) and user_id is not null and user_id <> all (p_forms)
-        except
-        select session_id from bcp.error_logs
-        where session_id = any (v_sessions) and user_id is not null and user_id <> all (p_forms)
-        except
-        select session_id from bcp.user_sessions
-        where session_id = any (v_sessions) and user_id is not null and user_id <> all (p_forms);
+    select r.value, r.wraps into value, wraps
+    from bcp_internal.read_json_text(p_text, bcp_internal.setting('max_json_depth')::integer) as r;
+exception
+    -- Ingest rejects what is nested deeper; in the outline that it keeps it is text.
+    when sqlstate 'ZB005' then
+        wraps := 0;
 end
 $func$;
 
-comment on function bcp_internal.sessions_of(text[]) is 'Sessions in which only this person has calls or errors. Reads all of them.';
+comment on function bcp_internal.nested_json(text) is 'bcp_internal.read_json_text, for which what is nested too deep is no JSON.';
 
-create or replace function bcp_internal.count_erased(p_erasure_id uuid, p_table text, p_deleted bigint, p_changed bigint)
-returns void
-language sql volatile
+create or replace function bcp_internal.erased_json(p_doc jsonb, p_values text, p_keys text, p_numbers text) returns jsonb
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $func$
-    update bcp.erasures
-    set counts = counts || jsonb_build_object(p_table, jsonb_build_object(
-        'deleted', coalesce((counts -> p_table ->> 'deleted')::bigint, 0) + p_deleted,
-        'changed', coalesce((counts -> p_table ->> 'changed')::bigint, 0) + p_changed))
-    where erasure_id = p_erasure_id and p_deleted + p_changed > 0
-$func$;
-
-comment on function bcp_internal.count_erased(uuid, text, bigint, bigint) is 'Adds to the counts of a receipt.';
-
-create or replace function bcp_internal.settle_erasure(p_erasure_id uuid) returns integer
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
+-- In a custom plan an array is a constant, whose elements are found by counting from its start.
+set plan_cache_mode = force_generic_plan
 as $func$
 declare
-    v_pending integer;
+    -- The nodes level by level, as in bcp_internal.mask_documents, since no function may call itself.
+    v_value jsonb[] := array[p_doc];
+    v_parent integer[] := '{0}';
+    v_key text[] := array[null];
+    v_changed boolean[] := '{false}';
+    v_first integer[] := '{1,2}';
+    v_level integer := 1;
+    v_low integer := 1;
+    v_high integer := 1;
+    v_wrapped integer[] := '{}';
+    v_wrapped_text text[] := '{}';
+    v_wraps integer[] := '{}';
+    v_node record;
+    v_next record;
 begin
-    select count(*) into v_pending
-    from bcp_internal.erasure_archives e
-    join bcp.archives a using (archive_id)
-    where e.erasure_id = p_erasure_id and a.state <> 'replaced';
-    update bcp.erasures
-    set archives_pending = v_pending,
-        completed_at = case when v_pending = 0 then coalesce(completed_at, bcp_internal.now()) end
-    where erasure_id = p_erasure_id;
-    if v_pending = 0 then
-        delete from bcp_internal.erasure_work where erasure_id = p_erasure_id;
-        delete from bcp_internal.erasure_archives where erasure_id = p_erasure_id;
+    if p_doc is null then
+        return null;
     end if;
-    return v_pending;
+    loop
+        for v_node in
+            select v_low - 1 + e.n as n, e.v #>> '{}' as s, r.value, r.wraps
+            from unnest(v_value[v_low:v_high]) with ordinality as e (v, n)
+            cross join lateral bcp_internal.nested_json(e.v #>> '{}') as r
+            where jsonb_typeof(e.v) = 'string'
+              and left(ltrim(e.v #>> '{}', E' \t\r\n'), 1) in ('{', '[', '"')
+        loop
+            if v_node.wraps > 0 then
+                v_wrapped := v_wrapped || v_node.n::integer;
+                v_wrapped_text := v_wrapped_text || v_node.s;
+                v_wraps := v_wraps || v_node.wraps;
+                v_value[v_node.n] := v_node.value;
+            end if;
+        end loop;
+        with nodes as materialized (
+            select (v_low - 1 + n)::integer as n, v, jsonb_typeof(v) as type
+            from unnest(v_value[v_low:v_high]) with ordinality as node (v, n)
+            where jsonb_typeof(v) in ('object', 'array')
+        ), children as (
+            select n, ordinal, key, value
+            from nodes
+            cross join lateral jsonb_each(case type when 'object' then v else '{}' end) with ordinality as c (key, value, ordinal)
+            union all
+            select n, ordinal, null, value
+            from nodes
+            cross join lateral jsonb_array_elements(case type when 'array' then v else '[]' end)
+                with ordinality as c (value, ordinal)
+            order by 1, 2
+        )
+        select array_agg(n) as parents, array_agg(key) as keys, array_agg(value) as docs
+        into v_next
+        from children;
+        exit when v_next.parents is null;
+        v_parent := v_parent || v_next.parents;
+        v_key := v_key || v_next.keys;
+        v_value := v_value || v_next.docs;
+        v_low := v_high + 1;
+        v_high := cardinality(v_value);
+        v_level := v_level + 1;
+        v_first := v_first || v_high + 1;
+    end loop;
+    v_changed := array_fill(false, array[v_high]);
+    for v_node in
+        select
+            e.n, case t.type when 'number' then '0' else to_jsonb(bcp_internal.erased_text(e.v #>> '{}', p_values)) end as erased
+        from unnest(v_value) with ordinality as e (v, n)
+        cross join lateral jsonb_typeof(e.v) as t (type)
+        where case t.type when 'string' then e.v #>> '{}' ~ p_values when 'number' then e.v::text ~ p_numbers end
+    loop
+        v_value[v_node.n] := v_node.erased;
+        v_changed[v_node.n] := true;
+    end loop;
+    -- Put together again from the last level to the first, only what has changed.
+    for l in reverse v_level..1 loop
+        v_low := v_first[l];
+        v_high := v_first[l + 1] - 1;
+        for v_node in
+            select w.n, w.s, w.wraps
+            from unnest(v_wrapped, v_wrapped_text, v_wraps) as w (n, s, wraps)
+            where w.n between v_low and v_high
+        loop
+            -- The text may name the person where jsonb does not: of equal keys that keeps the last.
+            v_changed[v_node.n] := v_changed[v_node.n] or v_node.s ~ p_values;
+            v_value[v_node.n] := case when v_changed[v_node.n]
+                then bcp_internal.write_json_text(v_value[v_node.n], v_node.wraps) else to_jsonb(v_node.s) end;
+        end loop;
+        exit when l = 1;
+        for v_node in
+            with nodes as materialized (
+                select parent, key, value, changed, n, coalesce(key ~ p_keys, false) as is_named
+                from unnest(v_parent[v_low:v_high], v_key[v_low:v_high], v_value[v_low:v_high], v_changed[v_low:v_high])
+                    with ordinality as node (parent, key, value, changed, n)
+            )
+            select
+                parent, bool_or(is_named) as is_named,
+                coalesce(
+                    jsonb_object_agg(key, value) filter (where key is not null), jsonb_agg(value order by n)) as value
+            from nodes
+            where parent in (select parent from nodes where changed or is_named)
+            group by parent
+        loop
+            v_value[v_node.parent] := case when v_node.is_named
+                then bcp_internal.erased_keys(v_node.value, p_keys) else v_node.value end;
+            v_changed[v_node.parent] := true;
+        end loop;
+    end loop;
+    return v_value[1];
 end
 $func$;
 
-comment on function bcp_internal.settle_erasure(uuid) is
-    'Counts the archives that wait for an erasure; where none does, the receipt is complete and what was known of the person goes.';
-
-create or replace function bcp_internal.pending_erasures()
-returns table (erasure_id uuid, archive_id uuid, table_name text, forms text[], session_ids text[])
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-    select e.erasure_id, e.archive_id, a.table_name, w.forms, w.session_ids
-    from bcp_internal.erasure_archives e
-    join bcp_internal.erasure_work w on w.erasure_id = e.erasure_id
-    join bcp.archives a on a.archive_id = e.archive_id
-    where a.state in ('verified', 'dropped', 'restored')
-    order by a.range_start, a.table_name, e.erasure_id
-$func$;
-
-comment on function bcp_internal.pending_erasures() is
-    'Archives to be rewritten, and whom without: rows whose user_id is one of forms go, and so do those without a user_id whose session_id is one of session_ids; what bcp_internal.erasure_patterns of forms matches in the others is replaced. Call bcp_internal.archive_erased after each.';
-
-create or replace function bcp_internal.archive_erased(p_erasure_id uuid, p_archive_id uuid) returns integer
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    delete from bcp_internal.erasure_archives where erasure_id = p_erasure_id and archive_id = p_archive_id;
-    if found then
-        update bcp.erasures set archives_rewritten = archives_rewritten + 1 where erasure_id = p_erasure_id;
-    end if;
-    return bcp_internal.settle_erasure(p_erasure_id);
-end
-$func$;
-
-comment on function bcp_internal.archive_erased(uuid, uuid) is
-    'Notes that an archive has been rewritten without a person, and returns how many still wait for this erasure.';
-
-create or replace function bcp_internal.end_erasure(p_erasure_id uuid) returns integer
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    update bcp.erasures set erased_at = bcp_internal.now() where erasure_id = p_erasure_id;
-    insert into bcp_internal.erasure_archives (erasure_id, archive_id)
-    select p_erasure_id, archive_id
-    from bcp.archives
-    -- One that is being written may have been read before.
-    where state <> 'replaced'
-    on conflict do nothing;
-    return bcp_internal.settle_erasure(p_erasure_id);
-end
-$func$;
-
-comment on function bcp_internal.end_erasure(uuid) is
-    'Notes that the tables are done, and returns how many archives are to be rewritten.';
-
-create or replace function bcp.find_erasure(p_user_id text) returns uuid
-language plpgsql volatile
--- Nobody else may read the digests, or make the form in which an id is stored.
-security definer
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_forms constant text[] := bcp_internal.erasure_forms(p_user_id);
-begin
-    return (
-        select e.erasure_id
-        from bcp.erasures e
-        join bcp_internal.erasure_subjects s using (erasure_id)
-        where s.digests && array(select sha256(s.salt || convert_to(f, 'UTF8')) from unnest(v_forms) as f)
-        order by e.requested_at desc
-        limit 1);
-end
-$func$;
-
-comment on function bcp.find_erasure(text) is
-    'The latest erasure of a user, by the id as an application sends it or as it was stored; null where there was none. bcp.erasures has its receipt.';
+comment on function bcp_internal.erased_json(jsonb, text, text, text) is
+    'A document without what the expressions of bcp_internal.erasure_rule match: [ERASED] in strings and keys, also of JSON inside of strings, and 0 for numbers. No value goes: keys that become equal are numbered.';

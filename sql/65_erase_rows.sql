@@ -2,27 +2,46 @@
 -- transaction that leaves nothing half done and finds nothing where it has run before, so that an erasure that was
 -- interrupted is begun anew.
 
+create or replace function bcp_internal.erased_columns(p_relation regclass, p_forms text[])
+returns table (column_name text, is_name boolean, likes text[], hint text, erased text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select
+        w.column_name, w.kind = 'name', l.likes, r.hint,
+        format(
+            case w.kind
+                when 'json' then
+                    'case when %1$I::text like any (%2$L::text[]) and %1$I::text ~ %6$L'
+                    ' then bcp_internal.erased_json(%1$I, %3$L, %4$L, %5$L) else %1$I end'
+                else 'bcp_internal.erased_text(%1$I, %3$L)'
+            end,
+            w.column_name, l.likes,
+            case w.kind when 'json' then r.json_values when 'text' then r.texts else r.names end, r.keys, r.numbers, r.hint)
+    from bcp_internal.written_columns(p_relation) w
+    cross join bcp_internal.erasure_rule(p_forms) r
+    cross join lateral (select case w.kind when 'name' then r.name_likes else r.likes end) as l (likes)
+    where w.kind <> 'name' or r.names is not null
+$func$;
+
+comment on function bcp_internal.erased_columns(regclass, text[]) is
+    'The columns of a table that may name a person, and an expression for what each is without that.';
+
 create or replace function bcp_internal.mention_of(p_relation regclass, p_forms text[]) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- First like, which costs a fraction of a regular expression.
+    -- First like, which costs a fraction of a regular expression, then one expression for all columns. Then what an update
+    -- would make of them, so that a row is found by the rule that changes it.
     select coalesce(string_agg(
-        format('(concat_ws(E''\n'', %s) like any (%L::text[]) and concat_ws(E''\n'', %s) ~ %L)',
-               c.columns, p.likes, c.columns, p.pattern), ' or '), 'false')
+        format('(%1$s like any (%2$L::text[]) and %1$s ~ %3$L and (%4$s))', c.written, c.likes, c.hint, c.changes), ' or '), 'false')
     from (
-        select k.is_name, string_agg(quote_ident(w.column_name), ', ') as columns
-        from bcp_internal.written_columns(p_relation) w
-        cross join lateral (select w.kind = 'name') as k (is_name)
-        group by k.is_name
+        select
+            likes, hint, format('concat_ws(E''\n'', %s)', string_agg(quote_ident(column_name), ', ')) as written,
+            string_agg(format('%I is distinct from %s', column_name, erased), ' or ') as changes
+        from bcp_internal.erased_columns(p_relation, p_forms)
+        group by is_name, likes, hint
     ) as c
-    cross join lateral (
-        select array_agg(l) as likes, string_agg(distinct e.pattern, '|') as pattern
-        from bcp_internal.erasure_patterns(p_forms) e
-        cross join lateral unnest(e.likes) as l
-        where e.is_long or not c.is_name
-    ) as p
-    where p.pattern is not null
 $func$;
 
 comment on function bcp_internal.mention_of(regclass, text[]) is 'The condition that a row of a table names a person.';
@@ -31,16 +50,7 @@ create or replace function bcp_internal.without_mentions(p_relation regclass, p_
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select string_agg(
-        format('%1$I = bcp_internal.%2$s(%1$I, %3$L::text[], %4$L::text[])', w.column_name,
-               case w.kind when 'json' then 'erased_json' else 'erased_text' end, p.patterns, p.replacements), ', ')
-    from bcp_internal.written_columns(p_relation) w
-    cross join lateral (
-        select array_agg(e.pattern) as patterns, array_agg(e.replacement) as replacements
-        from bcp_internal.erasure_patterns(p_forms) e
-        where e.is_long or w.kind <> 'name'
-    ) as p
-    where p.patterns is not null
+    select string_agg(format('%I = %s', column_name, erased), ', ') from bcp_internal.erased_columns(p_relation, p_forms)
 $func$;
 
 comment on function bcp_internal.without_mentions(regclass, text[]) is
@@ -118,14 +128,32 @@ $func$;
 comment on function bcp_internal.erase_chunk(uuid, text, timestamptz, timestamptz) is
     'Erases a person from a chunk, and returns how many rows were deleted or changed.';
 
+create or replace function bcp_internal.erase_relation(
+    p_relation regclass, p_table text, p_forms text[], p_session_ids text[], out deleted bigint, out changed bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_own constant text[] := bcp_internal.own_rows(p_table);
+begin
+    execute format('delete from %s where (%s) or (%s)', p_relation, v_own[1], v_own[2]) using p_forms, p_session_ids;
+    get diagnostics deleted = row_count;
+    execute format(
+        'update %s set %s where %s', p_relation, bcp_internal.without_mentions(p_relation, p_forms),
+        bcp_internal.mention_of(p_relation, p_forms));
+    get diagnostics changed = row_count;
+end
+$func$;
+
+comment on function bcp_internal.erase_relation(regclass, text, text[], text[]) is
+    'Erases a person from a table without chunks that has rows of a table of schema bcp, and says how many rows.';
+
 create or replace function bcp_internal.erase_restored(p_archive_id uuid) returns uuid[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_relation constant regclass := 'pg_temp.bcp_restored';
     v_person record;
-    v_own text[];
     v_done uuid[] := '{}';
 begin
     for v_person in
@@ -133,12 +161,8 @@ begin
         from bcp_internal.pending_erasures() p
         where p.archive_id = p_archive_id
     loop
-        v_own := bcp_internal.own_rows(v_person.table_name);
-        execute format('delete from %s where (%s) or (%s)', v_relation, v_own[1], v_own[2])
-        using v_person.forms, v_person.session_ids;
-        execute format(
-            'update %s set %s where %s', v_relation, bcp_internal.without_mentions(v_relation, v_person.forms),
-            bcp_internal.mention_of(v_relation, v_person.forms));
+        perform bcp_internal.erase_relation(
+            'pg_temp.bcp_restored'::regclass, v_person.table_name, v_person.forms, v_person.session_ids);
         v_done := v_done || v_person.erasure_id;
     end loop;
     return v_done;
@@ -238,7 +262,7 @@ begin
         if v_table.relname in ('users', 'user_sessions') then
             -- Two of them could become equal.
             execute format(
-                'delete from %s where %I like any (select unnest(likes) from bcp_internal.erasure_patterns($1) where is_long)',
+                'delete from %s where %I ~ (select names from bcp_internal.erasure_rule($1))',
                 v_table.relation, case v_table.relname when 'users' then 'user_id' else 'session_id' end)
             using v_work.forms;
             get diagnostics v_count = row_count;
@@ -377,6 +401,8 @@ begin
     end loop;
     perform bcp_internal.erase_tables(v_erasure);
     commit;
+    perform bcp_internal.erase_restored_tables(v_erasure);
+    commit;
     call bcp_internal.refresh_pending();
     for v_step in select a.name from bcp_internal.aggregates() a loop
         perform bcp_internal.erase_aggregate(v_erasure, v_step.name);
@@ -384,10 +410,13 @@ begin
     end loop;
     perform bcp_internal.erase_statistics(v_erasure);
     commit;
+    for v_step in select u.table_name, u.sqlstate from bcp_internal.unreached_tables(v_erasure) u loop
+        raise warning 'not reached: %, SQLSTATE %', v_step.table_name, v_step.sqlstate;
+    end loop;
     v_rows := bcp_internal.end_erasure(v_erasure);
     raise notice 'receipt %, archives to be rewritten: %', v_erasure, v_rows;
 end
 $proc$;
 
 comment on procedure bcp.erase_user(text, text) is
-    'Erases a user: deletes the calls, errors, sessions and all else that is theirs, and writes [ERASED] where other people''s rows name them, chunk by chunk. Takes the id as the application sends it, or as it is stored. Called again it goes on where it was interrupted. bcp.erasures has the receipt. Only the role that migrated the database may.';
+    'Erases a user: deletes the calls, errors, sessions and all else that is theirs, and writes [ERASED] where other people''s rows name them, chunk by chunk. Takes the id as the application sends it, or as it is stored. Called again it goes on where it was interrupted. bcp.erasures has the receipt, which names tables restored beside that it could not reach. Only the role that migrated the database may.';

@@ -11,6 +11,9 @@ as $func$
         ('error_logs', 'timestamp', null, true),
         ('performance_metrics', 'timestamp', null, true),
         ('rejected_events', 'rejected_at', null, true),
+        ('ingest_batches', 'received_at', null, true),
+        ('collector_reports', 'reported_at', null, false),
+        ('erasures', 'requested_at', null, false),
         ('users', 'last_seen', 'user_id', false),
         ('user_sessions', 'last_activity', 'session_id', false),
         ('open_tool_calls', 'started_at', null, false),
@@ -72,13 +75,11 @@ $func$;
 
 comment on function bcp_internal.history_chunks(timestamptz, text) is 'Chunks that end by a time, of one table or all.';
 
-create or replace function bcp_internal.mask_rows(p_table text, p_within text, p_except text, p_write boolean) returns bigint
+create or replace function bcp_internal.mask_rows(p_relation regclass, p_within text, p_except text, p_write boolean) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_relation constant regclass := format('bcp.%I', p_table)::regclass;
-    v_columns text[];
     v_select text;
     v_update text;
     v_row record;
@@ -87,26 +88,27 @@ declare
     v_changed bigint := 0;
     v_count bigint;
 begin
-    -- A fingerprint is a hash, and so is the id of a session that ingest made up.
+    -- A fingerprint is a hash, and so is the id of a session that ingest made up. Columns go by number: their names say
+    -- nothing of what is in them, and may be sensitive keys.
     select
         format(
             'select %s as ctid, jsonb_build_object(%s) as doc from %s where %s',
             -- Rows in the columnstore have none.
             case when p_write then 'ctid' else 'null::tid' end,
-            string_agg(format('%L, %s', w.column_name, case w.column_name
+            string_agg(format('%L, %s', w.place, case w.column_name
                 when 'session_id' then 'case when session_id not like ''gap-%'' then session_id end'
                 else quote_ident(w.column_name) end), ', '),
-            v_relation, p_within),
+            p_relation, p_within),
         format(
             'update %s t set %s from unnest($1, $2) as m (id, doc) where t.ctid = m.id and %s',
-            v_relation,
+            p_relation,
             string_agg(format(
-                '%1$I = case when jsonb_typeof(m.doc -> %1$L) = ''null'' then t.%1$I else coalesce(m.doc %2$s %1$L, %3$L) end',
+                '%1$I = case when jsonb_typeof(m.doc -> %4$L) = ''null'' then t.%1$I else coalesce(m.doc %2$s %4$L, %3$L) end',
                 w.column_name, case w.kind when 'json' then '->' else '->>' end,
-                case w.kind when 'json' then '"[REDACTED]"' else '[REDACTED]' end), ', '),
+                case w.kind when 'json' then '"[REDACTED]"' else '[REDACTED]' end, w.place), ', '),
             p_within)
     into v_select, v_update
-    from bcp_internal.written_columns(v_relation) w
+    from (select *, (row_number() over ())::text as place from bcp_internal.written_columns(p_relation)) as w
     where w.column_name not in ('fingerprint', coalesce(p_except, ''));
     for v_row in execute v_select loop
         v_ctids := v_ctids || v_row.ctid;
@@ -126,8 +128,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mask_rows(text, text, text, boolean) is
-    'Masks the rows of a table of schema bcp again, all columns of text and JSON but one, and returns how many changed; without writing, only whether any would.';
+comment on function bcp_internal.mask_rows(regclass, text, text, boolean) is
+    'Masks the rows of a table again, all columns of text and JSON but one, and returns how many changed; without writing, only whether any would.';
 
 create or replace function bcp_internal.mask_batch(p_ctids tid[], p_docs jsonb[], p_update text) returns bigint
 language plpgsql volatile
@@ -161,7 +163,7 @@ $func$;
 comment on function bcp_internal.mask_batch(tid[], jsonb[], text) is
     'Masks rows as documents, has the update write those that change, and returns how many do.';
 
-create or replace function bcp_internal.mask_addresses(p_table text, p_within text, p_write boolean) returns bigint
+create or replace function bcp_internal.mask_addresses(p_relation regclass, p_within text, p_write boolean) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -170,22 +172,22 @@ declare
 begin
     if not exists (
         select from pg_attribute
-        where attrelid = format('bcp.%I', p_table)::regclass and attname = 'ip_address' and not attisdropped)
+        where attrelid = p_relation and attname = 'ip_address' and not attisdropped)
     then
         return 0;
     end if;
     -- A network that was cut is what it was: a longer prefix brings nothing back.
     execute format(
         case when p_write
-            then 'update bcp.%1$I set ip_address = bcp_internal.anonymize_ip(ip_address) where %2$s and ip_address <> bcp_internal.anonymize_ip(ip_address)'
-            else 'select from bcp.%1$I where %2$s and ip_address <> bcp_internal.anonymize_ip(ip_address) limit 1'
-        end, p_table, p_within);
+            then 'update %1$s set ip_address = bcp_internal.anonymize_ip(ip_address) where %2$s and ip_address <> bcp_internal.anonymize_ip(ip_address)'
+            else 'select from %1$s where %2$s and ip_address <> bcp_internal.anonymize_ip(ip_address) limit 1'
+        end, p_relation, p_within);
     get diagnostics v_changed = row_count;
     return v_changed;
 end
 $func$;
 
-comment on function bcp_internal.mask_addresses(text, text, boolean) is
+comment on function bcp_internal.mask_addresses(regclass, text, boolean) is
     'Cuts addresses to the settings ip_prefix_v4 and ip_prefix_v6, and returns how many changed; without writing, whether any would.';
 
 create or replace function bcp_internal.mask_chunk(p_table text, p_start timestamptz, p_end timestamptz) returns bigint
@@ -194,6 +196,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_within constant text := format('%1$I >= %2$L and %1$I < %3$L', bcp_internal.time_column(p_table), p_start, p_end);
+    v_relation constant regclass := format('bcp.%I', p_table)::regclass;
     v_digest constant text := bcp_internal.rules_digest();
     v_compressed regclass;
     v_changed bigint := 0;
@@ -210,13 +213,13 @@ begin
       and is_compressed;
     -- Rows of the columnstore are looked at where they are, and taken out of it only where one changes.
     if v_compressed is null
-        or bcp_internal.mask_rows(p_table, v_within, null, false) + bcp_internal.mask_addresses(p_table, v_within, false) > 0
+        or bcp_internal.mask_rows(v_relation, v_within, null, false) + bcp_internal.mask_addresses(v_relation, v_within, false) > 0
     then
         if v_compressed is not null then
             perform public.decompress_chunk(v_compressed);
         end if;
-        v_changed := bcp_internal.mask_rows(p_table, v_within, null, true)
-            + bcp_internal.mask_addresses(p_table, v_within, true);
+        v_changed := bcp_internal.mask_rows(v_relation, v_within, null, true)
+            + bcp_internal.mask_addresses(v_relation, v_within, true);
         if v_compressed is not null then
             perform public.compress_chunk(v_compressed);
         end if;
@@ -241,11 +244,9 @@ returns table (value jsonb, masked jsonb)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select v, coalesce(m -> p_column, '"[REDACTED]"')
-    from unnest(p_values, bcp_internal.anonymize_documents(array(
-        select jsonb_build_object(p_column, v) from unnest(p_values) with ordinality as d (v, n) order by n
-    ))) as p (v, m)
-    where v <> coalesce(m -> p_column, '"[REDACTED]"')
+    select v, m
+    from unnest(p_values, bcp_internal.anonymize_documents(p_values)) as p (v, m)
+    where v <> m
       and not (p_column = 'session_id' and v #>> '{}' like 'gap-%')
 $func$;
 
@@ -256,6 +257,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
+    v_relation constant regclass := format('bcp.%I', p_table)::regclass;
     v_table record;
     v_within text;
     v_key record;
@@ -265,8 +267,8 @@ declare
 begin
     select * into strict v_table from bcp_internal.history_tables() where table_name = p_table;
     v_within := format('%I < %L', v_table.time_column, p_before);
-    v_changed := bcp_internal.mask_rows(p_table, v_within, v_table.key_column, true)
-        + bcp_internal.mask_addresses(p_table, v_within, true);
+    v_changed := bcp_internal.mask_rows(v_relation, v_within, v_table.key_column, true)
+        + bcp_internal.mask_addresses(v_relation, v_within, true);
     if v_table.key_column is null then
         return v_changed;
     end if;
@@ -334,7 +336,7 @@ $func$;
 comment on function bcp_internal.mask_aggregate(text, timestamptz) is
     'Masks what is aggregated of the time before, and returns how many rows changed.';
 
-create or replace function bcp_internal.forget_rows(p_table text, p_within text) returns bigint
+create or replace function bcp_internal.forget_rows(p_relation regclass, p_within text) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
@@ -357,17 +359,20 @@ begin
         end, ' or ')
     into v_nulls, v_known
     from pg_attribute
-    where attrelid = format('bcp.%I', p_table)::regclass
+    where attrelid = p_relation
       and attname in ('user_id', 'session_id', 'ip_address', 'user_agent', 'attributes', 'event')
       and not attisdropped;
-    execute format('update bcp.%I set %s where %s and (%s)', p_table, v_nulls, p_within, v_known);
+    if v_known is null then
+        return 0;
+    end if;
+    execute format('update %s set %s where %s and (%s)', p_relation, v_nulls, p_within, v_known);
     get diagnostics v_changed = row_count;
     return v_changed;
 end
 $func$;
 
-comment on function bcp_internal.forget_rows(text, text) is
-    'Takes user, session, address and user agent away from rows of a table of schema bcp, and returns how many had one.';
+comment on function bcp_internal.forget_rows(regclass, text) is
+    'Takes user, session, address and user agent away from rows of a table, and returns how many had one.';
 
 create or replace function bcp_internal.forget_chunk(p_table text, p_start timestamptz, p_end timestamptz) returns bigint
 language plpgsql volatile
@@ -377,7 +382,7 @@ declare
     v_changed bigint;
 begin
     v_changed := bcp_internal.forget_rows(
-        p_table, format('%1$I >= %2$L and %1$I < %3$L', bcp_internal.time_column(p_table), p_start, p_end));
+        format('bcp.%I', p_table)::regclass, format('%1$I >= %2$L and %1$I < %3$L', bcp_internal.time_column(p_table), p_start, p_end));
     if v_changed > 0 then
         perform bcp_internal.refresh_later(p_table, p_start, p_end);
         perform bcp_internal.replace_archives(p_table, p_start, p_end);
@@ -406,7 +411,7 @@ begin
         delete from bcp.user_sessions where last_activity < p_before;
     end if;
     if coalesce(p_table, 'open_tool_calls') = 'open_tool_calls' then
-        perform bcp_internal.forget_rows('open_tool_calls', format('started_at < %L', p_before));
+        perform bcp_internal.forget_rows('bcp.open_tool_calls', format('started_at < %L', p_before));
     end if;
     if coalesce(p_table, 'tool_usage_logs') <> 'tool_usage_logs' then
         return;
@@ -454,6 +459,7 @@ declare
     v_before timestamptz;
     v_step record;
     v_rows bigint;
+    v_unreached text;
 begin
     v_before := bcp_internal.history_cutoff(p_older_than, p_table, p_forget_users);
     for v_step in
@@ -476,13 +482,16 @@ begin
         perform bcp_internal.mask_table(v_step.table_name, v_before);
         commit;
     end loop;
+    v_unreached := bcp_internal.mask_restored_tables(p_table, v_before, p_forget_users);
+    commit;
     call bcp_internal.refresh_pending();
     for v_step in select a.name from bcp_internal.history_aggregates(p_table) a loop
         perform bcp_internal.mask_aggregate(v_step.name, v_before);
         commit;
     end loop;
+    perform bcp_internal.check_reached(v_unreached);
 end
 $proc$;
 
 comment on procedure bcp.anonymize_history(interval, text, boolean) is
-    'Masks stored rows again by the present rules, chunk by chunk: all, or what is older than p_older_than, of one table or all. With p_forget_users, older rows also lose user, session, address and user agent. Called again it goes on where it was interrupted; chunks that the same rules have masked are left out. Only the role that migrated the database may.';
+    'Masks stored rows again by the present rules, chunk by chunk: all, or what is older than p_older_than, of one table or all. With p_forget_users, older rows also lose user, session, address and user agent. Called again it goes on where it was interrupted; chunks that the same rules have masked are left out. Tables restored beside are masked too; ZB007, at the end, where one cannot be. Only the role that migrated the database may.';

@@ -10,11 +10,20 @@ begin
             errcode = 'ZB007',
             message = format('archive %s still has rows of a person who was erased: nothing was restored', p_archive_id),
             hint = 'bcp-analytics archive, as the role that migrated the database, rewrites it first.';
+    elsif exists (
+        select from bcp_internal.erasure_work w join bcp.erasures e using (erasure_id) where e.erased_at is null)
+    then
+        -- It may have been where the rows would go.
+        raise exception using
+            errcode = 'ZB007',
+            message = 'a person is being erased: nothing was restored',
+            hint = 'Wait until that has ended; if it was interrupted, call it again.';
     end if;
 end
 $func$;
 
-comment on function bcp_internal.check_erased(uuid) is 'ZB007 where an archive waits for an erasure: to restore it would bring the person back.';
+comment on function bcp_internal.check_erased(uuid) is
+    'ZB007 where an archive waits for an erasure, or one goes on: to restore it would bring the person back.';
 
 create or replace function bcp_internal.begin_restore(p_archive_id uuid, p_to_erase boolean default false) returns void
 language plpgsql volatile

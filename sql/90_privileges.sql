@@ -34,7 +34,7 @@ begin
                'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'invalidated', 'logged_changes',
                'whole', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'call_filter', 'bucket_of',
                'usage_statement', 'usage_cells', 'usage_totals', 'sketch_statement', 'sketch_place', 'latency_cells',
-               'latency_quantiles', 'error_cells', 'anonymizer_works', 'checked_limit', 'checked_choice',
+               'latency_quantiles', 'error_cells', 'anonymizer_works', 'logged_values', 'checked_limit', 'checked_choice',
                'checked_outcome', 'calls', 'latest_first', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',
                'release_reaches', 'has_regressed', 'archive_columns', 'archive_time_column', 'archive_text', 'archive_rows',
                'checksum_text', 'archive_checksum', 'chunk_is_archived', 'chunks_to_archive', 'archived_rows', 'time_column', 'old_chunks',
@@ -59,7 +59,9 @@ grant execute on function
     bcp_internal.finish_rewrite(uuid, uuid, jsonb, bigint, text, bigint),
     bcp_internal.begin_restore(uuid, boolean),
     bcp_internal.check_restored(uuid),
-    bcp_internal.finish_restore(uuid, timestamptz)
+    bcp_internal.finish_restore(uuid, timestamptz),
+    bcp_internal.begin_beside(text, text, uuid[]),
+    bcp_internal.finish_beside(regclass, uuid)
 to bcp_admin;
 
 grant select on all tables in schema bcp to bcp_reader;

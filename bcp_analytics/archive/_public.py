@@ -74,9 +74,11 @@ def restore(
     Rows go back into the table where their chunk was dropped, and cleanup leaves them there for `keep_days`.
     What is there already is left alone, so doing it twice does it once. With `into_schema` they go into a
     table of the same name in that schema, made where it is missing, and take the place of what it has of
-    those chunks.
+    those chunks. The table is the owner's of the store, so that erasures and late masking reach it; one that
+    no restore has made is left alone.
 
-    Each archive comes back as its manifest says, to the row, or not at all: raises `ArchiveError`.
+    Each archive comes back as its manifest says, to the row, or not at all: raises `ArchiveError`, also while
+    a person is being erased.
     """
     _extra.check()
     from bcp_analytics.archive import _restore  # noqa: PLC0415 - an extra
@@ -124,7 +126,8 @@ def erase(conn: Connection[Any], *, progress: Watch = unwatched) -> int:
 def query(conn: Connection[Any], sql: str) -> pa.Table:
     """Run a query of DuckDB over the files of all proven archives: a view a table, by the table's name.
 
-    The views have the columns of the files, and `day`, which it is quick to filter by.
+    The views have the columns of the files, and `day`, which it is quick to filter by. The query is one
+    SELECT and reads those files: nothing else on this machine or the network, and it writes nothing.
 
     Raises `ArchiveError` where the query fails.
     """

@@ -55,39 +55,28 @@ def beside(
     conn: Connection[Any], table: str, since: datetime, until: datetime, *, schema: str, watch: Watch
 ) -> list[Archive]:
     """Put all rows that archives have of a range into a table of another schema, in one transaction."""
-    target = sql.Identifier(schema, table)
     with locked(conn), translated(), ExitStack() as kept:
-        time_column = sql.Identifier(time_column_of(conn, table))
+        time_column_of(conn, table)
         found = _books.archives(conn, table=table, since=since, until=until)
         fetched = [
             read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
             for number, archive in enumerate(found, 1)
         ]
         with conn.transaction():
-            if not _books.call(conn, "select 1 from pg_namespace where nspname = %s", [schema]):
-                conn.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
-            conn.execute(
-                sql.SQL("create table if not exists {} (like {} including generated)").format(
-                    target, sql.Identifier("bcp", table)
-                )
+            _make_schema(conn, schema)
+            # The owner's, and booked, so that erasures and late masking reach it.
+            [(relation,)] = _books.call(
+                conn,
+                "select bcp_internal.begin_beside(%s, %s, %s::uuid[])::oid",
+                [schema, table, [archive.archive_id for archive in found]],
             )
-            for archive in found:
-                conn.execute(
-                    sql.SQL("delete from {} where {time} >= %s and {time} < %s").format(
-                        target, time=time_column
-                    ),
-                    [archive.range_start, archive.range_end],
-                )
             for number, (archive, files) in enumerate(zip(found, fetched, strict=True), 1):
                 fill(conn, archive, files, Progress(archive, number, len(found), "restoring", 0, 0), watch)
-                _books.call(conn, "select bcp_internal.check_restored(%s)", [archive.archive_id])
-                columns = sql.SQL(", ").join(map(sql.Identifier, _insertable(conn, schema, archive)))
-                conn.execute(
-                    sql.SQL("insert into {} ({c}) select {c} from pg_temp.bcp_restored").format(
-                        target, c=columns
-                    )
+                _books.call(
+                    conn,
+                    "select bcp_internal.finish_beside(%s::oid::regclass, %s)",
+                    [relation, archive.archive_id],
                 )
-                conn.execute("drop table pg_temp.bcp_restored")
                 watch(_at(Progress(archive, number, len(found), "restored", 0, 0), archive.row_count or 0))
         return found
 
@@ -128,17 +117,21 @@ def fill(
                 watch(_at(at, rows))
 
 
-def _insertable(conn: Connection[Any], schema: str, archive: Archive) -> list[str]:
-    """Return the columns of the archive that the table beside has, without generated ones."""
-    there = _books.call(
+def _make_schema(conn: Connection[Any], schema: str) -> None:
+    """Make the schema where it is missing, and let the owner of the store make a table in it."""
+    name = sql.Identifier(schema)
+    if not _books.call(conn, "select 1 from pg_namespace where nspname = %s", [schema]):
+        conn.execute(sql.SQL("create schema {}").format(name))
+    may_not = _books.call(
         conn,
-        "select attname::text from pg_attribute"
-        " where attrelid = format('%%I.%%I', %s::text, %s::text)::regclass"
-        " and attnum > 0 and not attisdropped and attgenerated = ''",
-        [schema, archive.table_name],
+        "select proowner::regrole::text from pg_proc"
+        " where oid = 'bcp_internal.begin_beside(text, text, uuid[])'::regprocedure"
+        " and not has_schema_privilege(proowner, %s, 'create')",
+        [schema],
     )
-    names = {name for (name,) in there}
-    return [column["name"] for column in archive.columns if column["name"] in names]
+    for (owner,) in may_not:
+        # As text a role is quoted where it has to be.
+        conn.execute(sql.SQL("grant usage, create on schema {} to ").format(name) + sql.SQL(owner))
 
 
 def _at(progress: Progress, rows: int) -> Progress:

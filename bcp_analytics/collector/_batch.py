@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from bcp_analytics.collector._format import Members
+from bcp_analytics.collector._format import MAX_BATCH_EVENTS, Members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bcp_analytics.collector._events import Snapshot
     from bcp_analytics.collector._segment import Segment
-
-MAX_BATCH_EVENTS: Final = 1000
-"""What came in while a batch was under way goes together, up to this: a call costs more than a row."""
 
 
 @dataclass(slots=True, eq=False)
@@ -120,6 +117,7 @@ def chunks(items: Iterable[tuple[int, Snapshot]], max_bytes: int) -> Iterator[li
         size = 0
         for item in days[day]:
             length = len(item[1].data)
+            # What came in while a batch was under way goes together: a call costs more than a row.
             if chunk and (len(chunk) >= MAX_BATCH_EVENTS or size + length > max_bytes):
                 yield chunk
                 chunk, size = [], 0

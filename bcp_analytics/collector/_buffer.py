@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bcp_analytics.collector import _events, _format, _segment
+from bcp_analytics.collector import _events, _folders, _format, _segment
 from bcp_analytics.collector._batch import Batch, Queue, chunks
 from bcp_analytics.collector._sender import examine
 from bcp_analytics.collector._spool import SpoolFull
@@ -63,6 +63,7 @@ class Buffer:
         self.disk_error: str | None = None
         """Class and code of what keeps the spool from being written; None while it can be."""
         self._lost = 0
+        self._more_left = False
         self._pending: list[tuple[int, Snapshot, int]] = []
         self._pending_bytes = 0
         self._settings = settings
@@ -199,6 +200,10 @@ class Buffer:
                 elif batch is None and self.queue:
                     batch = self.queue.pop()
                 self.inflight = batch
+                more = batch is None and segment is None and self._more_left
+            if more:
+                self.adopt()
+                continue
             if segment is None:
                 return batch
             try:
@@ -274,9 +279,19 @@ class Buffer:
             self.settled = self.sealed
 
     def adopt(self) -> None:
-        """Take over what collectors left that are gone."""
+        """Take over what collectors left that are gone, as far as it is this user's."""
         found = self.spool.left()
+        refused = _folders.refused_below(self.spool.base)
         with self._lock:
+            self._more_left = len(found) == _folders.MAX_TAKEN
+            if refused:
+                self._log.warn(
+                    "refused",
+                    "bcp_analytics: %d folder(s) of the spool are links, of another user, or open to others, "
+                    "and left alone: %r ...",
+                    len(refused),
+                    str(refused[0]),
+                )
             for folder, segments, unreadable in found:
                 self.spool.take_over(folder, segments, unreadable)
 

@@ -66,6 +66,7 @@ class Core:
         self._sender = self._make_sender(self._note_retry)
         self._buffer = Buffer(self._make_spool(), self._settings, self._lock, self._clock, self._log)
         self._thread: threading.Thread | None = None
+        self._dead = False
         self._urgent = False
         self._closing = False
         self._adopting = False
@@ -109,8 +110,10 @@ class Core:
         self._thread = threading.Thread(target=self._run, name="bcp-analytics-collector", daemon=True)
         _lifetime.started(self)
         # At the very end of a program no thread can be started: close() then spools what there is.
-        with suppress(RuntimeError):
+        try:
             self._thread.start()
+        except RuntimeError:
+            self._dead = True
 
     def flush(self, timeout: float | None) -> bool:
         """Have everything recorded so far sent or spooled; see Collector.flush."""
@@ -198,11 +201,14 @@ class Core:
             self._sender.close()
         except BaseException as error:  # noqa: BLE001 - nobody would see it; close() spools what it leaves
             with self._lock:
+                self._dead = True
                 name = self._attempts.last_error = examine(error).name
                 self._log.warn("thread", "bcp_analytics: the collector's thread died: %s", name)
                 self._adopting = False
                 self._answered = self._asked
                 self._buffer.changed.notify_all()
+            with suppress(Exception):
+                self._log.write()
 
     def _idle_for(self) -> float:
         """Return for how many seconds there is nothing to do."""
@@ -323,6 +329,8 @@ class Core:
         away = self._attempts.away
         if self._closed:
             return "closed"
+        if self._dead:
+            return "dead"
         if self._buffer.disk_error is not None and (away is not None or self._settings.durable):
             return "blocked"
         if away is not None:

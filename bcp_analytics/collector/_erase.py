@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.collector import _folders, _format, _segment
+from bcp_analytics.collector._events import METRICS
+from bcp_analytics.collector._mentions import Mentions, read, session_of, user_of, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-ERASED: Final = "[ERASED]"
-_DELIMITED: Final = 8
-_LONG: Final = 16
 
 
 @dataclass(slots=True)
@@ -32,26 +27,39 @@ class Erased:
 def erase(base: Path, user_id: str) -> Erased:
     """Take a user out of what collectors of a source left and what was refused. Raises `OSError`."""
     found = Erased(damaged=len(list(base.glob("*.corrupt"))))
+    person = Mentions(user_id)
     folders = list(_folders.left_below(base))
     try:
         held = sum(path.is_dir() and not path.name.startswith(".") for path in base.iterdir())
         found.in_use = held - len(folders)
         segments = [path for folder in folders for path in folder.path.glob(f"*{_segment.SUFFIX}")]
-        for path in sorted([*segments, *base.glob("*.rejected")]):
-            _rewrite(path, user_id, found)
+        paths = sorted([*segments, *base.glob("*.rejected")])
+        sessions = _own_sessions(paths, person)
+        for path in paths:
+            _rewrite(path, person, sessions, found)
     finally:
         for folder in folders:
             folder.remove()
     return found
 
 
-def _rewrite(path: Path, user_id: str, found: Erased) -> None:
-    try:
-        records = list(_format.scan(path.read_bytes()))
-    except _format.NewerFormat:
+def _own_sessions(paths: list[Path], person: Mentions) -> set[str]:
+    """Return the sessions in which nobody else is, as far as the spool knows: bcp_internal.sessions_of."""
+    own: set[str] = set()
+    others: set[str] = set()
+    for path in paths:
+        for record in _records(path) or []:
+            event = _event(record)
+            if event is not None and (session := session_of(event)) and user_of(event) is not None:
+                (own if person.is_own(event) else others).add(session)
+    return own - others
+
+
+def _rewrite(path: Path, person: Mentions, sessions: set[str], found: Erased) -> None:
+    records = _records(path)
+    if records is None:
         found.damaged += 1
         return
-    without = _replacer(user_id)
     kept = [_format.header()]
     before = (found.deleted, found.changed)
     events = 0
@@ -63,17 +71,17 @@ def _rewrite(path: Path, user_id: str, found: Erased) -> None:
             continue
         payload = record.payload
         if record.type == _format.EVENT:
-            try:
-                event = json.loads(payload)
-            except ValueError:
-                event = None
-            if isinstance(event, dict) and _is_theirs(event.get("user_id"), user_id):
+            event = _event(record)
+            if event is None:
+                found.damaged += 1
+            elif person.is_own(event) or (
+                record.kind != METRICS and user_of(event) is None and session_of(event) in sessions
+            ):
                 found.deleted += 1
                 continue
-            changed = _walk(event, without)
-            if changed != event:
-                found.changed += 1
-                payload = json.dumps(changed, separators=(",", ":")).encode("ascii")
+            else:
+                payload = _without(person, event, payload)
+                found.changed += payload != record.payload
             events += 1
         kept.append(_format.pack(record.type, record.kind, record.number, payload))
     if (found.deleted, found.changed) == before:
@@ -92,27 +100,27 @@ def _rewrite(path: Path, user_id: str, found: Erased) -> None:
     beside.replace(path)
 
 
-def _is_theirs(value: object, user_id: str) -> bool:
-    # The same address however it is written, as the anonymiser has it.
-    return value is not None and str(value).lower() == user_id.lower()
+def _records(path: Path) -> list[_format.Record | bytes] | None:
+    """Return the records of a file and its damaged places; None where a later version wrote it."""
+    try:
+        return list(_format.scan(path.read_bytes()))
+    except _format.NewerFormat:
+        return None
 
 
-def _replacer(user_id: str) -> Callable[[str], str]:
-    """Return what takes the id out of a string: the rule of bcp_internal.erasure_patterns."""
-    if len(user_id) < _DELIMITED or (user_id.isdigit() and len(user_id) < _LONG):
-        return lambda text: ERASED if text.lower() == user_id.lower() else text
-    pattern = re.escape(user_id)
-    if len(user_id) < _LONG:
-        pattern = rf"(?<![\w-]){pattern}(?![\w-])"
-    compiled = re.compile(pattern, re.IGNORECASE)
-    return lambda text: compiled.sub(ERASED, text)
+def _event(record: _format.Record | bytes) -> dict[str, Any] | None:
+    """Return the event of a record; None where it has none that can be read."""
+    if isinstance(record, bytes) or record.type != _format.EVENT:
+        return None
+    try:
+        event = read(record.payload.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) else None
 
 
-def _walk(value: Any, without: Callable[[str], str]) -> Any:  # noqa: ANN401 - any JSON
-    if isinstance(value, str):
-        return without(value)
-    if isinstance(value, list):
-        return [_walk(one, without) for one in value]
-    if isinstance(value, dict):
-        return {without(key): _walk(one, without) for key, one in value.items()}
-    return value
+def _without(person: Mentions, event: dict[str, Any], payload: bytes) -> bytes:
+    without = person.without(event)
+    if without == event and not person.is_in(payload.decode("utf-8", "surrogateescape")):
+        return payload
+    return write(without, ascii_only=True, spaces=False).encode("ascii")

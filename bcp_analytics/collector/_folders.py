@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 from zlib import crc32
 
+from bcp_analytics.collector import _own
 from bcp_analytics.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 _LOCK = "lock"
+MAX_TAKEN = 100
+"""Folders that are taken over at once: each costs the program a descriptor until it is sent."""
 
 
 @dataclass(slots=True)
@@ -68,13 +71,13 @@ def of_source(root: Path, source: str) -> Path:
 
 
 def make(base: Path) -> Folder:
-    """Make and lock a new folder below `base`. Raises `OSError`."""
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make and lock a new folder below `base`. Raises `OSError`, also where `base` is not this user's."""
+    make_base(base)
     name = str(uuid4())
     # Locked before it has its name: under that another process might take it for one that was left.
     hidden = base / f".{name}"
     hidden.mkdir(mode=0o700)
-    lock = os.open(hidden / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(hidden / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         hidden.rename(base / name)
@@ -84,26 +87,42 @@ def make(base: Path) -> Folder:
     return Folder(base / name, lock)
 
 
+def make_base(base: Path) -> None:
+    """Make the folder of a source where it is missing. Raises `OSError`, also where it is not this user's."""
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _own.check_folder(base)
+
+
 def exist_below(base: Path) -> bool:
     """Whether there is any folder below `base`, left by somebody or in use."""
-    with suppress(OSError):
-        return any(entry.is_dir() and not entry.name.startswith(".") for entry in base.iterdir())
-    return False
+    return next(_below(base), None) is not None
 
 
-def left_below(base: Path) -> Iterator[Folder]:
-    """Lock and yield each folder below `base` that nobody holds."""
+def left_below(base: Path, skip: Container[Path] = ()) -> Iterator[Folder]:
+    """Lock and yield each folder below `base` that nobody holds and that is this user's, but `skip`."""
+    for path in _below(base):
+        if path in skip or not _own.is_folder(path):
+            continue
+        try:
+            lock = _own.open_file(path / _LOCK, os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            continue
+        yield Folder(path, lock)
+
+
+def refused_below(base: Path) -> list[Path]:
+    """Return the folders below `base` that are not this user's alone, or `base` itself."""
+    if base.exists() and not _own.is_folder(base):
+        return [base]
+    return [path for path in _below(base, everything=True) if not _own.is_folder(path)]
+
+
+def _below(base: Path, *, everything: bool = False) -> Iterator[Path]:
     with suppress(OSError):
-        for path in sorted(base.iterdir()):
-            if path.name.startswith(".") or not path.is_dir():
-                continue
-            try:
-                lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-            except OSError:
-                continue
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(lock)
-                continue
-            yield Folder(path, lock)
+        if everything or _own.is_folder(base):
+            yield from (p for p in sorted(base.iterdir()) if p.is_dir() and not p.name.startswith("."))

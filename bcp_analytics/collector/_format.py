@@ -9,16 +9,22 @@ events of a kind, as far as no earlier seal has them, into a batch and so fixes 
 acknowledgement, which says that the database has a batch. A payload is JSON in ASCII,
 so a marker, which no ASCII has, cannot be in one: after damage, reading goes on at the next marker before a
 record that its checksum proves whole.
+
+A checksum proves that a record is as it was written, not that it makes sense. One that does not, whoever
+wrote it, counts as damage too. The length of the file bounds what reading it costs, whatever is in it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import struct
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 from zlib import crc32
+
+from bcp_analytics.collector._events import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,6 +44,12 @@ HEADER_BYTES: Final = _HEADER.size
 RECORD_BYTES: Final = _PREFIX.size + _FIELDS.size
 """What a record takes besides its payload."""
 MAX_PAYLOAD: Final = 64 * 2**20
+MAX_BATCH_EVENTS: Final = 1000
+"""Of one batch."""
+# An id becomes the name of a file where the database refuses the batch.
+_BATCH_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NAMED_TIMES: Final = 4
+"""How often each event may be named by seals and acknowledgements; twice is what ever happens."""
 
 
 class Record(NamedTuple):
@@ -165,34 +177,95 @@ def _record_at(data: bytes, position: int) -> Record | None:
 
 def read(data: bytes) -> Contents:
     """Return what of a segment is still to be sent. Raises `NewerFormat`."""
-    found = Contents()
-    sealed: dict[str, tuple[int, Members, dict[int, bytes]]] = {}
+    reader = _Reader(len(data))
     for item in scan(data):
         if isinstance(item, bytes):
-            found.damaged.append(item)
-        elif item.type == EVENT:
-            found.loose.setdefault(item.kind, {})[item.number] = item.payload
-            found.highest = max(found.highest, item.number)
-        else:
-            batch_id, *ends = json.loads(item.payload)
-            batch = Members(batch_id, [list(run) for run in zip(ends[::2], ends[1::2], strict=True)])
-            mine = {}
-            loose = found.loose.get(item.kind, {})
-            if item.type == SEAL or batch.id not in sealed:
-                # Also for an acknowledgement whose seal cannot be read.
-                numbers = chain.from_iterable(range(first, last + 1) for first, last in batch.runs)
-                mine = {n: loose.pop(n) for n in numbers if n in loose}
-            if item.type == SEAL:
-                sealed[batch.id] = (item.kind, batch, mine)
-            else:
-                sealed.pop(batch.id, None)
+            reader.contents.damaged.append(item)
+        elif not reader.take(item):
+            reader.contents.damaged.append(pack(*item))
+    found = reader.contents
     found.torn = bool(found.damaged) and data.endswith(found.damaged[-1]) and _is_start(found.damaged[-1])
     found.batches = [
-        (kind, batch, tuple(events.values())) for kind, batch, events in sealed.values() if events
+        (kind, batch, tuple(events.values())) for kind, batch, events in reader.sealed.values() if events
     ]
     found.loose = {kind: events for kind, events in found.loose.items() if events}
     found.events = sum(len(events) for _, _, events in found.batches) + sum(map(len, found.loose.values()))
     return found
+
+
+class _Reader:
+    """Puts the records of a segment together."""
+
+    def __init__(self, size: int) -> None:
+        """`size`: of the segment."""
+        self.contents = Contents()
+        self.sealed: dict[str, tuple[int, Members, dict[int, bytes]]] = {}
+        self._ids: set[str] = set()
+        self._may_name = _NAMED_TIMES * (size // RECORD_BYTES)
+
+    def take(self, record: Record) -> bool:
+        """Take a record; False where it makes no sense."""
+        if record.kind not in KINDS:
+            return False
+        if record.type == EVENT:
+            return self._take_event(record)
+        batch = _members(record.payload) if record.type in {SEAL, ACK} else None
+        if batch is None or (record.type == SEAL and batch.id in self._ids):
+            return False
+        self._may_name -= sum(last - first + 1 for first, last in batch.runs)
+        if self._may_name < 0:
+            return False
+        mine = {}
+        loose = self.contents.loose.get(record.kind, {})
+        if record.type == SEAL or batch.id not in self.sealed:
+            # Also for an acknowledgement whose seal cannot be read.
+            numbers = chain.from_iterable(range(first, last + 1) for first, last in batch.runs)
+            mine = {n: loose.pop(n) for n in numbers if n in loose}
+        if record.type == SEAL:
+            self._ids.add(batch.id)
+            self.sealed[batch.id] = (record.kind, batch, mine)
+        else:
+            self.sealed.pop(batch.id, None)
+        return True
+
+    def _take_event(self, record: Record) -> bool:
+        # Numbers only rise: a second event of the same number would take the place of the first.
+        if record.number <= self.contents.highest or not _is_object(record.payload):
+            return False
+        self.contents.loose.setdefault(record.kind, {})[record.number] = record.payload
+        self.contents.highest = record.number
+        return True
+
+
+def _members(payload: bytes) -> Members | None:
+    """Read the payload of a seal or an acknowledgement; None where it is none."""
+    try:
+        batch_id, *ends = json.loads(payload)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not isinstance(batch_id, str) or not _BATCH_ID.fullmatch(batch_id) or not ends or len(ends) % 2:
+        return None
+    if not all(type(end) is int and end > 0 for end in ends):
+        return None
+    numbers = [list(run) for run in zip(ends[::2], ends[1::2], strict=True)]
+    if any(last < first for first, last in numbers):
+        return None
+    if sum(last - first + 1 for first, last in numbers) > MAX_BATCH_EVENTS:
+        return None
+    return Members(batch_id, numbers)
+
+
+def _is_object(payload: bytes) -> bool:
+    """Whether it is one JSON object in ASCII; one event that is not spoils its whole batch."""
+    try:
+        return payload.isascii() and isinstance(json.loads(payload, parse_constant=_refuse), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _refuse(constant: str) -> NoReturn:
+    """Raise for NaN and the infinities, which Python reads and JSON does not have."""
+    raise ValueError(constant)
 
 
 def _is_start(damaged: bytes) -> bool:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bcp_analytics.collector import _format
+from bcp_analytics.collector import _format, _own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ class Segment:
 
     def append(self, data: bytes, *, fsync: bool) -> None:
         """Append records, all or none of them. Raises `OSError`."""
-        fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC) if self.fd < 0 else self.fd
+        fd = _own.open_file(self.path, os.O_WRONLY | os.O_APPEND) if self.fd < 0 else self.fd
         try:
             write(fd, data)
             if fsync:
@@ -85,7 +85,7 @@ def create(folder: Folder, *, fsync: bool) -> Segment:
 
 def read(segment: Segment) -> _format.Contents:
     """Read one that is not being written. Raises `OSError`, `NewerFormat`."""
-    return _format.read(segment.path.read_bytes())
+    return _format.read(_own.read_file(segment.path))
 
 
 def left_in(folder: Folder) -> tuple[list[Segment], int]:
@@ -94,7 +94,7 @@ def left_in(folder: Folder) -> tuple[list[Segment], int]:
     unreadable = 0
     for path in sorted(folder.path.glob(f"*{SUFFIX}")):
         try:
-            segment = Segment(path, folder, size=path.stat().st_size, cold=True)
+            segment = Segment(path, folder, size=path.lstat().st_size, cold=True)
             segment.events = read(segment).events
         except (OSError, _format.NewerFormat):
             unreadable += 1

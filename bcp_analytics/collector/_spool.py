@@ -11,6 +11,7 @@ import errno
 import os
 from collections import deque
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from bcp_analytics.collector import _events, _folders, _format, _segment
@@ -50,6 +51,7 @@ class Spool:
         self._active: Segment | None = None
         self._loose = 0
         self._loaded: deque[Batch] = deque()
+        self._seen: set[Path] = set()
         self._closed = False
         self.bytes = 0
         self.events = 0
@@ -211,8 +213,13 @@ class Spool:
     # Taking over
 
     def left(self) -> list[tuple[Folder, list[Segment], int]]:
-        """Lock the folders of collectors that are gone; return each with its segments, and the unreadable."""
-        return [(folder, *_segment.left_in(folder)) for folder in _folders.left_below(self.base)]
+        """Lock the folders of collectors that are gone; return each with its segments, and the unreadable.
+
+        At most so many at once, and each once: those with nothing in them that can be read stay.
+        """
+        folders = list(islice(_folders.left_below(self.base, self._seen), _folders.MAX_TAKEN))
+        self._seen.update(folder.path for folder in folders)
+        return [(folder, *_segment.left_in(folder)) for folder in folders]
 
     def take_over(self, folder: Folder, segments: list[Segment], unreadable: int) -> None:
         """Make the segments of a folder of `left` part of this spool; being older, they go before its own."""
@@ -291,8 +298,9 @@ class Spool:
         self.bytes += segment.size - before
 
     def _keep(self, name: str, data: bytes) -> None:
-        self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self.base / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        _folders.make_base(self.base)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self.base / name, flags, 0o600)
         try:
             _segment.write(fd, data)
             os.fdatasync(fd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["ok", "retrying", "spooling", "blocked", "closed", "failed"]
+State = Literal["ok", "retrying", "spooling", "blocked", "closed", "failed", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class CollectorStats:
     """ok: the latest batch arrived, or none was sent yet. retrying: an attempt failed, the next is soon.
     spooling: the database is away, events go to disk. blocked: and the disk takes no more. failed: as
     spooling, for a reason that somebody must mend, such as a wrong password or a missing migration; still
-    tried, now and then. closed: after close()."""
+    tried, now and then. dead: the thread that sends has ended, by an error that `last_error` names, or could
+    not be started; what is recorded is kept until close() or flush() writes it to the spool. closed: after
+    close()."""
     last_error: str | None
     """Class and code of the latest error, such as "ReadOnlySqlTransaction 25006"; None before the first."""

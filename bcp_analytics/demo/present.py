@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bcp_analytics import charts
+from bcp_analytics._visible import visible_line
 from bcp_analytics.demo.generate import DAYS
 from bcp_analytics.demo.send import SOURCE
 from bcp_analytics.queries import error_analysis, health, tool_usage_stats
@@ -307,7 +308,7 @@ class Answers:
 
 def _line(message: str | None) -> Text:
     """Return a message in one line, cut at a length that fits into a table; never read as markup."""
-    line = " ".join((message or "").split())
+    line = visible_line(" ".join((message or "").split()))
     return Text(line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "...")
 
 

@@ -101,7 +101,7 @@ class EmbeddedDatabase:
     def _spawn(self, runtime: Runtime, lock: int) -> None:
         places = self._places
         if self.port is not None:
-            places.secret()
+            places.make_secret()
         places.options.write_text(
             json.dumps(
                 {

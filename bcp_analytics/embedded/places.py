@@ -20,6 +20,9 @@ from bcp_analytics.embedded._errors import EmbeddedError
 from bcp_analytics.embedded.runtime import home
 
 SOCKET_NAME = ".s.PGSQL.5432"
+MIN_PASSWORD = 16
+"""Characters; scram.mjs has the same."""
+_LONGEST_PASSWORD = 1000
 _SOCKET_PATH_LIMIT = 107  # bytes in sockaddr_un.sun_path, without the closing zero
 
 
@@ -103,15 +106,51 @@ class Places:
             f"No folder short enough for a Unix socket was found: move {self.root} to a shorter path."
         )
 
-    def secret(self) -> str:
-        """Return the password for TCP connections, made at first use and readable by this user alone."""
+    def make_secret(self) -> None:
+        """Make the password for TCP connections where there is none; under the folder's lock.
+
+        Under its name there is a whole password or nothing, whenever this process or the machine stops.
+        """
+        if os.path.lexists(self.password):
+            self.secret()
+            return
+        descriptor, name = tempfile.mkstemp(prefix=".password-", dir=self.root)  # for this user alone
         try:
-            descriptor = os.open(self.password, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            return self.password.read_text().strip()
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(24))
-        return self.password.read_text()
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(24))
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).rename(self.password)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+        folder = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def secret(self) -> str:
+        """Return the password for TCP connections.
+
+        Raises `EmbeddedError` where there is none, it is short enough to be guessed, or others may know it.
+        """
+        mend = "remove the file and start the server again, which makes a new one."
+        try:
+            descriptor = os.open(self.password, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise EmbeddedError(f"{self.password} cannot be read ({error.strerror}): {mend}") from error
+        with os.fdopen(descriptor, errors="replace") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+                raise EmbeddedError(f"{self.password} is not a file of this user alone: {mend}")
+            password = file.read(_LONGEST_PASSWORD).strip()
+        if len(password) < MIN_PASSWORD:
+            raise EmbeddedError(
+                f"The password in {self.password} has {len(password)} characters, and needs {MIN_PASSWORD} "
+                f"or more: {mend}"
+            )
+        return password
 
     def read_state(self) -> dict[str, object]:
         """Return what the server wrote about itself; empty when there is nothing, or half a file."""

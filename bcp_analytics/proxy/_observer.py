@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics import _mcp_events as events
+from bcp_analytics._visible import visible_line
 from bcp_analytics.proxy._lines import Line, Lines
 
 if TYPE_CHECKING:
@@ -310,7 +311,7 @@ def _time(at: Moment) -> datetime:
 def say(sentence: str) -> None:
     """Write a line to stderr; stdout is the protocol's."""
     try:
-        sys.stderr.write(f"bcp-analytics proxy: {sentence}\n")
+        sys.stderr.write(f"bcp-analytics proxy: {visible_line(sentence)}\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         pass

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics import __version__
+from bcp_analytics._visible import visible
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.render import to_cells
 
@@ -41,6 +42,8 @@ def page(report: Report, *, made_at: datetime) -> str:
     environment = Environment(
         loader=PackageLoader("bcp_analytics.report", "templates"),
         autoescape=True,
+        # Escaped, it could still turn the text around it, or be obeyed by a terminal that shows the file.
+        finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

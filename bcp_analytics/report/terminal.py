@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from bcp_analytics import charts
+from bcp_analytics._visible import visible_line
 from bcp_analytics.render import duration, to_table
 from bcp_analytics.report.html import clock, length, zone_name
 
@@ -24,7 +25,9 @@ _HEIGHT = 5
 def show(report: Report, console: Console) -> None:
     """Print a report, as wide as the console is."""
     console.print(Text("Tool calls", "bold"))
-    about = "".join(f", {name.removesuffix('_name')} {value}" for name, value in report.filters.items())
+    about = visible_line(
+        "".join(f", {name.removesuffix('_name')} {value}" for name, value in report.filters.items())
+    )
     console.print(
         Text(f"{clock(report, report.since)} to {clock(report, report.until)} ({zone_name(report)}){about}")
     )
@@ -32,7 +35,9 @@ def show(report: Report, console: Console) -> None:
     for total in report.totals:
         console.print(
             Text.assemble(
-                (f"{total.name:>14}  ", "dim"), (f"{total.value:<10}", "bold"), (f"  {total.note}", "dim")
+                (f"{total.name:>14}  ", "dim"),
+                (f"{visible_line(total.value):<10}", "bold"),
+                (f"  {visible_line(total.note)}", "dim"),
             )
         )
     if report.call_count:
@@ -40,7 +45,7 @@ def show(report: Report, console: Console) -> None:
             _chart(report, console, f"{title} by {length(report.interval)}, up to {most}", values, style)
     for section in report.sections:
         console.print()
-        console.print(Text.assemble((section.title, "bold"), (f"  {section.note}", "dim")))
+        console.print(Text.assemble((section.title, "bold"), (f"  {visible_line(section.note)}", "dim")))
         if not section.rows:
             console.print(Text(section.empty, "dim"))
             continue

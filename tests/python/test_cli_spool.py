@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bcp_analytics import Collector
+from bcp_analytics import Collector, manage
 from bcp_analytics.cli import app
-from bcp_analytics.collector import _format
+from bcp_analytics.collector import _format, _sender
+from bcp_analytics.collector._events import CALLS
+from bcp_analytics.errors import InvalidBatch
 from tests.python.collector_fakes import Sender, crash, make
 
 if TYPE_CHECKING:
@@ -61,11 +65,17 @@ def test_nothing_is_lost_where_it_cannot_be_sent(tmp_path: Path) -> None:
     assert spool(tmp_path, "list") == "test: 3 events waiting, 0 refused, 0 damaged places\n"
 
 
-def test_what_is_refused_again_is_kept_again(dsn: str, tmp_path: Path) -> None:
+def test_what_is_refused_again_is_kept_again(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise InvalidBatch("no array", sqlstate="ZB001")
+
+    monkeypatch.setitem(_sender._INGEST, CALLS, refuse)
     batch = "00000000-0000-4000-8000-000000000001"
     kept = tmp_path / "test" / f"{batch}.rejected"
     kept.parent.mkdir()
-    kept.write_bytes(before := _format.header() + _format.pack_batch(0, batch, 1, (b"no JSON",)))
+    kept.write_bytes(before := _format.header() + _format.pack_batch(0, batch, 1, (b"{}",)))
     said = spool(tmp_path, "resend", "test", "--dsn", dsn, code=1)
     assert said.splitlines()[0] == "0 stored, 0 known already, 1 rejected."
     assert "Still on disk: 1 event (InvalidBatch ZB001)" in said
@@ -140,3 +150,44 @@ def test_a_spool_in_use_and_a_damaged_one_are_named(tmp_path: Path) -> None:
 
 def test_nobody_is_erased_without_an_id(tmp_path: Path) -> None:
     assert "There is no id on standard input." in without(tmp_path, " ", code=1).replace("\n", " ")
+
+
+def test_a_spool_and_the_database_erase_alike(
+    dsn: str, clean_db: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """What is taken out of a spool and sent is what would be left if it had been sent and erased."""
+    now, later = tmp_path / "now", tmp_path / "later"
+    jane = "jane.roe-17"
+    documents: list[Any] = [
+        {jane: 1, "[ERASED]": 2, "nested": json.dumps({"to": jane, f"by {jane}": [jane]})},
+        [f"x\n{jane}", f"x{jane}", json.dumps(json.dumps({"a": jane}))[:-2]],
+        {"n": 17, "s": "17"},
+    ]
+    events: list[dict[str, Any]] = [
+        {"user_id": jane, "session_id": "s-jane", "tool_name": "hers"},
+        {"session_id": "s-jane", "tool_name": "in her session"},
+        {"user_id": jane, "session_id": "s-both", "tool_name": "hers, with Bob"},
+        {"user_id": "bob", "session_id": "s-both", "error_message": f"no {jane}!", "success": False},
+        {"session_id": "s-both", "tool_name": jane, "extra": {"owner": jane}, jane: "x"},
+        *({"user_id": "bob", "parameters": one, "response_data": {"of": one}} for one in documents),
+    ]
+    query = (
+        "select event_id, user_id, session_id, tool_name, parameters, response_data, error_message,"
+        " attributes from bcp.tool_usage_logs order by event_id"
+    )
+    sender = Sender()
+    sender.mode = "away"
+    collector = make(now, sender, durable=True)
+    ids = [collector.record("mail", event.pop("tool_name", "send"), **event) for event in map(dict, events)]
+    crash(collector)
+    shutil.copytree(now, later)
+
+    spool(later, "resend", "test", "--dsn", dsn)
+    manage.erase_user(clean_db, jane)
+    by_database = clean_db.execute(query).fetchall()
+    assert len(by_database) == len(ids) - 3
+
+    clean_db.execute("truncate bcp.tool_usage_logs, bcp_internal.event_keys, bcp_internal.batch_keys")
+    assert without(now, jane) == "test: 3 events deleted, 4 changed\n"
+    spool(now, "resend", "test", "--dsn", dsn)
+    assert clean_db.execute(query).fetchall() == by_database

@@ -16,7 +16,8 @@ from bcp_analytics.collector import _format
 from bcp_analytics.collector._format import ACK, EVENT, HEADER_BYTES, MARKER, SEAL, Members
 from tests.python.collector_fakes import Clock, Sender, balanced, crash, make
 
-PAYLOADS = st.lists(st.integers(0, 400).map(lambda n: b"{" + b"x" * n + b"}"), max_size=12)
+PAYLOADS = st.lists(st.integers(0, 400).map(lambda n: b'{"x":"' + b"x" * n + b'"}'), max_size=12)
+ONE, TWO = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
 
 
 def records_of(data: bytes) -> list[_format.Record]:
@@ -92,20 +93,20 @@ def test_a_later_version_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_seals_fix_batches_and_acknowledgements_end_them() -> None:
-    events = [_format.pack(EVENT, 0, n, b"%d" % n) for n in range(1, 7)]
-    one, two = Members("one", [[1, 1], [3, 3]]), Members("two", [[2, 2], [4, 4]])
+    events = [_format.pack(EVENT, 0, n, b'{"n":%d}' % n) for n in range(1, 7)]
+    one, two = Members(ONE, [[1, 1], [3, 3]]), Members(TWO, [[2, 2], [4, 4]])
     seals = [_format.pack_members(SEAL, 0, one), _format.pack_members(SEAL, 0, two)]
     data = _format.header() + b"".join(events + seals) + _format.pack_members(ACK, 0, one)
     found = _format.read(data)
-    assert found.batches == [(0, two, (b"2", b"4"))]
-    assert found.loose == {0: {5: b"5", 6: b"6"}}
+    assert found.batches == [(0, two, (b'{"n":2}', b'{"n":4}'))]
+    assert found.loose == {0: {5: b'{"n":5}', 6: b'{"n":6}'}}
     # An event that is damaged must not pull one of another batch into its place.
     damaged = bytearray(data)
     damaged[HEADER_BYTES + _format.RECORD_BYTES] ^= 1
     assert _format.read(bytes(damaged)).batches == found.batches
     # An acknowledgement holds without its seal, and a batch without its seal is still there.
     assert _format.read(_format.header() + b"".join(events) + _format.pack_members(ACK, 0, one)).loose == {
-        0: {n: b"%d" % n for n in (2, 4, 5, 6)}
+        0: {n: b'{"n":%d}' % n for n in (2, 4, 5, 6)}
     }
 
 

@@ -26,6 +26,9 @@ TABLES = (
     "error_issues",
     "issue_actions",
     "alerts",
+    "ingest_batches",
+    "collector_reports",
+    "erasures",
 )
 
 
@@ -173,7 +176,8 @@ def test_it_goes_on_where_it_was_interrupted(clean_db: psycopg.Connection[Any]) 
         "select pg_get_functiondef('bcp_internal.mask_addresses'::regproc)"
     ).fetchall()
     clean_db.execute(
-        "create or replace function bcp_internal.mask_addresses(p_table text, p_within text, p_write boolean)"
+        "create or replace function bcp_internal.mask_addresses("
+        "p_relation regclass, p_within text, p_write boolean)"
         " returns bigint language plpgsql as $$ begin"
         " if (select count(*) from bcp_internal.anonymize_progress) > 6"
         " then raise exception 'the power failed'; end if; return 0; end $$"
@@ -186,9 +190,7 @@ def test_it_goes_on_where_it_was_interrupted(clean_db: psycopg.Connection[Any]) 
     manage.anonymize_history(clean_db)
     later = rows(clean_db, "select * from bcp_internal.anonymize_progress order by 1, 2")
     assert later[:7] == done
-    assert len(later) == len(chunks(clean_db)) - len(
-        rows(clean_db, "select from timescaledb_information.chunks where hypertable_name = 'ingest_batches'")
-    )
+    assert len(later) == len(chunks(clean_db))
     assert "TICKET" not in repr(state(clean_db))
     for aggregate in RAW:
         materialized, raw = from_raw(clean_db, aggregate, DAYS[0] - timedelta(days=1))

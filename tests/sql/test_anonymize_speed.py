@@ -4,14 +4,96 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
 
 from tests.sql.anonymizer_corpus import EMAIL
+from tests.sql.anonymizer_hostile import GATES, RULES, Unit, name_of, repeated
 
 Db = psycopg.Connection[Any]
+
+# Twice the text may take so many times as long.
+GROWTH = 2.5
+# What takes less is the machine's noise as much as ours.
+FLOOR_S = 0.05
+# Long enough for a square to show, short enough for hundreds of texts.
+SIZE = 32_000
+MASK: LiteralString = "select length(bcp_internal.anonymize_text(%s))"
+
+
+def seconds(db: Db, query: LiteralString, text: str) -> float:
+    began = time.perf_counter()
+    db.execute(query, [text])
+    return time.perf_counter() - began
+
+
+def too_slow(db: Db, query: LiteralString, unit: Unit) -> str | None:
+    """Say how much longer twice the text takes, None where that is all right.
+
+    The best of 3 of each size counts, and of 3 more where that fails: other processes only make it slower.
+    """
+    if (took := seconds(db, query, repeated(unit, SIZE // 8))) > 1.0:
+        return f"{name_of(unit)}: {took:.1f} s for {SIZE // 8000} kB"
+    half, whole = repeated(unit, SIZE), repeated(unit, 2 * SIZE)
+    halves, wholes = [], [seconds(db, query, whole)]
+    for _ in range(6):
+        if min(wholes) <= FLOOR_S:
+            return None
+        halves.append(seconds(db, query, half))
+        if min(wholes) <= GROWTH * min(halves):
+            return None
+        wholes.append(seconds(db, query, whole))
+    return (
+        f"{name_of(unit)}: {min(wholes) / min(halves):.1f} times as long for twice the text,"
+        f" {min(wholes) * 1000:.0f} ms for {SIZE // 500} kB"
+    )
+
+
+def test_every_rule_has_hostile_texts(db: Db) -> None:
+    """A new rule needs some in tests/sql/anonymizer_hostile.py, also where it is of a pack that is off."""
+    names = {
+        name
+        for (name,) in db.execute(
+            "select name from bcp.anonymization_rules where enabled or pack is not null"
+        )
+    }
+    assert names == set(RULES)
+    assert all(len(units) >= 2 for units in RULES.values())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_twice_the_text_takes_a_rule_twice_the_time(db: Db, rule: str) -> None:
+    """Also where the rule is of a pack that is off."""
+    db.execute(
+        "update bcp.anonymization_packs set enabled = true"
+        " where name = (select pack from bcp.anonymization_rules where name = %s) and not enabled",
+        [rule],
+    )
+    slow = [said for unit in RULES[rule] if (said := too_slow(db, MASK, unit))]
+    assert not slow, "\n".join(slow)
+
+
+def test_every_gate_has_hostile_texts(db: Db) -> None:
+    names = {
+        name
+        for (name,) in db.execute(
+            "select attname from pg_attribute where attrelid = 'bcp_internal.anonymizer_state'::regclass"
+            " and attnum > 0 and not attisdropped and attname like '%%gate%%'"
+        )
+    }
+    assert names == set(GATES)
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_twice_the_text_takes_a_gate_twice_the_time(db: Db, gate: str) -> None:
+    """The gate by itself, and the text through all of the anonymiser."""
+    alone: LiteralString = (
+        f'select cast(%s as text) collate "C" ~ any (array[{gate}]) from bcp_internal.anonymizer_state'
+    )
+    slow = [said for query in (alone, MASK) for unit in GATES[gate] if (said := too_slow(db, query, unit))]
+    assert not slow, "\n".join(slow)
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,8 @@ def test_an_admin_sets_and_the_others_do_not(db: psycopg.Connection[Any]) -> Non
     changes = (
         "update bcp.settings set value = '8 days' where name = 'dedup_window'",
         "update bcp.data_retention_policies set retention_days = 91 where table_name = 'tool_usage_logs'",
-        "delete from bcp.sensitive_keys",
-        "delete from bcp.anonymization_rules",
+        "delete from bcp.sensitive_keys where key_pattern = 'ssn'",
+        "delete from bcp.anonymization_rules where name = 'ssn'",
         "select bcp.apply_policies()",
         "select bcp.rotate_anonymization_key()",
         "select bcp.enable_anonymization_pack('national_ids')",

@@ -183,7 +183,8 @@ def health(conn: psycopg.Connection[Any]) -> dict[str, tuple[str, str]]:
 
 def test_health_of_an_empty_store(db: psycopg.Connection[Any]) -> None:
     found = health(db)
-    assert {name for name, (status, _) in found.items() if status != "ok"} == {"ingest"}
+    # PostgreSQL logs the statements of errors unless it is told not to.
+    assert {name for name, (status, _) in found.items() if status != "ok"} == {"ingest", "server log"}
     assert found["ingest"] == ("warn", "0")
 
 
@@ -211,3 +212,32 @@ def test_health_sees_chunks_that_are_kept(db: psycopg.Connection[Any]) -> None:
     assert health(db)["retention"] == ("ok", "0")
     db.execute("select bcp.cleanup_old_data()")
     assert health(db)["retention"] == ("warn", "1")
+
+
+def test_health_sees_settings_that_let_values_into_the_log(db: psycopg.Connection[Any]) -> None:
+    for setting, quiet in (
+        ("log_min_error_statement", "panic"),
+        ("log_parameter_max_length_on_error", "0"),
+        ("log_parameter_max_length", "-1"),
+        ("log_statement", "ddl"),
+        ("log_min_duration_statement", "-1"),
+    ):
+        db.execute("select set_config(%s, %s, true)", [setting, quiet])
+    assert health(db)["server log"] == ("ok", "0")
+    for setting, loud in (
+        ("log_min_error_statement", "error"),
+        ("log_parameter_max_length_on_error", "-1"),
+        ("log_statement", "mod"),
+        ("log_statement", "all"),
+        ("log_min_duration_statement", "250"),
+        ("auto_explain.log_min_duration", "0"),
+    ):
+        with db.transaction(force_rollback=True):
+            db.execute("select set_config(%s, %s, true)", [setting, loud])
+            [row] = rows(db, "select * from bcp.health() where check_name = 'server log'")
+            assert (row["status"], row["value"]) == ("warn", "1")
+            assert f"set {setting} = " in row["detail"]
+    # A slow statement is logged without its parameters.
+    for setting in ("log_min_duration_statement", "log_parameter_max_length"):
+        db.execute("select set_config(%s, '0', true)", [setting])
+    assert health(db)["server log"] == ("ok", "0")

@@ -77,6 +77,10 @@ export class Client {
   /** Tells why, closes the connection, and lets go of everything it held. */
   fatal(code, text, hint) {
     this.send(wire.errorResponse('FATAL', code, text, hint))
+    this.#hangUp()
+  }
+
+  #hangUp() {
     this.socket.end()
     this.socket.destroySoon?.()
     setTimeout(() => this.socket.destroy(), LINGER_MS).unref() // one that does not read must not stay for ever
@@ -115,9 +119,8 @@ export class Client {
       return
     }
     if (code === CANCEL_REQUEST) {
-      this.phase = 'done'
       this.server.cancel(frame.readInt32BE(8), frame.readInt32BE(12))
-      this.socket.end()
+      this.#hangUp()
       return
     }
     if (code >> 16 !== 3) {
@@ -140,10 +143,7 @@ export class Client {
       this.fatal('28000', 'no PostgreSQL user name specified in startup packet')
       return
     }
-    if (this.server.full) {
-      this.fatal('53300', 'sorry, too many clients already')
-      return
-    }
+    if (this.#findsNoRoom()) return
     this.database = given.get('database') || this.user
     for (const [name, value] of given) {
       if (name === 'options') for (const [key, setting] of startOptions(value)) this.startSettings.set(key, setting)
@@ -173,8 +173,16 @@ export class Client {
     }
   }
 
+  #findsNoRoom() {
+    if (this.server.full) this.fatal('53300', 'sorry, too many clients already')
+    return this.closed
+  }
+
   #authenticated() {
+    if (this.#findsNoRoom()) return
     this.phase = 'ready'
+    this.reader.trust()
+    this.server.known(this)
     this.server.admit(this)
   }
 
@@ -197,8 +205,7 @@ export class Client {
   #message(frame) {
     const type = frame[0]
     if (type === 0x58) { // X, Terminate
-      this.socket.end()
-      this.#gone()
+      this.#hangUp()
       return
     }
     if (this.copyIn) {

@@ -3,12 +3,15 @@ import crypto from 'node:crypto'
 import { cstr, int32, message } from './wire.mjs'
 
 const ITERATIONS = 4096
+const MIN_PASSWORD = 16 // characters; places.py has the same
 const hmac = (key, text) => crypto.createHmac('sha256', key).update(text).digest()
 const sha256 = (bytes) => crypto.createHash('sha256').update(bytes).digest()
 const MECHANISM = 'SCRAM-SHA-256'
 
-/** What the server keeps of the password. */
+/** What the server keeps of the password. Throws where that is so short that it can be guessed, or empty. */
 export function verifier(password) {
+  const length = [...password].length
+  if (length < MIN_PASSWORD) throw new Error(`the password has ${length} characters, and needs ${MIN_PASSWORD} or more`)
   const salt = crypto.randomBytes(16)
   const salted = crypto.pbkdf2Sync(password.normalize('NFKC'), salt, ITERATIONS, 32, 'sha256')
   return { salt, storedKey: sha256(hmac(salted, 'Client Key')), serverKey: hmac(salted, 'Server Key') }

@@ -15,6 +15,7 @@ import { Turns } from './turns.mjs'
 import { verifier } from './scram.mjs'
 
 const MAX_CLIENTS = 200
+const MAX_STRANGERS = 200 // connections that are not authenticated yet
 const PRIVATE_PARAMETERS = new Set(['role', 'idle_in_transaction_session_timeout', 'statement_timeout', 'lock_timeout', TOUCHED_SETTING])
 
 class Server {
@@ -22,6 +23,7 @@ class Server {
     this.options = options
     this.log = new Log(options.log, options.logLevel)
     this.clients = new Set()
+    this.strangers = new Set() // of the clients, those not authenticated yet; the oldest first
     this.engine = new Engine({ modules: options.modules, dataDir: options.pgdata, log: this.log })
     this.engine.onCrash = (why) => this.#crashed(why)
     this.engine.onNotification = (frame) => this.notify(frame)
@@ -36,6 +38,7 @@ class Server {
 
   async start() {
     const began = Date.now()
+    if (this.options.port !== null) this.#readPassword() // before the engine, which takes seconds
     const first = !fs.existsSync(path.join(this.options.pgdata, 'PG_VERSION'))
     this.about = await this.engine.start(first)
     this.baseline = { ...this.reportable(this.engine.parameters) }
@@ -47,7 +50,6 @@ class Server {
     await this.#listen({ path: file }, false)
     fs.chmodSync(file, 0o700)
     if (port !== null) {
-      this.verifier = verifier(fs.readFileSync(this.options.passwordFile, 'utf8').trim())
       await this.#listen({ host: '127.0.0.1', port }, true)
     }
     const tcp = this.listeners[1]?.address().port ?? null
@@ -56,6 +58,15 @@ class Server {
     this.#writeState({ ...this.about, port: tcp })
     this.log.info(`ready after ${Date.now() - began} ms: PostgreSQL ${this.baseline.server_version}, TimescaleDB ${this.about.version}` +
       ` (${this.about.license}), pid ${process.pid}${tcp ? `, 127.0.0.1:${tcp}` : ''}`)
+  }
+
+  #readPassword() {
+    const file = this.options.passwordFile
+    try {
+      this.verifier = verifier(fs.readFileSync(file, 'utf8').trim())
+    } catch (error) {
+      throw new Error(`${file}: ${error.message}; remove the file, and the next start makes a new one`, { cause: error })
+    }
   }
 
   #listen(where, needsPassword) {
@@ -82,13 +93,23 @@ class Server {
   #connected(socket, needsPassword) {
     const client = new Client(this, socket, needsPassword)
     this.clients.add(client)
+    this.strangers.add(client)
+    // The oldest gives way: whoever knows the password takes a moment, and who does not cannot keep others out.
+    if (this.strangers.size > MAX_STRANGERS) {
+      const [oldest] = this.strangers
+      oldest.fatal('53300', 'too many connections wait to be authenticated')
+    }
     this.#touch()
   }
 
+  /** A client is authenticated. */
+  known(client) { this.strangers.delete(client) }
+
   /** Too many for one more; asked after the start-up packet, so that a cancel request always gets through. */
-  get full() { return this.clients.size > MAX_CLIENTS }
+  get full() { return this.clients.size - this.strangers.size >= MAX_CLIENTS }
 
   clientGone(client) {
+    this.strangers.delete(client)
     if (!this.clients.delete(client)) return
     if (this.open) this.turns.clientGone(client)
     this.#touch()

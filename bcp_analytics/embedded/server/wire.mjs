@@ -76,6 +76,7 @@ export function rowValues(frame) {
 }
 
 const MAX_FRAME = 1 << 30 // PostgreSQL's own limit
+export const MAX_EARLY_BYTES = 10_000 // what may be read of a client before it is authenticated; PostgreSQL's, for a start-up packet
 
 /** Cuts what a socket delivers into messages; a large one is not copied again for each piece that arrives. */
 export class FrameReader {
@@ -83,7 +84,12 @@ export class FrameReader {
     this.parts = []
     this.size = 0
     this.startup = true // the first packet has no type byte
+    this.limit = MAX_EARLY_BYTES // until the client is authenticated
+    this.taken = 0
   }
+
+  /** From now on messages may be as long as PostgreSQL takes them. */
+  trust() { this.limit = MAX_FRAME }
 
   push(chunk) {
     this.parts.push(chunk)
@@ -96,7 +102,10 @@ export class FrameReader {
     if (this.parts[0].length < header) this.join()
     const head = this.parts[0]
     const length = this.startup ? head.readInt32BE(0) : head.readInt32BE(1) + 1
-    if (length < header || length > (this.startup ? 10_000 : MAX_FRAME)) throw new Error('invalid message length')
+    if (length < header) throw new Error('invalid message length')
+    // By what is announced, not by what has come: nothing is kept for a stranger. Each client may take it up once only.
+    const spent = this.limit === MAX_FRAME ? 0 : this.taken
+    if (length + spent > this.limit) throw new Error(`a message of ${length} bytes is too long`)
     if (this.size < length) return null
     if (this.parts[0].length < length) this.join()
     const whole = this.parts[0]
@@ -104,6 +113,7 @@ export class FrameReader {
     if (whole.length === length) this.parts.shift()
     else this.parts[0] = whole.subarray(length)
     this.size -= length
+    this.taken += length
     return frame
   }
 

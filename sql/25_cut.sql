@@ -1,0 +1,207 @@
+-- Cuts text and documents to size. Masking takes time by the size of what is masked, so what is much too large is cut
+-- first, to a multiple of what is kept (cut_text, cut_json); then it is masked, and then cut to what is kept
+-- (truncate_text, truncate_json), marked with the size it had when it came.
+
+create or replace function bcp_internal.head_of(p_text text, p_max_bytes integer) returns text
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- At most one character a byte; then shorter by the share that is too much, until it fits.
+    v_head text := left(p_text, greatest(p_max_bytes, 0));
+begin
+    while octet_length(v_head) > greatest(p_max_bytes, 0) loop
+        v_head := left(v_head, least(
+            length(v_head) - 1, (length(v_head)::bigint * p_max_bytes / octet_length(v_head))::integer));
+    end loop;
+    return v_head;
+end
+$func$;
+
+comment on function bcp_internal.head_of(text, integer) is 'The beginning of a text, of at most so many bytes and whole characters.';
+
+create or replace function bcp_internal.cut_text(p_text text, p_max_bytes integer) returns text
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_head text;
+    v_word integer;
+begin
+    if octet_length(p_text) <= p_max_bytes then
+        return p_text;
+    end if;
+    v_head := bcp_internal.head_of(p_text, p_max_bytes);
+    -- Half of a word may be half of a secret, which no rule finds, and half of a number may look like another one. A
+    -- word of a thousand characters is neither, and to drop it might leave nothing.
+    v_word := length(substring(right(v_head, 1000) from '[^\s"]*$'));
+    return case when v_word < 1000 then left(v_head, length(v_head) - v_word) else v_head end;
+end
+$func$;
+
+comment on function bcp_internal.cut_text(text, integer) is
+    'The beginning of a text, of at most so many bytes, to the end of a word: for what is to be masked and then truncated.';
+
+create or replace function bcp_internal.close_json(
+    p_head text, p_max_depth integer,
+    out closed text, out opening text, out content text, out closing text, out is_deeper boolean)
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_head text := p_head;
+    v_plain text;
+    v_brackets text;
+    v_before text;
+    v_in_string boolean;
+    v_last integer;
+begin
+    -- An escape that was cut in two.
+    v_head := left(v_head, length(v_head) - coalesce(length(substring(right(v_head, 6) from '\\u[0-9a-fA-F]{0,3}$')), 0));
+    if (length(v_head) - length(rtrim(v_head, '\'))) % 2 = 1 then
+        v_head := left(v_head, length(v_head) - 1);
+    end if;
+    -- Without escapes every quote begins or ends a string, and without strings the brackets that pair go away: what is
+    -- left is what the cut left open.
+    v_plain := replace(replace(v_head, '\\', '__'), '\"', '__');
+    v_in_string := (length(v_plain) - length(replace(v_plain, '"', ''))) % 2 = 1;
+    v_brackets := regexp_replace(regexp_replace(v_plain, '"[^"]*(?:"|$)', '', 'g'), '[^][{}]+', '', 'g');
+    for i in 1..p_max_depth + 1 loop
+        v_before := v_brackets;
+        v_brackets := replace(replace(v_brackets, '[]', ''), '{}', '');
+        exit when v_brackets = v_before;
+    end loop;
+    is_deeper := v_brackets <> v_before or length(v_brackets) > p_max_depth;
+    if is_deeper then
+        return;
+    end if;
+    closing := translate(reverse(v_brackets), '{[', '}]');
+    -- A number or word that was cut is not the one that was there, so outside of strings it goes, with the comma
+    -- before it.
+    opening := case
+        when v_in_string then v_head
+        else rtrim(rtrim(v_head, '+-.0123456789Eaeflnrstu'), E' \t\r\n,')
+    end;
+    closed := opening || case when v_in_string then '"' else '' end || closing;
+    -- Where the last string is before this quote.
+    v_last := length(v_plain) - strpos(reverse(v_plain), '"') + 1;
+    if bcp_internal.try_jsonb(closed) is not null then
+        if v_in_string then
+            opening := left(v_head, v_last);
+            content := substr(v_head, v_last + 1);
+        end if;
+        return;
+    end if;
+    -- A key without its value goes too.
+    if not v_in_string then
+        v_last := v_last - strpos(reverse(left(v_plain, v_last - 1)), '"');
+    end if;
+    closed := rtrim(left(v_head, v_last - 1), E' \t\r\n,') || closing;
+    if bcp_internal.try_jsonb(closed) is null then
+        closed := null;
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.close_json(text, integer) is
+    'Valid JSON with what is whole of JSON that was cut short: values before the cut, and the beginning of the string in which it was cut, for which content, between opening and a quote with closing, is what is there of it. Null where the text is no such JSON, or is nested deeper than the limit, which is_deeper says.';
+
+create or replace function bcp_internal.cut_json(p_doc jsonb, p_max_bytes integer, p_max_depth integer) returns jsonb
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text constant text := p_doc::text;
+    v_limit integer := p_max_bytes;
+    v_head text;
+    v_outer record;
+    v_inner text;
+    v_result jsonb;
+begin
+    if octet_length(v_text) <= p_max_bytes then
+        return p_doc;
+    end if;
+    loop
+        v_head := bcp_internal.cut_text(v_text, v_limit);
+        v_outer := bcp_internal.close_json(v_head, p_max_depth);
+        perform bcp_internal.check_depth(case when v_outer.is_deeper then p_max_depth + 1 else 0 end, p_max_depth);
+        v_result := bcp_internal.try_jsonb(v_outer.closed);
+        if v_outer.content is not null then
+            -- An answer is often one string that is JSON, which is to be masked as JSON too.
+            v_inner := ltrim(bcp_internal.try_jsonb('"' || v_outer.content || '"') #>> '{}', E' \t\r\n');
+            if left(v_inner, 1) in ('{', '[') then
+                v_result := coalesce(
+                    bcp_internal.try_jsonb(
+                        left(v_outer.opening, -1) || to_jsonb((bcp_internal.close_json(v_inner, p_max_depth)).closed)::text
+                        || v_outer.closing),
+                    v_result);
+            end if;
+        end if;
+        v_result := coalesce(v_result, to_jsonb(v_head));
+        exit when octet_length(v_result::text) <= p_max_bytes or v_limit <= 0;
+        v_limit := v_limit - greatest(octet_length(v_result::text) - p_max_bytes, 16);
+    end loop;
+    return v_result;
+end
+$func$;
+
+comment on function bcp_internal.cut_json(jsonb, integer, integer) is
+    'The beginning of a document as a document of at most so many bytes as text, or the beginning of its text as a string where that cannot be closed: for what is to be masked and then truncated. ZB005 where it is nested deeper than the limit.';
+
+create or replace function bcp_internal.truncate_text(p_text text, p_max_bytes integer, p_bytes integer default null)
+returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_mark constant text := format(' [TRUNCATED %s bytes]', coalesce(p_bytes, octet_length(p_text)));
+    v_head text := p_text;
+begin
+    if p_text is null or p_bytes is null and octet_length(p_text) <= p_max_bytes then
+        return p_text;
+    end if;
+    if p_bytes is not null then
+        -- Where it was cut before, half of a secret of several words may stand at its end.
+        v_head := left(v_head, greatest(length(v_head) - 64, 0));
+    end if;
+    v_head := bcp_internal.head_of(v_head, p_max_bytes - octet_length(v_mark));
+    -- The last word goes if it was cut: half of a long number may look like a card's or a telephone's.
+    return regexp_replace(v_head, '"?[^\s"]*$', '') || v_mark;
+end
+$func$;
+
+comment on function bcp_internal.truncate_text(text, integer, integer) is
+    'Text of at most so many bytes, cut at the end of a word and marked with the size it had: p_bytes where it was cut before, and then it is marked even where it fits. Mask first.';
+
+create or replace function bcp_internal.truncate_json(p_doc jsonb, p_max_bytes integer, p_bytes integer default null)
+returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text constant text := p_doc::text;
+    v_bytes constant integer := coalesce(p_bytes, octet_length(v_text));
+    v_budget integer := p_max_bytes;
+    v_result jsonb;
+begin
+    if p_doc is null or p_bytes is null and v_bytes <= p_max_bytes then
+        return p_doc;
+    end if;
+    loop
+        v_result := jsonb_build_object(
+            '_truncated', true, '_bytes', v_bytes,
+            '_head', regexp_replace(
+                -- What closed the document where it was cut before was not in it.
+                bcp_internal.truncate_text(
+                    case when p_bytes is null then v_text else rtrim(v_text, '\"}] ') end, v_budget, p_bytes),
+                ' ?\[TRUNCATED [0-9]+ bytes\]$', ''));
+        -- Quotes are escaped in the head, so it takes more than its own length.
+        exit when octet_length(v_result::text) <= p_max_bytes or v_result ->> '_head' = '';
+        v_budget := v_budget - greatest(octet_length(v_result::text) - p_max_bytes, 16);
+    end loop;
+    return v_result;
+end
+$func$;
+
+comment on function bcp_internal.truncate_json(jsonb, integer, integer) is
+    'A document of at most so many bytes as text; a larger one becomes {"_truncated": true, "_bytes": its size, "_head": its beginning as text}, and so does one that was cut before from p_bytes, even where it fits. Mask first.';

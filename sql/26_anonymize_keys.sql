@@ -1,0 +1,237 @@
+-- Which keys are sensitive. Keys are read as words, split at separators and at capitals, and looked up many at a time:
+-- one lookup of a key alone would cost as much as fifty in one call. The rows are bcp.sensitive_keys and
+-- bcp.sensitive_key_exceptions.
+
+create or replace function bcp_internal.fold_key(p_text text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- Characters that look like a Latin letter, after Unicode's confusables.txt; the zero of any script looks like o.
+    v_alike constant text := 'æøđħıłƄƍƖƦƧƷƼƽƿǀȜȢȣȷɑɡɢɣɩɪɯɴʀʋʏʙʜʟͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγεικνορστυχωϒϜϨϱϲϳϹϺЅІЈАВЕЗКМНОРСТУХЬабв'
+        || 'гекмнопрстухьѕіјѡѴѵҮүһҽӀӏӠԁԌԛԜԝՍՏՕագզհճոռսցքօ٠۰۱۵۷߀०০৪৭੦੧੪૦ଠ୦୨௦౦೦ഠ൦൭෦๐໐༠ဝ၀ყჿሀዐᎠᎡᎢᎥᎩᎪᎫᎬᎳᎷᎻᎽ'
+        || 'ᏀᏂᏃᏎᏏᏒᏔᏕᏙᏚᏞᏟᏢᏦᏧᏮᏳᏴᐯᑌᑭᑯᑲᒍᒪᒿᕁᕼᕽᖇᖯᖴᗅᗞᗪᗰᗷᚷᛁᛕᛖ០᠐ᴀᴄᴅᴇᴊᴋᴍᴏᴑᴘᴛᴜᴠᴡᴢᴦᶃᶌẝỿιℽⲅⲎⲒⲔⲘⲚⲞⲟⲢⲣⲤⲥⲦⲨⲬⳊⳌⳐⳒⴸⴹⵏⵔⵕⵝ'
+        || '〇ꓐꓑꓒꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴꙄꙇꛟꛯꜰꜱꝚꝪꝮꞘꞙꞟꞫꞲꞳꞴꬲꬵꬽꭇꭈꭎꭒꭚꭵꮁꮃꮓꮩꮪꮯ';
+    v_letters constant text := 'aodhilbglr235spl388jaggyiiwnruybhljabezhikmnoptyxayeikvopotuxwyf2pcjcmsijabe3kmhopctyxba6b'
+        || 'rekmhonpctyxbsijwvvyyhell3dgqwwusowqqhannsgfooolovooo89o98ooo9ooooo9ooooooyouodrtiyajewmhy'
+        || 'ghz4brwsvslcpkd6gbvupdbjl2xhxrbfaddmbxlkmooacdejkmooptuvwzrgyfyiyrhlkmnooppcctyx93l6veloqx'
+        || 'obpddtgkjczfmnlsrvhwxyaelou2iv2fs239ffu3jxbeforruuyirwzvsc';
+    v_text text collate "C" := p_text;
+begin
+    -- Zeros before bcp_internal.fold_text makes digits of them; circled and squared letters that have no plain form.
+    if octet_length(v_text) > length(v_text)
+        and v_text ~ ('[' || v_alike || '\U0001F150-\U0001F169\U0001F170-\U0001F189\U0001F1E6-\U0001F1FF]')
+    then
+        v_text := translate(v_text, v_alike, v_letters);
+        for n in 0..25 loop
+            v_text := translate(v_text, chr(127312 + n) || chr(127344 + n) || chr(127462 + n), repeat(chr(97 + n), 3));
+        end loop;
+    end if;
+    v_text := bcp_internal.fold_text(v_text);
+    -- Accents and strokes away.
+    if octet_length(v_text) > length(v_text) then
+        v_text := translate(
+            regexp_replace(normalize(v_text, NFKD), '[\u0300-\u036f\u20d0-\u20f0]', '', 'g'), v_alike, v_letters);
+    end if;
+    return v_text;
+end
+$func$;
+
+comment on function bcp_internal.fold_key(text) is 'A key as it reads: look-alikes of Latin letters made Latin.';
+
+create or replace function bcp_internal.small_letters(p_text text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- Not lower(), which knows other letters in each database's locale.
+    return translate(
+        bcp_internal.fold_text(p_text),
+        'ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУ'
+        || 'ФХЦЧШЩЪЫЬЭЮЯԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖ',
+        'àáâãäåæçèéêëìíîïðñòóôõöøùúûüýþαβγδεζηθικλμνξοπρστυφχψωѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрсту'
+        || 'фхцчшщъыьэюяաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆ');
+end
+$func$;
+
+comment on function bcp_internal.small_letters(text) is
+    'A key in its own script: Latin-1, Greek, Cyrillic and Armenian capitals made small.';
+
+create or replace function bcp_internal.key_lines(p_keys text[], p_hashed text) returns text
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text text collate "C" := array_to_string(p_keys, E'\n');
+begin
+    -- A key that is a keyed hash says its kind, which is no secret.
+    if strpos(v_text, '#k') > 0 then
+        v_text := regexp_replace(v_text, p_hashed, '|', 'g');
+    end if;
+    -- userEmail is two words, and so is SSNNumber.
+    if v_text <> lower(v_text) then
+        v_text := lower(regexp_replace(v_text, '([a-z0-9])(?=[A-Z])|([A-Z])(?=[A-Z][a-z])', '\1\2 ', 'g'));
+    end if;
+    return regexp_replace(v_text, '[^a-z0-9\u00aa-\U0010FFFF\n]+', ' ', 'g');
+end
+$func$;
+
+comment on function bcp_internal.key_lines(text[], text) is
+    'The words of keys in lower case, separated by spaces, a line a key: user email of userEmail, user_email and User-Email. The keys have no line end.';
+
+create or replace function bcp_internal.grams(
+    p_word text, p_next1 text, p_next2 text, p_next3 text, p_next4 text, p_next5 text)
+returns table (length integer, form text, after text)
+language sql immutable parallel safe
+-- No search_path: with one it could not be inlined; every name is qualified instead.
+as $func$
+    select distinct g.length, f.form, g.after
+    from (values
+        (1, p_word, p_next1),
+        (2, p_word operator(pg_catalog.||) p_next1, p_next2),
+        (3, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2, p_next3),
+        (4, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2 operator(pg_catalog.||) p_next3, p_next4),
+        (5, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2 operator(pg_catalog.||) p_next3
+            operator(pg_catalog.||) p_next4, p_next5)
+    ) as g (length, gram, after)
+    cross join lateral (values
+        (g.gram), (pg_catalog.rtrim(g.gram, '0123456789')), (pg_catalog.regexp_replace(g.gram, 's?[0-9]*$', ''))
+    ) as f (form)
+    where g.gram is not null
+$func$;
+
+comment on function bcp_internal.grams(text, text, text, text, text, text) is
+    'Up to five words joined: how many, as they are, without digits and without a plural at the end, and the word after them.';
+
+create or replace function bcp_internal.classify_keys(
+    p_keys text[], p_types text[], p_state bcp_internal.anonymizer_state, p_in_text boolean default false)
+returns table (n integer, action text, kind text, value_pattern text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_keys text[];
+    v_numbers integer[];
+    v_types text[];
+    v_phrases boolean[];
+    v_text text collate "C";
+    -- Words that have a pattern of match_mode contains inside.
+    v_parts text[] := '{}';
+begin
+    -- Other characters than ASCII may be look-alikes of Latin ones, or letters of a key in another script.
+    select array_agg(r.key), array_agg(r.n::integer), array_agg(r.type), array_agg(strpos(btrim(r.key), ' ') > 0)
+    into v_keys, v_numbers, v_types, v_phrases
+    from (
+        select k.n, k.type, translate(v.key, E'\n', ' ') as key
+        from unnest(p_keys, p_types) with ordinality as k (key, type, n)
+        cross join lateral (
+            select k.key
+            where octet_length(k.key) = length(k.key) and strpos(k.key, '%') = 0 and strpos(k.key, '&') = 0
+            union all
+            select f.key
+            from (values (bcp_internal.fold_key(k.key)), (bcp_internal.small_letters(k.key))) as f (key)
+            where octet_length(k.key) > length(k.key) or strpos(k.key, '%') > 0 or strpos(k.key, '&') > 0
+        ) as v
+    ) as r;
+    if v_keys is null then
+        return;
+    end if;
+    v_text := bcp_internal.key_lines(v_keys, p_state.hashed);
+    if v_text ~ p_state.key_parts then
+        v_parts := array(
+            select distinct m[1] from regexp_matches(v_text, '[^ \n]*(?:' || p_state.key_parts || ')[^ \n]*', 'g') as m);
+    end if;
+    return query
+    with parts as materialized (
+        select p.word from unnest(v_parts) as p (word)
+    ), exception_parts as materialized (
+        select e.pattern, e.ways
+        from jsonb_each(p_state.exception_map) as e (pattern, ways)
+        where e.ways @> '[{"mode": "contains"}]'
+    ), lines as materialized (
+        select l.*
+        from rows from (string_to_table(v_text, E'\n'), unnest(v_numbers), unnest(v_types), unnest(v_phrases))
+            with ordinality as l (line, n, type, is_phrase, o)
+    ), words as materialized (
+        select
+            l.o, l.n, l.type, l.is_phrase, u.i, u.word, lag(u.word) over s as before, lead(u.word) over s as w1,
+            lead(u.word, 2) over s as w2, lead(u.word, 3) over s as w3, lead(u.word, 4) over s as w4,
+            lead(u.word, 5) over s as w5
+        from lines l
+        cross join lateral string_to_table(btrim(l.line, ' '), ' ') with ordinality as u (word, i)
+        window s as (partition by l.o order by u.i)
+    ), found as materialized (
+        -- Few words begin a sensitive key. A plural and digits at the end of a word do not matter.
+        select *
+        from words w
+        where w.word in (select p.word from parts p)
+           or p_state.key_map ?| array[
+               w.word, rtrim(w.word, '0123456789'), rtrim(rtrim(w.word, '0123456789'), 's'),
+               w.word || w.w1, rtrim(w.word || w.w1, '0123456789'), rtrim(rtrim(w.word || w.w1, '0123456789'), 's'),
+               w.word || w.w1 || w.w2, rtrim(rtrim(w.word || w.w1 || w.w2, '0123456789'), 's'),
+               w.word || w.w1 || w.w2 || w.w3, rtrim(rtrim(w.word || w.w1 || w.w2 || w.w3, '0123456789'), 's'),
+               w.word || w.w1 || w.w2 || w.w3 || w.w4]
+    ), hits as materialized (
+        select f.o, f.n, f.type, f.is_phrase, f.i, f.i + g.length - 1 as j, f.before, g.after, k.way
+        from found f
+        cross join lateral bcp_internal.grams(f.word, f.w1, f.w2, f.w3, f.w4, f.w5) as g
+        cross join lateral jsonb_array_elements(p_state.key_map -> g.form) as k (way)
+        where k.way ->> 'type' in ('any', f.type)
+          and case k.way ->> 'mode'
+              when 'last' then g.after is null
+              when 'exact' then g.after is null and f.i = 1 and not (p_in_text and k.way ->> 'action' = 'hash')
+              else true
+          end
+        union all
+        select f.o, f.n, f.type, f.is_phrase, f.i, f.i, f.before, f.w1, k.way
+        from found f
+        cross join lateral jsonb_object_keys(p_state.part_map) as p (pattern)
+        cross join lateral jsonb_array_elements(p_state.key_map -> p.pattern) as k (way)
+        where f.word in (select parts.word from parts)
+          and strpos(f.word, p.pattern) > 0
+          and k.way ->> 'mode' = 'contains'
+          and k.way ->> 'type' in ('any', f.type)
+    ), exceptions as materialized (
+        select w.o, w.i, w.i + g.length - 1 as j
+        from words w
+        cross join lateral bcp_internal.grams(w.word, w.w1, w.w2, w.w3, w.w4, w.w5) as g
+        cross join lateral jsonb_array_elements(p_state.exception_map -> g.form) as k (way)
+        where w.o in (select h.o from hits h)
+          and k.way ->> 'type' in ('any', w.type)
+          and (k.way ->> 'mode' <> 'exact' or (g.after is null and w.i = 1))
+        union all
+        select w.o, w.i, w.i
+        from words w
+        cross join exception_parts e
+        cross join lateral jsonb_array_elements(e.ways) as k (way)
+        where w.word in (select parts.word from parts)
+          and w.o in (select h.o from hits h)
+          and strpos(w.word, e.pattern) > 0
+          and k.way ->> 'mode' = 'contains'
+          and k.way ->> 'type' in ('any', w.type)
+    )
+    select distinct on (h.n) h.n, h.way ->> 'action', h.way ->> 'kind', h.way ->> 'value'
+    from hits h
+    where not exists (select from exceptions e where e.o = h.o and e.i <= h.j and e.j >= h.i)
+      and coalesce(p_state.after_map ->> h.after, p_state.after_map ->> rtrim(h.after, '0123456789'), '') not in ('any', h.type)
+      -- In a sentence a word before says little: this is password: x.
+      and (h.is_phrase or coalesce(p_state.before_map ->> h.before, '') not in ('any', h.type))
+    order by h.n, h.way ->> 'value' is not null, h.way ->> 'action' desc;
+end
+$func$;
+
+comment on function bcp_internal.classify_keys(text[], text[], bcp_internal.anonymizer_state, boolean) is
+    'Those of the keys whose value, of a JSON type, is to be masked: their numbers, and what to do. value_pattern, where it is not null, is what the value must match. In text short words such as to and from are no keys.';
+
+create or replace function bcp_internal.is_sensitive_key(
+    p_key text, p_value_type text, p_state bcp_internal.anonymizer_state)
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select exists (
+        select from bcp_internal.classify_keys(array[p_key], array[p_value_type], p_state) as k where k.value_pattern is null)
+$func$;
+
+comment on function bcp_internal.is_sensitive_key(text, text, bcp_internal.anonymizer_state) is
+    'Whether the value of a key, of a JSON type, is to be masked, whatever it is.';

@@ -1,0 +1,289 @@
+-- Sensitive keys in text that is no JSON: key=value, **Password:** value, a cell of a table, a column of a list.
+-- bcp_internal.classify_keys says which are sensitive; the rules of bcp.anonymization_rules how they are written.
+
+create or replace function bcp_internal.label_name(p_label text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return regexp_replace(p_label, '(.)(?:<.*|[ \t]+(?:is|was|are|i?like)[ \t:]+["''`*\\]*)$', '\1', 'i');
+end
+$func$;
+
+comment on function bcp_internal.label_name(text) is 'A key in text without what separates it from its value.';
+
+create or replace function bcp_internal.sensitive_labels(p_text text, p_state bcp_internal.anonymizer_state) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text constant text collate "C" := p_text;
+    v_labels text[];
+    v_names text[];
+begin
+    select array_agg(distinct l.label)
+    into v_labels
+    from (
+        select m[1] as label
+        from bcp_internal.anonymizer_rules r, regexp_matches(v_text, r.pattern, 'g') as m
+        where r.validation = 'sensitive_key'
+        union all
+        -- Names of columns.
+        select btrim(cell)
+        from regexp_split_to_table(v_text, '[,\t|;\n]') as cell
+        where v_text ~ '[,\t|;][^\n\x01]*\n[^\x01]' and length(cell) <= 60
+    ) as l;
+    if v_labels is null then
+        return '{}';
+    end if;
+    v_names := array(select bcp_internal.label_name(l) from unnest(v_labels) with ordinality as u (l, o) order by o);
+    return (
+        select coalesce(jsonb_object_agg(label, ways), '{}')
+        from (
+            select v_labels[(c.n - 1) % cardinality(v_labels) + 1] as label, jsonb_object_agg(
+                case when c.n > cardinality(v_labels) then 'number' else 'string' end,
+                jsonb_build_array(c.action, c.kind, c.value_pattern)) as ways
+            from bcp_internal.classify_keys(
+                v_names || v_names,
+                array_fill('string'::text, array[cardinality(v_labels)]) || array_fill('number'::text, array[cardinality(v_labels)]),
+                p_state, true) as c
+            group by 1
+        ) as w);
+end
+$func$;
+
+comment on function bcp_internal.sensitive_labels(text, bcp_internal.anonymizer_state) is
+    'The sensitive keys before values in a text, as the rules that look for one find them, with what separates them: an object of each with what to do with a string and with a number, as [action, kind, value_pattern].';
+
+create or replace function bcp_internal.mask_values_of_keys(
+    p_text text, p_rule bcp_internal.anonymizer_rules, p_labels jsonb)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text text collate "C" := p_text;
+    v_parts text[];
+    v_found text[];
+    v_marks text;
+    v_ways jsonb[] := '{}';
+    v_way jsonb;
+    v_place integer;
+    v_pattern text;
+    v_stays text[];
+    v_value text;
+    v_quote text;
+begin
+    -- Only after a sensitive key may a value be taken whole: after any other, what it holds has keys of its own. So the
+    -- places of the values to mask are marked first, by private characters that are not in the text: for each way to
+    -- mask one for what follows a key in quotes and one for all else.
+    v_marks := array_to_string(array(
+        select chr(p.n) from (select generate_series(57344, 63743) as n) as p where strpos(p_text, chr(p.n)) = 0 limit 64), '');
+    v_parts := regexp_split_to_array(v_text, p_rule.pattern);
+    v_found := array(select m[1] from regexp_matches(v_text, p_rule.pattern, 'g') as m);
+    for i in 1..cardinality(v_found) loop
+        v_way := p_labels -> v_found[i];
+        if v_way is not null then
+            v_way := v_way -> case
+                when translate(left(v_parts[i + 1], 1), '-.0123456789', '') = '' and v_parts[i + 1] ~ '^-?[0-9.]{1,12}($|[^0-9A-Za-z.])'
+                then 'number' else 'string' end;
+        end if;
+        if v_way is not null then
+            v_place := array_position(v_ways, v_way);
+            if v_place is null then
+                v_ways := v_ways || v_way;
+                v_place := cardinality(v_ways);
+            end if;
+            v_place := 2 * v_place - case when ltrim(left(v_found[i], 8), '\') ~ '^["'']' then 1 else 0 end;
+            -- Ways that are too many to mark are masked as secrets.
+            v_found[i] := v_found[i] || substr(v_marks, least(v_place, 63), 1);
+        end if;
+        v_parts[i] := v_parts[i] || v_found[i];
+    end loop;
+    if v_ways = '{}' then
+        return p_text;
+    end if;
+    v_text := array_to_string(v_parts, '');
+    v_pattern := format('[%s](?:%s)', v_marks, p_rule.value_pattern);
+    v_parts := regexp_split_to_array(v_text, v_pattern);
+    v_found := array(select m[1] from regexp_matches(v_text, v_pattern, 'g') as m);
+    -- What is no value but a name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at at once, a line each.
+    for i in 1..cardinality(v_found) loop
+        v_stays[i] := case when strpos(v_found[i], p_rule.replacement) > 0 then E'\x02' else translate(
+            concat(right(v_parts[i], 30), E'\x01', substr(v_found[i], 2), E'\x01', left(v_parts[i + 1], 30)), E'\n\r\x02', '   ') end;
+    end loop;
+    if p_rule.value_exceptions is not null and v_stays is not null then
+        v_stays := string_to_array(regexp_replace(
+            lower(array_to_string(v_stays, E'\n') collate "C"), p_rule.value_exceptions, E'\x02', 'g'), E'\n');
+    end if;
+    for i in 1..cardinality(v_found) loop
+        v_place := strpos(v_marks, left(v_found[i], 1));
+        v_value := substr(v_found[i], 2);
+        v_way := case when v_place < 63 then v_ways[(v_place + 1) / 2] else '["redact", "secret", null]' end;
+        if strpos(v_stays[i], E'\x02') = 0
+            and (v_way ->> 2 is null or regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g') ~ (v_way ->> 2))
+        then
+            -- What was a string stays one, so that JSON cut short still reads.
+            v_quote := case when left(v_value, 4) <> translate(left(v_value, 4), '"''`', '')
+                then substring(v_value from '^[bBrRuUfF@$]{0,2}(\\*["''`])') end;
+            v_quote := coalesce(v_quote, case when v_place % 2 = 1 then '"' end, '');
+            v_value := concat(v_quote, case v_way ->> 0
+                when 'hash' then bcp_internal.pseudonym(
+                    v_way ->> 1, regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g'))
+                else p_rule.replacement end, v_quote);
+        end if;
+        v_parts[i] := v_parts[i] || v_value;
+    end loop;
+    return translate(array_to_string(v_parts, ''), v_marks, '');
+end
+$func$;
+
+comment on function bcp_internal.mask_values_of_keys(text, bcp_internal.anonymizer_rules, jsonb) is
+    'Text in which the values after sensitive keys, as a rule with validation sensitive_key finds them, are masked.';
+
+create or replace function bcp_internal.split_cells(p_line text, p_separator text) returns text[]
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if strpos(p_line, '"') = 0 then
+        return string_to_array(p_line, p_separator);
+    end if;
+    -- A cell in quotes may have the separator in it.
+    return array(
+        select m[1]
+        from regexp_matches(p_line || p_separator, format('([ \t]*"(?:[^"]|"")*"[^%1$s]*|[^%1$s]*)[%1$s]', p_separator), 'g') as m);
+end
+$func$;
+
+comment on function bcp_internal.split_cells(text, text) is 'The cells of a line of a table.';
+
+create or replace function bcp_internal.mask_tables(
+    p_text text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_lines text[] := string_to_array(p_text, E'\n');
+    v_separator text;
+    v_row record;
+begin
+    foreach v_separator in array array[',', E'\t', '|', ';'] loop
+        continue when strpos(p_text, v_separator) = 0;
+        -- A table is lines with equally many cells, and its first line says what they are.
+        for v_row in
+            with lines as materialized (
+                select l.n, l.line, length(l.line) - length(replace(l.line, v_separator, '')) as cells
+                from unnest(v_lines) with ordinality as l (line, n)
+            ), blocks as (
+                select *, n - row_number() over (partition by cells order by n) as block
+                from lines
+                where cells > 0
+            ), tables as (
+                select *, first_value(n) over t as header, first_value(line) over t as names,
+                    count(*) over (partition by cells, block) as height
+                from blocks
+                window t as (partition by cells, block order by n)
+            ), named as materialized (
+                select header, array_agg(c.n - 1 order by c.n) as columns
+                from (
+                    select distinct header, bcp_internal.split_cells(names, v_separator) as cells
+                    from tables
+                    where height > 1 and length(names) <= 2000
+                ) as h
+                cross join lateral bcp_internal.classify_keys(
+                    array(select case when cell ~ '^[^0-9]{1,50}$' then btrim(cell, E' \t\r"''`*_') else '' end
+                          from unnest(h.cells) with ordinality as u (cell, i) order by i),
+                    array_fill('string'::text, array[cardinality(h.cells)]), p_state) as c
+                where c.value_pattern is null
+                group by header
+            )
+            select t.n, t.line, m.columns
+            from tables t
+            join named m using (header)
+            where t.n > t.header and t.line !~ '^[ |:=+-]*\r?$'
+        loop
+            v_lines[v_row.n] := (select string_agg(case
+                    when o - 1 = any (v_row.columns) and btrim(cell, E' \t\r"') <> '' and cell !~ '^[ \t]*\[REDACTED\][ \t]*$'
+                        then concat(substring(cell from '^[ \t]*["''`]?'), p_rule.replacement, substring(cell from '["''`]?[ \t\r]*$'))
+                    else cell
+                end, v_separator order by o)
+                from unnest(bcp_internal.split_cells(v_row.line, v_separator)) with ordinality as u (cell, o));
+        end loop;
+    end loop;
+    return array_to_string(v_lines, E'\n');
+end
+$func$;
+
+comment on function bcp_internal.mask_tables(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
+    'Text in which the columns of tables, separated by commas, tabs, bars or semicolons, that have a sensitive name are redacted.';
+
+create or replace function bcp_internal.mask_insert(
+    p_statement text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_split constant text[] := regexp_match(p_statement, '^([^(]*\(([^()]*)\)[^(]*)(.*)$');
+    v_names text[];
+    v_columns integer[];
+begin
+    v_names := string_to_array(v_split[2], ',');
+    v_columns := array(
+        select c.n from bcp_internal.classify_keys(v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
+        where c.value_pattern is null);
+    if v_columns = '{}' then
+        return p_statement;
+    end if;
+    return v_split[1] || (
+        select string_agg(case
+                when piece !~ '^[(),]' and btrim(piece) <> '' and place = any (v_columns)
+                    and lower(btrim(piece)) not in ('null', 'default', '?') and piece !~ '^\s*(?:[:$%@]|''\[REDACTED\]'')'
+                    then '''' || p_rule.replacement || ''''
+                else piece
+            end, '' order by n)
+        from (
+            select n, piece, 1 + count(*) filter (where piece = ',') over (partition by opened order by n) as place
+            from (
+                select n, piece, count(*) filter (where left(piece, 1) = '(') over (order by n) as opened
+                from (
+                    select m[1] as piece, n
+                    from regexp_matches(v_split[3], '(''(?:[^'']|'''')*''?|\(|\)[\s,]*|,|[^(),'']+)', 'g') with ordinality as r (m, n)
+                ) as pieces
+            ) as tuples
+        ) as places);
+end
+$func$;
+
+comment on function bcp_internal.mask_insert(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
+    'insert into t (name, password) values (...), whose values for sensitive columns are redacted.';
+
+create or replace function bcp_internal.mask_tag(
+    p_tag text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_pattern constant text := '[A-Za-z_:.-]+\s*=\s*\\*(?:"[^"]*"?|''[^'']*''?|[^\s"''<>]+)';
+    v_attributes text[];
+begin
+    v_attributes := array(select m[1] from regexp_matches(p_tag, v_pattern, 'g') as m);
+    if not exists (
+        select
+        from unnest(v_attributes) as a
+        join bcp.name_value_keys k on k.name_key = lower(regexp_replace(split_part(a, '=', 1), '[^A-Za-z0-9]', '', 'g'))
+        where 'value' = any (k.value_keys)
+          and bcp_internal.is_sensitive_key(btrim(substr(a, strpos(a, '=') + 1), E' "''\\'), 'string', p_state))
+    then
+        return p_tag;
+    end if;
+    return regexp_replace(
+        p_tag, '(\m(?:value|content|data)\s*=\s*)(?:(\\*["''])[^"''\\]*|[^\s"''<>\\]+)', '\1\2' || p_rule.replacement, 'gi');
+end
+$func$;
+
+comment on function bcp_internal.mask_tag(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
+    'A tag of HTML or XML whose value is redacted where another attribute names something sensitive: <input type="password" value="...">.';

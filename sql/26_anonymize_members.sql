@@ -1,0 +1,214 @@
+-- Members of objects that are masked for what they are called, and lists of such names and values.
+
+create or replace function bcp_internal.is_json_schema(p_value jsonb) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select jsonb_typeof(p_value) = 'object'
+       and p_value ?| '{type,anyOf,oneOf,allOf,$ref,enum}'
+       and coalesce(p_value ->> 'type', 'string') ~ '^(?:string|number|integer|boolean|object|array|null|\[.*\])$'
+       and p_value - '{type,anyOf,oneOf,allOf,not,$ref,title,description,format,pattern,minLength,maxLength,minimum,maximum,exclusiveMinimum,exclusiveMaximum,multipleOf,enum,const,default,example,examples,items,minItems,maxItems,uniqueItems,properties,patternProperties,required,additionalProperties,nullable,deprecated,readOnly,writeOnly,contentEncoding,contentMediaType,$comment,$id,$schema,$defs,definitions}'::text[] = '{}'
+$func$;
+
+comment on function bcp_internal.is_json_schema(jsonb) is
+    'Whether a value is the description of a value: {"type": "string", "description": ...}.';
+
+create or replace function bcp_internal.masked_value(
+    p_value jsonb, p_action text, p_kind text, p_value_pattern text, p_state bcp_internal.anonymizer_state)
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_redacted constant jsonb := '"[REDACTED]"';
+    v_text constant text := p_value #>> '{}';
+begin
+    if p_value in ('null', '""', v_redacted) then
+        return p_value;
+    elsif bcp_internal.is_json_schema(p_value) then
+        -- A schema says what a value is like, but for its examples.
+        return p_value || coalesce((
+            select jsonb_object_agg(key, v_redacted)
+            from unnest('{default,example,examples,const}'::text[]) as key
+            where p_value ? key and p_value -> key not in ('null', '""')), '{}');
+    elsif p_value_pattern is not null then
+        if jsonb_typeof(p_value) = 'array' then
+            return coalesce((
+                select jsonb_agg(bcp_internal.masked_value(v, p_action, p_kind, p_value_pattern, p_state) order by n)
+                from jsonb_array_elements(p_value) with ordinality as e (v, n)), p_value);
+        elsif jsonb_typeof(p_value) not in ('string', 'number') or v_text !~ p_value_pattern then
+            return p_value;
+        end if;
+    end if;
+    if p_action = 'hash' and jsonb_typeof(p_value) in ('string', 'number') then
+        if strpos(v_text, '#k') > 0 and v_text ~ ('^(?:' || p_state.hashed || ')$') then
+            return p_value;
+        end if;
+        return to_jsonb(bcp_internal.pseudonym(p_kind, v_text));
+    end if;
+    return v_redacted;
+end
+$func$;
+
+comment on function bcp_internal.masked_value(jsonb, text, text, text, bcp_internal.anonymizer_state) is
+    'What takes the place of the value of a sensitive key.';
+
+create or replace function bcp_internal.mask_members(
+    p_parents integer[], p_keys text[], p_docs jsonb[], p_state bcp_internal.anonymizer_state)
+returns table (n bigint, masked jsonb)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_names constant text[] := p_state.name_keys || p_state.value_keys;
+begin
+    return query
+    with members as materialized (
+        select
+            m.n, m.parent, m.key, m.doc,
+            -- A number so long is no count, and may become a string.
+            case when jsonb_typeof(doc) = 'number' and length(doc::text) >= 13 then 'string' else jsonb_typeof(doc) end as type,
+            case when lower(m.key) = any (v_names) or m.key ~ '[A-Z_ -]'
+                then lower(regexp_replace(m.key, '[^A-Za-z0-9]', '', 'g')) end as plain
+        from unnest(p_parents, p_keys, p_docs) with ordinality as m (parent, key, doc, n)
+        where m.key is not null
+    ), named as materialized (
+        -- Names apart from their values. A sentence is no name.
+        select v.n, v.type, case when k.beside = 'op' then regexp_replace(m.doc #>> '{}', '^.*/', '') else m.doc #>> '{}' end as key
+        from members m
+        join bcp.name_value_keys k on k.name_key = m.plain
+        join members v on v.parent = m.parent and v.plain = any (k.value_keys) and v.n <> m.n
+        where m.plain = any (p_state.name_keys)
+          and v.plain = any (p_state.value_keys)
+          and jsonb_typeof(m.doc) = 'string'
+          and m.doc #>> '{}' ~ '^\S{1,60}(?:\s+\S+){0,3}$' and length(m.doc #>> '{}') <= 60
+          and (k.beside is null or exists (select from members b where b.parent = m.parent and lower(b.key) = k.beside))
+    ), asked as materialized (
+        select d.key, d.type, row_number() over () as i
+        from (select key, type from members union select key, type from named) as d
+    ), classified as materialized (
+        select a.key, a.type, c.action, c.kind, c.value_pattern
+        from (select array_agg(key order by i) as keys, array_agg(type order by i) as types from asked) as l
+        cross join lateral bcp_internal.classify_keys(l.keys, l.types, p_state) as c
+        join asked a on a.i = c.n
+    )
+    select m.n, v.masked
+    from (
+        select distinct on (f.n) f.n, c.action, c.kind, c.value_pattern
+        from (select members.n, key, type from members union all select named.n, key, type from named) as f
+        join classified c using (key, type)
+        order by f.n, c.value_pattern is not null, c.action desc
+    ) as w
+    join members m using (n)
+    cross join lateral bcp_internal.masked_value(m.doc, w.action, w.kind, w.value_pattern, p_state) as v (masked)
+    where v.masked <> m.doc;
+end
+$func$;
+
+comment on function bcp_internal.mask_members(integer[], text[], jsonb[], bcp_internal.anonymizer_state) is
+    'Of the members of objects, each with its object''s number, key and value, those whose value is to be masked, with what takes its place.';
+
+create or replace function bcp_internal.has_lists(p_value jsonb) returns boolean
+language sql immutable
+-- No search_path: with one it could not be inlined; every name is qualified instead. All objects and arrays are asked.
+as $func$
+    select case pg_catalog.jsonb_typeof(p_value)
+        when 'array' then
+            case pg_catalog.jsonb_typeof(p_value operator(pg_catalog.->) 0)
+                when 'array' then
+                    pg_catalog.jsonb_typeof(p_value operator(pg_catalog.->) 0 operator(pg_catalog.->) 0) operator(pg_catalog.=) 'string'
+                when 'string' then p_value operator(pg_catalog.->) 1 is not null
+                else false
+            end
+        when 'object' then pg_catalog.jsonb_exists_any(
+            p_value, '{rows,data,values,records,results,items,tuples,body,Rows,Data,Values}')
+        else false
+    end
+$func$;
+
+comment on function bcp_internal.has_lists(jsonb) is 'Whether a value may be one that bcp_internal.mask_lists knows.';
+
+create or replace function bcp_internal.mask_lists(p_value jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_redacted constant jsonb := '"[REDACTED]"';
+    v_between constant text := E' \t';
+    v_value jsonb := p_value;
+    v_names text[];
+    v_found integer[];
+    v_words text[];
+    v_text text;
+    v_pair record;
+begin
+    if jsonb_typeof(p_value) = 'array' and jsonb_typeof(p_value -> 0) = 'array' then
+        -- [["name", "value"], ...]
+        if exists (
+            select from jsonb_array_elements(p_value) as e
+            where case when jsonb_typeof(e) = 'array' then jsonb_array_length(e) <> 2 or jsonb_typeof(e -> 0) <> 'string' else true end)
+        then
+            return p_value;
+        end if;
+        v_names := array(select left(e ->> 0, 60) from jsonb_array_elements(p_value) as e);
+        return (
+            select jsonb_agg(case
+                    when c.n is null then e
+                    else jsonb_build_array(e -> 0, bcp_internal.masked_value(e -> 1, c.action, c.kind, c.value_pattern, p_state))
+                end order by o)
+            from jsonb_array_elements(p_value) with ordinality as p (e, o)
+            left join bcp_internal.classify_keys(v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
+                on c.n = o);
+    elsif jsonb_typeof(p_value) = 'array' then
+        -- A command line as a list is one text to the rules.
+        v_words := array(select e #>> '{}' from jsonb_array_elements(p_value) as e);
+        v_text := array_to_string(v_words, v_between);
+        if p_value::text !~ '"(?:--?|/[a-z]+:)[A-Za-z]|", "[^"]*=|"[A-Za-z-]+: ' and v_text !~ '^[a-z0-9_./-]+ \t[a-z]+ \t' then
+            return p_value;
+        end if;
+        if strpos(array_to_string(v_words, ''), v_between) > 0
+            or exists (select from jsonb_array_elements(p_value) as e where jsonb_typeof(e) not in ('string', 'number'))
+        then
+            return p_value;
+        end if;
+        v_text := (bcp_internal.mask_texts(array[v_text], p_state))[1];
+        v_words := string_to_array(v_text, v_between);
+        if cardinality(v_words) <> jsonb_array_length(p_value) then
+            return v_redacted;
+        end if;
+        return (
+            select jsonb_agg(case when w = e #>> '{}' then e else to_jsonb(w) end order by n)
+            from jsonb_array_elements(p_value) with ordinality as p (e, n)
+            join unnest(v_words) with ordinality as words (w, n) using (n));
+    end if;
+    -- {"columns": ["id", "password"], "rows": [[1, "x"]]}
+    for v_pair in
+        select c.value as columns, r.key, r.value as rows
+        from jsonb_each(p_value) as c
+        join bcp.name_value_keys k on k.name_key = lower(regexp_replace(c.key, '[^A-Za-z0-9]', '', 'g'))
+        join jsonb_each(p_value) as r on lower(r.key) = any (k.value_keys)
+        where jsonb_typeof(c.value) = 'array' and jsonb_typeof(r.value) = 'array' and jsonb_typeof(r.value -> 0) = 'array'
+    loop
+        v_names := array(
+            select coalesce(left(case jsonb_typeof(e) when 'object' then coalesce(e ->> 'name', e ->> 'field', e ->> 'column_name') else e #>> '{}' end, 60), '')
+            from jsonb_array_elements(v_pair.columns) as e);
+        v_found := array(
+            select c.n
+            from bcp_internal.classify_keys(v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
+            where c.value_pattern is null);
+        continue when v_found = '{}';
+        v_value := jsonb_set(v_value, array[v_pair.key], (
+            select jsonb_agg(case
+                    when jsonb_typeof(row) <> 'array' then row
+                    else (
+                        select coalesce(jsonb_agg(case when i = any (v_found) and e <> 'null' then v_redacted else e end order by i), '[]')
+                        from jsonb_array_elements(row) with ordinality as cell (e, i))
+                end order by o)
+            from jsonb_array_elements(v_pair.rows) with ordinality as r (row, o)));
+    end loop;
+    return v_value;
+end
+$func$;
+
+comment on function bcp_internal.mask_lists(jsonb, bcp_internal.anonymizer_state) is
+    'A list of pairs of a name and a value, a command line as a list, or an object of columns and rows, masked as such.';

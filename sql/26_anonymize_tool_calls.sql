@@ -1,0 +1,195 @@
+-- Tool calls through the anonymiser. They are what comes most, so they are masked as rows and not as JSON, many at once.
+
+-- Generated, since an expression that names each column costs a tenth of one that goes through all columns of a row. The
+-- fields of text are the columns of text that the type has, so that a new one is masked unless
+-- bcp_internal.event_fields says that it becomes something else.
+do $block$
+declare
+    v_texts text[];
+    v_ids text[];
+begin
+    select
+        array_agg(a.attname::text order by a.attnum),
+        array_agg(a.attname::text order by a.attnum) filter (where f.is_id)
+    into strict v_texts, v_ids
+    from pg_catalog.pg_attribute a
+    left join bcp_internal.event_fields('tool_usage') f on f.field = a.attname
+    where a.attrelid = 'bcp.tool_call'::regclass
+      and a.attnum > 0
+      and not a.attisdropped
+      -- Types that hold no text, and documents.
+      and a.atttypid <> all ('{timestamptz,double precision,boolean,bigint,inet,jsonb}'::regtype[])
+      and coalesce(f.content, 'text') <> 'other';
+    if exists (
+        select from pg_catalog.pg_attribute a
+        where a.attrelid = 'bcp.tool_call'::regclass
+          and a.atttypid = 'jsonb'::regtype
+          and a.attname not in ('parameters', 'response_data', 'attributes'))
+    then
+        raise exception 'bcp.tool_call has a document that bcp_internal.call_texts and mask_tool_calls do not know';
+    end if;
+    execute format(
+        $statement$
+            create or replace function bcp_internal.call_texts(
+                p_calls bcp.tool_call[], out texts text[], out parameter_bytes integer[], out response_bytes integer[],
+                out longest_text integer, out longest_document integer, out text_fields text[], out id_fields text[])
+            language plpgsql stable
+            set search_path = pg_catalog, pg_temp
+            as $func$
+            begin
+                text_fields := %2$L;
+                id_fields := %3$L;
+                select
+                    array_agg(t.short) || array_agg(coalesce(t.p, '')) || array_agg(coalesce(t.r, '')) || array_agg(coalesce(t.a, '')),
+                    array_agg(octet_length(t.p)), array_agg(octet_length(t.r)), max(octet_length(t.short)),
+                    greatest(max(octet_length(t.p)), max(octet_length(t.r)), max(octet_length(t.a)))
+                into texts, parameter_bytes, response_bytes, longest_text, longest_document
+                from (
+                    select
+                        concat_ws(E'\n', %1$s) as short, nullif(c.parameters, 'null')::text as p,
+                        nullif(c.response_data, 'null')::text as r, c.attributes::text as a
+                    from unnest(p_calls) with ordinality as c
+                    order by c.ordinality
+                ) as t;
+            end
+            $func$
+        $statement$,
+        (select string_agg(format('c.%I', field), ', ') from unnest(v_texts) as field), v_texts, v_ids);
+end
+$block$;
+
+comment on function bcp_internal.call_texts(bcp.tool_call[]) is
+    'Of n calls what may have something to mask: the fields of text of each, 1 to n; then their parameters, n + 1 to 2 n, their answers and their attributes. With the sizes of parameters and answers, and of the longest text and document, in bytes; the names of the fields of text, and of those of them that are ids.';
+
+create or replace function bcp_internal.error_members(p_answer jsonb, p_max_bytes integer, p_max_depth integer) returns jsonb
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select jsonb_object_agg(key, bcp_internal.cut_json(value, p_max_bytes, p_max_depth))
+    from jsonb_each(case jsonb_typeof(p_answer) when 'object' then p_answer else '{}' end)
+    where key = 'error' or key in ('isError', 'is_error') and jsonb_typeof(value) = 'boolean'
+$func$;
+
+comment on function bcp_internal.error_members(jsonb, integer, integer) is
+    'What an answer says at its top of whether it is an error, wherever in it that stands; null where it says nothing.';
+
+create or replace function bcp_internal.mask_tool_calls(
+    p_calls bcp.tool_call[], out calls bcp.tool_call[], out parameters jsonb[], out response_data jsonb[],
+    out attributes jsonb[], out answers jsonb[], out request_bytes integer[], out response_bytes integer[])
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_max_document constant integer := bcp_internal.setting('max_document_bytes');
+    v_max_text constant integer := bcp_internal.setting('max_text_bytes');
+    v_max_depth constant integer := bcp_internal.setting('max_json_depth');
+    v_count constant integer := cardinality(p_calls);
+    v_state bcp_internal.anonymizer_state;
+    t record;
+    v_large integer[] := '{}';
+    v_numbers integer[];
+    f record;
+    v_masked jsonb[];
+    v_one record;
+    n integer;
+begin
+    v_state := bcp_internal.load_anonymizer();
+    t := bcp_internal.call_texts(p_calls);
+    request_bytes := t.parameter_bytes;
+    response_bytes := t.response_bytes;
+    if t.longest_text > v_max_text or t.longest_document > v_max_document then
+        select array_agg(case when u.is_large then '' else u.text end order by u.k), coalesce(array_agg(u.k) filter (where u.is_large), '{}')
+        into t.texts, v_large
+        from (
+            select text, k, octet_length(text) > case when k <= v_count then v_max_text else v_max_document end
+            from unnest(t.texts) with ordinality as a (text, k)
+        ) as u (text, k, is_large);
+    end if;
+    v_numbers := bcp_internal.unclean(t.texts, v_max_depth, v_state);
+    calls := p_calls;
+    parameters := array_fill(null::jsonb, array[v_count]);
+    response_data := parameters;
+    attributes := parameters;
+    answers := parameters;
+    if v_numbers = '{}' and v_large = '{}' then
+        return;
+    end if;
+    -- What is much too large is cut before it is masked, and marked after.
+    select
+        array_agg(v.n) as numbers, array_agg(v.name) as names,
+        array_agg(case
+            when v.bytes is null then v.value
+            when v.name = any (t.text_fields) then to_jsonb(bcp_internal.cut_text(v.value #>> '{}', 2 * v_max_text))
+            else bcp_internal.cut_json(v.value, 2 * v_max_document, v_max_depth)
+        end) as docs,
+        array_agg(v.bytes) as bytes
+    into f
+    from (
+        select
+            (u.k - 1) % v_count + 1, m.name, m.value,
+            case
+                when m.name <> all (t.text_fields) and m.bytes > 2 * v_max_document then m.bytes
+                when m.name = any (t.text_fields) and m.name <> all (t.id_fields) and m.bytes > 2 * v_max_text then m.bytes
+            end
+        from (select unnest(v_numbers) union select unnest(v_large)) as u (k)
+        cross join lateral (select (p_calls[(u.k - 1) % v_count + 1]).*) as c
+        cross join lateral (
+            select field.key, field.value, octet_length(field.value #>> '{}')
+            from jsonb_each(case when u.k <= v_count then to_jsonb(c) else '{}' end) as field
+            where field.key = any (t.text_fields)
+            union all
+            select 'parameters', c.parameters, t.parameter_bytes[u.k - v_count] where u.k between v_count + 1 and 2 * v_count
+            union all
+            select 'response_data', c.response_data, t.response_bytes[u.k - 2 * v_count]
+            where u.k between 2 * v_count + 1 and 3 * v_count
+            union all
+            -- What is cut may be what told how the call ended.
+            select 'error_members', bcp_internal.error_members(c.response_data, 1000, v_max_depth), null
+            where u.k between 2 * v_count + 1 and 3 * v_count and t.response_bytes[u.k - 2 * v_count] > 2 * v_max_document
+            union all
+            select 'attributes', c.attributes, octet_length(c.attributes::text) where u.k > 3 * v_count
+        ) as m (name, value, bytes)
+        where m.value <> 'null'
+    ) as v (n, name, value, bytes);
+    v_masked := bcp_internal.mask_documents(f.docs, v_max_depth, v_state);
+    for v_one in
+        select m.n, m.name, m.value, m.bytes
+        from unnest(f.numbers, f.names, v_masked, f.bytes) as m (n, name, value, bytes)
+        where m.name <> all (t.text_fields)
+        union all
+        select m.n, null, jsonb_object_agg(
+            m.name,
+            case
+                when m.name = any (t.id_fields) then m.value
+                else to_jsonb(bcp_internal.truncate_text(m.value #>> '{}', v_max_text, m.bytes))
+            end), null
+        from unnest(f.numbers, f.names, v_masked, f.bytes) as m (n, name, value, bytes)
+        where m.name = any (t.text_fields)
+        group by m.n
+    loop
+        n := v_one.n;
+        case v_one.name
+            when 'parameters' then
+                parameters[n] := bcp_internal.truncate_json(v_one.value, v_max_document, v_one.bytes);
+            when 'response_data' then
+                response_data[n] := bcp_internal.truncate_json(v_one.value, v_max_document, v_one.bytes);
+                answers[n] := v_one.value;
+            when 'error_members' then
+                -- Comes after the answer it is of.
+                answers[n] := case jsonb_typeof(answers[n]) when 'object' then answers[n] || v_one.value else v_one.value end;
+            when 'attributes' then
+                attributes[n] := bcp_internal.truncate_json(v_one.value, v_max_document, v_one.bytes);
+            else
+                calls[n] := jsonb_populate_record(calls[n], v_one.value);
+        end case;
+    end loop;
+exception
+    when sqlstate 'ZB003' or sqlstate 'ZB005' or sqlstate 'ZB006' then
+        raise;
+    when others then
+        perform bcp_internal.anonymizer_failed(sqlstate);
+end
+$func$;
+
+comment on function bcp_internal.mask_tool_calls(bcp.tool_call[]) is
+    'Tool calls with their fields of text masked and cut to size; beside them those documents of theirs that had something to mask or were too large, masked and cut, null for the others; the answers among them before they were cut; and the sizes of parameters and answers as they came.';
