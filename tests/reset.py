@@ -32,6 +32,14 @@ select distinct hypertable_schema::text, hypertable_name::text from timescaledb_
 where hypertable_schema = any(%s)
 """
 
+_REFERENCED = """
+select distinct s.nspname::text, c.relname::text
+from pg_constraint f
+join pg_class c on c.oid = f.confrelid
+join pg_namespace s on s.oid = c.relnamespace
+where f.contype = 'f' and f.conrelid <> f.confrelid and s.nspname = any(%s)
+"""
+
 _SEQUENCES = (
     "select schemaname::text, sequencename::text, last_value from pg_sequences where schemaname = any(%s)"
 )
@@ -74,9 +82,14 @@ class Reset:
             for name in self._tables
             if (_rows(conn, name) != self._seeds[name] if name in self._seeds else name in filled)
         ]
-        if changed:
-            names = sql.SQL(", ").join(sql.Identifier(*name) for name in changed)
+        referenced = set(conn.execute(_REFERENCED, [SCHEMAS]).fetchall())
+        emptied = [name for name in changed if name not in referenced]
+        if emptied:
+            names = sql.SQL(", ").join(sql.Identifier(*name) for name in emptied)
             conn.execute(sql.SQL("truncate {}").format(names))
+        for name in set(changed) & referenced:
+            # To empty one with truncate, those that refer to it would have to be emptied too.
+            conn.execute(sql.SQL("delete from {}").format(sql.Identifier(*name)))
         for name in changed:
             if name in self._seeds:
                 with (
