@@ -31,14 +31,11 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      'JSON Web Tokens, tokens of bots, and other keys that show by their parts.'),
     ('api_key_run', 22, 'secret',
      '\m(?:'
-     -- Letters and digits, with a digit among them.
      '(?:[spr]k-|[spr]k_(?:[a-z]{2,5}_|[0-9]{4,9}_){0,2}|r8_|(?:[a-z0-9]+_){0,2}(?:sec|secret|token|tkn|[aops]at|api|apikey|api_key|pw)_|gsk_|xai-|lin_api_|api_org_|npm_|hf_'
      '|pn[bu]_|rdme_|rubygems_|bkua_|vc[aciprk]_|re_(?:[A-Za-z0-9]{8}_)?|fw_|co_|rnd_|ico-|aio_|p8e-|cio|lip_|rpa_|m0-|bb_(?:live|pr|ma)_|ddp_|waka_|tgp_v1_|key_live_|oy2)(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}(?![A-Za-z0-9]|[_-][A-Za-z0-9])'
      '|[spr]k_(?:live|test|prod)_[A-Za-z0-9]{16,}'
-     -- Hexadecimal digits.
      '|(?:dapi|pul-|sbp_|shp[a-z]{2,3}_|do[opr]_v1_|(?:live|test)(?:_pub)?_|fc-|sq[apu]_|rootly_|SK|AC|(?:pub)?key-|key_|v1\.0-[0-9a-f]+-|1000\.[0-9a-f]+\.|access_token\$[a-z]+\$[A-Za-z0-9]+\$|[012]/[0-9]{12,}(?:/[0-9]{12,})?:|pat[A-Za-z0-9]{14}\.)[0-9a-fA-F]{31,}'
      '|[0-9a-f]{32}(?:-us[0-9]{1,2}|-[0-9a-f]{8}-[0-9a-f]{8}|FFFFNRAL)\M'
-     -- Capitals and digits.
      '|(?:A3T[A-Z0-9]|A[KSB]IA|ACCA|A[GN]PA|AIDA|AROA|AIPA|ANVA|APKA|API-|SCW)[A-Z0-9]{16,}\M)',
      null, null, null,
      'none', 'redact', '[REDACTED]', true,
@@ -77,7 +74,6 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      null, '{?sig=,&sig=,;sig=,signature=,-security-token=,hmac=,?hdn,&hdn,?code=,&code=,;code=}', null,
      'none', 'redact', '\1\2[REDACTED]', true, 'Signatures in addresses, and the codes of OAuth, which have ten characters or more.'),
     ('command_password', 53, 'secret',
-     -- The shortest match: each command's own option, not that of the last one on the line.
      '(?:(?:(\mcurl\M[^\r\n]*?[ \t]["''\\]*(?:-b|--cookie)[ \t=]*["''\\]*[^\s="''\\;]+=)'
      '|(\m(?:curl|https?|xh|wget|ab|lftp)[ \t](?:[^\r\n]*?[ \t])??["''\\]*(?:-[uUaA]|--(?:proxy-)?user|--(?:proxy-)?auth)[ \t=]*["''\\]*[^\s:"''\\$<{]+[:,]'
      '|\m(?:smbclient|rpcclient|net)[ \t](?:[^\r\n]*?[ \t])??["''\\]*-U[ \t=]*["''\\]*[^\s%"''\\]+%'

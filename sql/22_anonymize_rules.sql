@@ -124,14 +124,27 @@ begin
             select t.n from unnest(v_now) with ordinality as t (s, n)
             where exists (select from jsonb_object_keys(v_labels) as l where strpos(t.s, l) > 0));
         for v_hits in
-            -- Where a rule may match: what costs a tenth of its pattern.
-            select r as rule, array_agg(t.n order by t.n) as numbers
-            from bcp_internal.anonymizer_rules r
-            join unnest(v_lower) with ordinality as t (s, n)
-                on (r.validation not in ('sensitive_key', 'table') or t.n = any (v_keyed))
-                and (not r.is_digits or t.n = any (v_digits))
-                and (r.likes is null or t.s like any (r.likes))
-                and (r.hint is null or t.s ~ r.hint)
+            -- Where a rule may match: what costs a tenth of its pattern. Rules share hints, and a hint is looked for once.
+            with texts as materialized (
+                select t.o, t.s from unnest(v_lower) with ordinality as t (s, o)
+            ), tried as materialized (
+                select r.ordinal, r.hint, t.o
+                from bcp_internal.anonymizer_rules r
+                join texts t
+                    on (r.validation not in ('sensitive_key', 'table') or t.o = any (v_keyed))
+                    and (not r.is_digits or t.o = any (v_digits))
+                    and (r.likes is null or t.s like any (r.likes))
+            ), hinted as materialized (
+                select d.hint, d.o
+                from (select distinct tried.hint, tried.o from tried where tried.hint is not null) as d
+                join texts t using (o)
+                where t.s ~ d.hint
+            )
+            select r as rule, array_agg(t.o order by t.o) as numbers
+            from tried t
+            join bcp_internal.anonymizer_rules r using (ordinal)
+            left join hinted h on h.hint = t.hint and h.o = t.o
+            where t.hint is null or h.o is not null
             group by r.ordinal
             order by r.ordinal
         loop

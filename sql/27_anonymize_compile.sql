@@ -107,7 +107,8 @@ begin
     into v_state.key_map, v_state.part_map
     from (
         select key_pattern, jsonb_agg(jsonb_build_object(
-            'mode', match_mode, 'type', value_type, 'action', action, 'kind', kind, 'value', value_pattern)) as ways
+            'mode', match_mode, 'type', value_type, 'action', action, 'kind', kind, 'value', value_pattern)
+            order by match_mode) as ways
         from bcp.sensitive_keys
         where bcp_internal.is_in_force(enabled, pack)
         group by key_pattern
@@ -115,7 +116,7 @@ begin
     select coalesce(jsonb_object_agg(key_pattern, ways), '{}')
     into v_state.exception_map
     from (
-        select key_pattern, jsonb_agg(jsonb_build_object('mode', match_mode, 'type', value_type)) as ways
+        select key_pattern, jsonb_agg(jsonb_build_object('mode', match_mode, 'type', value_type) order by match_mode) as ways
         from bcp.sensitive_key_exceptions
         where enabled and match_mode not in ('before', 'after')
         group by key_pattern

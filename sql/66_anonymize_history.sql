@@ -33,6 +33,7 @@ as $func$
         E'\n',
         (select to_jsonb(s)::text from bcp_internal.anonymizer_state s),
         (select jsonb_agg(r order by r.ordinal)::text from bcp_internal.anonymizer_rules r),
+        (select jsonb_agg(k order by k.name_key)::text from bcp.name_value_keys k),
         bcp_internal.setting('ip_prefix_v4'), bcp_internal.setting('ip_prefix_v6')), 'UTF8')), 'hex')
 $func$;
 

@@ -69,7 +69,8 @@ grant select on all tables in schema bcp to bcp_reader;
 grant update (value) on bcp.settings to bcp_admin;
 
 grant insert, update, delete on
-    bcp.alert_rules, bcp.data_retention_policies, bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.anonymization_rules
+    bcp.alert_rules, bcp.data_retention_policies, bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.name_value_keys,
+    bcp.anonymization_rules
 to bcp_admin;
 
 grant update (enabled) on bcp.anonymization_packs to bcp_admin;
