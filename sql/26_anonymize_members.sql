@@ -114,10 +114,11 @@ language sql immutable
 as $func$
     select case pg_catalog.jsonb_typeof(p_value)
         when 'array' then
-            case pg_catalog.jsonb_typeof(p_value operator(pg_catalog.->) 0)
+            case pg_catalog.jsonb_typeof(pg_catalog.jsonb_array_element(p_value, 0))
                 when 'array' then
-                    pg_catalog.jsonb_typeof(p_value operator(pg_catalog.->) 0 operator(pg_catalog.->) 0) operator(pg_catalog.=) 'string'
-                when 'string' then p_value operator(pg_catalog.->) 1 is not null
+                    pg_catalog.jsonb_typeof(pg_catalog.jsonb_array_element(pg_catalog.jsonb_array_element(p_value, 0), 0))
+                        operator(pg_catalog.=) 'string'
+                when 'string' then pg_catalog.jsonb_array_element(p_value, 1) is not null
                 else false
             end
         when 'object' then pg_catalog.jsonb_exists_any(
