@@ -112,16 +112,16 @@ create or replace function bcp_internal.has_lists(p_value jsonb) returns boolean
 language sql immutable
 -- No search_path: with one it could not be inlined; every name is qualified instead. All objects and arrays are asked.
 as $func$
-    select case pg_catalog.jsonb_typeof(p_value)
-        when 'array' then
-            case pg_catalog.jsonb_typeof(pg_catalog.jsonb_array_element(p_value, 0))
-                when 'array' then
+    select case
+        when pg_catalog.jsonb_typeof(p_value) operator(pg_catalog.=) 'array' then
+            case
+                when pg_catalog.jsonb_typeof(pg_catalog.jsonb_array_element(p_value, 0)) operator(pg_catalog.=) 'array' then
                     pg_catalog.jsonb_typeof(pg_catalog.jsonb_array_element(pg_catalog.jsonb_array_element(p_value, 0), 0))
                         operator(pg_catalog.=) 'string'
-                when 'string' then pg_catalog.jsonb_array_element(p_value, 1) is not null
-                else false
+                else pg_catalog.jsonb_typeof(pg_catalog.jsonb_array_element(p_value, 0)) operator(pg_catalog.=) 'string'
+                    and pg_catalog.jsonb_array_element(p_value, 1) is not null
             end
-        when 'object' then pg_catalog.jsonb_exists_any(
+        when pg_catalog.jsonb_typeof(p_value) operator(pg_catalog.=) 'object' then pg_catalog.jsonb_exists_any(
             p_value, '{rows,data,values,records,results,items,tuples,body,Rows,Data,Values}')
         else false
     end
