@@ -76,8 +76,9 @@ begin
                     and bcp_internal.weighted_sum(d, '{11,10,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = v_last)
                 -- Australia, businesses, also of one person: 1 is taken from the first digit.
                 or (bcp_internal.weighted_sum(d, '{10,1,3,5,7,9,11,13,15,17,19}') - 10) % 89 = 0 and p_form = '99 999 999 999'
-                -- Poland, persons.
-                or bcp_internal.has_birth_date(d) and bcp_internal.weighted_sum(d, '{1,3,7,9,1,3,7,9,1,3,1}') % 10 = 0
+                -- Poland, persons: 20, 40, 60 or 80 is added to a month for the century.
+                or substr(d, 3, 2)::integer % 20 between 1 and 12 and substr(d, 5, 2) between '01' and '31'
+                    and bcp_internal.weighted_sum(d, '{1,3,7,9,1,3,7,9,1,3,1}') % 10 = 0
                 -- Germany, taxes: of the first ten digits one comes twice or three times, and the others once.
                 or (v_first <> '0' and bcp_internal.is_mod_11_10(d) and (
                     select count(*) filter (where n > 1) = 1 and max(n) <= 3
