@@ -48,7 +48,7 @@ select bcp_internal.add_keys(
      functionskey functionkey subscriptionkey storagekey webhookkey licensekey licencekey devkey consumerkey
      securitykey cryptkey aeskey rsakey gpgkey pgpkey pemkey deploykey hostkey secretaccesskey serviceaccountkey
      keypassword apisecret sasurl sastoken presharedkey psk wpakey wifikey networkkey jwt jwe jws oauth
-     authheader otpauth nonce sig',
+     authheader nonce sig',
     'word');
 select bcp_internal.add_keys(
     'csrftoken xsrftoken csrf xsrf', 'contains');
@@ -148,7 +148,7 @@ select bcp_internal.add_keys(
 select bcp_internal.add_keys(
     'securitycode carddata', 'contains');
 select bcp_internal.add_keys(
-    'pan cc', 'last', p_type => 'string', p_value => '[0-9].*[0-9].*[0-9].*[0-9]', p_note => 'of a card; a list of addresses stays');
+    'pan cc', 'last', p_type => 'string', p_value => '^[A-Za-z]{0,4}[0-9][0-9 -]{6,}$', p_note => 'of a card; a list of addresses stays');
 select bcp_internal.add_keys(
     'iban ibans bic swiftbic bicswift swiftcode bankaccount bankaccountnumber accountnumber accountnumbers
      accountno accountnr accountnum acct acctno acctnum acctnumber acctnbr routingnumber routingno abarouting

@@ -106,7 +106,7 @@ begin
             v_value := regexp_replace(bcp_internal.only_digits(v_value), '^(?:00|1(?=[0-9]{10}$))', '');
         when 'card', 'ssn' then
             v_value := bcp_internal.only_digits(v_value);
-        when 'iban' then
+        when 'iban', 'nationalid', 'device', 'vehicle' then
             v_value := regexp_replace(v_value, '[^0-9a-z]', '', 'g');
         else
             null;
@@ -279,7 +279,7 @@ language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])|^0[0-9]{2}-[0-9]{3}-[0-9]{3}$'
+    return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])|^0[0-9]{2}-[0-9]{3}-[0-9]{3}$|^[+][0-9]{2,6}\.[0-9]{2,}[+-][0-9]{2,7}'
         and length(bcp_internal.only_digits(p_value))
             between case when p_value ~ '^\(?0[1-9]' then 9 when p_value ~ '^[+]' then 8 else 7 end and 15;
 end

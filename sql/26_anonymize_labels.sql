@@ -109,7 +109,12 @@ begin
     v_found := array(select m[1] from regexp_matches(v_text, v_pattern, 'g') as m);
     -- What is no value but a name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at at once, a line each.
     for i in 1..cardinality(v_found) loop
-        v_stays[i] := case when btrim(substr(v_found[i], 2), '"''`\') = p_rule.replacement then E'\x02' else translate(
+        -- What is masked already stays.
+        v_value := btrim(substr(v_found[i], 2), '"''`\');
+        v_stays[i] := case
+            when v_value = p_rule.replacement
+                or (strpos(v_value, '#k') > 0 and v_value ~ '^[a-z][a-z0-9]*#k[0-9]+#[b-v]{16}$'
+                    and v_ways[(strpos(v_marks, left(v_found[i], 1)) + 1) / 2] ->> 0 = 'hash') then E'\x02' else translate(
             concat(right(v_parts[i], 30), E'\x01', substr(v_found[i], 2), E'\x01', left(v_parts[i + 1], 30)), E'\n\r\x02', '   ') end;
     end loop;
     if p_rule.value_exceptions is not null and v_stays is not null then

@@ -253,7 +253,8 @@ begin
               -- to be known until the end.
               select hypertable_name from timescaledb_information.hypertables where hypertable_schema = 'bcp')
           and c.relname not in (
-              'settings', 'sensitive_keys', 'sensitive_key_exceptions', 'anonymization_rules', 'anonymizer_state',
+              'settings', 'sensitive_keys', 'sensitive_key_exceptions', 'name_value_keys', 'anonymization_rules',
+              'anonymization_packs', 'anonymizer_state',
               'anonymizer_rules', 'data_retention_policies', 'alert_rules', 'erasure_work', 'archives')
         order by 1
     loop

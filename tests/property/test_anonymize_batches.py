@@ -21,7 +21,7 @@ from tests.sql.events import NOW, ingest, rows, usage
 Db = psycopg.Connection[Any]
 # Each example only reads, so they may share one transaction.
 shared = settings(
-    max_examples=int(os.environ.get("BCP_ANONYMIZER_EXAMPLES", "150")),
+    max_examples=int(os.environ.get("BCP_ANONYMIZER_EXAMPLES", "60")),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     deadline=None,
 )

@@ -301,6 +301,38 @@ RULES: dict[str, list[Unit]] = {
     ],
 }
 
+# Rules of one form each: what begins them over and over, and what they match.
+RULES |= {
+    "api_key_form": ["sk-", "eyJ.", "t1."],
+    "api_key_run": ["sk_", "npm_a1 ", "dapi0"],
+    "cookie": ["cookie ", "Cookie: a=b; "],
+    "device_number": ["12345678901234 ", "imei 1"],
+    "device_password": ["snmp-server ", "key 7 ", "WIFI:T:"],
+    "header_key": ["x-a-", "x-api-key: abc "],
+    "home_folder": ["/home/", "C:\\Users\\", "/Users/jane/x "],
+    "html_tag": ["<input ", "<a value=", '<input type="password" value="x">'],
+    "ip_any": ["1.2.", "203.0.113.7 "],
+    "ip_labelled": ["client ", "client 203.0.113.7 ", "ip: 1."],
+    "ip_public": ["203.0.", "203.0.113.7 "],
+    "label_cell": ["| a ", "token\t", "<td>a</td>"],
+    "label_prose": ["a is ", "token - x1 ", "a - "],
+    "national_id": ["529.982.", "12345 ", "529.982.247-25 "],
+    "national_id_alone": ["1", "1 2 "],
+    "national_id_labelled": ["passport ", "passport 340020013 "],
+    "one_time_code": ["your code ", "use ", "123456 is "],
+    "password_hash": ["$2b$", "$6$a$", "$2b$12$abcdefghijklmnopqrstuv "],
+    "position": ["48.8", "48.858370, 2.294481 ", "48.858370, "],
+    "postal_address": ["109 Willow ", "ZIP ", "109 Willow Lane, Springfield, IL 62704 "],
+    "proxy_credentials": ["a:b@", "u:", "u:pw1@proxy:8080 "],
+    "setting_password": ["ENV ", "set -x ", "ENV DB_PASSWORD x "],
+    "sql_insert": ["insert into t (", "insert into t (password) values ('x') "],
+    "ssh_comment": ["ssh-rsa AAAA ", "ssh-rsa AAAAB3 jane@laptop "],
+    "table": ["a,b\n", "password,a\n"],
+    "titled_name": ["Mr. ", "Mr. Jane Roe "],
+    "vehicle": ["1HGCM82633A004352 ", "plate "],
+    "wallet": ["0x", "0x52908400098527886E0F7030069857D2E4169EE7 "],
+}
+
 # By column of bcp_internal.anonymizer_state: what makes the gate begin over and over, mostly without a match.
 GATES: dict[str, list[Unit]] = {
     "digit_gate": [
@@ -334,17 +366,4 @@ GATES: dict[str, list[Unit]] = {
         "birt",
         "private ke ",
     ],
-    "key_gate": [
-        "p",
-        "pas",
-        "p-a-s-s-",
-        "p.",
-        "pass_wor_",
-        "e.m.a.i-",
-        "a p i k e ",
-        "-",
-        "_.-",
-        "creditcar ",
-    ],
-    "key_word_gate": ["p", "P", "p-", "pi", "p-i-", " p i ", "-", "_.-", "pins", "Pi.n.", "A-u-t-"],
 }

@@ -63,6 +63,7 @@ def test_every_rule_has_hostile_texts(db: Db) -> None:
     assert all(len(units) >= 2 for units in RULES.values())
 
 
+@pytest.mark.native("growth is the engine's, and measured where it runs by itself")
 @pytest.mark.parametrize("rule", RULES)
 def test_twice_the_text_takes_a_rule_twice_the_time(db: Db, rule: str) -> None:
     """Also where the rule is of a pack that is off."""
@@ -86,6 +87,7 @@ def test_every_gate_has_hostile_texts(db: Db) -> None:
     assert names == set(GATES)
 
 
+@pytest.mark.native("growth is the engine's, and measured where it runs by itself")
 @pytest.mark.parametrize("gate", GATES)
 def test_twice_the_text_takes_a_gate_twice_the_time(db: Db, gate: str) -> None:
     """The gate by itself, and the text through all of the anonymiser."""

@@ -63,7 +63,7 @@ def fill(conn: psycopg.Connection[Any], jane: str = JANE) -> None:
             usage(
                 start_time=at,
                 user_id="bob",
-                parameters={"to": [jane, "x"], "nested": f'{{"cc": "{jane}"}}', "note": f"ask {jane}!"},
+                parameters={"to": [jane, "x"], "nested": f'{{"peer": "{jane}"}}', "note": f"ask {jane}!"},
                 response_data={jane: 1, "n": 17},
                 error_message=f"no such user: {jane}",
                 extra={"owner": jane},
@@ -213,7 +213,7 @@ def test_nothing_is_left_of_the_person_and_all_of_the_others(
         assert row["user_id"] == "bob"
         assert row["parameters"] == {
             "to": ["[ERASED]", "x"],
-            "nested": '{"cc": "[ERASED]"}',
+            "nested": '{"peer": "[ERASED]"}',
             "note": "ask [ERASED]!",
         }
         assert row["response_data"] == {"[ERASED]": 1, "n": 17}

@@ -27,6 +27,7 @@ NOT_REACHED = {
     "alert_rules": RULES,
     "sensitive_keys": RULES,
     "sensitive_key_exceptions": RULES,
+    "name_value_keys": RULES,
     "anonymization_rules": RULES,
     "anonymization_packs": RULES,
     "archives": "says where the files are and what is in them: masked, nobody finds them",
