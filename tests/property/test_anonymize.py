@@ -106,7 +106,7 @@ def test_masking_twice_is_masking_once(db: Db, doc: Any) -> None:
 @example(docs=['[\n "ssn="\n]'] * 2)
 @example(docs=[{"t": '{"id": "apiKey", "value": "hunter2"'}, {"t": 'x "field-name": "apiKey", "Value": "y"'}])
 @example(docs=[{"a": '{"email" : "x"}'}, {"at": "2026-01-31T23:59:59"}, {"k": "password", "v": "x"}] * 12)
-# All rules over all strings of all documents, one by one, take a fifth of a second each on the embedded target.
+# All rules over all strings, one by one, take a fifth of a second a document on the embedded target.
 @settings(parent=shared, max_examples=max(10, shared.max_examples // 10))
 def test_what_is_skipped_is_what_a_full_walk_leaves_alone(db: Db, docs: list[Any]) -> None:
     """Without gates and hints every rule looks at every string, and every word of every key is looked up.

@@ -17,8 +17,8 @@ from tests.sql.anonymizer_ids import KINDS, has_card, in_sentences, some
 
 Db = psycopg.Connection[Any]
 
-# Not mended yet: the most of these that may change, as a share, since they have the form of another kind: groups of a
-# telephone number, the check digits of an account or a device, an address, a position. docs/anonymisation.md says so.
+# Not mended yet: the share of these that may change, since they have the form of another kind, such as the
+# groups of a telephone number, the check digits of an account or a device, an address, or a position.
 MAY_CHANGE = {
     "tracking number, UPS": 0.06,
     "tracking number, FedEx": 0.04,
