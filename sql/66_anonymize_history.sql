@@ -96,15 +96,20 @@ begin
             'select %s as ctid, jsonb_build_object(%s) as doc from %s where %s',
             -- Rows in the columnstore have none.
             case when p_write then 'ctid' else 'null::tid' end,
+            -- Beside a conversation, ingest keeps the session in the attributes: a text, and no value of a sensitive key.
             string_agg(format('%L, %s', w.place, case w.column_name
                 when 'session_id' then 'case when session_id not like ''gap-%'' then session_id end'
+                when 'attributes' then format('attributes - ''session_id'', ''%ss'', attributes -> ''session_id''', w.place)
                 else quote_ident(w.column_name) end), ', '),
             p_relation, p_within),
         format(
             'update %s t set %s from unnest($1, $2) as m (id, doc) where t.ctid = m.id and %s',
             p_relation,
             string_agg(format(
-                '%1$I = case when jsonb_typeof(m.doc -> %4$L) = ''null'' then t.%1$I else coalesce(m.doc %2$s %4$L, %3$L) end',
+                '%1$I = case when jsonb_typeof(m.doc -> %4$L) = ''null'' then t.%1$I else coalesce(m.doc %2$s %4$L, %3$L) end'
+                    || case w.column_name when 'attributes'
+                        then ' || case when t.attributes ? ''session_id'' then jsonb_build_object(''session_id'', m.doc -> (%4$L || ''s'')) else ''{}'' end'
+                        else '' end,
                 w.column_name, case w.kind when 'json' then '->' else '->>' end,
                 case w.kind when 'json' then '"[REDACTED]"' else '[REDACTED]' end, w.place), ', '),
             p_within)
