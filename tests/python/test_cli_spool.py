@@ -159,7 +159,7 @@ def test_a_spool_and_the_database_erase_alike(
     now, later = tmp_path / "now", tmp_path / "later"
     jane = "jane.roe-17"
     documents: list[Any] = [
-        {jane: 1, "[ERASED]": 2, "nested": json.dumps({"to": jane, f"by {jane}": [jane]})},
+        {jane: 1, "[ERASED]": 2, "nested": json.dumps({"about": jane, f"by {jane}": [jane]})},
         [f"x\n{jane}", f"x{jane}", json.dumps(json.dumps({"a": jane}))[:-2]],
         {"n": 17, "s": "17"},
     ]
