@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Any, LiteralString
 
@@ -64,6 +65,9 @@ def test_every_rule_has_hostile_texts(db: Db) -> None:
 
 
 @pytest.mark.native("growth is the engine's, and measured where it runs by itself")
+@pytest.mark.skipif(
+    "BCP_TEST_GROWTH" not in os.environ, reason="takes minutes of a quiet processor: BCP_TEST_GROWTH=1"
+)
 @pytest.mark.parametrize("rule", RULES)
 def test_twice_the_text_takes_a_rule_twice_the_time(db: Db, rule: str) -> None:
     """Also where the rule is of a pack that is off."""
@@ -88,6 +92,9 @@ def test_every_gate_has_hostile_texts(db: Db) -> None:
 
 
 @pytest.mark.native("growth is the engine's, and measured where it runs by itself")
+@pytest.mark.skipif(
+    "BCP_TEST_GROWTH" not in os.environ, reason="takes minutes of a quiet processor: BCP_TEST_GROWTH=1"
+)
 @pytest.mark.parametrize("gate", GATES)
 def test_twice_the_text_takes_a_gate_twice_the_time(db: Db, gate: str) -> None:
     """The gate by itself, and the text through all of the anonymiser."""
