@@ -138,7 +138,7 @@ begin
                 select d.hint, d.o
                 from (select distinct tried.hint, tried.o from tried where tried.hint is not null) as d
                 join texts t using (o)
-                where t.s ~ d.hint
+                where t.s collate "C" ~ d.hint
             )
             select r as rule, array_agg(t.o order by t.o) as numbers
             from tried t

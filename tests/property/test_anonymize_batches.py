@@ -14,7 +14,7 @@ import psycopg
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.property.test_anonymize import SEARCH, everything, query
+from tests.property.test_anonymize import everything, query
 from tests.sql.anonymizer_corpus import API_KEY, CARDS, EMAIL, GITHUB_KEY, JWT, SSN
 from tests.sql.events import NOW, ingest, rows, usage
 
@@ -90,7 +90,7 @@ def all_together_and_each_alone(db: Db, docs: list[Any], before: int) -> tuple[l
 @example(docs=["ending in", f"see {EMAIL} now", "1"], before=0)
 @example(docs=["\n\x01\n", "basic", f"see {GITHUB_KEY} now", "basic"], before=0)
 @example(docs=[{"password": "kestrel8"}, "pass", "word: 1"], before=255)
-@settings(parent=shared, phases=SEARCH)
+@shared
 def test_a_batch_is_masked_as_each_of_it_alone(db: Db, docs: list[Any], before: int) -> None:
     """Plain documents before shift the others to where the gates part a batch."""
     together, alone = all_together_and_each_alone(db, docs, before)
