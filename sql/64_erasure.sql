@@ -6,7 +6,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_forms text[] := array[p_user_id];
-    v_form text;
+    v_made text[];
     v_key integer;
 begin
     if p_user_id is null or btrim(p_user_id) = '' or length(p_user_id) > 500 then
@@ -17,25 +17,30 @@ begin
         begin
             update bcp_internal.anonymization_keys set retired_at = now() where retired_at is null;
             update bcp_internal.anonymization_keys set retired_at = null where key_id = v_key;
-            v_form := bcp_internal.anonymize_json(jsonb_build_object('user_id', p_user_id)) ->> 'user_id';
+            v_made := array[bcp_internal.anonymize_text(p_user_id)] || array(
+                -- And where it stood under a key whose values are hashed, such as to or login.
+                select distinct bcp_internal.pseudonym(kind, p_user_id)
+                from bcp.sensitive_keys
+                where action = 'hash' and bcp_internal.is_in_force(enabled, pack)
+                  and (value_pattern is null or p_user_id ~ value_pattern));
             raise exception using errcode = 'raise_exception';
         exception
             when raise_exception then
-                v_forms := v_forms || v_form;
+                v_forms := v_forms || v_made;
         end;
     end loop;
     if exists (select from unnest(v_forms) as f where f ~ '\[(REDACTED|ERASED)\]') then
         raise exception using
             errcode = 'ZB002',
             message = 'p_user_id is stored as [REDACTED], so that nobody''s rows can be told from another''s',
-            hint = 'Look for the rule: select bcp_internal.anonymize_json(...) and bcp.sensitive_keys.';
+            hint = 'Look for the rule: select bcp_internal.anonymize_text(...).';
     end if;
     return array(select distinct f from unnest(v_forms) as f where f is not null order by f);
 end
 $func$;
 
 comment on function bcp_internal.erasure_forms(text) is
-    'The id of a user as given, and as ingest stores it under each key of the anonymiser; ZB002 where it is empty or redacted.';
+    'The id of a user as given, and as ingest stores it with each key for hashes, as a text and under a key whose values are hashed; ZB002 where it is empty or redacted.';
 
 create or replace function bcp_internal.spelled(p_form text) returns text
 language sql immutable strict
