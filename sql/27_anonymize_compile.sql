@@ -155,6 +155,20 @@ $func$;
 comment on function bcp_internal.compile_anonymizer() is
     'Checks the anonymiser''s rules and compiles them to bcp_internal.anonymizer_state and anonymizer_rules; triggers call it. ZB006 where a rule cannot be used.';
 
+create or replace function bcp_internal.rules_digest() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select encode(sha256(convert_to(concat_ws(
+        E'\n',
+        (select to_jsonb(s)::text from bcp_internal.anonymizer_state s),
+        (select jsonb_agg(r order by r.ordinal)::text from bcp_internal.anonymizer_rules r),
+        (select jsonb_agg(k order by k.name_key)::text from bcp.name_value_keys k),
+        bcp_internal.setting('ip_prefix_v4'), bcp_internal.setting('ip_prefix_v6')), 'UTF8')), 'hex')
+$func$;
+
+comment on function bcp_internal.rules_digest() is 'SHA-256 of all that decides what the anonymiser masks, in hex.';
+
 -- Whoever may edit the rules need not be able to write what they are compiled to.
 create or replace function bcp_internal.compile_anonymizer_trigger() returns trigger
 language plpgsql volatile security definer

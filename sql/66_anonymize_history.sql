@@ -25,20 +25,6 @@ $func$;
 comment on function bcp_internal.history_tables() is
     'Tables that hold what ingest masks: the column of their time, the key that masking may make equal to another, and whether they have chunks.';
 
-create or replace function bcp_internal.rules_digest() returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-    select encode(sha256(convert_to(concat_ws(
-        E'\n',
-        (select to_jsonb(s)::text from bcp_internal.anonymizer_state s),
-        (select jsonb_agg(r order by r.ordinal)::text from bcp_internal.anonymizer_rules r),
-        (select jsonb_agg(k order by k.name_key)::text from bcp.name_value_keys k),
-        bcp_internal.setting('ip_prefix_v4'), bcp_internal.setting('ip_prefix_v6')), 'UTF8')), 'hex')
-$func$;
-
-comment on function bcp_internal.rules_digest() is 'SHA-256 of all that decides what the anonymiser masks, in hex.';
-
 create or replace function bcp_internal.history_cutoff(p_older_than interval, p_table text, p_forget_users boolean)
 returns timestamptz
 language plpgsql stable
