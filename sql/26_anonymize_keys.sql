@@ -228,6 +228,7 @@ create or replace function bcp_internal.is_sensitive_key(
 returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $func$
     select exists (
         select from bcp_internal.classify_keys(array[p_key], array[p_value_type], p_state) as k where k.value_pattern is null)
