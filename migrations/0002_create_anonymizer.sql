@@ -184,12 +184,13 @@ create table bcp_internal.anonymizer_state (
     only_row boolean primary key default true check (only_row),
     quick_likes text[] not null,
     digit_gate text not null,
-    word_gate text,
+    word_gates text[],
     key_map jsonb not null,
     part_map jsonb not null,
     exception_map jsonb not null,
     before_map jsonb not null,
     after_map jsonb not null,
+    key_starts jsonb not null,
     key_parts text not null,
     hashed text not null,
     name_keys text[] not null,
@@ -205,10 +206,10 @@ comment on column bcp_internal.anonymizer_state.quick_likes is
     'Words of one character, as patterns for like: where one is in a text, looking further costs more than masking.';
 
 comment on column bcp_internal.anonymizer_state.digit_gate is
-    'This or word_gate matches every text, in lower case, in which a rule may match; this one the numbers.';
+    'This or one of word_gates matches every text, in lower case, in which a rule may match; this one the numbers.';
 
-comment on column bcp_internal.anonymizer_state.word_gate is
-    'The same for the words; null where a rule has neither hint nor words, so that no text can be skipped.';
+comment on column bcp_internal.anonymizer_state.word_gates is
+    'The same for the words, in pieces: an expression costs by its length squared. Null where a rule has neither hint nor words, so that no text can be skipped.';
 
 comment on column bcp_internal.anonymizer_state.key_map is
     'bcp.sensitive_keys by pattern: {"pin": [{"mode": "word", "type": "any", "action": "redact", "kind": "secret", "value": null}]}.';
@@ -221,6 +222,9 @@ comment on column bcp_internal.anonymizer_state.exception_map is
 comment on column bcp_internal.anonymizer_state.before_map is 'Those of match_mode before: the value''s type by word.';
 
 comment on column bcp_internal.anonymizer_state.after_map is 'Those of match_mode after: the value''s type by word.';
+
+comment on column bcp_internal.anonymizer_state.key_starts is
+    'How the patterns of key_map begin, {"api": 1}: their first three characters, so that most words need no more than that.';
 
 comment on column bcp_internal.anonymizer_state.key_parts is
     'Regular expression of a word of a key in which a pattern of match_mode contains is.';

@@ -34,8 +34,8 @@ declare
 begin
     -- Concatenation takes them out of compressed storage once, not at every use.
     select
-        only_row, quick_likes || '{}'::text[], digit_gate || '', word_gate || '',
-        key_map || '{}', part_map || '{}', exception_map || '{}', before_map || '{}', after_map || '{}', key_parts || '',
+        only_row, quick_likes || '{}'::text[], digit_gate || '', case when word_gates is not null then word_gates || '{}'::text[] end,
+        key_map || '{}', part_map || '{}', exception_map || '{}', before_map || '{}', after_map || '{}', key_starts || '{}', key_parts || '',
         hashed || '', name_keys || '{}'::text[], value_keys || '{}'::text[]
     into v_state
     from bcp_internal.anonymizer_state;
@@ -296,7 +296,7 @@ declare
 begin
     v_state := bcp_internal.load_anonymizer();
     v_max_depth := bcp_internal.setting('max_json_depth');
-    v_unclean := bcp_internal.unclean(array(
+    v_unclean := bcp_internal.unclean_documents(array(
         select coalesce(doc::text, '') from unnest(p_docs) with ordinality as d (doc, n) order by n), v_max_depth, v_state);
     if v_unclean = '{}' then
         return p_docs;

@@ -118,7 +118,7 @@ begin
         v_lower := array(select lower(s collate "C") from unnest(v_now) with ordinality as t (s, o) order by o);
         v_all := array(select generate_subscripts(v_now, 1));
         v_digits := case
-            when p_state.word_gate is null then v_all else bcp_internal.matching(v_all, v_lower, p_state.digit_gate, false) end;
+            when p_state.word_gates is null then v_all else bcp_internal.matching(v_all, v_lower, p_state.digit_gate, false) end;
         v_labels := bcp_internal.sensitive_labels(array_to_string(v_now, E'\n\x01\n'), p_state);
         v_keyed := array(
             select t.n from unnest(v_now) with ordinality as t (s, n)

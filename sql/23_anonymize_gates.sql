@@ -1,6 +1,34 @@
 -- The anonymiser's gates: most texts have nothing to mask, and what shows that costs a fraction of masking. Expressions
 -- run over many texts at a time, since PostgreSQL builds an expression's automaton anew at every call.
 
+create or replace function bcp_internal.sensitive_names(p_strings text[], p_state bcp_internal.anonymizer_state) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return array(
+        with names as materialized (
+            select l.s, left(v.name, 60) as name
+            from unnest(p_strings) as l (s)
+            cross join lateral (
+                select l.s union all select regexp_replace(l.s, '^.*/', '') where strpos(l.s, '/') > 0
+            ) as v (name)
+            where l.s <> ''
+        ), known as materialized (
+            select name, row_number() over () as i from (select distinct name from names) as d
+        )
+        select distinct n.s
+        from (select array_agg(name order by i) as names from known having count(*) > 0) as l
+        cross join lateral bcp_internal.classify_keys(
+            l.names, array_fill('string'::text, array[cardinality(l.names)]), p_state) as c
+        join known k on k.i = c.n
+        join names n using (name));
+end
+$func$;
+
+comment on function bcp_internal.sensitive_names(text[], bcp_internal.anonymizer_state) is
+    'Those of the strings that are a sensitive key, or a path to one.';
+
 create or replace function bcp_internal.keys_to_mask(
     p_numbers integer[], p_texts text[], p_state bcp_internal.anonymizer_state)
 returns integer[]
@@ -9,7 +37,6 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_found record;
-    v_numbers integer[];
 begin
     -- In the text of JSON, and of JSON in its strings, a key stands between a quote and a quote with a colon. The
     -- piece after the last of these holds none.
@@ -52,22 +79,16 @@ begin
     if v_found.pairs = '{}' then
         return v_found.found;
     end if;
-    -- A name may stand apart from its value, {"name": "password", "value": "x"}: a short string before the next member.
-    with names as materialized (
-        select distinct n, m[1] as name
-        from unnest(v_found.pairs) as n
-        cross join lateral regexp_matches(p_texts[n], '"([^"\\:]{1,60})\\*"(?! ?:)', 'g') as m
-    ), known as materialized (
-        select name, row_number() over () as i from (select distinct regexp_replace(name, '^.*/', '') as name from names) as d
-    )
-    select array_agg(distinct n.n)
-    into v_numbers
-    from (select array_agg(name order by i) as names from known having count(*) > 0) as l
-    cross join lateral bcp_internal.classify_keys(
-        l.names, array_fill('string'::text, array[cardinality(l.names)]), p_state) as c
-    join known k on k.i = c.n
-    join names n on regexp_replace(n.name, '^.*/', '') = k.name;
-    return v_found.found || coalesce(v_numbers, '{}');
+    -- A name may stand apart from its value: {"name": "password", "value": "x"}.
+    return v_found.found || array(
+        with strings as materialized (
+            select p.n, rtrim(s.piece, '\') as string
+            from unnest(v_found.pairs) as p (n)
+            cross join lateral string_to_table(p_texts[p.n], '"') as s (piece)
+        )
+        select distinct s.n
+        from unnest(bcp_internal.sensitive_names(array(select distinct string from strings), p_state)) as found (string)
+        join strings s using (string));
 end
 $func$;
 
@@ -206,7 +227,7 @@ declare
     v_found integer[];
     n integer;
 begin
-    if p_state.word_gate is null or v_all = '{}' then
+    if p_state.word_gates is null or v_all = '{}' then
         return v_all;
     end if;
     -- First what costs least, and then only what is left. An escape may stand for any character, and brackets may be
@@ -225,15 +246,15 @@ begin
                 (1, v_texts[n]), (2, bcp_internal.fold_text(v_texts[n])), (3, bcp_internal.fold_key(v_texts[n])),
                 (4, bcp_internal.small_letters(v_texts[n]))) as f (o, s)), E'\n');
     end loop;
-    for v_first in 1..coalesce(cardinality(v_candidates), 0) by 256 loop
-        v_left := v_candidates[v_first:v_first + 255];
+    for v_first in 1..coalesce(cardinality(v_candidates), 0) by 1024 loop
+        v_left := v_candidates[v_first:v_first + 1023];
         v_found := bcp_internal.keys_to_mask(v_left, v_texts, p_state);
         if v_found <> '{}' then
             v_left := bcp_internal.without(v_left, v_found);
         end if;
         -- A command line as a list is one text to the rules.
         v_lower := lower(replace(bcp_internal.joined(v_left, v_texts), '", "', ' '));
-        foreach v_gate in array array[p_state.digit_gate, p_state.word_gate] loop
+        foreach v_gate in array p_state.digit_gate || p_state.word_gates loop
             v_found := bcp_internal.matching_in(v_left, v_lower, v_gate);
             if v_found <> '{}' then
                 v_left := bcp_internal.without(v_left, v_found);
@@ -270,3 +291,143 @@ $func$;
 
 comment on function bcp_internal.unclean_texts(text[], integer, bcp_internal.anonymizer_state) is
     'The texts of bcp_internal.unclean.';
+
+create or replace function bcp_internal.json_text(p_doc text) returns text
+language sql immutable parallel safe
+-- No search_path: with one it could not be inlined; every name is qualified instead.
+as $func$
+    select pg_catalog.replace(case
+        when pg_catalog.strpos(p_doc, '\') operator(pg_catalog.=) 0 then p_doc
+        else pg_catalog.replace(pg_catalog.replace(p_doc, '\\', E'\x01'), '\"', E'\x02')
+    end, '": ', E'\x03"')
+$func$;
+
+comment on function bcp_internal.json_text(text) is
+    'The text of JSON in which every quote begins or ends a string. JSON has no raw control character: U+0001 takes the place of a backslash, U+0002 of a quote in a string, and U+0003 ends a key.';
+
+create or replace function bcp_internal.strings_in(p_docs text[]) returns table (n bigint, piece text)
+language sql immutable parallel safe
+-- No search_path: with one it could not be inlined; every name is qualified instead.
+as $func$
+    select d.n, t.piece
+    from unnest(p_docs) with ordinality as d (doc, n)
+    cross join lateral bcp_internal.json_text(d.doc) as e (doc)
+    cross join lateral (
+        -- Outside of strings only a long number may be something to mask.
+        select s.piece
+        from pg_catalog.string_to_table(e.doc, '"') with ordinality as s (piece, o)
+        where case
+            when s.o operator(pg_catalog.%) 2 operator(pg_catalog.=) 0 then s.piece operator(pg_catalog.<>) ''
+            else pg_catalog.length(s.piece) operator(pg_catalog.>=) 13 and s.piece operator(pg_catalog.~) '[0-9]{5}'
+        end
+        union all
+        -- A command line as a list is one text to the rules.
+        select pg_catalog.translate(pg_catalog.replace(pg_catalog.split_part(l.piece, '"]', 1), '", "', ' '), E'"\x03', '  ')
+        from pg_catalog.string_to_table(e.doc, '["') with ordinality as l (piece, o)
+        where pg_catalog.strpos(e.doc, '["') operator(pg_catalog.>) 0 and l.o operator(pg_catalog.>) 1
+    ) as t
+$func$;
+
+comment on function bcp_internal.strings_in(text[]) is
+    'What stands in documents, as the text of JSON, with the documents'' numbers: strings, keys with U+0003 after them, long numbers, lists of strings as one; where \ stands U+0001, and U+0002 for a quote.';
+
+create or replace function bcp_internal.unclean_documents(
+    p_docs text[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
+returns integer[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- What stands in the documents, each once: as it stands in JSON and as it reads; the numbers of those that are keys.
+    v_raw text[];
+    v_strings text[];
+    v_keys integer[];
+    v_names text[];
+    v_values text[];
+    v_docs integer[];
+    v_pairs integer[];
+begin
+    if p_state.word_gates is null then
+        return array(select generate_subscripts(p_docs, 1));
+    end if;
+    -- The documents of a batch share most of their strings.
+    select
+        array_agg(d.piece order by d.n),
+        array_agg(case
+            when d.piece = translate(d.piece, E'\\\x01\x02\x03', '') then d.piece
+            else concat('"', replace(replace(rtrim(d.piece, E'\x03'), E'\x01', '\\'), E'\x02', '\"'), '"')::jsonb #>> '{}'
+        end order by d.n),
+        array_agg(d.n::integer order by d.n) filter (where right(d.piece, 1) = E'\x03')
+    into v_raw, v_strings, v_keys
+    from (
+        select s.piece, row_number() over () as n from (select distinct piece from bcp_internal.strings_in(p_docs)) as s
+    ) as d;
+    if v_strings is null then
+        v_strings := '{}';
+        v_keys := '{}';
+    end if;
+    v_docs := array(
+        select n::integer
+        from unnest(p_docs) with ordinality as d (doc, n)
+        where octet_length(doc) > 2 * p_max_depth
+          and 2 * octet_length(doc) - octet_length(replace(doc, '{', '')) - octet_length(replace(doc, '[', '')) > p_max_depth);
+    -- A name may stand apart from its value: {"name": "password", "value": "x"}, [["password", "x"]].
+    select
+        array_agg(v_raw[k.n]) filter (where plain = any (p_state.name_keys)),
+        array_agg(v_raw[k.n]) filter (where plain = any (p_state.value_keys))
+    into v_names, v_values
+    from unnest(v_keys) as k (n)
+    cross join lateral lower(regexp_replace(v_strings[k.n], '[^A-Za-z0-9]', '', 'g')) as plain
+    where plain = any (p_state.name_keys || p_state.value_keys);
+    v_pairs := array(
+        select n::integer
+        from unnest(p_docs) with ordinality as d (doc, n)
+        where strpos(doc, '[["') > 0
+           or exists (select from unnest(v_names) as k (name) where strpos(doc, concat('"', rtrim(k.name, E'\x03'), '": ')) > 0)
+              and exists (select from unnest(v_values) as k (name) where strpos(doc, concat('"', rtrim(k.name, E'\x03'), '": ')) > 0));
+    v_names := bcp_internal.sensitive_names(array(
+        with names as materialized (
+            select name.piece
+            from unnest(v_pairs) as d (n)
+            cross join lateral bcp_internal.json_text(p_docs[d.n]) as e (doc)
+            cross join lateral (
+                select split_part(l.piece, '"', 1)
+                from unnest(v_names) as k (name)
+                cross join lateral string_to_table(e.doc, concat('"', k.name, '""')) with ordinality as l (piece, o)
+                where l.o > 1
+                union all
+                select s.piece
+                from unnest(v_names) as k (name)
+                cross join lateral string_to_table(e.doc, concat('"', k.name, '"[')) with ordinality as l (piece, o)
+                cross join lateral string_to_table(split_part(l.piece, '"]', 1), '"') as s (piece)
+                where l.o > 1
+                union all
+                select split_part(l.piece, '"', 1) from string_to_table(e.doc, '["') as l (piece) where strpos(e.doc, '[["') > 0
+            ) as name (piece)
+        )
+        select v_strings[n] from unnest(v_keys) as k (n)
+        union
+        select r.string
+        from (select distinct piece from names) as d
+        join unnest(v_raw, v_strings) as r (piece, string) using (piece)), p_state);
+    select array_agg(v_raw[n]), array_agg(v_raw[n]) filter (where is_key or is_unclean)
+    into v_names, v_values
+    from (
+        select r.n, coalesce(right(v_raw[r.n], 1) = E'\x03', false) as is_key, false as is_unclean
+        from unnest(v_strings) with ordinality as r (string, n)
+        where string = any (v_names)
+        union all
+        select n, false, true from unnest(bcp_internal.unclean(v_strings, p_max_depth, p_state)) as u (n)
+    ) as found;
+    if v_names is not null then
+        v_docs := v_docs || array(
+            select distinct s.n::integer
+            from bcp_internal.strings_in(p_docs) as s
+            where s.piece = any (v_values) or s.piece = any (v_names) and s.n = any (v_pairs));
+    end if;
+    return v_docs;
+end
+$func$;
+
+comment on function bcp_internal.unclean_documents(text[], integer, bcp_internal.anonymizer_state) is
+    'Numbers of the documents, each as the text of JSON or of several strings of JSON, but for those of which it is certain that masking would change nothing and raise nothing.';

@@ -133,7 +133,7 @@ begin
         select o, jsonb_object_agg(key, value) as doc from fields where content = 'unknown' group by o
     ), parts as (
         select
-            o, null as name, jsonb_object_agg(key, value) as doc, string_agg(value #>> '{}', E'\n') as text,
+            o, null as name, jsonb_object_agg(key, value) as doc, string_agg(value::text, '') as text,
             coalesce(bool_or(octet_length(value #>> '{}') > v_max_text and key <> all (v_ids)), false) as is_large,
             max(key) filter (where key = any (v_ids) and length(value #>> '{}') > 500) as too_long
         from fields
@@ -154,7 +154,7 @@ begin
     if v_parts.too_long is not null then
         raise exception using errcode = 'ZB005', message = v_parts.too_long || ' is longer than 500 characters';
     end if;
-    v_numbers := bcp_internal.unclean(v_parts.texts, v_max_depth, v_state);
+    v_numbers := bcp_internal.unclean_documents(v_parts.texts, v_max_depth, v_state);
     -- What is much too large is cut before it is masked, and marked after.
     select
         array_agg(v.o) as events, array_agg(v.key) as names, array_agg(v.is_text) as are_text,

@@ -165,12 +165,16 @@ begin
         select *
         from words w
         where w.word in (select p.word from parts p)
-           or p_state.key_map ?| array[
-               w.word, rtrim(w.word, '0123456789'), rtrim(rtrim(w.word, '0123456789'), 's'),
-               w.word || w.w1, rtrim(w.word || w.w1, '0123456789'), rtrim(rtrim(w.word || w.w1, '0123456789'), 's'),
-               w.word || w.w1 || w.w2, rtrim(rtrim(w.word || w.w1 || w.w2, '0123456789'), 's'),
-               w.word || w.w1 || w.w2 || w.w3, rtrim(rtrim(w.word || w.w1 || w.w2 || w.w3, '0123456789'), 's'),
-               w.word || w.w1 || w.w2 || w.w3 || w.w4]
+           or case
+               when length(w.word) < 3 or p_state.key_starts ?| array[left(w.word, 3), left(w.word, 2), left(w.word, 1)]
+                   then p_state.key_map ?| array[
+                       w.word, rtrim(w.word, '0123456789'), rtrim(rtrim(w.word, '0123456789'), 's'),
+                       w.word || w.w1, rtrim(w.word || w.w1, '0123456789'), rtrim(rtrim(w.word || w.w1, '0123456789'), 's'),
+                       w.word || w.w1 || w.w2, rtrim(rtrim(w.word || w.w1 || w.w2, '0123456789'), 's'),
+                       w.word || w.w1 || w.w2 || w.w3, rtrim(rtrim(w.word || w.w1 || w.w2 || w.w3, '0123456789'), 's'),
+                       w.word || w.w1 || w.w2 || w.w3 || w.w4]
+               else false
+           end
     ), hits as materialized (
         select f.o, f.n, f.type, f.is_phrase, f.i, f.i + g.length - 1 as j, f.before, g.after, k.way
         from found f

@@ -46,7 +46,7 @@ begin
                 into texts, parameter_bytes, response_bytes, longest_text, longest_document
                 from (
                     select
-                        concat_ws(E'\n', %1$s) as short, nullif(c.parameters, 'null')::text as p,
+                        concat(%1$s) as short, nullif(c.parameters, 'null')::text as p,
                         nullif(c.response_data, 'null')::text as r, c.attributes::text as a
                     from unnest(p_calls) with ordinality as c
                     order by c.ordinality
@@ -54,7 +54,7 @@ begin
             end
             $func$
         $statement$,
-        (select string_agg(format('c.%I', field), ', ') from unnest(v_texts) as field), v_texts, v_ids);
+        (select string_agg(format('to_json(c.%I)', field), ', ') from unnest(v_texts) as field), v_texts, v_ids);
 end
 $block$;
 
@@ -105,7 +105,7 @@ begin
             from unnest(t.texts) with ordinality as a (text, k)
         ) as u (text, k, is_large);
     end if;
-    v_numbers := bcp_internal.unclean(t.texts, v_max_depth, v_state);
+    v_numbers := bcp_internal.unclean_documents(t.texts, v_max_depth, v_state);
     calls := p_calls;
     parameters := array_fill(null::jsonb, array[v_count]);
     response_data := parameters;

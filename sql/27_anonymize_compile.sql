@@ -86,20 +86,25 @@ begin
     from bcp.anonymization_rules
     where bcp_internal.is_in_force(enabled, pack);
 
-    -- Gates: what a rule's hint is a branch of, or without a hint its words. Those of digits cost less apart. Rules about
-    -- sensitive keys need none: the keys are looked up.
-    select
-        coalesce(string_agg(branch, '|') filter (where is_digits), v_never),
-        case when not bool_or(branch is null) then coalesce(string_agg(branch, '|') filter (where not is_digits), v_never) end,
-        coalesce(array_agg('%' || branch || '%') filter (where branch ~ '^[@#&=~^|]$'), '{}')
-    into v_state.digit_gate, v_state.word_gate, v_state.quick_likes
-    from (
-        select distinct coalesce(r.hint, regexp_replace(w, '[^a-z0-9 @#&=~|]', '\\\&', 'g')), c.is_digits
+    -- Gates: what a rule's hint is a branch of, or without a hint its words. Those of digits cost less apart, those of words
+    -- in pieces. Rules about sensitive keys need none: the keys are looked up.
+    with branches as materialized (
+        select distinct coalesce(r.hint, regexp_replace(w, '[^a-z0-9 @#&=~|]', '\\\&', 'g')) as branch, c.is_digits
         from bcp_internal.anonymizer_rules c
         join bcp.anonymization_rules r using (name)
         left join lateral unnest(r.words) as w on r.hint is null
         where r.validation not in ('sensitive_key', 'table')
-    ) as branches (branch, is_digits);
+    ), pieces as (
+        select string_agg(branch, '|' order by branch) as gate
+        from (select branch, sum(length(branch) + 1) over (order by branch) / 500 as n from branches where not is_digits) as b
+        group by n
+    )
+    select
+        coalesce(string_agg(branch, '|') filter (where is_digits), v_never),
+        case when not bool_or(branch is null) then array(select gate from pieces order by gate) end,
+        coalesce(array_agg('%' || branch || '%') filter (where branch ~ '^[@#&=~^|]$'), '{}')
+    into v_state.digit_gate, v_state.word_gates, v_state.quick_likes
+    from branches;
 
     select
         coalesce(jsonb_object_agg(key_pattern, ways), '{}'),
@@ -127,6 +132,9 @@ begin
     into v_state.before_map, v_state.after_map
     from bcp.sensitive_key_exceptions
     where enabled and match_mode in ('before', 'after');
+    select coalesce(jsonb_object_agg(distinct left(pattern, 3), 1), '{}')
+    into v_state.key_starts
+    from jsonb_object_keys(v_state.key_map) as pattern;
     select coalesce(string_agg(pattern, '|'), v_never)
     into v_state.key_parts
     from (

@@ -350,7 +350,7 @@ GATES: dict[str, list[Unit]] = {
         "x1234",
         "4./ _",
     ],
-    "word_gate": [
+    "word_gates": [
         "a",
         "e",
         "end ",
