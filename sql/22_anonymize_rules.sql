@@ -124,21 +124,21 @@ begin
             select t.n from unnest(v_now) with ordinality as t (s, n)
             where exists (select from jsonb_object_keys(v_labels) as l where strpos(t.s, l) > 0));
         for v_hits in
-            -- Where a rule may match: what costs a tenth of its pattern. Rules share hints, and a hint is looked for once.
-            with texts as materialized (
-                select t.o, t.s from unnest(v_lower) with ordinality as t (s, o)
-            ), tried as materialized (
-                select r.ordinal, r.hint, t.o
+            -- Where a rule may match: what costs a tenth of its pattern. Rules share hints, and a hint is looked for once in
+            -- all texts.
+            with tried as materialized (
+                select r.ordinal, r.hint, t.o::integer
                 from bcp_internal.anonymizer_rules r
-                join texts t
+                join unnest(v_lower) with ordinality as t (s, o)
                     on (r.validation not in ('sensitive_key', 'table') or t.o = any (v_keyed))
                     and (not r.is_digits or t.o = any (v_digits))
                     and (r.likes is null or t.s like any (r.likes))
             ), hinted as materialized (
-                select d.hint, d.o
-                from (select distinct tried.hint, tried.o from tried where tried.hint is not null) as d
-                join texts t using (o)
-                where t.s collate "C" ~ d.hint
+                select h.hint, m.o
+                from (
+                    select hint, array_agg(distinct o order by o) as numbers from tried where hint is not null group by hint
+                ) as h
+                cross join lateral unnest(bcp_internal.matching(h.numbers, v_lower, h.hint, false)) as m (o)
             )
             select r as rule, array_agg(t.o order by t.o) as numbers
             from tried t

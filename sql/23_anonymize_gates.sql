@@ -346,6 +346,8 @@ declare
     v_values text[];
     v_docs integer[];
     v_pairs integer[];
+    -- Whether what was found counts in any document, or only in those in which it may be a name.
+    v_anywhere boolean[];
 begin
     if p_state.word_gates is null then
         return array(select generate_subscripts(p_docs, 1));
@@ -410,20 +412,25 @@ begin
         select r.string
         from (select distinct piece from names) as d
         join unnest(v_raw, v_strings) as r (piece, string) using (piece)), p_state);
-    select array_agg(v_raw[n]), array_agg(v_raw[n]) filter (where is_key or is_unclean)
-    into v_names, v_values
+    select array_agg(v_raw[n]), array_agg(is_unclean)
+    into v_names, v_anywhere
     from (
-        select r.n, coalesce(right(v_raw[r.n], 1) = E'\x03', false) as is_key, false as is_unclean
-        from unnest(v_strings) with ordinality as r (string, n)
-        where string = any (v_names)
-        union all
-        select n, false, true from unnest(bcp_internal.unclean(v_strings, p_max_depth, p_state)) as u (n)
+        select n, bool_or(is_unclean) as is_unclean
+        from (
+            select n, v_raw[n] <> rtrim(v_raw[n], E'\x03') as is_unclean
+            from unnest(v_strings) with ordinality as r (string, n)
+            join unnest(v_names) as found (string) using (string)
+            union all
+            select n, true from unnest(bcp_internal.unclean(v_strings, p_max_depth, p_state)) as u (n)
+        ) as found
+        group by n
     ) as found;
     if v_names is not null then
         v_docs := v_docs || array(
             select distinct s.n::integer
             from bcp_internal.strings_in(p_docs) as s
-            where s.piece = any (v_values) or s.piece = any (v_names) and s.n = any (v_pairs));
+            join unnest(v_names, v_anywhere) as found (piece, is_anywhere) using (piece)
+            where found.is_anywhere or s.n = any (v_pairs));
     end if;
     return v_docs;
 end
