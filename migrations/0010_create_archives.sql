@@ -11,17 +11,28 @@ create table bcp.archives (
     schema_version text not null,
     row_count bigint,
     checksum text,
+    digest text,
     bytes bigint,
     started_at timestamptz not null,
     verified_at timestamptz,
     dropped_at timestamptz,
     keep_until timestamptz,
-    constraint archives_range check (range_start < range_end),
-    constraint archives_proven check (state in ('writing', 'replaced') or num_nulls(row_count, checksum, bytes, verified_at) = 0)
+    instead_of uuid,
+    -- What a command could not read in one row would stop it for all: no calendar of Python goes further.
+    constraint archives_range check (
+        range_start >= '0001-01-02 00:00:00+00' and range_end < '9999-12-31 00:00:00+00'
+        and range_start < range_end and range_end <= range_start + interval '87840 hours'),
+    constraint archives_location check (location ~ '^(file:///|s3://[A-Za-z0-9._-]+(/|$))' and length(location) <= 2000),
+    constraint archives_files check (jsonb_typeof(files) = 'array'),
+    constraint archives_columns check (jsonb_typeof(columns) = 'array'),
+    constraint archives_checksum check (checksum ~ '^[0-9a-f]{16}$' and digest ~ '^[0-9a-f]{64}$'),
+    constraint archives_keep_until check (keep_until >= '0001-01-02 00:00:00+00' and keep_until < '9999-12-31 00:00:00+00'),
+    constraint archives_proven check (
+        state in ('writing', 'replaced') or num_nulls(row_count, checksum, digest, bytes, verified_at) = 0)
 );
 
 comment on table bcp.archives is
-    'Manifest of the archives: one row a chunk that has been, or is being, written to Parquet files. A chunk of a table whose policy wants an archive is dropped only where a verified one has as many rows as it has.';
+    'Manifest of the archives: one row a chunk that has been, or is being, written to Parquet files. A chunk of a table whose policy wants an archive is dropped only where verified ones have the rows that it has. Only functions write it, and what they say of rows is what the database counted.';
 
 comment on column bcp.archives.archive_id is 'Id of the archive; in the names of its files.';
 
@@ -43,9 +54,13 @@ comment on column bcp.archives.columns is 'Columns archived, in order: an array 
 
 comment on column bcp.archives.schema_version is 'Last migration applied when it was written.';
 
-comment on column bcp.archives.row_count is 'Rows.';
+comment on column bcp.archives.row_count is 'Rows, as the database counted them.';
 
-comment on column bcp.archives.checksum is 'Checksum of the rows, whatever their order: see bcp_internal.archive_checksum.';
+comment on column bcp.archives.checksum is
+    'Checksum of the rows, whatever their order: see bcp_internal.archive_checksum. Of the rows in the database, and the files were read back and have the same.';
+
+comment on column bcp.archives.digest is
+    'SHA-256 of the rows in the database, whatever their order: see bcp_internal.archive_checksum. Only rows that have it are restored.';
 
 comment on column bcp.archives.bytes is 'Size of all files together, in bytes.';
 
@@ -56,6 +71,9 @@ comment on column bcp.archives.verified_at is 'When it had been read back and fo
 comment on column bcp.archives.dropped_at is 'When its chunk was dropped, last.';
 
 comment on column bcp.archives.keep_until is 'Where it has been restored, cleanup leaves the rows in the table until then.';
+
+comment on column bcp.archives.instead_of is
+    'Archive whose place it takes, or took, without the rows that were erased; null for an archive of a chunk.';
 
 create index archives_range_idx on bcp.archives (table_name, range_start);
 

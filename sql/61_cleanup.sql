@@ -92,7 +92,6 @@ as $func$
 declare
     v_unaggregated constant text[] := bcp_internal.unaggregated(p_table, p_range_start, p_range_end);
     v_keep_until timestamptz;
-    v_archived bigint;
 begin
     action := 'kept';
     execute format(
@@ -110,9 +109,8 @@ begin
             reason := format('restored, and to be kept until %s', to_char(v_keep_until at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'));
             return;
         end if;
-        v_archived := bcp_internal.archived_rows(p_table, p_range_start, p_range_end);
-        if v_archived <> row_count then
-            reason := case v_archived
+        if not bcp_internal.chunk_is_archived(p_table, p_range_start, p_range_end) then
+            reason := case bcp_internal.archived_rows(p_table, p_range_start, p_range_end)
                 when 0 then 'not archived yet: bcp-analytics archive does that'
                 else 'the archive holds other rows than the chunk: bcp-analytics archive makes it anew' end;
             return;
@@ -154,7 +152,7 @@ end
 $func$;
 
 comment on function bcp.cleanup_plan() is
-    'What would bcp.cleanup_old_data() do now? One row a chunk past its retention: dropped, or kept and why, with its rows and bytes; and one for the sessions that would be deleted.';
+    'What would bcp.cleanup_old_data() do now? One row a chunk past its retention: dropped, or kept and why, with its rows and bytes; and one for the sessions that would be deleted. Reads each chunk that has an archive, as cleanup does.';
 
 create or replace function bcp_internal.delete_old_sessions(p_limit integer) returns bigint
 language sql volatile
@@ -195,9 +193,12 @@ declare
     v_bytes bigint;
 begin
     begin
-        -- Nothing may come in between the count and the drop.
-        execute format('lock table %s in access exclusive mode', p_chunk);
+        -- Nothing may come in between the checksum and the drop. It takes seconds, in which others may read.
+        execute format('lock table %s in share row exclusive mode', p_chunk);
         select * into v_verdict from bcp_internal.cleanup_verdict(p_table, p_range_start, p_range_end, p_archive_first);
+        if v_verdict.action = 'dropped' then
+            execute format('lock table %s in access exclusive mode', p_chunk);
+        end if;
     exception
         when lock_not_available then
             select null::bigint as row_count, 'kept' as action, 'in use' as reason into v_verdict;

@@ -92,7 +92,7 @@ comment on function bcp_internal.checksum_text(numeric) is 'A sum of row hashes,
 create or replace function bcp_internal.archive_checksum(
     p_relation regclass, p_columns jsonb, p_time_column text default null,
     p_start timestamptz default null, p_end timestamptz default null,
-    out row_count bigint, out checksum text)
+    out row_count bigint, out checksum text, out digest text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -102,18 +102,24 @@ begin
     select string_agg(format('case when c%1$s is null then ''-'' else length(c%1$s) || '':'' || c%1$s end', n), ' || ' order by n)
     into v_row
     from generate_series(1, jsonb_array_length(p_columns)) as n;
-    -- offset 0: or each text would be made three times.
+    -- offset 0: or each text would be made three times, and each hash four. By the first two bytes: all hashes of a chunk may be more than
+    -- one value can hold.
     execute format(
-        'select count(*), bcp_internal.checksum_text(sum(('
-        '''x'' || encode(substring(sha256(convert_to(%s, ''UTF8'')) from 1 for 8), ''hex''))::bit(64)::bigint)) '
-        'from (%s offset 0) as rows_as_text',
+        'with hashes as ('
+        'select sha256(convert_to(%s, ''UTF8'')) as h from (%s offset 0) as rows_as_text offset 0'
+        '), parts as ('
+        'select substring(h from 1 for 2) as first, count(*) as n,'
+        ' sum((''x'' || encode(substring(h from 1 for 8), ''hex''))::bit(64)::bigint) as s,'
+        ' sha256(string_agg(h, '''' order by h)) as d from hashes group by 1'
+        ') select coalesce(sum(n), 0), bcp_internal.checksum_text(sum(s)),'
+        ' encode(sha256(coalesce(string_agg(d, '''' order by first), '''')), ''hex'') from parts',
         v_row, bcp_internal.archive_rows(p_relation, p_columns, p_time_column, p_start, p_end))
-    into row_count, checksum;
+    into row_count, checksum, digest;
 end
 $func$;
 
 comment on function bcp_internal.archive_checksum(regclass, jsonb, text, timestamptz, timestamptz) is
-    'Rows of a range, or all, and their checksum, whatever their order: the sum modulo 2^64, in 16 hexadecimal digits, of the first 8 bytes (big endian) of the SHA-256 of each row as text in UTF-8. That is, for each column in order, its length in characters, a colon and the text of bcp_internal.archive_text, or - for null. Checksums of parts add up to that of the whole.';
+    'Rows of a range, or all, their checksum and their digest, whatever their order. A row''s hash is the SHA-256 of it as text in UTF-8: for each column in order, its length in characters, a colon and the text of bcp_internal.archive_text, or - for null. The checksum is the sum modulo 2^64, in 16 hexadecimal digits, of the first 8 bytes (big endian) of the hashes; those of parts add up to that of the whole, and so rows can be made up to fit it. Nobody can make any to fit the digest, the SHA-256 of hashes: those of rows are sorted, those that begin with the same 2 bytes make up a part, and the SHA-256 of each part is hashed once more, in order.';
 
 create or replace function bcp_internal.chunk_is_archived(
     p_table text, p_start timestamptz, p_end timestamptz, p_check_content boolean default true)
@@ -208,19 +214,115 @@ comment on function bcp_internal.chunks_to_archive(text, timestamptz, timestampt
 
 create or replace function bcp_internal.begin_archive(p_table text, p_start timestamptz, p_end timestamptz, p_location text)
 returns setof bcp.archives
-language sql volatile
+language plpgsql volatile
 -- Nobody but the owner writes the manifest; bcp_admin may through these functions.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
+    if not exists (
+        select from timescaledb_information.chunks c
+        where c.hypertable_schema = 'bcp' and c.hypertable_name = p_table and c.range_start = p_start and c.range_end = p_end
+          and c.range_end <= bcp_internal.now())
+    then
+        raise exception using
+            errcode = 'ZB002',
+            message = format('table %s has no chunk from %s to %s that is over', quote_literal(left(p_table, 63)), p_start, p_end),
+            hint = 'bcp.archives_wanted() and timescaledb_information.chunks list those there are.';
+    end if;
+    return query
     insert into bcp.archives (table_name, range_start, range_end, state, location, columns, schema_version, started_at)
     values (p_table, p_start, p_end, 'writing', p_location, bcp_internal.archive_columns(p_table),
             (select max(m.migration_id) from bcp_migrations._yoyo_migration m), bcp_internal.now())
-    returning *
+    returning *;
+end
 $func$;
 
 comment on function bcp_internal.begin_archive(text, timestamptz, timestamptz, text) is
-    'Notes that an archive is being written. To be committed before any file is, so that the files of a run that dies are known.';
+    'Notes that an archive of a chunk is being written; ZB002 where there is no such chunk, or it is not over. To be committed before any file is, so that the files of a run that dies are known.';
+
+create or replace function bcp_internal.count_archive(p_archive_id uuid) returns setof bcp.archives
+language plpgsql volatile
+-- As for bcp_internal.begin_archive. What it notes is what restore will believe, so nobody else counts.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_archive bcp.archives;
+    v_found record;
+begin
+    select * into v_archive from bcp.archives a where a.archive_id = p_archive_id and a.state = 'writing' and a.instead_of is null;
+    if not found then
+        perform bcp_internal.refuse_archive(p_archive_id);
+    end if;
+    select * into v_found
+    from bcp_internal.archive_checksum(
+        format('bcp.%I', v_archive.table_name)::regclass, v_archive.columns,
+        bcp_internal.archive_time_column(v_archive.table_name), v_archive.range_start, v_archive.range_end);
+    return query
+    update bcp.archives a
+    set row_count = v_found.row_count, checksum = v_found.checksum, digest = v_found.digest
+    where a.archive_id = p_archive_id
+    returning a.*;
+end
+$func$;
+
+comment on function bcp_internal.count_archive(uuid) is
+    'Notes how many rows the chunk of an archive that is being written has, with their checksum and digest. In a transaction that is repeatable read it is of the same rows as what is then read from the chunk.';
+
+create or replace function bcp_internal.refuse_archive(p_archive_id uuid) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    raise exception using
+        errcode = 'ZB007',
+        message = format('archive %s is not being written any more', p_archive_id),
+        hint = 'Another run has taken its place: run bcp-analytics archive again.';
+end
+$func$;
+
+comment on function bcp_internal.refuse_archive(uuid) is 'ZB007 for an archive that is not being written.';
+
+create or replace function bcp_internal.proven_files(
+    p_archive bcp.archives, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)
+returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_files jsonb;
+    v_good boolean;
+begin
+    if (p_row_count, p_checksum) is distinct from (p_archive.row_count, p_archive.checksum) then
+        raise exception using
+            errcode = 'ZB007',
+            message = format(
+                'archive %s came back with %s rows and checksum %s, the database counted %s and %s: nothing was marked as archived',
+                p_archive.archive_id, p_row_count, p_checksum, p_archive.row_count, p_archive.checksum),
+            hint = 'Run it again; if it stays so, the store changes its files.';
+    end if;
+    select jsonb_agg(to_jsonb(f) order by f.day),
+           count(distinct f.day) = count(*) and coalesce(sum(f.row_count), 0) = p_row_count and coalesce(sum(f.bytes), 0) = p_bytes
+               and coalesce(bool_and(coalesce(
+                   f.row_count > 0 and f.bytes > 0 and f.sha256 ~ '^[0-9a-f]{64}$'
+                   and f.day between (p_archive.range_start at time zone 'UTC')::date and (p_archive.range_end at time zone 'UTC')::date
+                   and f.path ~ format('^table=%s/day=%s/[0-9TZ]+-%s\.parquet$', p_archive.table_name, f.day, p_archive.archive_id),
+                   false)), true)
+    into v_files, v_good
+    from jsonb_to_recordset(p_files) as f (path text, day date, row_count bigint, bytes bigint, sha256 text);
+    if v_good is not true then
+        raise exception using
+            errcode = 'ZB007',
+            message = format('the files of archive %s are not a file a day with its rows: nothing was marked as archived', p_archive.archive_id),
+            hint = 'Use bcp-analytics archive.';
+    end if;
+    return coalesce(v_files, '[]');
+end
+$func$;
+
+comment on function bcp_internal.proven_files(bcp.archives, jsonb, bigint, text, bigint) is
+    'The files of an archive as the manifest keeps them; ZB007 where what was read back from them is not what the database counted, or they are not where its files go.';
 
 create or replace function bcp_internal.pass_on_erasures(p_old uuid, p_new uuid) returns void
 language plpgsql volatile
@@ -243,24 +345,25 @@ create or replace function bcp_internal.finish_archive(
     p_archive_id uuid, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)
 returns setof bcp.archives
 language plpgsql volatile
--- Nobody but the owner writes the manifest; bcp_admin may through these functions.
+-- As for bcp_internal.begin_archive.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_archive bcp.archives;
 begin
-    update bcp.archives a
-    set state = 'verified', files = p_files, row_count = p_row_count, checksum = p_checksum, bytes = p_bytes,
-        verified_at = bcp_internal.now()
-    where a.archive_id = p_archive_id and a.state = 'writing'
-    returning * into v_archive;
+    select * into v_archive
+    from bcp.archives a
+    where a.archive_id = p_archive_id and a.state = 'writing' and a.instead_of is null
+    for update;
     if not found then
-        raise exception using
-            errcode = 'ZB007',
-            message = format('archive %s is not being written any more', p_archive_id),
-            hint = 'Another run has taken its place: run bcp-analytics archive again.';
+        perform bcp_internal.refuse_archive(p_archive_id);
     end if;
+    update bcp.archives a
+    set state = 'verified', files = bcp_internal.proven_files(v_archive, p_files, p_row_count, p_checksum, p_bytes), bytes = p_bytes,
+        verified_at = bcp_internal.now()
+    where a.archive_id = p_archive_id
+    returning * into v_archive;
     perform bcp_internal.pass_on_erasures(a.archive_id, p_archive_id)
     from bcp.archives a
     where a.table_name = v_archive.table_name
@@ -280,7 +383,7 @@ end
 $func$;
 
 comment on function bcp_internal.finish_archive(uuid, jsonb, bigint, text, bigint) is
-    'Notes that an archive has been read back and found equal. It holds all rows of its chunk, so it takes the place of earlier ones of them.';
+    'Notes that an archive has been read back, and with how many rows and which checksum: ZB007 unless they are those of bcp_internal.count_archive. It holds all rows of its chunk, so it takes the place of earlier ones of them.';
 
 create or replace function bcp_internal.discard_archive(p_archive_id uuid) returns boolean
 language sql volatile
@@ -310,42 +413,67 @@ $func$;
 comment on function bcp_internal.replace_archives(text, timestamptz, timestamptz) is
     'Notes that archives of a chunk hold its rows as they were before, so that the next run of bcp-analytics archive removes them and makes a new one.';
 
-create or replace function bcp_internal.begin_rewrite(p_archive_id uuid, p_location text) returns setof bcp.archives
-language sql volatile
--- Nobody but the owner writes the manifest; bcp_admin may through these functions.
-security definer
-set search_path = pg_catalog, pg_temp
-as $func$
-    insert into bcp.archives (table_name, range_start, range_end, state, location, columns, schema_version, started_at)
-    select a.table_name, a.range_start, a.range_end, 'writing', p_location, a.columns, a.schema_version, bcp_internal.now()
-    from bcp.archives a
-    where a.archive_id = p_archive_id and a.state in ('verified', 'dropped', 'restored')
-    returning *
-$func$;
+-- Only the owner rewrites: it is for erasures, and what is left of the rows is what restore will believe.
 
-comment on function bcp_internal.begin_rewrite(uuid, text) is
-    'Notes that an archive is being written that is to take the place of another, with other rows. No row where that one is not proven.';
-
-create or replace function bcp_internal.finish_rewrite(
-    p_archive_id uuid, p_instead_of uuid, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)
-returns setof bcp.archives
+create or replace function bcp_internal.begin_rewrite(p_archive_id uuid) returns setof bcp.archives
 language plpgsql volatile
--- Nobody but the owner writes the manifest; bcp_admin may through these functions.
-security definer
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_old bcp.archives;
+    v_found record;
 begin
-    select * into v_old from bcp.archives a where a.archive_id = p_instead_of for update;
-    if not found or v_old.state not in ('verified', 'dropped', 'restored') then
-        raise exception using
-            errcode = 'ZB007',
-            message = format('archive %s has been replaced in the meantime', p_instead_of),
-            hint = 'Do it again, with the archive that has taken its place.';
+    select * into v_old from bcp.archives a where a.archive_id = p_archive_id and a.state in ('verified', 'dropped', 'restored');
+    if not found then
+        perform bcp_internal.refuse_rewrite(p_archive_id);
     end if;
-    perform bcp_internal.pass_on_erasures(p_instead_of, case when p_row_count > 0 then p_archive_id end);
-    update bcp.archives a set state = 'replaced' where a.archive_id = p_instead_of;
+    select * into v_found from bcp_internal.archive_checksum('pg_temp.bcp_restored'::regclass, v_old.columns);
+    return query
+    insert into bcp.archives (
+        table_name, range_start, range_end, state, location, columns, schema_version, row_count, checksum, digest, started_at, instead_of)
+    select v_old.table_name, v_old.range_start, v_old.range_end, 'writing', v_old.location, v_old.columns, v_old.schema_version,
+           v_found.row_count, v_found.checksum, v_found.digest, bcp_internal.now(), p_archive_id
+    where v_found.digest <> v_old.digest
+    returning *;
+end
+$func$;
+
+comment on function bcp_internal.begin_rewrite(uuid) is
+    'Notes that an archive is being written that is to take the place of another, with what is left in bcp_restored of its rows. No row where that is all of them.';
+
+create or replace function bcp_internal.refuse_rewrite(p_archive_id uuid) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    raise exception using
+        errcode = 'ZB007',
+        message = format('archive %s has been replaced in the meantime', p_archive_id),
+        hint = 'Do it again, with the archive that has taken its place.';
+end
+$func$;
+
+comment on function bcp_internal.refuse_rewrite(uuid) is 'ZB007 for an archive that is not, or no longer, proven.';
+
+create or replace function bcp_internal.finish_rewrite(
+    p_archive_id uuid, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)
+returns setof bcp.archives
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_new bcp.archives;
+    v_old bcp.archives;
+    v_files jsonb;
+begin
+    select * into v_new from bcp.archives a where a.archive_id = p_archive_id and a.state = 'writing' for update;
+    select * into v_old from bcp.archives a where a.archive_id = v_new.instead_of for update;
+    if v_old.state is null or v_old.state not in ('verified', 'dropped', 'restored') then
+        perform bcp_internal.refuse_rewrite(coalesce(v_new.instead_of, p_archive_id));
+    end if;
+    v_files := bcp_internal.proven_files(v_new, p_files, p_row_count, p_checksum, p_bytes);
+    perform bcp_internal.pass_on_erasures(v_old.archive_id, case when p_row_count > 0 then p_archive_id end);
+    update bcp.archives a set state = 'replaced' where a.archive_id = v_old.archive_id;
     if p_row_count = 0 then
         -- Nothing is left, so nothing is to be kept.
         update bcp.archives a set state = 'replaced' where a.archive_id = p_archive_id;
@@ -353,12 +481,12 @@ begin
     end if;
     return query
     update bcp.archives a
-    set state = v_old.state, files = p_files, row_count = p_row_count, checksum = p_checksum, bytes = p_bytes,
+    set state = v_old.state, files = v_files, bytes = p_bytes,
         verified_at = bcp_internal.now(), dropped_at = v_old.dropped_at, keep_until = v_old.keep_until
-    where a.archive_id = p_archive_id and a.state = 'writing'
+    where a.archive_id = p_archive_id
     returning a.*;
 end
 $func$;
 
-comment on function bcp_internal.finish_rewrite(uuid, uuid, jsonb, bigint, text, bigint) is
-    'Notes that a rewritten archive has been read back and found as it was meant, in place of the other one, in its state. No row where no row is left.';
+comment on function bcp_internal.finish_rewrite(uuid, jsonb, bigint, text, bigint) is
+    'Notes that a rewritten archive has been read back and found as the database counted it, in place of the other one, in its state. No row where no row is left.';

@@ -25,6 +25,20 @@ $func$;
 comment on function bcp_internal.check_erased(uuid) is
     'ZB007 where an archive waits for an erasure, or one goes on: to restore it would bring the person back.';
 
+create or replace function bcp_internal.refuse_restore(p_archive_id uuid) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    raise exception using
+        errcode = 'ZB007',
+        message = format('archive %s is not, or no longer, proven', p_archive_id),
+        hint = 'bcp-analytics archive list shows those that are.';
+end
+$func$;
+
+comment on function bcp_internal.refuse_restore(uuid) is 'ZB007 for an archive that is not there to be restored.';
+
 create or replace function bcp_internal.begin_restore(p_archive_id uuid, p_to_erase boolean default false) returns void
 language plpgsql volatile
 -- The table is the owner's, so that nobody can put a trigger or a view in its place.
@@ -39,10 +53,7 @@ begin
     from bcp.archives a, jsonb_array_elements(a.columns) with ordinality as c
     where a.archive_id = p_archive_id and a.state in ('verified', 'dropped', 'restored');
     if v_columns is null then
-        raise exception using
-            errcode = 'ZB007',
-            message = format('archive %s is not, or no longer, proven', p_archive_id),
-            hint = 'bcp-analytics archive list shows those that are.';
+        perform bcp_internal.refuse_restore(p_archive_id);
     end if;
     if not p_to_erase then
         perform bcp_internal.check_erased(p_archive_id);
@@ -76,12 +87,13 @@ begin
             hint = 'Use bcp-analytics restore.';
     end if;
     select * into v_found from bcp_internal.archive_checksum('pg_temp.bcp_restored'::regclass, v_archive.columns);
-    if (v_found.row_count, v_found.checksum) is distinct from (v_archive.row_count, v_archive.checksum) then
+    -- By the digest, as rows could be made up that have the same checksum.
+    if (v_found.row_count, v_found.digest) is distinct from (v_archive.row_count, v_archive.digest) then
         raise exception using
             errcode = 'ZB007',
             message = format(
-                'archive %s came back with %s rows and checksum %s, its manifest says %s and %s: nothing was restored',
-                p_archive_id, v_found.row_count, v_found.checksum, v_archive.row_count, v_archive.checksum),
+                'archive %s came back with %s rows and digest %s, its manifest says %s and %s: nothing was restored',
+                p_archive_id, v_found.row_count, v_found.digest, v_archive.row_count, v_archive.digest),
             hint = 'Its files are not as they were written, or the server reads them otherwise: see docs/archive.md.';
     end if;
     return v_found.row_count;
@@ -106,6 +118,9 @@ begin
     select * into v_archive from bcp.archives a where a.archive_id = p_archive_id for update;
     if v_archive.state in ('verified', 'restored') then
         return 0;
+    elsif v_archive.state is distinct from 'dropped' then
+        -- Its rows may be in the table.
+        perform bcp_internal.refuse_restore(p_archive_id);
     end if;
     perform bcp_internal.check_erased(p_archive_id);
     perform bcp_internal.check_restored(p_archive_id);

@@ -11,7 +11,13 @@ declare
     v_relation regclass := to_regclass(format('%I.%I', p_schema, p_table));
     v_range record;
 begin
-    if v_relation is null then
+    perform bcp_internal.archive_time_column(p_table);
+    if v_relation is null and p_schema in ('bcp', 'bcp_internal', 'bcp_migrations') then
+        raise exception using
+            errcode = 'ZB002',
+            message = format('schema %s is the store''s own', p_schema),
+            hint = 'Name another schema, or restore without one to put the rows back.';
+    elsif v_relation is null then
         execute format('create table %I.%I (like bcp.%2$I including generated)', p_schema, p_table);
         v_relation := format('%I.%I', p_schema, p_table)::regclass;
         execute format('comment on table %s is %L', v_relation, format('Restored from archives of bcp.%s.', p_table));

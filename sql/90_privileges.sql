@@ -53,12 +53,10 @@ $block$;
 -- The archive's books, which bcp-analytics archive and restore keep.
 grant execute on function
     bcp_internal.begin_archive(text, timestamptz, timestamptz, text),
+    bcp_internal.count_archive(uuid),
     bcp_internal.finish_archive(uuid, jsonb, bigint, text, bigint),
     bcp_internal.discard_archive(uuid),
-    bcp_internal.begin_rewrite(uuid, text),
-    bcp_internal.finish_rewrite(uuid, uuid, jsonb, bigint, text, bigint),
     bcp_internal.begin_restore(uuid, boolean),
-    bcp_internal.check_restored(uuid),
     bcp_internal.finish_restore(uuid, timestamptz),
     bcp_internal.begin_beside(text, text, uuid[]),
     bcp_internal.finish_beside(regclass, uuid)

@@ -25,7 +25,7 @@ PROVEN = ("verified", "dropped", "restored")
 
 _SELECT: LiteralString = (
     "select archive_id, table_name, range_start, range_end, state, location, files, columns, schema_version,"
-    " row_count, checksum, bytes, started_at, verified_at, dropped_at, keep_until"
+    " row_count, checksum, digest, bytes, started_at, verified_at, dropped_at, keep_until"
 )
 
 
@@ -75,8 +75,13 @@ def begin(conn: Connection[Any], table: str, start: datetime, end: datetime, loc
     )[0]
 
 
+def count(conn: Connection[Any], archive: Archive) -> Archive:
+    """Have the database count the rows of its chunk, and note that."""
+    return _archives(conn, _SELECT + " from bcp_internal.count_archive(%s)", [archive.archive_id])[0]
+
+
 def finish(conn: Connection[Any], archive: Archive) -> Archive:
-    """Note that it is proven, with the files, count and checksum of `archive`."""
+    """Note that its files were read back, with the count and checksum of `archive`."""
     return _archives(
         conn,
         _SELECT + " from bcp_internal.finish_archive(%s, %s, %s, %s, %s)",
@@ -89,34 +94,18 @@ def discard(conn: Connection[Any], archive: Archive) -> None:
     call(conn, "select bcp_internal.discard_archive(%s)", [archive.archive_id])
 
 
-def begin_rewrite(conn: Connection[Any], archive: Archive) -> Archive:
-    """Note that an archive is being written in place of another."""
-    found = _archives(
-        conn,
-        _SELECT + " from bcp_internal.begin_rewrite(%s, %s)",
-        [archive.archive_id, archive.location],
-    )
-    if not found:
-        raise ArchiveError(
-            f"The archive {archive.archive_id} has been replaced in the meantime.",
-            hint="Do it again, with the archive that has taken its place.",
-        )
-    return found[0]
+def begin_rewrite(conn: Connection[Any], archive: Archive) -> Archive | None:
+    """Note that what is left of its rows in bcp_restored is being written; None where that is all."""
+    found = _archives(conn, _SELECT + " from bcp_internal.begin_rewrite(%s)", [archive.archive_id])
+    return found[0] if found else None
 
 
-def finish_rewrite(conn: Connection[Any], archive: Archive, instead_of: Archive) -> Archive | None:
+def finish_rewrite(conn: Connection[Any], archive: Archive) -> Archive | None:
     """Note that it has taken the place of the other; None where no row is left."""
     found = _archives(
         conn,
-        _SELECT + " from bcp_internal.finish_rewrite(%s, %s, %s, %s, %s, %s)",
-        [
-            archive.archive_id,
-            instead_of.archive_id,
-            Jsonb(archive.files),
-            archive.row_count,
-            archive.checksum,
-            archive.bytes,
-        ],
+        _SELECT + " from bcp_internal.finish_rewrite(%s, %s, %s, %s, %s)",
+        [archive.archive_id, Jsonb(archive.files), archive.row_count, archive.checksum, archive.bytes],
     )
     return found[0] if found else None
 

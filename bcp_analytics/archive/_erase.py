@@ -5,17 +5,11 @@ Rows go into a temporary table, where SQL does to them what it did to those of t
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.archive import _books
-from bcp_analytics.archive._export import dump, time_column_of
-from bcp_analytics.archive._files import DayWriter
 from bcp_analytics.archive._model import Progress
-from bcp_analytics.archive._restore import fill, read
 from bcp_analytics.archive._rewrite import put_in_place
-from bcp_analytics.archive._store import Store
-from bcp_analytics.errors import translated
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -56,22 +50,18 @@ def erase_pending(conn: Connection[Any], watch: Watch) -> int:
 def _erase(conn: Connection[Any], archive_id: UUID, place: tuple[int, int], watch: Watch) -> None:
     """Take all who wait for it out of an archive at once, and note it."""
     old = _books.one(conn, archive_id)
-    time_column = time_column_of(conn, old.table_name)
-    at = Progress(old, *place, "reading", 0, 0)
-    with ExitStack() as kept, DayWriter(old, time_column) as writer:
-        files = read(old, kept, at, watch)
-        with translated(), conn.transaction():
-            fill(conn, old, files, at, watch, to_erase=True)
-            _books.call(conn, "select bcp_internal.check_restored(%s)", [archive_id])
-            [(erasures,)] = _books.call(conn, "select bcp_internal.erase_restored(%s)", [archive_id])
-            meant = dump(conn, old, ("pg_temp.bcp_restored", time_column), writer, lambda _done, _of: None)
+    erasures: list[UUID] = []
 
-        def note() -> None:
-            # These alone: another may have come to wait since.
-            _books.call(
-                conn,
-                "select bcp_internal.archive_erased(e, %s) from unnest(%s::uuid[]) as e",
-                [archive_id, erasures],
-            )
+    def erase() -> None:
+        [(done,)] = _books.call(conn, "select bcp_internal.erase_restored(%s)", [archive_id])
+        erasures.extend(done)
 
-        put_in_place(conn, Store(old.location), (old, meant), writer, note)
+    def note() -> None:
+        # These alone: another may have come to wait since.
+        _books.call(
+            conn,
+            "select bcp_internal.archive_erased(e, %s) from unnest(%s::uuid[]) as e",
+            [archive_id, erasures],
+        )
+
+    put_in_place(conn, old, erase, Progress(old, *place, "reading", 0, 0), watch, done=note)

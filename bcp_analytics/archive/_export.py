@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Cursor, sql
@@ -33,13 +32,14 @@ def export(
     writer: DayWriter,
     seen: Callable[[int, int], None],
 ) -> Archive:
-    """Write the rows of its range; return the archive with the count and checksum that SQL gives them.
+    """Write the rows of its range; return the archive with the count and checksum that SQL noted of them.
 
     Both are of one snapshot. `seen` is called with rows done, of how many.
     """
     with translated(), conn.transaction():
-        conn.execute("set transaction isolation level repeatable read, read only")
-        archive = dump(
+        conn.execute("set transaction isolation level repeatable read")
+        archive = _books.count(conn, archive)
+        dump(
             conn,
             archive,
             (sql.Identifier("bcp", archive.table_name).as_string(conn), time_column),
@@ -59,16 +59,13 @@ def dump(
     seen: Callable[[int, int], None],
     *,
     within: tuple[datetime, datetime] | None = None,
-) -> Archive:
-    """Write the rows of a relation, given with its time column, all or those of a range; as `export` does."""
+) -> None:
+    """Write the rows of a relation, given with its time column, all or those of a range."""
     relation, time_column = source
     place = [relation, Jsonb(archive.columns), *((time_column, *within) if within else (None, None, None))]
     with Cursor(conn, row_factory=tuple_row) as cur:
-        [(row_count, checksum)] = cur.execute(
-            "select row_count, checksum from bcp_internal.archive_checksum(%s::regclass, %s, %s, %s, %s)",
-            place,
-        ).fetchall()
-        seen(0, row_count)
+        of = archive.row_count or 0
+        seen(0, of)
         [(query,)] = cur.execute(
             "select bcp_internal.archive_rows(%s::regclass, %s, %s, %s, %s)", place
         ).fetchall()
@@ -88,11 +85,10 @@ def dump(
                     block.clear()
                     size = 0
                     _steps.reached("exporting")
-                    seen(done, row_count)
+                    seen(done, of)
         if block:
             writer.write(_columns.from_csv(b"".join(block), archive.columns))
         writer.close()
-    return replace(archive, row_count=row_count, checksum=checksum)
 
 
 def time_column_of(conn: Connection[Any], table: str) -> str:

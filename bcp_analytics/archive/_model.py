@@ -41,6 +41,7 @@ class Archive:
     schema_version: str
     row_count: int | None
     checksum: str | None
+    digest: str | None
     bytes: int | None
     started_at: datetime
     verified_at: datetime | None
@@ -104,6 +105,7 @@ def as_json(archive: Archive) -> dict[str, Any]:
         "range_end": archive.range_end.astimezone(UTC).isoformat(),
         "row_count": archive.row_count,
         "checksum": archive.checksum,
+        "digest": archive.digest,
         "bytes": archive.bytes,
         "schema_version": archive.schema_version,
         "columns": archive.columns,

@@ -89,14 +89,13 @@ def restore(
     return _restore.beside(conn, table, since, until, schema=into_schema, watch=progress)
 
 
-def rewrite(
-    conn: Connection[Any], archive_id: UUID, edit: Callable[[pa.RecordBatch], pa.RecordBatch]
-) -> Archive | None:
-    """Put an archive with other rows in the place of one, and return it; None where no row is left.
+def rewrite(conn: Connection[Any], archive_id: UUID, change: Callable[[], object]) -> Archive | None:
+    """Put an archive with fewer or other rows in the place of one, and return it; None where no row is left.
 
-    `edit` gets rows, some at a time, and returns what is to become of them: the same columns, fewer rows
-    or other values. Where it changes nothing, the archive stays and is returned. The old files are
-    proven before, the new ones after, and the old ones are removed last.
+    `change` is called in a transaction of `conn` in which the archive's rows are in the temporary table
+    pg_temp.bcp_restored, and does with them what is to be done, such as a delete. Where it changes nothing,
+    the archive stays and is returned. The rows are proven before, the new files after, and the old ones are
+    removed last. For the role that migrated the database: what it leaves is what `restore` will believe.
 
     Raises `ArchiveError` where either is not as it should be, or another run is at work.
     """
@@ -104,7 +103,7 @@ def rewrite(
     from bcp_analytics.archive import _rewrite  # noqa: PLC0415 - an extra
 
     _books.check_autocommit(conn, "rewrite")
-    return _rewrite.rewritten(conn, archive_id, edit)
+    return _rewrite.rewritten(conn, archive_id, change)
 
 
 def erase(conn: Connection[Any], *, progress: Watch = unwatched) -> int:

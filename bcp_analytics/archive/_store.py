@@ -150,7 +150,7 @@ class Store:
                 f"{where} is not there.",
                 hint="If it was removed or moved, put it back: the manifest says that it is needed.",
             ) from None
-        except (exceptions.BaseError, OSError) as error:
+        except (exceptions.BaseError, OSError, ValueError) as error:
             raise ArchiveError(
                 f"The archive could not {what} {where}: {_reason(error)}.",
                 hint="Check the credentials (AWS_*), the bucket and the network, and run it again."

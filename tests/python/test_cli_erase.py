@@ -40,11 +40,11 @@ def test_it_says_what_it_would_do_and_does_it_when_told(dsn: str, clean_db: psyc
 def test_it_says_how_many_archives_are_left(dsn: str, clean_db: psycopg.Connection[Any]) -> None:
     clean_db.execute(
         "insert into bcp.archives (table_name, range_start, range_end, state, location, files, columns,"
-        " schema_version, row_count, checksum, bytes, started_at, verified_at)"
+        " schema_version, row_count, checksum, digest, bytes, started_at, verified_at)"
         " values ('tool_usage_logs', '2020-01-01', '2020-01-02', 'dropped', 'file:///nowhere/at/all',"
         ' \'[{"path": "f", "day": "2020-01-01", "row_count": 1, "bytes": 1, "sha256": "0"}]\','
         ' \'[{"name": "start_time", "type": "timestamp with time zone"}]\','
-        " '0011', 1, 'x', 1, now(), now())"
+        " '0011', 1, repeat('0', 16), repeat('0', 64), 1, now(), now())"
     )
     said = run(dsn, "--yes", code=1)
     assert "The database holds nothing of them any more. 1 archive may: run it again" in said

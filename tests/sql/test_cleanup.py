@@ -31,15 +31,17 @@ def calls(conn: psycopg.Connection[Any]) -> list[tuple[str, int]]:
     ).fetchall()
 
 
-def archived(conn: psycopg.Connection[Any], row_count: int, state: str = "verified", **more: object) -> None:
+def archived(conn: psycopg.Connection[Any], state: str = "verified", **more: object) -> None:
     """Note a proven archive of the one chunk of calls there is."""
     conn.execute(
         "insert into bcp.archives (table_name, range_start, range_end, state, location, columns,"
-        " schema_version, row_count, checksum, bytes, started_at, verified_at, keep_until)"
-        " select 'tool_usage_logs', range_start, range_end, %s, 'file:///a', '[]',"
-        " '1', %s, '0', 1, now(), now(), %s"
-        " from timescaledb_information.chunks where hypertable_name = 'tool_usage_logs'",
-        [state, row_count, more.get("keep_until")],
+        " schema_version, row_count, checksum, digest, bytes, started_at, verified_at, keep_until)"
+        " select 'tool_usage_logs', range_start, range_end, %s, 'file:///a', columns,"
+        " '1', row_count, checksum, digest, 1, now(), now(), %s"
+        " from timescaledb_information.chunks, bcp_internal.archive_columns('tool_usage_logs') as columns,"
+        " bcp_internal.archive_checksum('bcp.tool_usage_logs', columns)"
+        " where hypertable_name = 'tool_usage_logs'",
+        [state, more.get("keep_until")],
     )
 
 
@@ -91,7 +93,7 @@ def test_a_chunk_waits_for_its_archive_and_the_reason_is_a_row(store: psycopg.Co
 
 def test_an_archived_chunk_is_dropped_and_its_calls_stay_counted(store: psycopg.Connection[Any]) -> None:
     before = calls(store)
-    archived(store, 3)
+    archived(store)
     assert plan(store) == [("tool_usage_logs", 3, "dropped", "past its retention, and archived")]
     assert raw(store) == 3  # a plan is only that
     assert cleaned(store)["tool_usage_logs"] == 3
@@ -106,7 +108,7 @@ def test_an_archived_chunk_is_dropped_and_its_calls_stay_counted(store: psycopg.
 
 
 def test_a_call_that_came_after_the_archive_keeps_the_chunk(store: psycopg.Connection[Any]) -> None:
-    archived(store, 3)
+    archived(store)
     ingest(store, [usage(start_time="2026-06-15T11:00:00Z")])
     store.execute("call bcp.run_cleanup()")
     assert raw(store) == 4
@@ -142,7 +144,7 @@ def test_rows_that_are_not_aggregated_keep_the_chunk_until_they_are(store: psyco
 
 def test_a_restored_chunk_is_kept_for_its_time(store: psycopg.Connection[Any]) -> None:
     until = datetime.fromisoformat(LATER) + timedelta(days=3)
-    archived(store, 3, "restored", keep_until=until)
+    archived(store, "restored", keep_until=until)
     assert cleaned(store)["tool_usage_logs"] == 0
     assert plan(store)[0][3] == "restored, and to be kept until 2026-10-04 12:00 UTC"
     at(store, "2026-10-05T00:00:00Z")
@@ -150,7 +152,7 @@ def test_a_restored_chunk_is_kept_for_its_time(store: psycopg.Connection[Any]) -
 
 
 def test_cleanup_can_be_turned_off(store: psycopg.Connection[Any]) -> None:
-    archived(store, 3)
+    archived(store)
     store.execute(
         "update bcp.data_retention_policies set cleanup_enabled = false where table_name = 'tool_usage_logs'"
     )
@@ -197,7 +199,7 @@ def test_old_metrics_and_sessions_go_and_aggregates_stay(clean_db: psycopg.Conne
 
 
 def test_the_job_cleans_up(store: psycopg.Connection[Any]) -> None:
-    archived(store, 3)
+    archived(store)
     [(job,)] = store.execute(
         "select job_id from timescaledb_information.jobs where proc_name = 'cleanup_job'"
     ).fetchall()

@@ -359,8 +359,9 @@ def test_archives_are_told_and_complete_the_receipt(clean_db: psycopg.Connection
     for n, state in enumerate(("writing", "verified", "dropped", "restored", "replaced")):
         [(ids[state],)] = clean_db.execute(
             "insert into bcp.archives (table_name, range_start, range_end, state, location, columns,"
-            " schema_version, row_count, checksum, bytes, started_at, verified_at)"
-            " values ('tool_usage_logs', %s, %s, %s, 'file:///a', '[]', '0011', 1, 'x', 1, now(), now())"
+            " schema_version, row_count, checksum, digest, bytes, started_at, verified_at)"
+            " values ('tool_usage_logs', %s, %s, %s, 'file:///a', '[]', '0011', 1, repeat('0', 16),"
+            " repeat('0', 64), 1, now(), now())"
             " returning archive_id",
             [NOW - timedelta(days=200 + n), NOW - timedelta(days=199 + n), state],
         ).fetchall()
