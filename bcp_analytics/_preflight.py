@@ -21,6 +21,14 @@ OLDEST_TIMESCALEDB = (2, 23)
 _GRANTS_NEED_ADMIN_OPTION = 160000
 _NEWER = "TimescaleDB Community 2.23 or later"
 
+# Functions of TimescaleDB that we call: as in bcp_internal.foreign_overloads, which is not there yet.
+CALLED = (
+    "add_columnstore_policy", "add_continuous_aggregate_policy", "add_job", "by_range",
+    "chunks_detailed_size", "compress_chunk", "create_hypertable", "decompress_chunk", "delete_job",
+    "drop_chunks", "hypertable_size", "refresh_continuous_aggregate", "remove_columnstore_policy",
+    "remove_continuous_aggregate_policy", "set_chunk_time_interval", "show_chunks", "time_bucket",
+)  # fmt: skip
+
 # Whether TimescaleDB's loader runs is asked of a setting that only it defines: shared_preload_libraries
 # itself is not for everyone to read, and the embedded engine loads it another way.
 _FACTS = """
@@ -39,6 +47,14 @@ select
     (select bool_or(trusted) from pg_available_extension_versions where name = 'timescaledb') as trusted,
     has_database_privilege(d.oid, 'create') as may_create,
     r.rolsuper as superuser,
+    (select string_agg(case a.grantee when 0 then 'public' else quote_ident(g.rolname) end, ', ')
+     from pg_namespace n cross join aclexplode(n.nspacl) a left join pg_roles g on g.oid = a.grantee
+     where n.nspname = 'public' and a.privilege_type = 'CREATE' and a.grantee not in (n.nspowner, r.oid)
+       and g.rolsuper is not true) as creators,
+    (select min(f.oid::regprocedure::text) from pg_proc f join pg_namespace n on n.oid = f.pronamespace
+     where n.nspname = 'public' and f.proname = any(%s)
+       and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = f.oid
+                       and d.deptype = 'e')) as overload,
     r.rolcreaterole as may_create_roles,
     (select array_agg(w.name) from unnest(array['bcp_reader', 'bcp_writer', 'bcp_admin']) as w (name)
      where not exists (select from pg_roles where rolname = w.name)) as missing_roles,
@@ -71,7 +87,7 @@ def check(conn: Connection[Any], conninfo: str) -> tuple[str, ...]:
     licence and takes back what it did for that.
     """
     with conn.cursor(row_factory=dict_row) as cur:
-        facts = cur.execute(_FACTS).fetchone()
+        facts = cur.execute(_FACTS, [list(CALLED)]).fetchone()
     if facts is None:
         raise UnsupportedServer("The server does not describe its own database: it may not be PostgreSQL.")
     _check_server(facts)
@@ -165,6 +181,16 @@ def _check_privileges(facts: Row) -> None:
         raise UnsupportedServer(
             f"The database {database} has a schema {facts['occupied_schema']} that bcp_analytics did not "
             "make: rename that schema, or use another database."
+        )
+    if facts["overload"] is not None:
+        raise UnsupportedServer(
+            f"The function {facts['overload']} is not TimescaleDB's and would be called in the place of one, "
+            f"as {role}: look who made it, then drop routine {facts['overload']}."
+        )
+    if facts["creators"] is not None:
+        raise UnsupportedServer(
+            f"In the database {database} others may create functions beside those of TimescaleDB, and have "
+            f"theirs called as {role}: run revoke create on schema public from {facts['creators']}."
         )
     if facts["superuser"]:
         return

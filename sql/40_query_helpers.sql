@@ -125,11 +125,11 @@ returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Vectorised but for the last.
+    -- Vectorised but for the last. All arguments of each, or an overload of somebody else might fit better.
     select case
         when p_interval is null then 'null::timestamptz'
         when p_zone = 'UTC' then format('public.time_bucket(%L::interval, %I, %L::interval)', p_interval, p_column, p_shift)
-        else format('public.time_bucket(%L::interval, %I, %L)', p_interval, p_column, p_zone)
+        else format('public.time_bucket(%L::interval, %I, %L::text, null::timestamptz, null::interval)', p_interval, p_column, p_zone)
     end
 $func$;
 

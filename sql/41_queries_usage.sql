@@ -129,7 +129,7 @@ as $func$
             case when a.width is null then a.range_from
                  -- As bcp_internal.bucket_of.
                  when a.zone = 'UTC' then public.time_bucket(a.width, m.minute, a.shift)
-                 else public.time_bucket(a.width, m.minute, a.zone) end as bucket,
+                 else public.time_bucket(a.width, m.minute, a.zone, null::timestamptz, null::interval) end as bucket,
             sum(m.calls)::bigint as calls, max(m.calls) as peak, (array_agg(m.minute order by m.calls desc, m.minute))[1] as peak_minute
         from minutes m
         cross join asked a

@@ -136,6 +136,15 @@ as $func$
         select 12, 'packs', 'ok', count(*) filter (where p.enabled)::text,
                string_agg(p.name || case when p.enabled then ' is on' else ' is off' end, ', ' order by p.name)
         from bcp.anonymization_packs p
+        union all
+        select 13, 'schema public', case when o.names is not null then 'fail' when c.names is not null then 'warn' else 'ok' end,
+               coalesce(o.n, 0)::text,
+               coalesce(
+                   'functions that would be called in the place of TimescaleDB''s: drop routine ' || o.names,
+                   'who may create functions there could have them called in the place of TimescaleDB''s: revoke create on schema public from ' || c.names,
+                   'nobody may create functions beside those of TimescaleDB')
+        from (select string_agg(f::text, ', ') as names, count(*) as n from bcp_internal.foreign_overloads() f) o
+        cross join (select string_agg(b, ', ') as names from bcp_internal.creators_beside() b) c
     )
     select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal
 $func$;

@@ -132,7 +132,7 @@ declare
 begin
     return query
     select
-        case when v_width is null then v_range.range_from else public.time_bucket(v_width, s.started_at, p_time_zone) end,
+        case when v_width is null then v_range.range_from else public.time_bucket(v_width, s.started_at, p_time_zone, null::timestamptz, null::interval) end,
         s.client_name, count(*), count(distinct s.user_id), count(s.ended_at), sum(s.tool_calls_count)::bigint,
         sum(s.errors_count)::bigint, avg(s.tool_calls_count)::double precision,
         count(*) filter (where s.tool_calls_count = 1), avg(d.ms), percentile_disc(0.5) within group (order by d.ms),
@@ -272,7 +272,7 @@ begin
     end if;
     return query
     select
-        case when v_width is null then v_range.range_from else public.time_bucket(v_width, l.start_time, p_time_zone) end,
+        case when v_width is null then v_range.range_from else public.time_bucket(v_width, l.start_time, p_time_zone, null::timestamptz, null::interval) end,
         l.bcp_name, l.tool_name, count(*), count(*) filter (where l.success), count(*) filter (where not l.success),
         count(*) filter (where l.success)::double precision / nullif(count(l.success), 0),
         count(distinct l.user_id) filter (where l.success), count(distinct l.user_id) filter (where not l.success),

@@ -51,6 +51,7 @@ create or replace procedure bcp_internal.refresh_aggregate(p_name text, p_since 
 language plpgsql
 as $proc$
 begin
+    perform bcp_internal.check_overloads();
     -- In one batch: TimescaleDB 2.28 plans its batches before it looks at what came late since the last refresh.
     if bcp_internal.refreshes_in_batches() then
         call public.refresh_continuous_aggregate(
@@ -98,6 +99,7 @@ declare
     v_chunk record;
     v_busy text;
 begin
+    perform bcp_internal.check_overloads();
     -- Oldest first, which TimescaleDB's own policy does not promise: a chunk is merged with the one before it only where
     -- that is in the columnstore already. After a load of 90 days it left 224 chunks of hours where 10 are enough.
     for v_chunk in
@@ -122,7 +124,7 @@ begin
         -- Whoever asks after a lock that waits for a reader waits too.
         perform pg_catalog.set_config('lock_timeout', '1s', true);
         begin
-            perform public.compress_chunk(v_chunk.chunk);
+            perform public.compress_chunk(v_chunk.chunk, true, false);
         exception
             when lock_not_available then
                 v_busy := v_chunk.name; -- This one and those after it are left for the next run.

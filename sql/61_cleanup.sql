@@ -192,6 +192,7 @@ declare
     v_verdict record;
     v_bytes bigint;
 begin
+    perform bcp_internal.check_overloads();
     begin
         -- Nothing may come in between the checksum and the drop. It takes seconds, in which others may read.
         execute format('lock table %s in share row exclusive mode', p_chunk);

@@ -60,7 +60,7 @@ begin
           and c.range_start < p_end
           and c.range_end > p_start
     loop
-        perform public.compress_chunk(v_chunk.chunk);
+        perform public.compress_chunk(v_chunk.chunk, true, false);
     end loop;
 end
 $func$;

@@ -208,12 +208,12 @@ begin
         or bcp_internal.mask_rows(v_relation, v_within, null, false) + bcp_internal.mask_addresses(v_relation, v_within, false) > 0
     then
         if v_compressed is not null then
-            perform public.decompress_chunk(v_compressed);
+            perform public.decompress_chunk(v_compressed, true);
         end if;
         v_changed := bcp_internal.mask_rows(v_relation, v_within, null, true)
             + bcp_internal.mask_addresses(v_relation, v_within, true);
         if v_compressed is not null then
-            perform public.compress_chunk(v_compressed);
+            perform public.compress_chunk(v_compressed, true, false);
         end if;
     end if;
     if v_changed > 0 then

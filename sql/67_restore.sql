@@ -130,7 +130,7 @@ begin
     where not a.attisdropped and a.attgenerated = '';
     -- TimescaleDB 2.22 to 2.25 leaves generated columns of rows for the columnstore empty (its issue 9314).
     if v_version >= '{2,22}' and v_version < '{2,26}' then
-        perform public.decompress_chunk(format('%I.%I', c.chunk_schema, c.chunk_name)::regclass)
+        perform public.decompress_chunk(format('%I.%I', c.chunk_schema, c.chunk_name)::regclass, true)
         from timescaledb_information.chunks c
         where c.hypertable_schema = 'bcp'
           and c.hypertable_name = v_archive.table_name

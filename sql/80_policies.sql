@@ -44,6 +44,7 @@ declare
     v_policy record;
     v_changes bigint := 0;
 begin
+    perform bcp_internal.check_overloads();
     for v_policy in
         select p.*, h.time_interval
         from bcp.data_retention_policies p

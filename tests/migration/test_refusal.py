@@ -37,6 +37,8 @@ FITTING = {
     "may_grant_roles": None,
     "foreign_schema": None,
     "occupied_schema": None,
+    "overload": None,
+    "creators": None,
 }
 
 
@@ -65,6 +67,8 @@ def _check(**facts: Any) -> None:
         ),
         ({"foreign_schema": "bcp, which belongs to bob", "superuser": True}, "migrate as that role"),
         ({"occupied_schema": "bcp"}, "has a schema bcp that bcp_analytics did not make: rename"),
+        ({"overload": "drop_chunks(text)", "superuser": True}, "drop routine drop_chunks(text)"),
+        ({"creators": "public, app"}, "run revoke create on schema public from public, app"),
         ({"may_create": False}, "grant create on database store to ann"),
         ({"trusted": False}, "have a superuser run create extension timescaledb"),
         ({"may_create_roles": False}, "alter role ann createrole"),
