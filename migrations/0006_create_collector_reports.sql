@@ -30,7 +30,7 @@ comment on column bcp.collector_reports.spooled_bytes is 'Size of the spool, in 
 
 comment on column bcp.collector_reports.dropped is 'Events that are lost, for want of room on the sender''s disk or in its memory.';
 
-comment on column bcp.collector_reports.last_error is 'Class and SQLSTATE of the sender''s latest error.';
+comment on column bcp.collector_reports.last_error is 'Class and SQLSTATE of the sender''s latest error, masked.';
 
 comment on column bcp.collector_reports.started_at is 'When the collector began.';
 

@@ -17,7 +17,7 @@ begin
     if length(p_source) > 500 or p_source ~ '^\s*$' then
         raise exception using errcode = 'ZB002', message = 'source is empty or longer than 500 characters';
     elsif p_last_error !~ '^[A-Za-z_][A-Za-z0-9_.]{0,200}( [A-Z0-9]{1,20})?$' then
-        -- A message could tell of people or secrets, and nothing here is masked.
+        -- A message could tell of people or secrets that no rule finds.
         raise exception using errcode = 'ZB002', message = 'last_error is not a class and a code',
             hint = 'Such as ReadOnlySqlTransaction 25006.';
     elsif p_source is null or p_instance is null
@@ -30,7 +30,7 @@ begin
         instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, started_at, reported_at)
     values (
         p_instance, v_source, coalesce(p_recorded, 0), coalesce(p_sent, 0), coalesce(p_spooled, 0),
-        coalesce(p_spooled_bytes, 0), coalesce(p_dropped, 0), p_last_error, coalesce(p_started_at, v_now), v_now)
+        coalesce(p_spooled_bytes, 0), coalesce(p_dropped, 0), bcp_internal.anonymize_text(p_last_error), coalesce(p_started_at, v_now), v_now)
     on conflict (instance) do update set
         source = excluded.source, recorded = excluded.recorded, sent = excluded.sent, spooled = excluded.spooled,
         spooled_bytes = excluded.spooled_bytes, dropped = excluded.dropped, last_error = excluded.last_error,
@@ -45,7 +45,7 @@ end
 $func$;
 
 comment on function bcp.report_collector(text, uuid, bigint, bigint, bigint, bigint, bigint, text, timestamptz) is
-    'Notes what a collector did since it began, in events, and returns when. source is masked; last_error is a class and a code, never a message. ZB002 where an argument is out of bounds. Reports as old as bcp.ingest_batches may be are removed.';
+    'Notes what a collector did since it began, in events, and returns when. source and last_error are masked; last_error is a class and a code, never a message. ZB002 where an argument is out of bounds. Reports as old as bcp.ingest_batches may be are removed.';
 
 create or replace view bcp.ingest_ledger as
 select

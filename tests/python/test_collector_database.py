@@ -271,6 +271,9 @@ def test_a_report_is_one_row_a_collector_and_holds_no_text(db: psycopg.Connectio
         (9, 5, 3, 100, 1)
     ]
     assert rows(db, LEDGER, "a") == [(0, 0, 0, 0, 3, 1)]
+    # A class and a code by its form, and a token all the same.
+    report_collector(db, "a", ONE, last_error="ghp_aBcdEfghijklmnopqrstuvwxyz0123456789")
+    assert rows(db, "select last_error from bcp.collector_reports") == [("[REDACTED]",)]
     for wrong in (
         {"source": " "},
         {"source": "x" * 501},
