@@ -16,12 +16,14 @@ with ours as (
     select oid, nspname, nspowner, nspacl from pg_namespace
     where nspname in ('bcp', 'bcp_internal', 'bcp_migrations')
 ), things as (
-    select 'schema ' || nspname as thing, nspowner as owner, coalesce(nspacl, acldefault('n', nspowner)) as acl
+    select 'schema ' || nspname as thing, nspowner as owner,
+           coalesce(nspacl, acldefault('n', nspowner)) as acl
     from ours
     union all
     select case c.relkind when 'S' then 'sequence ' when 'v' then 'view ' else 'table ' end
                || n.nspname || '.' || c.relname,
-           c.relowner, coalesce(c.relacl, acldefault((case c.relkind when 'S' then 's' else 'r' end)::"char", c.relowner))
+           c.relowner,
+           coalesce(c.relacl, acldefault((case c.relkind when 'S' then 's' else 'r' end)::"char", c.relowner))
     from pg_class c
     join ours n on n.oid = c.relnamespace
     where c.relkind in ('r', 'v', 'm', 'S', 'p')

@@ -1,4 +1,4 @@
-"""What each role may at worst, as SECURITY.md has it: nobody, writer, reader, admin, and an owner that is no superuser."""
+"""What each role may at worst, as SECURITY.md has it: nobody, writer, reader, admin, owner."""
 
 from __future__ import annotations
 
