@@ -1,14 +1,62 @@
 -- Small functions that the rest stands on: clock, settings, ids, checks.
 
+create or replace function bcp_internal.known_years() returns tstzrange
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select tstzrange('0001-01-01Z', '10000-01-01Z')
+$func$;
+
+comment on function bcp_internal.known_years() is
+    'The years 1 to 9999, UTC: the times that ISO 8601 writes with four digits, and that all who read them can hold.';
+
+create or replace function bcp_internal.checked_time(p_name text, p_time timestamptz) returns timestamptz
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    if not p_time <@ bcp_internal.known_years() then
+        raise exception using
+            errcode = 'ZB002', message = p_name || ' is not within the years 1 to 9999',
+            hint = 'Write it like 2026-01-31T23:59:59.123Z.';
+    end if;
+    return p_time;
+end
+$func$;
+
+comment on function bcp_internal.checked_time(text, timestamptz) is 'A time that a caller gives, ZB002 where it is outside bcp_internal.known_years; null stays.';
+
 create or replace function bcp_internal.now() returns timestamptz
 language sql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select coalesce(nullif(current_setting('bcp.now', true), '')::timestamptz, now())
+    -- Who logged in, since the current user is the owner within security definer: anybody may set bcp.now. A time that is
+    -- none fails nobody else.
+    select case
+        when coalesce(current_setting('bcp.now', true), '') = '' then now()
+        when (select pg_has_role(session_user, n.nspowner, 'usage') from pg_namespace n where n.nspname = 'bcp')
+            then bcp_internal.checked_time('bcp.now', current_setting('bcp.now', true)::timestamptz)
+        else now()
+    end
 $func$;
 
 comment on function bcp_internal.now() is
-    'Time of the transaction, or bcp.now where a session set that: tests own their clock.';
+    'Time of the transaction, or bcp.now where a session of the owner set that (one that logged in as who owns schema bcp, or has that role''s rights): tests own their clock.';
+
+create or replace function bcp_internal.store_as_usual() returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- With the first, late rows never reach the aggregates; the others compress at once, and in an order that the sender
+    -- only claims. Not all versions have them, so no function can pin them.
+    select set_config(s.name, 'off', true)
+    from unnest('{timescaledb.skip_cagg_invalidation, timescaledb.enable_direct_compress_insert,
+        timescaledb.enable_direct_compress_insert_client_sorted}'::text[]) as s (name)
+    where current_setting(s.name, true) <> 'off'
+$func$;
+
+comment on function bcp_internal.store_as_usual() is
+    'Takes back, for this transaction, what a sender''s session may have set of how TimescaleDB stores rows.';
 
 create or replace function bcp_internal.setting(p_name text) returns text
 language plpgsql stable parallel safe

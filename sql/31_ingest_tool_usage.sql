@@ -81,6 +81,8 @@ begin
                 when c.end_time < v_oldest then 'end_time is longer ago than the setting max_event_age allows'
                 when c.end_time > v_latest then 'end_time is later than the setting max_event_lead allows'
                 when t.end_time < t.start_time then 'end_time is before start_time'
+                when t.start_time < v_oldest then 'end_time less duration_ms is longer ago than the setting max_event_age allows'
+                when t.end_time > v_latest then 'start_time plus duration_ms is later than the setting max_event_lead allows'
                 when c.outcome not in ('success', 'soft_fail', 'error', 'timeout', 'cancelled', 'rejected')
                     then 'outcome is none of success, soft_fail, error, timeout, cancelled, rejected'
                 when jsonb_typeof(c.attributes) <> 'object' then 'attributes is no object'
@@ -151,7 +153,6 @@ declare
     v_sessions text[];
     v_resolved_by text[];
     v_one record;
-    v_before text;
     v_stored bigint;
 begin
     t := bcp_internal.check_tool_calls(p_calls, v_now);
@@ -215,7 +216,7 @@ begin
             v_resolved_by[v_one.n] := case when v_one.is_new then 'gap' end;
         end loop;
     end if;
-    v_before := current_setting('timescaledb.enable_direct_compress_insert', true);
+    perform bcp_internal.store_as_usual();
     if bcp_internal.goes_to_columnstore(m.calls) then
         perform set_config('timescaledb.enable_direct_compress_insert', 'on', true);
     end if;
@@ -287,9 +288,7 @@ begin
         from placed p
     )
     select count(*) into v_stored from placed, touched;
-    if v_before <> current_setting('timescaledb.enable_direct_compress_insert', true) then
-        perform set_config('timescaledb.enable_direct_compress_insert', v_before, true);
-    end if;
+    perform bcp_internal.store_as_usual();
     return v_stored;
 end
 $func$;

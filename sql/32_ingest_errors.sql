@@ -114,6 +114,7 @@ declare
     v_max_document constant integer := bcp_internal.setting('max_document_bytes');
     v_stored bigint;
 begin
+    perform bcp_internal.store_as_usual();
     with masked as materialized (
         select m.n, m.raw, m.whole, m.e, m.attributes, nullif(m.e -> 'tool_context', 'null') as tool_context
         from bcp_internal.mask_events('errors', p_events) as m

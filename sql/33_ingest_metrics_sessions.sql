@@ -26,6 +26,7 @@ declare
     v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
     v_stored bigint;
 begin
+    perform bcp_internal.store_as_usual();
     with masked as materialized (
         select m.n, m.raw, m.e, m.attributes from bcp_internal.mask_events('metrics', p_events) as m
     ), typed as materialized (

@@ -30,7 +30,8 @@ begin
         instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, started_at, reported_at)
     values (
         p_instance, v_source, coalesce(p_recorded, 0), coalesce(p_sent, 0), coalesce(p_spooled, 0),
-        coalesce(p_spooled_bytes, 0), coalesce(p_dropped, 0), bcp_internal.anonymize_text(p_last_error), coalesce(p_started_at, v_now), v_now)
+        coalesce(p_spooled_bytes, 0), coalesce(p_dropped, 0), bcp_internal.anonymize_text(p_last_error),
+        coalesce(bcp_internal.checked_time('p_started_at', p_started_at), v_now), v_now)
     on conflict (instance) do update set
         source = excluded.source, recorded = excluded.recorded, sent = excluded.sent, spooled = excluded.spooled,
         spooled_bytes = excluded.spooled_bytes, dropped = excluded.dropped, last_error = excluded.last_error,

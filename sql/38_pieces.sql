@@ -101,6 +101,7 @@ create or replace function bcp_internal.stale(p_aggregate text, p_source text, p
 returns tstzmultirange
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 as $func$
 declare
     v_stale tstzmultirange := bcp_internal.invalidated(p_aggregate) * p_asked;
@@ -243,6 +244,7 @@ comment on function bcp_internal.pieces(text, text[], timestamptz, timestamptz) 
 create or replace function bcp_internal.within(p_column text, p_ranges tstzmultirange) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 as $func$
     -- Comparisons with constants are what chunks are left out by, and what is vectorised.
     select format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(p_ranges), upper(p_ranges))

@@ -13,6 +13,10 @@ as $func$
 begin
     range_to := coalesce(p_until, bcp_internal.now());
     range_from := coalesce(p_since, range_to - interval '24 hours');
+    -- An infinite time is an open end.
+    perform bcp_internal.checked_time(e.name, e.at)
+    from (values ('p_until', range_to), ('p_since', range_from)) as e (name, at)
+    where isfinite(e.at);
     if range_from > range_to then
         raise exception using
             errcode = 'ZB002',
@@ -23,7 +27,7 @@ end
 $func$;
 
 comment on function bcp_internal.checked_range(timestamptz, timestamptz) is
-    'The range asked for: up to now where there is no end, the 24 hours before it where there is no start; ZB002 where it is reversed.';
+    'The range asked for: up to now where there is no end, the 24 hours before it where there is no start; ZB002 where it is reversed, or an end is outside the years 1 to 9999 and not infinite.';
 
 create or replace function bcp_internal.checked_interval(
     p_interval interval, p_time_zone text, p_unit text default 'microsecond') returns interval
@@ -143,6 +147,7 @@ create or replace function bcp_internal.usage_statement(
 returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 as $func$
 declare
     v_grain record;
@@ -359,6 +364,7 @@ create or replace function bcp_internal.latency_cells(
 returns table (time_bucket timestamptz, lat_idx smallint, calls bigint)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 -- As above.
 set jit = off
 set parallel_setup_cost = 20000
@@ -409,6 +415,7 @@ create or replace function bcp_internal.latency_quantiles(
 returns table (time_bucket timestamptz, bcp_name text, tool_name text, timed_calls bigint, durations_ms double precision[])
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 -- As above.
 set jit = off
 set parallel_setup_cost = 20000

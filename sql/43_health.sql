@@ -145,6 +145,13 @@ as $func$
                    'nobody may create functions beside those of TimescaleDB')
         from (select string_agg(f::text, ', ') as names, count(*) as n from bcp_internal.foreign_overloads() f) o
         cross join (select string_agg(b, ', ') as names from bcp_internal.creators_beside() b) c
+        union all
+        select 14, 'times', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
+               coalesce('chunks outside the years 1 to 9999, which no command goes over, of ' || string_agg(distinct c.hypertable_name, ', ')
+                            || '; as the owner: select drop_chunks(''bcp.<table>'', older_than => timestamptz ''0001-01-01Z''), and'
+                            || ' again with newer_than => timestamptz ''10000-01-01Z''', 'all rows are of the years 1 to 9999')
+        from timescaledb_information.chunks c
+        where c.hypertable_schema = 'bcp' and not tstzrange(c.range_start, c.range_end) <@ bcp_internal.known_years()
     )
     select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal
 $func$;

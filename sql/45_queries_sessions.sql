@@ -7,6 +7,7 @@ returns table (
     time_bucket timestamptz, id text, calls bigint, successes bigint, errors bigint, response_bytes bigint)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 as $func$
 declare
     v_id constant text := p_of || '_id';

@@ -77,6 +77,8 @@ as $func$
     join timescaledb_information.chunks c on c.hypertable_schema = 'bcp' and c.hypertable_name = p.table_name
     where p.cleanup_enabled
       and c.range_end <= bcp_internal.retention_cutoff(p.retention_days)
+      -- No other can be archived: bcp.health() tells of them.
+      and tstzrange(c.range_start, c.range_end) <@ bcp_internal.known_years()
     -- The latest first: to drop a chunk is logged as a change of its time and of the first moment of the next chunk.
     order by p.table_name, c.range_start desc
 $func$;

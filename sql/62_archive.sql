@@ -205,6 +205,7 @@ as $func$
       and (r.table_name = p_table or p_table is null and r.archive_before_delete)
       and c.range_start >= coalesce(p_since, '-infinity')
       and c.range_end <= least(p_until, bcp_internal.now())
+      and tstzrange(c.range_start, c.range_end) <@ bcp_internal.known_years()
       and not bcp_internal.chunk_is_archived(r.table_name, c.range_start, c.range_end)
     order by c.hypertable_name, c.range_start desc
 $func$;

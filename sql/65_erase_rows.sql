@@ -78,6 +78,7 @@ create or replace function bcp_internal.erase_chunk(p_erasure_id uuid, p_table t
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 -- A delete in the columnstore takes the batches it is in out of it first.
 set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
 as $func$

@@ -185,6 +185,7 @@ comment on function bcp_internal.mask_addresses(regclass, text, boolean) is
 create or replace function bcp_internal.mask_chunk(p_table text, p_start timestamptz, p_end timestamptz) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 as $func$
 declare
     v_within constant text := format('%1$I >= %2$L and %1$I < %3$L', bcp_internal.time_column(p_table), p_start, p_end);
@@ -247,6 +248,7 @@ comment on function bcp_internal.masked_values(text, jsonb[]) is 'Those values o
 create or replace function bcp_internal.mask_table(p_table text, p_before timestamptz) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 as $func$
 declare
     v_relation constant regclass := format('bcp.%I', p_table)::regclass;
@@ -289,6 +291,7 @@ comment on function bcp_internal.mask_table(text, timestamptz) is
 create or replace function bcp_internal.mask_aggregate(p_aggregate text, p_before timestamptz) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
 as $func$
 declare
@@ -369,6 +372,7 @@ comment on function bcp_internal.forget_rows(regclass, text) is
 create or replace function bcp_internal.forget_chunk(p_table text, p_start timestamptz, p_end timestamptz) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 as $func$
 declare
     v_changed bigint;
@@ -390,6 +394,7 @@ comment on function bcp_internal.forget_chunk(text, timestamptz, timestamptz) is
 create or replace function bcp_internal.forget_users(p_table text, p_before timestamptz) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
 set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
 as $func$
 declare

@@ -125,9 +125,7 @@ begin
     v_hint := case
         when bcp_internal.time_column(new.table_name) is null and new.table_name <> 'user_sessions' then
             'Cleanup knows the hypertables of schema bcp, and user_sessions.'
-        when new.retention_days < 1 then 'Use 1 or more; cleanup_enabled = false keeps everything.'
-        -- 3,650,000 days ago there was no date, and cleanup stopped for all tables.
-        when new.retention_days > 36500 then 'Use 36500 (100 years) or less; cleanup_enabled = false keeps everything.'
+        when new.retention_days not between 1 and 36500 then 'Use 1 to 36500; cleanup_enabled = false keeps everything.'
         when v_aggregates is not null then format(
             'Use 5 days or more: %s are refreshed over the last days of it, and a refresh must never see a chunk already dropped.', v_aggregates)
         when new.columnstore_after_days < 1 then 'Use 1 or more; null leaves chunks as rows.'

@@ -31,7 +31,7 @@ begin
         where n.nspname = 'bcp'
              and p.proname not in ('refresh_analytics_views', 'run_cleanup', 'erase_user', 'anonymize_history')
            or (n.nspname = 'bcp_internal' and p.proname in (
-               'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'invalidated', 'logged_changes',
+               'known_years', 'checked_time', 'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'invalidated', 'logged_changes',
                'whole', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'call_filter', 'bucket_of',
                'usage_statement', 'usage_cells', 'usage_totals', 'sketch_statement', 'sketch_place', 'latency_cells',
                'latency_quantiles', 'error_cells', 'anonymizer_works', 'logged_values', 'checked_limit', 'checked_choice',
@@ -46,6 +46,24 @@ begin
             when v_function.writes then 'bcp_writer'
             else 'bcp_reader'
         end);
+    end loop;
+end
+$block$;
+
+-- What a session may set changes how text is read and written: the code of a function itself (with
+-- standard_conforming_strings off its strings end elsewhere), and times, numbers and names in the statements it makes
+-- (of 10:36 IST, India's, PostgreSQL reads 08:36 UTC). Who runs as the owner runs with the defaults. 2 us a call.
+do $block$
+declare
+    v_function regprocedure;
+begin
+    for v_function in
+        select p.oid from pg_proc p where p.pronamespace in ('bcp'::regnamespace, 'bcp_internal'::regnamespace) and p.prosecdef
+    loop
+        execute format(
+            'alter routine %s set standard_conforming_strings = on set array_nulls = on set transform_null_equals = off'
+            ' set quote_all_identifiers = off set datestyle = %L set intervalstyle = postgres set timezone = %L'
+            ' set extra_float_digits = 1 set bytea_output = hex', v_function, 'ISO, MDY', 'UTC');
     end loop;
 end
 $block$;
