@@ -31,6 +31,9 @@ create table bcp.settings (
     name text primary key,
     value text not null,
     unit text,
+    kind text not null constraint settings_kind check (kind in ('integer', 'number', 'interval', 'switch', 'text')),
+    minimum text,
+    maximum text,
     description text not null
 );
 
@@ -43,18 +46,36 @@ comment on column bcp.settings.value is 'Its value, as text.';
 
 comment on column bcp.settings.unit is 'Unit of the value, null where it has none.';
 
+comment on column bcp.settings.kind is 'What the value has to be: integer, number, interval, switch (on or off) or text.';
+
+comment on column bcp.settings.minimum is 'Least value, of text the least length; null for a switch.';
+
+comment on column bcp.settings.maximum is 'Greatest value, of text the greatest length; null for a switch.';
+
 comment on column bcp.settings.description is 'What it does and what changing it costs.';
 
-insert into bcp.settings (name, value, unit, description) values
-    ('chunk_interval', '1 day', 'interval', 'Length of new chunks of the event hypertables.'),
-    ('dedup_window', '7 days', 'interval', 'How long a batch id or event id that comes again counts as a duplicate.'),
-    ('max_event_age', '3650 days', 'interval', 'An event that happened longer ago is rejected.'),
-    ('max_event_lead', '1 day', 'interval', 'An event that claims to happen later than now by more than this is rejected.'),
-    ('direct_columnstore_rows', '1000', 'rows', 'A batch with so many calls a bundle and day goes into the columnstore at once, where index_parameters is off and TimescaleDB is 2.28.1 or later; 0: never.'),
-    ('max_event_bytes', '4194304', 'bytes', 'A larger event is rejected.'),
-    ('max_document_bytes', '65536', 'bytes', 'A larger JSON field is cut, after redaction, and marked as cut.'),
-    ('max_text_bytes', '65536', 'bytes', 'A longer message or stack trace is cut, after redaction, and marked as cut.'),
-    ('max_json_depth', '100', 'levels', 'An event with deeper nesting is rejected.'),
-    ('ip_prefix_v4', '24', 'bits', 'IPv4 addresses are cut to this many bits; 32 keeps them whole.'),
-    ('ip_prefix_v6', '48', 'bits', 'IPv6 addresses are cut to this many bits; 128 keeps them whole.'),
-    ('index_parameters', 'on', 'on or off', 'GIN index on tool_usage_logs.parameters. Off makes ingest faster; JSON searches then scan the time range they are given.');
+insert into bcp.settings (name, value, unit, kind, minimum, maximum, description) values
+    ('chunk_interval', '1 day', 'interval', 'interval', '1 hour', '366 days',
+     'Length of new chunks of the event hypertables.'),
+    ('dedup_window', '7 days', 'interval', 'interval', '1 minute', '366 days',
+     'How long a batch id or event id that comes again counts as a duplicate.'),
+    ('max_event_age', '3650 days', 'interval', 'interval', '1 hour', '36500 days',
+     'An event that happened longer ago is rejected.'),
+    ('max_event_lead', '1 day', 'interval', 'interval', '0 seconds', '366 days',
+     'An event that claims to happen later than now by more than this is rejected.'),
+    ('direct_columnstore_rows', '1000', 'rows', 'integer', '0', '10000000',
+     'A batch with so many calls a bundle and day goes into the columnstore at once, where index_parameters is off and TimescaleDB is 2.28.1 or later; 0: never.'),
+    ('max_event_bytes', '4194304', 'bytes', 'integer', '64', '268435455',
+     'A larger event is rejected.'),
+    ('max_document_bytes', '65536', 'bytes', 'integer', '64', '67108864',
+     'A larger JSON field is cut, after redaction, and marked as cut.'),
+    ('max_text_bytes', '65536', 'bytes', 'integer', '64', '67108864',
+     'A longer message or stack trace is cut, after redaction, and marked as cut.'),
+    ('max_json_depth', '100', 'levels', 'integer', '1', '200',
+     'An event with deeper nesting is rejected.'),
+    ('ip_prefix_v4', '24', 'bits', 'integer', '0', '32',
+     'IPv4 addresses are cut to this many bits; 32 keeps them whole.'),
+    ('ip_prefix_v6', '48', 'bits', 'integer', '0', '128',
+     'IPv6 addresses are cut to this many bits; 128 keeps them whole.'),
+    ('index_parameters', 'on', 'on or off', 'switch', null, null,
+     'GIN index on tool_usage_logs.parameters. Off makes ingest faster; JSON searches then scan the time range they are given.');

@@ -1,6 +1,6 @@
 -- Sessions that nobody named, and answers that say error while the call claims success.
-insert into bcp.settings (name, value, unit, description) values
-    ('session_gap', '30 minutes', 'interval',
+insert into bcp.settings (name, value, unit, kind, minimum, maximum, description) values
+    ('session_gap', '30 minutes', 'interval', 'interval', '1 second', '30 days',
      'Events of one user and client without a session of their own, no further apart than this, are one session.');
 
 alter table bcp.user_sessions

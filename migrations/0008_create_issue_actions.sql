@@ -37,8 +37,8 @@ create index error_logs_search_idx on bcp.error_logs using gin (to_tsvector(
     'pg_catalog.english',
     message || ' ' || coalesce(error_type, '') || ' ' || coalesce(error_code, '') || ' ' || coalesce(tool_name, '')));
 
-insert into bcp.settings (name, value, unit, description) values
-    ('login_names', 'login, log_in, signin, sign_in, authenticate', 'names',
+insert into bcp.settings (name, value, unit, kind, minimum, maximum, description) values
+    ('login_names', 'login, log_in, signin, sign_in, authenticate', 'names', 'text', '0', '2000',
      'A call whose operation or tool has one of these names, in any case, is a log-in: see bcp.authentication_stats.'),
-    ('bytes_per_token', '4', 'bytes',
+    ('bytes_per_token', '4', 'bytes', 'number', '0.1', '1000',
      'How many bytes of an answer make a token of a model''s context, in estimates: see bcp.context_cost.');

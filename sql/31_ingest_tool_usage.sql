@@ -76,13 +76,11 @@ begin
                     btrim(nullif(c.session_id, ''), v_blank), btrim(nullif(c.conversation_id, ''), v_blank),
                     btrim(nullif(c.event_id, ''), v_blank)) then 'an id is empty'
                 when c.duration_ms < 0 then 'duration_ms is negative'
-                when c.start_time < v_oldest then 'start_time is longer ago than the setting max_event_age allows'
-                when c.start_time > v_latest then 'start_time is later than the setting max_event_lead allows'
-                when c.end_time < v_oldest then 'end_time is longer ago than the setting max_event_age allows'
-                when c.end_time > v_latest then 'end_time is later than the setting max_event_lead allows'
+                when t.start_time < v_oldest then 'start_time is longer ago than the setting max_event_age allows'
+                when t.start_time > v_latest then 'start_time is later than the setting max_event_lead allows'
+                when t.end_time < v_oldest then 'end_time is longer ago than the setting max_event_age allows'
+                when t.end_time > v_latest then 'end_time is later than the setting max_event_lead allows'
                 when t.end_time < t.start_time then 'end_time is before start_time'
-                when t.start_time < v_oldest then 'end_time less duration_ms is longer ago than the setting max_event_age allows'
-                when t.end_time > v_latest then 'start_time plus duration_ms is later than the setting max_event_lead allows'
                 when c.outcome not in ('success', 'soft_fail', 'error', 'timeout', 'cancelled', 'rejected')
                     then 'outcome is none of success, soft_fail, error, timeout, cancelled, rejected'
                 when jsonb_typeof(c.attributes) <> 'object' then 'attributes is no object'

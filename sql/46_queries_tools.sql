@@ -136,10 +136,6 @@ declare
     v_by constant text := bcp_internal.checked_choice('p_by', coalesce(p_by, ''), '{tool,session}');
     v_bytes_per_token constant double precision := bcp_internal.setting('bytes_per_token');
 begin
-    if not v_bytes_per_token > 0 then
-        raise exception using
-            errcode = 'ZB003', message = 'the setting bytes_per_token is not positive', hint = 'Update bcp.settings; 4 is usual.';
-    end if;
     return query
     with cells as (
         select c.bcp_name, c.tool_name, null as session_id, c.calls, c.response_bytes

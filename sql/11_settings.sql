@@ -1,0 +1,44 @@
+-- Settings: every value is what its row says it has to be, so that no function that reads one has to check it.
+
+create or replace function bcp_internal.check_setting() returns trigger
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- As the functions that read an interval have it.
+set intervalstyle = 'postgres'
+as $func$
+declare
+    v_fits boolean;
+begin
+    begin
+        v_fits := case new.kind
+            when 'integer' then new.value ~ '^-?[0-9]+$' and new.value::bigint between new.minimum::bigint and new.maximum::bigint
+            when 'number' then
+                new.value::double precision between new.minimum::double precision and new.maximum::double precision
+            when 'interval' then new.value::interval between new.minimum::interval and new.maximum::interval
+            when 'switch' then new.value in ('on', 'off')
+            when 'text' then length(new.value) between new.minimum::integer and new.maximum::integer
+        end;
+    exception
+        when data_exception then v_fits := false;
+    end;
+    if v_fits is not true then
+        raise exception using
+            errcode = 'ZB003',
+            message = format('the setting %s cannot be %L', new.name, left(new.value, 60)),
+            hint = case new.kind
+                when 'switch' then 'Use on or off.'
+                when 'text' then format('Use text of %s to %s characters.', new.minimum, new.maximum)
+                else format('Use %s from %s to %s.',
+                            case new.kind when 'integer' then 'a whole number' when 'number' then 'a number' else 'an interval' end,
+                            new.minimum, concat_ws(' ', new.maximum, nullif(new.unit, 'interval')))
+            end;
+    end if;
+    return new;
+end
+$func$;
+
+comment on function bcp_internal.check_setting() is
+    'Refuses, with ZB003 and a hint, a value of bcp.settings that is not of its kind or not from minimum to maximum.';
+
+create or replace trigger check_setting before insert or update on bcp.settings
+for each row execute function bcp_internal.check_setting();
