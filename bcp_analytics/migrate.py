@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -271,30 +271,57 @@ def _connected(conninfo: str) -> Iterator[Connection[Any]]:
 
 @contextmanager
 def _locked(conn: Connection[Any], say: Progress, wait_seconds: float) -> Iterator[Backend]:
-    """Hold the advisory lock that keeps runs apart; it goes when the connection does, even if killed."""
-    row = conn.execute("select pg_try_advisory_lock(%s)", [_LOCK_KEY]).fetchone()
-    if row is None or not row[0]:
-        found = conn.execute(
-            "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1"
-            " and (classid::bigint << 32) + objid::bigint = %s"
-            " and database = (select oid from pg_database where datname = current_database())",
-            [_LOCK_KEY],
-        ).fetchone()
-        holder = f"another run (server process {found[0]})" if found else "another run"
-        say(f"waiting for {holder}, which is migrating this database")
-        try:
-            conn.execute(
-                "select set_config('lock_timeout', %s, false)", [f"{max(1, round(wait_seconds * 1000))}ms"]
+    """Hold the advisory lock that keeps runs apart; it goes when the connection does, even if killed.
+
+    Anybody may take an advisory lock. Who holds it and could not migrate is passed over: each migration, and
+    the load of `sql/`, has a table of the owner's locked besides.
+    """
+    mine = _try_lock(conn)
+    if not mine:
+        process, role, could_migrate = conn.execute(_HOLDER, [_LOCK_KEY]).fetchone() or (None, None, True)
+        holder = f"another run (server process {process} of role {role})" if process else "another run"
+        if could_migrate:
+            say(f"waiting for {holder}, which is migrating this database")
+            mine = _wait_for_lock(conn, holder, wait_seconds)
+        else:
+            say(
+                f"going on without the lock of runs, which server process {process} of role {role} holds and"
+                " has no use for: revoke connect on the database from public"
             )
-            conn.execute("select pg_advisory_lock(%s)", [_LOCK_KEY])
-            conn.execute("reset lock_timeout")
-        except psycopg.errors.LockNotAvailable as error:
-            raise MigrationError(
-                f"Waited {wait_seconds:g} s for {holder}, which is still migrating this database.",
-                hint="Let it end and run this again; if it hangs, end it with pg_terminate_backend.",
-            ) from error
     yield Backend(conn)
-    conn.execute("select pg_advisory_unlock(%s)", [_LOCK_KEY])
+    if mine:
+        conn.execute("select pg_advisory_unlock(%s)", [_LOCK_KEY])
+
+
+_HOLDER: LiteralString = """
+select l.pid, a.usename, has_database_privilege(a.usesysid, l.database, 'create') as could_migrate
+from pg_locks l
+join pg_stat_activity a using (pid)
+where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+  and (l.classid::bigint << 32) + l.objid::bigint = %s
+  and l.database = (select oid from pg_database where datname = current_database())
+order by could_migrate desc
+limit 1
+"""
+
+
+def _try_lock(conn: Connection[Any]) -> bool:
+    return conn.execute("select pg_try_advisory_lock(%s)", [_LOCK_KEY]).fetchone() == (True,)
+
+
+def _wait_for_lock(conn: Connection[Any], holder: str, wait_seconds: float) -> bool:
+    try:
+        conn.execute(
+            "select set_config('lock_timeout', %s, false)", [f"{max(1, round(wait_seconds * 1000))}ms"]
+        )
+        conn.execute("select pg_advisory_lock(%s)", [_LOCK_KEY])
+        conn.execute("reset lock_timeout")
+    except psycopg.errors.LockNotAvailable as error:
+        raise MigrationError(
+            f"Waited {wait_seconds:g} s for {holder}, which is still migrating this database.",
+            hint="Let it end and run this again; if it hangs, end it with pg_terminate_backend.",
+        ) from error
+    return True
 
 
 @contextmanager

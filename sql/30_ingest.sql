@@ -71,25 +71,49 @@ comment on function bcp_internal.new_keys(text, uuid[]) is
 create or replace function bcp_internal.touch_users(p_ids text[], p_times timestamptz[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- Whose open transaction has touched a user stops nobody: that row is left as it is, and the next event catches up.
+set lock_timeout = '200ms'
 as $func$
+declare
+    v_new boolean;
 begin
-    insert into bcp.users as u (user_id, first_seen, last_seen)
-    select s.* from (
-        select id, min(seen), max(seen) from unnest(p_ids, p_times) as t (id, seen) where id is not null group by id
-    ) as s (user_id, first_seen, last_seen)
-    left join bcp.users as known using (user_id)
-    -- A row a user and batch would make each busy user's row a queue; to the minute is fine enough.
-    where known.user_id is null
-       or s.first_seen < known.first_seen
-       or s.last_seen >= known.last_seen + interval '1 minute'
-    order by s.user_id
-    on conflict (user_id) do update set
-        first_seen = least(u.first_seen, excluded.first_seen),
-        last_seen = greatest(u.last_seen, excluded.last_seen);
+    with seen as materialized (
+        select t.id, min(t.at) as first, max(t.at) as last
+        from unnest(p_ids, p_times) as t (id, at)
+        where t.id is not null
+        group by t.id
+    ), free as materialized (
+        select u.user_id, s.first, s.last
+        from seen s
+        join bcp.users u on u.user_id = s.id
+        -- A row a user and batch would make each busy user's row a queue; to the minute is fine enough.
+        where s.first < u.first_seen or s.last >= u.last_seen + interval '1 minute'
+        for update of u skip locked
+    ), updated as (
+        update bcp.users u
+        set first_seen = least(u.first_seen, f.first), last_seen = greatest(u.last_seen, f.last)
+        from free f
+        where u.user_id = f.user_id
+    )
+    select exists (select from seen s where not exists (select from bcp.users u where u.user_id = s.id)) into v_new;
+    if v_new then
+        begin
+            insert into bcp.users (user_id, first_seen, last_seen)
+            select t.id, min(t.at), max(t.at)
+            from unnest(p_ids, p_times) as t (id, at)
+            where t.id is not null and not exists (select from bcp.users u where u.user_id = t.id)
+            group by t.id
+            order by t.id
+            on conflict (user_id) do nothing;
+        exception
+            when lock_not_available then null;
+        end;
+    end if;
 end
 $func$;
 
-comment on function bcp_internal.touch_users(text[], timestamptz[]) is 'Makes or updates the rows of users that events named.';
+comment on function bcp_internal.touch_users(text[], timestamptz[]) is
+    'Makes or updates the rows of users that events named, but for those that another open transaction holds.';
 
 create or replace function bcp_internal.touch_sessions(p_sessions bcp.user_sessions[]) returns void
 language plpgsql volatile

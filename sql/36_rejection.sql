@@ -70,7 +70,12 @@ exception
             -- Not the event's fault: connection, transaction state, conflicts, permissions and missing objects,
             -- resources, locks, the system itself, an anonymiser without its keys. The whole batch fails and can be
             -- sent again.
-            if left(state, 2) in ('08', '25', '40', '42', '53', '55', '57', '58', 'XX') or state = 'ZB006' then
+            if state = '55P03' then
+                raise exception using
+                    errcode = state,
+                    message = 'another open transaction has held for 30 s what this batch needs: a session, an issue, an event id or a new chunk',
+                    hint = 'Nothing was stored: send it again. Senders that idle in a transaction end by idle_in_transaction_session_timeout.';
+            elsif left(state, 2) in ('08', '25', '40', '42', '53', '55', '57', '58', 'XX') or state = 'ZB006' then
                 raise exception using errcode = state, message = message;
             end if;
         end if;

@@ -152,6 +152,14 @@ as $func$
                             || ' again with newer_than => timestamptz ''10000-01-01Z''', 'all rows are of the years 1 to 9999')
         from timescaledb_information.chunks c
         where c.hypertable_schema = 'bcp' and not tstzrange(c.range_start, c.range_end) <@ bcp_internal.known_years()
+        union all
+        select 14, 'strangers', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
+               case when count(*) = 0 then 'no role may connect but those that were told so'
+                    else format('every role of the server may connect and take locks; revoke connect on database %I from public,'
+                                ' and grant it to the roles that need it', current_database()) end
+        from pg_database d
+        cross join lateral aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) p
+        where d.datname = current_database() and p.grantee = 0 and p.privilege_type = 'CONNECT'
     )
     select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal
 $func$;

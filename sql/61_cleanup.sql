@@ -252,8 +252,7 @@ begin
             message = format('cleanup cannot run in a transaction that is %s: it would not see the latest rows', current_setting('transaction_isolation')),
             hint = 'Call it in a transaction that is read committed.';
     end if;
-    -- One at a time.
-    perform pg_advisory_xact_lock(hashtextextended('bcp.cleanup_old_data', 0));
+    perform bcp_internal.lock_table('bcp.cleanup_log', 'cleanup');
     loop
         v_deleted := bcp_internal.delete_old_sessions(10000);
         exit when v_deleted = 0;

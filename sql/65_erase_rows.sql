@@ -93,7 +93,7 @@ declare
     v_deleted bigint := 0;
     v_changed bigint := 0;
 begin
-    perform pg_advisory_xact_lock(hashtext('bcp_internal.erase_chunk'));
+    perform bcp_internal.lock_table('bcp_internal.erasure_work', 'erasure');
     select * into strict v_work from bcp_internal.erasure_work where erasure_id = p_erasure_id;
     v_mention := bcp_internal.mention_of(v_relation, v_work.forms);
     v_own := bcp_internal.own_rows(p_table);

@@ -52,7 +52,8 @@ $block$;
 
 -- What a session may set changes how text is read and written: the code of a function itself (with
 -- standard_conforming_strings off its strings end elsewhere), and times, numbers and names in the statements it makes
--- (of 10:36 IST, India's, PostgreSQL reads 08:36 UTC). Who runs as the owner runs with the defaults. 2 us a call.
+-- (of 10:36 IST, India's, PostgreSQL reads 08:36 UTC). Who runs as the owner runs with the defaults, and waits no
+-- longer for what somebody's open transaction holds. 2 us a call.
 do $block$
 declare
     v_function regprocedure;
@@ -63,13 +64,15 @@ begin
         execute format(
             'alter routine %s set standard_conforming_strings = on set array_nulls = on set transform_null_equals = off'
             ' set quote_all_identifiers = off set datestyle = %L set intervalstyle = postgres set timezone = %L'
-            ' set extra_float_digits = 1 set bytea_output = hex', v_function, 'ISO, MDY', 'UTC');
+            ' set extra_float_digits = 1 set bytea_output = hex set lock_timeout = %L', v_function, 'ISO, MDY', 'UTC', '30s');
     end loop;
 end
 $block$;
 
 -- The archive's books, which bcp-analytics archive and restore keep.
 grant execute on function
+    bcp_internal.lock_archive(),
+    bcp_internal.unlock_archive(),
     bcp_internal.begin_archive(text, timestamptz, timestamptz, text),
     bcp_internal.count_archive(uuid),
     bcp_internal.finish_archive(uuid, jsonb, bigint, text, bigint),

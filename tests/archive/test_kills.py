@@ -68,10 +68,10 @@ def program(dsn: str, folder: Path) -> Iterator[Callable[..., int]]:
 def wait_for_the_lock(conn: Db) -> None:
     """The server notices that a killed client is gone; then it lets go of its lock."""
     until = time.monotonic() + 30
-    while not conn.execute("select pg_try_advisory_lock(%s)", [int.from_bytes(b"bcp_arch")]).fetchall()[0][0]:
+    while not conn.execute("select is_mine from bcp_internal.lock_archive()").fetchall()[0][0]:
         assert time.monotonic() < until
         time.sleep(0.02)
-    conn.execute("select pg_advisory_unlock(%s)", [int.from_bytes(b"bcp_arch")])
+    conn.execute("select bcp_internal.unlock_archive()")
 
 
 def ids_of_files(conn: Db, state: tuple[str, ...]) -> Counter[str]:

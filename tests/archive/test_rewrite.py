@@ -64,7 +64,7 @@ def test_one_run_at_a_time(dsn: str, clean_db: Db, tmp_path: Path, target: str) 
     archive(clean_db, tmp_path, verified=meanwhile)
     assert len(said) == 2
     if target == "native":  # on embedded there are no processes to name
-        assert f"server process {clean_db.info.backend_pid}, since 20" in said[0]
+        assert f"server process {clean_db.info.backend_pid} of role {clean_db.info.user}, since 20" in said[0]
     assert archive(clean_db, tmp_path) == []
 
 

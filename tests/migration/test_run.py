@@ -136,7 +136,9 @@ def test_a_second_run_says_that_it_waits_and_for_whom(project: Project, scratch:
         first = threading.Thread(target=lambda: results.append(project.migrate(scratch)))
         first.start()
         _until(gate, "select count(*) = 1 from pg_locks where locktype = 'advisory' and not granted")
-        with pytest.raises(MigrationError, match=r"Waited 0.1 s for another run \(server process \d+\)"):
+        with pytest.raises(
+            MigrationError, match=r"Waited 0.1 s for another run \(server process \d+ of role \w+\)"
+        ):
             project.migrate(scratch, wait_seconds=0.1)
         said: list[str] = []
 

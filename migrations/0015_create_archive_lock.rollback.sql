@@ -1,0 +1,1 @@
+drop table bcp_internal.archive_lock;

@@ -1,0 +1,89 @@
+-- Locks that only the owner's code can take. Anybody who may connect takes any advisory lock, whose keys pg_locks shows.
+
+create or replace function bcp_internal.session_name(p_pid integer) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select format('server process %s', p_pid)
+        || coalesce((select format(' of role %s', a.usename) from pg_stat_activity a where a.pid = p_pid), '')
+$func$;
+
+comment on function bcp_internal.session_name(integer) is 'A session as a message names it.';
+
+create or replace function bcp_internal.lock_table(p_table regclass, p_what text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '30s'
+as $func$
+begin
+    execute format('lock table %s in share row exclusive mode', p_table);
+exception
+    when lock_not_available then
+        raise exception using
+            errcode = 'lock_not_available',
+            message = format('waited 30 s for another %s', p_what) || coalesce((
+                select format(' (%s)', string_agg(distinct bcp_internal.session_name(l.pid), ', '))
+                from pg_locks l
+                where l.locktype = 'relation' and l.relation = p_table and l.granted and l.pid <> pg_backend_pid()
+                  and l.mode in ('RowExclusiveLock', 'ShareRowExclusiveLock')), ''),
+            hint = 'Let its transaction end and do this again; if it hangs, end it with pg_terminate_backend.';
+end
+$func$;
+
+comment on function bcp_internal.lock_table(regclass, text) is
+    'Keeps out who does the same until this transaction ends. Nobody but the owner may write to the table, so nobody else can lock it against this. 55P03 after 30 s, with who holds it.';
+
+create or replace function bcp_internal.lock_archive(out is_mine boolean, out holder text)
+language plpgsql volatile
+-- The key is nobody's to read. Whose lock it is has to be looked up as who calls this cannot.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_key bigint;
+    v_holder record;
+begin
+    perform bcp_internal.lock_table('bcp_internal.archive_lock', 'run that archives or restores');
+    select key into v_key from bcp_internal.archive_lock;
+    is_mine := pg_try_advisory_lock(v_key);
+    if is_mine then
+        return;
+    end if;
+    select
+        l.pid, to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') as since,
+        pg_has_role(a.usesysid, 'bcp_admin', 'member') or pg_has_role(a.usesysid, current_user, 'member') as may_archive
+    into v_holder
+    from pg_locks l
+    join pg_stat_activity a using (pid)
+    where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+      and (l.classid::bigint << 32) + l.objid::bigint = v_key
+      and l.database = (select d.oid from pg_database d where d.datname = current_database())
+    order by may_archive desc
+    limit 1;
+    if not v_holder.may_archive then
+        -- No run holds the key while somebody else does, so runs may go on with another.
+        v_key := hashtextextended(gen_random_uuid()::text, 0);
+        update bcp_internal.archive_lock set key = v_key;
+        is_mine := pg_try_advisory_lock(v_key);
+        return;
+    end if;
+    -- The embedded database shows nobody's locks but one's own.
+    if v_holder.pid is not null then
+        holder := concat_ws(', since ', bcp_internal.session_name(v_holder.pid), v_holder.since);
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.lock_archive() is
+    'Takes the lock of archive runs for this session, or says who has it. It goes with the session, or by bcp_internal.unlock_archive.';
+
+create or replace function bcp_internal.unlock_archive() returns boolean
+language sql volatile
+-- As above.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select pg_advisory_unlock(key) from bcp_internal.archive_lock
+$func$;
+
+comment on function bcp_internal.unlock_archive() is 'Lets go of the lock of archive runs; false where this session had not taken it.';
