@@ -28,6 +28,13 @@ PINNED = {
     "intervalstyle": "sql_standard",
     "extra_float_digits": "-15",
     "bytea_output": "escape",
+    # What the owner's functions plan comes as messages.
+    "debug_print_parse": "on",
+    "debug_print_rewritten": "on",
+    "debug_print_plan": "on",
+    # Where and how new chunks are kept.
+    "default_tablespace": "pg_default",
+    "default_table_access_method": "heap",
 }
 
 
@@ -87,6 +94,16 @@ def test_a_session_changes_nothing_of_what_the_owner_runs(db: Db) -> None:
         assert found, query
         assert len(found) == 2 * len(set(found)), found
         assert not any("ada@" in row or "123-45-6789" in row for row in found)
+
+
+def test_a_sender_sees_no_plan_of_what_the_owner_runs(clean_db: Db) -> None:
+    seen: list[str] = []
+    clean_db.add_notice_handler(lambda notice: seen.append(str(notice.message_detail)))
+    settings = {name: "on" for name in PINNED if name.startswith("debug_print")}
+    with logged_in_as(clean_db, "bcp_writer", client_min_messages="log", **settings):
+        clean_db.execute("select bcp.log_error('error', 'ada@example.com')")
+    assert any("QUERY" in text or "PLANNEDSTMT" in text for text in seen), "the call itself is shown"
+    assert not [text for text in seen if "error_logs" in text or "anonym" in text]
 
 
 def test_every_function_that_runs_as_the_owner_pins_them(db: Db) -> None:
