@@ -25,8 +25,9 @@ select
     sum(duration_ms) as sum_duration_ms,
     min(duration_ms) as min_duration_ms,
     max(duration_ms) as max_duration_ms,
-    sum(request_bytes)::bigint as request_bytes,
-    sum(response_bytes)::bigint as response_bytes
+    -- Of bigint a few calls that claim enough overflow the sum, and no refresh gets past them; this is exact to 2^53.
+    sum(request_bytes)::double precision as request_bytes,
+    sum(response_bytes)::double precision as response_bytes
 from bcp.tool_usage_logs
 group by 1, 2, 3, 4
 with no data;
@@ -56,8 +57,8 @@ select
     sum(sum_duration_ms) as sum_duration_ms,
     min(min_duration_ms) as min_duration_ms,
     max(max_duration_ms) as max_duration_ms,
-    sum(request_bytes)::bigint as request_bytes,
-    sum(response_bytes)::bigint as response_bytes
+    sum(request_bytes) as request_bytes,
+    sum(response_bytes) as response_bytes
 from bcp.tool_usage_1m
 group by 1, 2, 3, 4
 with no data;
@@ -88,8 +89,8 @@ select
     sum(sum_duration_ms) as sum_duration_ms,
     min(min_duration_ms) as min_duration_ms,
     max(max_duration_ms) as max_duration_ms,
-    sum(request_bytes)::bigint as request_bytes,
-    sum(response_bytes)::bigint as response_bytes
+    sum(request_bytes) as request_bytes,
+    sum(response_bytes) as response_bytes
 from bcp.tool_usage_1h
 group by 1, 2, 3, 4
 with no data;
@@ -120,8 +121,8 @@ select
     sum(sum_duration_ms) as sum_duration_ms,
     min(min_duration_ms) as min_duration_ms,
     max(max_duration_ms) as max_duration_ms,
-    sum(request_bytes)::bigint as request_bytes,
-    sum(response_bytes)::bigint as response_bytes
+    sum(request_bytes) as request_bytes,
+    sum(response_bytes) as response_bytes
 from bcp.tool_usage_1d
 group by 1, 2, 3, 4
 with no data;
@@ -326,7 +327,8 @@ select
     labels,
     aggregation_period,
     count(*) as samples,
-    sum(metric_value) as sum_value,
+    -- Bounded as bcp_internal.store_metrics bounds a value, so that no two of them overflow the sum.
+    sum(least(greatest(metric_value, -1e100), 1e100)) as sum_value,
     min(metric_value) as min_value,
     max(metric_value) as max_value
 from bcp.performance_metrics
@@ -388,7 +390,7 @@ select
     count(*) as calls,
     count(*) filter (where success) as successes,
     count(*) filter (where not success) as errors,
-    sum(response_bytes)::bigint as response_bytes
+    sum(response_bytes)::double precision as response_bytes
 from bcp.tool_usage_logs
 where user_id is not null
 group by 1, 2, 3
@@ -424,7 +426,7 @@ select
     count(*) as calls,
     count(*) filter (where success) as successes,
     count(*) filter (where not success) as errors,
-    sum(response_bytes)::bigint as response_bytes
+    sum(response_bytes)::double precision as response_bytes
 from bcp.tool_usage_logs
 where session_id is not null
 group by 1, 2, 3

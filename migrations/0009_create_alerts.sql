@@ -19,6 +19,7 @@ create table bcp.alert_rules (
     severity text not null default 'warning' constraint alert_rules_severity check (severity in ('warning', 'critical')),
     enabled boolean not null default true,
     description text not null,
+    last_error text,
     constraint alert_rules_clears_on_the_other_side check (
         case fires when 'above' then clear_threshold <= threshold else clear_threshold >= threshold end),
     constraint alert_rules_burn_rate_has_objective check ((metric = 'burn_rate') = (objective is not null))
@@ -62,6 +63,9 @@ comment on column bcp.alert_rules.severity is 'warning or critical.';
 comment on column bcp.alert_rules.enabled is 'Whether it is evaluated.';
 
 comment on column bcp.alert_rules.description is 'What it means, and what to do.';
+
+comment on column bcp.alert_rules.last_error is
+    'SQLSTATE with which its latest evaluation failed, null where it did not; its alerts then stay as they were.';
 
 -- Burn rates as in https://sre.google/workbook/alerting-on-slos/, 6: of an error budget of 30 days, 2 percent within an
 -- hour, or 5 percent within six.

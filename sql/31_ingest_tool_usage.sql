@@ -54,6 +54,8 @@ declare
     v_oldest constant timestamptz := p_now - bcp_internal.setting('max_event_age')::interval;
     v_latest constant timestamptz := p_now + bcp_internal.setting('max_event_lead')::interval;
     v_blank constant text := E' \t\n\r\f\x0b';
+    -- No call that began and ended within these bounds took longer. To multiply a longer one may not give an interval.
+    v_longest constant double precision := extract(epoch from v_latest - v_oldest) * 1000;
 begin
     select array_agg(s.start_time), array_agg(s.end_time), array_agg(s.id), min(s.problem)
     into starts, ends, ids, problem
@@ -76,6 +78,9 @@ begin
                     btrim(nullif(c.session_id, ''), v_blank), btrim(nullif(c.conversation_id, ''), v_blank),
                     btrim(nullif(c.event_id, ''), v_blank)) then 'an id is empty'
                 when c.duration_ms < 0 then 'duration_ms is negative'
+                when c.duration_ms > v_longest then 'duration_ms is longer than the setting max_event_age allows'
+                when c.request_bytes not between 0 and 1099511627776 then 'request_bytes is not from 0 to 2^40'
+                when c.response_bytes not between 0 and 1099511627776 then 'response_bytes is not from 0 to 2^40'
                 when t.start_time < v_oldest then 'start_time is longer ago than the setting max_event_age allows'
                 when t.start_time > v_latest then 'start_time is later than the setting max_event_lead allows'
                 when t.end_time < v_oldest then 'end_time is longer ago than the setting max_event_age allows'
@@ -88,7 +93,8 @@ begin
         from unnest(p_calls) with ordinality as c
         cross join lateral (
             select
-                c.duration_ms * interval '1 millisecond' as duration, coalesce(c.end_time, p_now) as end_time
+                case when c.duration_ms <= v_longest then c.duration_ms end * interval '1 millisecond' as duration,
+                coalesce(c.end_time, p_now) as end_time
         ) as d
         -- Any two of start, end and duration will do. What cannot be known stays null; a call without a time
         -- began now.

@@ -14,6 +14,21 @@ $func$;
 
 comment on function bcp_internal.metric_period(text) is 'Period a metric was aggregated over, raw by default; ZB005 where it is none.';
 
+create or replace function bcp_internal.metric_value(p_value numeric) returns double precision
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- Far beyond what anybody measures, and far enough from 1.8e308 that sums and sums of squares fit.
+    if abs(p_value) > 1e100 then
+        raise exception using errcode = 'ZB005', message = 'metric_value is not from -1e100 to 1e100';
+    end if;
+    return p_value::double precision;
+end
+$func$;
+
+comment on function bcp_internal.metric_value(numeric) is 'Value of a metric; ZB005 where sums of such could overflow.';
+
 create or replace function bcp_internal.store_metrics(p_events jsonb[]) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -35,7 +50,7 @@ begin
             coalesce(bcp_internal.event_time('timestamp', raw ->> 'timestamp', v_oldest, v_latest), v_now) as happened,
             bcp_internal.event_uuid(bcp_internal.event_id(raw ->> 'event_id')) as given_id,
             bcp_internal.event_text('metric_name', e ->> 'metric_name', 500) as metric_name,
-            (raw ->> 'metric_value')::double precision as metric_value,
+            bcp_internal.metric_value((raw -> 'metric_value')::numeric) as metric_value,
             coalesce(nullif(e -> 'labels', 'null'), '{}') as labels,
             bcp_internal.metric_period(e ->> 'aggregation_period') as aggregation_period,
             attributes

@@ -22,8 +22,9 @@ begin
             hint = 'Such as ReadOnlySqlTransaction 25006.';
     elsif p_source is null or p_instance is null
         or coalesce(least(p_recorded, p_sent, p_spooled, p_spooled_bytes, p_dropped), 0) < 0
+        or coalesce(greatest(p_recorded, p_sent, p_spooled, p_spooled_bytes, p_dropped), 0) > 1000000000000000
     then
-        raise exception using errcode = 'ZB002', message = 'source or instance is null, or a count is negative';
+        raise exception using errcode = 'ZB002', message = 'source or instance is null, or a count is negative or over 10^15';
     end if;
     v_source := bcp_internal.source_name(p_source);
     insert into bcp.collector_reports as r (
@@ -68,8 +69,8 @@ from (
 ) as b
 full join (
     select
-        public.time_bucket('1 hour', reported_at) as hour, source, sum(spooled)::bigint as spooled,
-        sum(spooled_bytes)::bigint as spooled_bytes, sum(dropped)::bigint as dropped
+        public.time_bucket('1 hour', reported_at) as hour, source, least(sum(spooled), 9e18)::bigint as spooled,
+        least(sum(spooled_bytes), 9e18)::bigint as spooled_bytes, least(sum(dropped), 9e18)::bigint as dropped
     from bcp.collector_reports
     group by 1, 2
 ) as c using (hour, source);

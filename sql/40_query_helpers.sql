@@ -161,8 +161,8 @@ begin
     select string_agg(
         format(
             'select bucket, %scalls::bigint as calls, successes::bigint as successes, errors::bigint as errors,'
-            ' timed_calls::bigint as timed_calls, sum_ms, min_ms, max_ms, request_bytes::bigint as request_bytes,'
-            ' response_bytes::bigint as response_bytes from (%s) scan',
+            ' timed_calls::bigint as timed_calls, sum_ms, min_ms, max_ms,'
+            ' request_bytes::double precision as request_bytes, response_bytes::double precision as response_bytes from (%s) scan',
             v_keys,
             case
                 when r.relation = 'tool_usage_logs' then format(
@@ -192,11 +192,12 @@ begin
     if v_scans is null then
         return null;
     end if;
+    -- No sum of bytes may leave bigint and stop the answer, whatever calls of an earlier time claim.
     return format(
         'select %s as time_bucket, %ssum(calls)::bigint as calls, coalesce(sum(successes), 0)::bigint as successes,'
         ' coalesce(sum(errors), 0)::bigint as errors, sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms,'
-        ' min(min_ms) as min_ms, max(max_ms) as max_ms, coalesce(sum(request_bytes), 0)::bigint as request_bytes,'
-        ' coalesce(sum(response_bytes), 0)::bigint as response_bytes'
+        ' min(min_ms) as min_ms, max(max_ms) as max_ms, least(greatest(coalesce(sum(request_bytes), 0), 0), 9e18)::bigint as request_bytes,'
+        ' least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint as response_bytes'
         ' from (%s) scans%s having sum(calls) > 0',
         case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end, v_keys, v_scans, v_group);
 end

@@ -153,13 +153,20 @@ as $func$
         from timescaledb_information.chunks c
         where c.hypertable_schema = 'bcp' and not tstzrange(c.range_start, c.range_end) <@ bcp_internal.known_years()
         union all
-        select 14, 'strangers', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
+        select 15, 'strangers', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
                case when count(*) = 0 then 'no role may connect but those that were told so'
                     else format('every role of the server may connect and take locks; revoke connect on database %I from public,'
                                 ' and grant it to the roles that need it', current_database()) end
         from pg_database d
         cross join lateral aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) p
         where d.datname = current_database() and p.grantee = 0 and p.privilege_type = 'CONNECT'
+        union all
+        select 16, 'alert rules', case when count(r.last_error) = 0 then 'ok' else 'fail' end, count(r.last_error)::text,
+               coalesce('could not be evaluated: '
+                            || string_agg(format('%s (SQLSTATE %s)', r.rule_name, r.last_error), ', ' order by r.rule_name)
+                                filter (where r.last_error is not null),
+                        'every rule could be evaluated')
+        from bcp.alert_rules r
     )
     select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal
 $func$;

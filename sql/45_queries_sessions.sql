@@ -19,7 +19,7 @@ begin
     select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
     select string_agg(
         format(
-            'select %s as bucket, %I as id, %s, response_bytes from bcp.%I where %s%s',
+            'select %s as bucket, %I as id, %s as response_bytes from bcp.%I where %s%s',
             bcp_internal.bucket_of(c.time, p_interval, v_grain.zone, v_grain.shift), v_id, c.counts, r.relation,
             bcp_internal.within(c.time, r.ranges), v_filter),
         ' union all ')
@@ -38,16 +38,17 @@ begin
         select
             case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end,
             case r.relation
-                when 'tool_usage_logs' then '1 as calls, success::integer as successes, (not success)::integer as errors'
-                else 'calls, successes, errors'
+                when 'tool_usage_logs' then '1 as calls, success::integer as successes, (not success)::integer as errors, response_bytes::double precision'
+                else 'calls, successes, errors, response_bytes'
             end
     ) as c (time, counts);
     if v_scans is null then
         return;
     end if;
+    -- As in bcp_internal.usage_statement.
     return query execute format(
         'select coalesce(c.bucket, %L), c.id, sum(c.calls)::bigint, coalesce(sum(c.successes), 0)::bigint,'
-        ' coalesce(sum(c.errors), 0)::bigint, coalesce(sum(c.response_bytes), 0)::bigint'
+        ' coalesce(sum(c.errors), 0)::bigint, least(greatest(coalesce(sum(c.response_bytes), 0), 0), 9e18)::bigint'
         ' from (%s) c where c.id is not null group by 1, 2', p_since, v_scans);
 end
 $func$;
@@ -170,7 +171,7 @@ as $func$
     select
         c.id, sum(c.calls)::bigint, sum(c.successes)::bigint, sum(c.errors)::bigint,
         sum(c.successes)::double precision / nullif(sum(c.successes + c.errors), 0)::double precision,
-        sum(c.calls)::double precision / sum(sum(c.calls)) over ()::double precision, sum(c.response_bytes)::bigint
+        sum(c.calls)::double precision / sum(sum(c.calls)) over ()::double precision, least(sum(c.response_bytes), 9e18)::bigint
     from bcp_internal.checked_range(p_since, p_until) r
     cross join lateral bcp_internal.activity_cells(
         'user', r.range_from, r.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,

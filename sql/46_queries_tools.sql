@@ -55,7 +55,8 @@ begin
     return query
     select
         l.bcp_name, t.tool ->> 'name', count(*), max(l.start_time),
-        (array_agg(case when jsonb_typeof(t.tool -> 'bytes') = 'number' then (t.tool -> 'bytes')::bigint end
+        -- A bundle may say anything.
+        (array_agg(jsonb_path_query_first(t.tool, '$.bytes ? (@ >= 0 && @ <= 1099511627776)')::bigint
                    order by l.start_time desc))[1]
     from bcp_internal.calls(p_since, p_until, p_bcp_name, null, 'tools/list', null, null, null, null) l
     cross join lateral jsonb_path_query(l.response_data, '$.tools[*] ? (@.name.type() == "string")') as t (tool)
@@ -151,10 +152,10 @@ begin
         where v_by = 'session'
     )
     select
-        c.bcp_name, c.tool_name, c.session_id, sum(c.calls)::bigint, coalesce(sum(c.response_bytes), 0)::bigint,
+        c.bcp_name, c.tool_name, c.session_id, sum(c.calls)::bigint, least(coalesce(sum(c.response_bytes), 0), 9e18)::bigint,
         coalesce(sum(c.response_bytes), 0)::double precision / sum(c.calls)::double precision,
         coalesce(sum(c.response_bytes), 0)::double precision / nullif(sum(sum(c.response_bytes)) over (), 0)::double precision,
-        round(coalesce(sum(c.response_bytes), 0)::double precision / v_bytes_per_token)::bigint
+        least(round(coalesce(sum(c.response_bytes), 0)::double precision / v_bytes_per_token), 9e18)::bigint
     from cells c
     group by 1, 2, 3
     order by 5 desc, 4 desc, 1, 2, 3

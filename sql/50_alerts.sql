@@ -37,31 +37,45 @@ comment on function bcp_internal.alert_values(bcp.alert_rules, interval) is
 create or replace function bcp_internal.judge_alerts()
 returns table (
     rule bcp.alert_rules, bcp_name text, tool_name text, calls bigint, value double precision, is_wrong boolean,
-    is_well boolean)
-language sql stable
+    is_well boolean, error text)
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select
-        r, l.bcp_name, l.tool_name, l.calls, l.value,
-        -- Of a burn rate both windows have to be over the threshold, and either may say that it is over.
-        l.sign * l.value > l.sign * r.threshold and (r.short_lookback is null or coalesce(l.sign * s.value > l.sign * r.threshold, false)),
-        l.sign * l.value <= l.sign * r.clear_threshold
-            or r.short_lookback is not null and coalesce(l.sign * s.value <= l.sign * r.clear_threshold, true)
-    from bcp.alert_rules r
-    cross join lateral (
-        select v.*, case r.fires when 'above' then 1 else -1 end as sign
-        from bcp_internal.alert_values(r, r.lookback) v
-        where v.calls >= r.min_calls and v.value is not null
-    ) l
-    left join lateral bcp_internal.alert_values(r, r.short_lookback) s
-        on r.short_lookback is not null
-        and s.bcp_name is not distinct from l.bcp_name
-        and s.tool_name is not distinct from l.tool_name
-    where r.enabled
+begin
+    for rule in select r.* from bcp.alert_rules r where r.enabled loop
+        begin
+            error := null;
+            return query
+                select
+                    rule, l.bcp_name, l.tool_name, l.calls, l.value,
+                    -- Of a burn rate both windows have to be over the threshold, and either may say that it is over.
+                    l.sign * l.value > l.sign * rule.threshold
+                        and (rule.short_lookback is null or coalesce(l.sign * s.value > l.sign * rule.threshold, false)),
+                    l.sign * l.value <= l.sign * rule.clear_threshold
+                        or rule.short_lookback is not null and coalesce(l.sign * s.value <= l.sign * rule.clear_threshold, true),
+                    error
+                from (
+                    select v.*, case rule.fires when 'above' then 1 else -1 end as sign
+                    from bcp_internal.alert_values(rule, rule.lookback) v
+                    where v.calls >= rule.min_calls and v.value is not null
+                ) l
+                left join (
+                    select v.* from bcp_internal.alert_values(rule, rule.short_lookback) v where rule.short_lookback is not null
+                ) s
+                    on s.bcp_name is not distinct from l.bcp_name
+                    and s.tool_name is not distinct from l.tool_name;
+        exception
+            when others then
+                -- A rule that cannot be evaluated must not stop the others. The message could hold values.
+                error := sqlstate;
+                return next;
+        end;
+    end loop;
+end
 $func$;
 
 comment on function bcp_internal.judge_alerts() is
-    'What every rule finds: is_wrong beyond its threshold, is_well on the right side of its clear_threshold, in between neither.';
+    'What every rule finds: is_wrong beyond its threshold, is_well on the right side of its clear_threshold, in between neither. Of a rule whose evaluation failed there is a row with the SQLSTATE as error, and what else there is of it means nothing.';
 
 create or replace function bcp_internal.evaluate_alerts() returns bigint
 language plpgsql volatile
@@ -75,8 +89,16 @@ declare
 begin
     -- One evaluation at a time: two would open the same alert.
     lock table bcp.alerts in share row exclusive mode;
-    with judged as materialized (
-        select * from bcp_internal.judge_alerts()
+    with found as materialized (
+        select j.*, max(j.error) over (partition by (j.rule).rule_name) as rule_error from bcp_internal.judge_alerts() j
+    ), judged as (
+        select * from found where rule_error is null
+    ), noted as (
+        update bcp.alert_rules r
+        set last_error = s.error
+        from bcp.alert_rules n
+        cross join lateral (select max(f.error) from found f where (f.rule).rule_name = n.rule_name) as s (error)
+        where r.rule_name = n.rule_name and r.last_error is distinct from s.error
     ), live as materialized (
         select a.alert_id, a.opened_at, j.rule, j.calls, j.value, coalesce(j.is_wrong, false) as is_wrong,
                -- What cannot be judged any more (no calls, no rule) is over.
@@ -87,6 +109,8 @@ begin
             and j.bcp_name is not distinct from a.bcp_name
             and j.tool_name is not distinct from a.tool_name
         where a.closed_at is null
+          -- Whether it is over nobody knows.
+          and not exists (select from found f where f.rule_error is not null and (f.rule).rule_name = a.rule_name)
     ), forgotten as (
         delete from bcp.alerts a using live l
         where a.alert_id = l.alert_id and l.opened_at is null and not l.is_wrong

@@ -1,0 +1,127 @@
+"""Numbers without bounds: none that comes in, and none that is stored already, stops what others rely on."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from bcp_analytics._questions import QUESTIONS
+from tests.sql.events import KINDS, ingest, reasons, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOO_MUCH: list[tuple[str, Mapping[str, Any], str]] = [
+    ("tool_usage", {"request_bytes": 2**63 - 1}, "request_bytes is not from 0 to 2^40"),
+    ("tool_usage", {"response_bytes": -1}, "response_bytes is not from 0 to 2^40"),
+    ("tool_usage", {"duration_ms": 1e300}, "duration_ms is longer than the setting max_event_age allows"),
+    (
+        "tool_usage",
+        {"start_time": "2026-06-15T11:00:00Z", "duration_ms": 2e8},
+        "end_time is later than the setting max_event_lead allows",
+    ),
+    (
+        "tool_usage",
+        {"end_time": "2017-01-01T00:00:00Z", "duration_ms": 3e10},
+        "start_time is longer ago than the setting max_event_age allows",
+    ),
+    ("metrics", {"metric_value": 1.7e308}, "metric_value is not from -1e100 to 1e100"),
+    ("metrics", {"metric_value": -1e101}, "metric_value is not from -1e100 to 1e100"),
+]
+
+
+@pytest.fixture
+def conn(db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    db.execute("select set_config('bcp.now', '2026-06-15T12:00:00Z', true)")
+    return db
+
+
+@pytest.mark.parametrize(("kind", "fields", "reason"), TOO_MUCH)
+def test_a_number_out_of_bounds_is_rejected_alone(
+    conn: psycopg.Connection[Any], kind: str, fields: Mapping[str, Any], reason: str
+) -> None:
+    good = KINDS[kind]
+    assert ingest(conn, [good, good | fields, good], kind) == (3, 2, 0, 1)
+    assert rows(conn, "select reason_code, reason from bcp.rejected_events") == [
+        {"reason_code": "ZB005", "reason": reason}
+    ]
+
+
+def test_a_number_out_of_bounds_in_a_row_is_rejected_alone(conn: psycopg.Connection[Any]) -> None:
+    calls = [KINDS["tool_usage"], KINDS["tool_usage"] | {"response_bytes": 2**40 + 1}]
+    found = conn.execute(
+        "select * from bcp.ingest_tool_usage(null, array("
+        " select jsonb_populate_record(null::bcp.tool_call, e) from jsonb_array_elements(%s) as e))",
+        [json.dumps(calls)],
+    ).fetchone()
+    assert found == (2, 1, 0, 1)
+    assert reasons(conn) == ["response_bytes is not from 0 to 2^40"]
+
+
+def test_the_largest_that_is_taken_adds_up(conn: psycopg.Connection[Any]) -> None:
+    calls = [KINDS["tool_usage"] | {"response_bytes": 2**40, "start_time": "2026-06-15T11:00:00Z"}] * 3
+    assert ingest(conn, calls) == (3, 3, 0, 0)
+    [usage] = rows(conn, "select * from bcp.tool_usage_stats(p_interval => null)")
+    assert usage["response_bytes"] == 3 * 2**40
+
+
+def test_counts_of_a_collector_are_bounded(conn: psycopg.Connection[Any]) -> None:
+    report = "select bcp.report_collector('files', %s, p_dropped => %s)"
+    with pytest.raises(psycopg.Error, match="over 10") as raised, conn.transaction():
+        conn.execute(report, [uuid.uuid4(), 2**63 - 1])
+    assert raised.value.sqlstate == "ZB002"
+    conn.execute(report, [uuid.uuid4(), 10**15])
+    # Two of an earlier time, when a report could claim anything.
+    for _ in range(2):
+        conn.execute(report, [uuid.uuid4(), 5])
+    conn.execute("update bcp.collector_reports set dropped = 9223372036854775807 where dropped = 5")
+    assert rows(conn, "select dropped from bcp.ingest_ledger") == [{"dropped": 9 * 10**18}]
+
+
+def test_what_is_stored_already_stops_nothing(clean_db: psycopg.Connection[Any]) -> None:
+    tools = '{"tools": [{"name": "spare", "bytes": 1e400}, {"name": "other", "bytes": -1e99}]}'
+    clean_db.execute(
+        "insert into bcp.tool_usage_logs (start_time, end_time, created_at, event_id, bcp_name, tool_name,"
+        " operation, success, request_bytes, response_bytes, user_id, session_id, response_data)"
+        " select t, t + interval '1 minute', t, gen_random_uuid(), 'files', tool, operation, false,"
+        " 9223372036854775807, -9223372036854775807, 'u', 's', %s"
+        " from generate_series(now() - interval '5 minutes', now(), '10 seconds') as t,"
+        " (values ('read', 'call'), ('tools/list', 'tools/list')) as c (tool, operation)",
+        [tools],
+    )
+    clean_db.execute(
+        "insert into bcp.performance_metrics (timestamp, created_at, event_id, metric_name, metric_value)"
+        " select now() - interval '5 minutes', now(), gen_random_uuid(), 'm', v * 1.7e308"
+        " from (values (1), (1), (-1)) as c (v)"
+    )
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    assert rows(clean_db, "select sum(samples)::integer as n from bcp.metrics_1m") == [{"n": 3}]
+    for ask, _ in QUESTIONS.values():
+        ask(clean_db)
+    assert clean_db.execute("select bcp_internal.evaluate_alerts()").fetchone() != (0,)
+    clean_db.execute("call bcp.run_cleanup()")
+
+
+def test_a_rule_that_fails_stops_no_other_and_shows(conn: psycopg.Connection[Any]) -> None:
+    call = KINDS["tool_usage"] | {"start_time": "2026-06-15T11:58:00Z"}
+    ingest(conn, [call | {"success": False, "duration_ms": 9000}] * 30)
+    conn.execute("update bcp.alert_rules set enabled = rule_name in ('slow', 'errors')")
+    assert conn.execute("select bcp_internal.evaluate_alerts()").fetchone() == (2,)
+
+    def health() -> list[dict[str, Any]]:
+        return rows(conn, "select status, detail from bcp.health() where check_name = 'alert rules'")
+
+    assert health() == [{"status": "ok", "detail": "every rule could be evaluated"}]
+    conn.execute("update bcp.alert_rules set lookback = '300000 years' where rule_name = 'slow'")
+    # Well again, so that both would close.
+    conn.execute("update bcp.alert_rules set threshold = 2, clear_threshold = 2 where rule_name = 'errors'")
+    assert conn.execute("select bcp_internal.evaluate_alerts()").fetchone() == (1,)
+    assert rows(conn, "select rule_name from bcp.active_alerts()") == [{"rule_name": "slow"}]
+    assert health() == [{"status": "fail", "detail": "could not be evaluated: slow (SQLSTATE 22008)"}]
+    conn.execute("update bcp.alert_rules set lookback = '1 minute' where rule_name = 'slow'")
+    assert conn.execute("select bcp_internal.evaluate_alerts()").fetchone() == (1,)
+    assert health()[0]["status"] == "ok"
