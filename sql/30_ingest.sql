@@ -232,6 +232,8 @@ create or replace function bcp_internal.ingest(
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- Off, a caller's setting would have the expressions within read otherwise than they are written.
+set standard_conforming_strings = on
 as $func$
 declare
     v_source constant text := bcp_internal.source_name(p_source);
@@ -286,6 +288,8 @@ create or replace function bcp_internal.ingest_text(
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- As above.
+set standard_conforming_strings = on
 as $func$
 declare
     v_events jsonb;

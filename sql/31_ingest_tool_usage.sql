@@ -317,6 +317,8 @@ language plpgsql volatile
 -- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
+-- As in bcp_internal.ingest.
+set standard_conforming_strings = on
 as $func$
 declare
     v_max_bytes constant bigint := bcp_internal.setting('max_event_bytes');

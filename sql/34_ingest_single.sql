@@ -120,6 +120,8 @@ language plpgsql volatile
 -- As above.
 security definer
 set search_path = pg_catalog, pg_temp
+-- As in bcp_internal.ingest.
+set standard_conforming_strings = on
 set timezone = 'UTC'
 set datestyle = 'ISO'
 as $func$

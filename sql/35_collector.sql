@@ -9,6 +9,8 @@ language plpgsql volatile
 -- The writer role may insert into no table.
 security definer
 set search_path = pg_catalog, pg_temp
+-- As in bcp_internal.ingest.
+set standard_conforming_strings = on
 as $func$
 declare
     v_now constant timestamptz := bcp_internal.now();
