@@ -53,7 +53,7 @@ BAD_EVENTS = [
     (
         "tool_usage",
         '{"bcp_name": "a", "tool_name": "b", "duration_ms": 1e300}',
-        "out of range|does not exist",
+        "longer than the setting max_event_age allows",
     ),
     ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "duration_ms": 1e999999}', "out of range"),
     ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "request_bytes": 1e30}', "out of range"),
@@ -85,7 +85,7 @@ BAD_EVENTS = [
     ("errors", '{"level": "error"}', "message is missing"),
     ("errors", '{"level": "error", "message": "m", "context": []}', "context is of type array, not object"),
     ("metrics", '{"metric_name": "m", "metric_value": "1"}', "metric_value is of type string, not number"),
-    ("metrics", '{"metric_name": "m", "metric_value": 1e400}', "out of range"),
+    ("metrics", '{"metric_name": "m", "metric_value": 1e400}', "not from -1e100 to 1e100"),
     (
         "metrics",
         '{"metric_name": "m", "metric_value": 1, "aggregation_period": "2h"}',
