@@ -48,7 +48,7 @@ def cleanup(
         ).fetchall()
         kept = Counter((step.table_name, step.reason) for step in cleanup_plan(conn) if step.action == "kept")
     for name, times, number in gone:
-        chunks = "" if name == "user_sessions" else f" in {counted(times, 'chunk')}"
+        chunks = "" if name in ("user_sessions", "open_tool_calls") else f" in {counted(times, 'chunk')}"
         tell(f"{name}: {counted(number, 'row')} removed{chunks}.")
     for (name, reason), number in kept.items():
         tell(f"{name}: {counted(number, 'chunk')} kept: {reason}.")

@@ -8,6 +8,7 @@ create table bcp.ingest_batches (
     stored bigint not null,
     duplicates bigint not null,
     rejected bigint not null,
+    sent_by text not null default session_user,
     constraint ingest_batches_balance check (accepted = stored + duplicates + rejected)
 );
 
@@ -29,6 +30,8 @@ comment on column bcp.ingest_batches.duplicates is 'Events that had been taken i
 
 comment on column bcp.ingest_batches.rejected is 'Events in bcp.rejected_events.';
 
+comment on column bcp.ingest_batches.sent_by is 'Role that was logged in; source is what that said.';
+
 create table bcp.rejected_events (
     rejected_at timestamptz not null,
     kind text not null,
@@ -37,7 +40,8 @@ create table bcp.rejected_events (
     reason_code text not null,
     reason text not null,
     event jsonb not null,
-    event_bytes bigint not null
+    event_bytes bigint not null,
+    sent_by text not null default session_user
 );
 
 comment on table bcp.rejected_events is 'Events that could not be stored, redacted, with the reason. Hypertable on rejected_at.';
@@ -57,6 +61,8 @@ comment on column bcp.rejected_events.reason is 'Names the field and what is wro
 comment on column bcp.rejected_events.event is 'The event, redacted; only its outline where it could not be redacted.';
 
 comment on column bcp.rejected_events.event_bytes is 'Size of the event as it came, in bytes.';
+
+comment on column bcp.rejected_events.sent_by is 'Role that was logged in.';
 
 create table bcp.open_tool_calls (
     event_id uuid primary key,
@@ -160,6 +166,7 @@ values
     ('error_logs', 365, true, true, 1),
     ('performance_metrics', 30, false, true, 1),
     ('user_sessions', 30, false, true, null),
+    ('open_tool_calls', 30, false, true, null),
     ('ingest_batches', 90, false, true, null),
     ('rejected_events', 90, false, true, null);
 

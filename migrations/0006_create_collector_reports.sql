@@ -10,6 +10,7 @@ create table bcp.collector_reports (
     last_error text,
     started_at timestamptz not null,
     reported_at timestamptz not null,
+    sent_by text not null default session_user,
     constraint collector_reports_counts check (
         recorded >= 0 and sent >= 0 and spooled >= 0 and spooled_bytes >= 0 and dropped >= 0)
 );
@@ -35,5 +36,7 @@ comment on column bcp.collector_reports.last_error is 'Class and SQLSTATE of the
 comment on column bcp.collector_reports.started_at is 'When the collector began.';
 
 comment on column bcp.collector_reports.reported_at is 'When it reported last.';
+
+comment on column bcp.collector_reports.sent_by is 'Role that was logged in when it reported first; no other can change the report.';
 
 create index collector_reports_source_idx on bcp.collector_reports (source, reported_at);

@@ -10,6 +10,11 @@ alter table bcp.user_sessions
 comment on column bcp.user_sessions.resolved_by is
     'What its id is: conversation, a conversation_id; given, a session_id; gap, made up from user, client and time, because the events named neither: see bcp_internal.resolve_sessions.';
 
+alter table bcp.user_sessions add column sent_by text not null default session_user;
+
+comment on column bcp.user_sessions.sent_by is
+    'Role whose event began it: only what that role sends says whose session it is, from where, and that it ended.';
+
 -- For bcp_internal.resolve_sessions. Names of clients may be longer than an index takes.
 create index user_sessions_client_idx
     on bcp.user_sessions (coalesce(user_id, ''), left(coalesce(client_name, ''), 100), last_activity);

@@ -130,28 +130,33 @@ begin
         (array_agg(user_agent) filter (where user_agent is not null))[1],
         min(started_at), max(last_activity), max(ended_at), sum(tool_calls_count), sum(errors_count),
         (array_agg(attributes) filter (where attributes is not null))[1],
-        coalesce(min(resolved_by), 'given')
+        coalesce(min(resolved_by), 'given'), coalesce(min(sent_by), session_user)
     from unnest(p_sessions)
     where session_id is not null
     group by session_id
     order by session_id
     on conflict (session_id) do update set
-        user_id = coalesce(s.user_id, excluded.user_id),
-        client_name = coalesce(s.client_name, excluded.client_name),
-        client_version = coalesce(s.client_version, excluded.client_version),
-        ip_address = coalesce(s.ip_address, excluded.ip_address),
-        user_agent = coalesce(s.user_agent, excluded.user_agent),
+        -- Whose it is says the role that began it, and no other that names its id.
+        user_id = coalesce(s.user_id, case when s.sent_by = excluded.sent_by then excluded.user_id end),
+        client_name = coalesce(s.client_name, case when s.sent_by = excluded.sent_by then excluded.client_name end),
+        client_version = coalesce(s.client_version, case when s.sent_by = excluded.sent_by then excluded.client_version end),
+        ip_address = coalesce(s.ip_address, case when s.sent_by = excluded.sent_by then excluded.ip_address end),
+        user_agent = coalesce(s.user_agent, case when s.sent_by = excluded.sent_by then excluded.user_agent end),
         started_at = least(s.started_at, excluded.started_at),
         last_activity = greatest(s.last_activity, excluded.last_activity),
-        ended_at = coalesce(greatest(s.ended_at, excluded.ended_at), s.ended_at, excluded.ended_at),
+        ended_at = case when s.sent_by = excluded.sent_by then greatest(s.ended_at, excluded.ended_at) else s.ended_at end,
         tool_calls_count = s.tool_calls_count + excluded.tool_calls_count,
         errors_count = s.errors_count + excluded.errors_count,
-        attributes = coalesce(s.attributes || excluded.attributes, s.attributes, excluded.attributes);
+        attributes = case
+            when s.sent_by = excluded.sent_by and excluded.attributes is not null then bcp_internal.truncate_json(
+                coalesce(s.attributes, '{}') || excluded.attributes, bcp_internal.setting('max_document_bytes')::integer)
+            else s.attributes
+        end;
 end
 $func$;
 
 comment on function bcp_internal.touch_sessions(bcp.user_sessions[]) is
-    'Makes or updates sessions: times widen, counts add up, what is known stays.';
+    'Makes or updates sessions: times widen, counts add up, what is known stays. Who, from where, when it ended and its attributes come from the role that began it alone.';
 
 create or replace function bcp_internal.event_ip(p_value text) returns inet
 language plpgsql stable parallel safe

@@ -287,7 +287,7 @@ begin
             bcp_internal.touch_sessions(array_agg(row(
                 p.session_id, p.user_id, p.client_name, p.client_version, p.ip_address, p.user_agent, p.start_time,
                 coalesce(p.end_time, p.start_time), null, 1, (not coalesce(p.success, true))::integer, null,
-                p.resolved_by
+                p.resolved_by, null
             )::bcp.user_sessions))
         from placed p
     )

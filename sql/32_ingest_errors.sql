@@ -191,7 +191,7 @@ begin
         select
             bcp_internal.touch_users(array_agg(user_id), array_agg(happened)),
             bcp_internal.touch_sessions(array_agg(row(
-                session_id, user_id, client_name, null, null, null, happened, happened, null, 0, 0, null, resolved_by
+                session_id, user_id, client_name, null, null, null, happened, happened, null, 0, 0, null, resolved_by, null
             )::bcp.user_sessions order by n)),
             bcp_internal.touch_issues(array_agg(row(
                 fingerprint, happened, happened, 1, level, message, error_type, bcp_name, tool_name

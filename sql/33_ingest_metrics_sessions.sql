@@ -103,7 +103,8 @@ begin
         0,
         0,
         m.attributes,
-        'given'
+        'given',
+        null
     )::bcp.user_sessions order by m.n)
     into v_rows
     from bcp_internal.mask_events('sessions', p_events) as m

@@ -38,18 +38,23 @@ begin
     on conflict (instance) do update set
         source = excluded.source, recorded = excluded.recorded, sent = excluded.sent, spooled = excluded.spooled,
         spooled_bytes = excluded.spooled_bytes, dropped = excluded.dropped, last_error = excluded.last_error,
-        started_at = coalesce(p_started_at, r.started_at), reported_at = excluded.reported_at;
+        started_at = coalesce(p_started_at, r.started_at), reported_at = excluded.reported_at
+        where r.sent_by = excluded.sent_by;
+    if not found then
+        raise exception using errcode = 'ZB002', message = 'instance is that of a collector of another role',
+            hint = 'Use a new UUID for each collector.';
+    end if;
     -- Short-lived programs leave a row each. No more than the ledger itself looks back.
     delete from bcp.collector_reports r
     using bcp.data_retention_policies p
     where p.table_name = 'ingest_batches' and p.cleanup_enabled
-      and r.source = v_source and r.reported_at < v_now - p.retention_days * interval '1 day';
+      and r.source = v_source and r.sent_by = session_user and r.reported_at < v_now - p.retention_days * interval '1 day';
     return v_now;
 end
 $func$;
 
 comment on function bcp.report_collector(text, uuid, bigint, bigint, bigint, bigint, bigint, text, timestamptz) is
-    'Notes what a collector did since it began, in events, and returns when. source and last_error are masked; last_error is a class and a code, never a message. ZB002 where an argument is out of bounds. Reports as old as bcp.ingest_batches may be are removed.';
+    'Notes what a collector did since it began, in events, and returns when. source and last_error are masked; last_error is a class and a code, never a message. ZB002 where an argument is out of bounds, or the instance is that of another role. Reports of the same role and source as old as bcp.ingest_batches may be are removed.';
 
 create or replace view bcp.ingest_ledger as
 select
@@ -61,28 +66,31 @@ select
     coalesce(b.rejected, 0) as rejected,
     coalesce(c.spooled, 0) as spooled,
     coalesce(c.spooled_bytes, 0) as spooled_bytes,
-    coalesce(c.dropped, 0) as dropped
+    coalesce(c.dropped, 0) as dropped,
+    sent_by
 from (
     select
-        public.time_bucket('1 hour', received_at) as hour, source, sum(accepted)::bigint as accepted,
+        public.time_bucket('1 hour', received_at) as hour, source, sent_by, sum(accepted)::bigint as accepted,
         sum(stored)::bigint as stored, sum(duplicates)::bigint as duplicates, sum(rejected)::bigint as rejected
     from bcp.ingest_batches
-    group by 1, 2
+    group by 1, 2, 3
 ) as b
 full join (
     select
-        public.time_bucket('1 hour', reported_at) as hour, source, least(sum(spooled), 9e18)::bigint as spooled,
+        public.time_bucket('1 hour', reported_at) as hour, source, sent_by, least(sum(spooled), 9e18)::bigint as spooled,
         least(sum(spooled_bytes), 9e18)::bigint as spooled_bytes, least(sum(dropped), 9e18)::bigint as dropped
     from bcp.collector_reports
-    group by 1, 2
-) as c using (hour, source);
+    group by 1, 2, 3
+) as c using (hour, source, sent_by);
 
 comment on view bcp.ingest_ledger is
-    'What came in, by hour and source: accepted = stored + duplicates + rejected. Beside it what collectors of the source said in their latest report, in the hour of that report.';
+    'What came in, by hour, source and role: accepted = stored + duplicates + rejected. Beside it what collectors of the source said in their latest report, in the hour of that report.';
 
 comment on column bcp.ingest_ledger.hour is 'Hour in which the events came in, UTC.';
 
 comment on column bcp.ingest_ledger.source is 'Who sent them.';
+
+comment on column bcp.ingest_ledger.sent_by is 'Role that was logged in; the source is what that said.';
 
 comment on column bcp.ingest_ledger.accepted is 'Events taken in: the sum of the next three.';
 

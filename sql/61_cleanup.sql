@@ -148,39 +148,48 @@ begin
         select p.table_name, null::timestamptz, null::timestamptz, s.n, null::bigint, 'deleted', 'past their retention'
         from bcp.data_retention_policies p
         cross join lateral (
-            select count(*) as n from bcp.user_sessions u where u.last_activity < bcp_internal.retention_cutoff(p.retention_days)) s
-        where p.table_name = 'user_sessions' and p.cleanup_enabled and s.n > 0;
+            select count(*) as n
+            from (
+                select 'user_sessions', u.last_activity from bcp.user_sessions u
+                union all
+                select 'open_tool_calls', o.started_at from bcp.open_tool_calls o
+            ) as r (of_table, at)
+            where r.of_table = p.table_name and r.at < bcp_internal.retention_cutoff(p.retention_days)) s
+        where p.cleanup_enabled and s.n > 0;
 end
 $func$;
 
 comment on function bcp.cleanup_plan() is
-    'What would bcp.cleanup_old_data() do now? One row a chunk past its retention: dropped, or kept and why, with its rows and bytes; and one for the sessions that would be deleted. Reads each chunk that has an archive, as cleanup does.';
+    'What would bcp.cleanup_old_data() do now? One row a chunk past its retention: dropped, or kept and why, with its rows and bytes; and one each for the sessions and for the calls that never ended that would be deleted. Reads each chunk that has an archive, as cleanup does.';
 
-create or replace function bcp_internal.delete_old_sessions(p_limit integer) returns bigint
-language sql volatile
+create or replace function bcp_internal.delete_old_rows(p_table text, p_limit integer) returns bigint
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-    with old as (
-        select s.session_id
-        from bcp.data_retention_policies p
-        join bcp.user_sessions s on s.last_activity < bcp_internal.retention_cutoff(p.retention_days)
-        where p.table_name = 'user_sessions' and p.cleanup_enabled
-        limit p_limit
-        for update of s skip locked
-    ), deleted as (
-        delete from bcp.user_sessions s using old o where s.session_id = o.session_id returning 1
-    ), counted as (
-        select count(*) as n from deleted
-    ), logged as (
+declare
+    v_policy bcp.data_retention_policies;
+    v_deleted bigint;
+begin
+    select p.* into v_policy from bcp.data_retention_policies p where p.table_name = p_table and p.cleanup_enabled;
+    if not found then
+        return 0;
+    end if;
+    execute format(
+        'with old as (select ctid from bcp.%1$I where %2$I < $1 limit $2 for update skip locked)'
+        ' delete from bcp.%1$I t using old where t.ctid = old.ctid',
+        p_table, case p_table when 'user_sessions' then 'last_activity' else 'started_at' end)
+    using bcp_internal.retention_cutoff(v_policy.retention_days), p_limit;
+    get diagnostics v_deleted = row_count;
+    if v_deleted > 0 then
         insert into bcp.cleanup_log (logged_at, table_name, row_count, action, reason)
-        select bcp_internal.now(), 'user_sessions', n, 'deleted', 'past their retention'
-        from counted
-        where n > 0
-    )
-    select n from counted
+        values (bcp_internal.now(), p_table, v_deleted, 'deleted', 'past their retention');
+    end if;
+    return v_deleted;
+end
 $func$;
 
-comment on function bcp_internal.delete_old_sessions(integer) is 'Deletes so many sessions past their retention at most, logs it, and returns how many.';
+comment on function bcp_internal.delete_old_rows(text, integer) is
+    'Deletes so many rows of user_sessions or open_tool_calls past their retention at most, logs it, and returns how many.';
 
 create or replace function bcp_internal.drop_old_chunk(
     p_table text, p_range_start timestamptz, p_range_end timestamptz, p_chunk regclass, p_archive_first boolean)
@@ -243,8 +252,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_sessions bigint := 0;
+    v_table text;
     v_deleted bigint;
+    v_rows jsonb := '{"user_sessions": 0, "open_tool_calls": 0}';
 begin
     if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
         raise exception using
@@ -253,10 +263,12 @@ begin
             hint = 'Call it in a transaction that is read committed.';
     end if;
     perform bcp_internal.lock_table('bcp.cleanup_log', 'cleanup');
-    loop
-        v_deleted := bcp_internal.delete_old_sessions(10000);
-        exit when v_deleted = 0;
-        v_sessions := v_sessions + v_deleted;
+    for v_table in select jsonb_object_keys(v_rows) loop
+        loop
+            v_deleted := bcp_internal.delete_old_rows(v_table, 10000);
+            exit when v_deleted = 0;
+            v_rows := jsonb_set(v_rows, array[v_table], to_jsonb((v_rows -> v_table)::bigint + v_deleted));
+        end loop;
     end loop;
     return query
         with dropped as materialized (
@@ -265,7 +277,7 @@ begin
             from bcp_internal.old_chunks() c
         )
         select p.table_name,
-               case p.table_name when 'user_sessions' then v_sessions else coalesce(sum(d.n), 0)::bigint end
+               coalesce((v_rows -> p.table_name)::bigint, sum(d.n), 0)::bigint
         from bcp.data_retention_policies p
         left join dropped d on d.table_name = p.table_name
         where p.cleanup_enabled
@@ -279,7 +291,7 @@ end
 $func$;
 
 comment on function bcp.cleanup_old_data() is
-    'Drops the chunks past their retention (bcp.data_retention_policies) that may go, deletes old sessions, and returns how many rows went of each table with cleanup. A chunk that is not aggregated, or not in a proven archive though its policy wants one, stays; bcp.cleanup_log has the reason, and NOTIFY bcp_archive asks for the archive. Irreversible, other than by bcp-analytics restore. bcp.cleanup_plan() shows what it would do. A job runs it every day.';
+    'Drops the chunks past their retention (bcp.data_retention_policies) that may go, deletes old sessions and calls that never ended, and returns how many rows went of each table with cleanup. A chunk that is not aggregated, or not in a proven archive though its policy wants one, stays; bcp.cleanup_log has the reason, and NOTIFY bcp_archive asks for the archive. Irreversible, other than by bcp-analytics restore. bcp.cleanup_plan() shows what it would do. A job runs it every day.';
 
 create or replace function bcp_internal.refresh_old_chunks_later() returns void
 language sql volatile
@@ -308,7 +320,10 @@ begin
     commit;
     call bcp_internal.refresh_pending();
     -- In batches that commit, so that no lock is held for long.
-    while bcp_internal.delete_old_sessions(10000) operator(pg_catalog.>) 0 loop
+    while bcp_internal.delete_old_rows('user_sessions', 10000) operator(pg_catalog.>) 0 loop
+        commit;
+    end loop;
+    while bcp_internal.delete_old_rows('open_tool_calls', 10000) operator(pg_catalog.>) 0 loop
         commit;
     end loop;
     perform bcp.cleanup_old_data();

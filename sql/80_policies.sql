@@ -123,8 +123,8 @@ begin
     from bcp_internal.aggregates() a
     where a.source_table = new.table_name and not a.all_time;
     v_hint := case
-        when bcp_internal.time_column(new.table_name) is null and new.table_name <> 'user_sessions' then
-            'Cleanup knows the hypertables of schema bcp, and user_sessions.'
+        when bcp_internal.time_column(new.table_name) is null and new.table_name not in ('user_sessions', 'open_tool_calls') then
+            'Cleanup knows the hypertables of schema bcp, user_sessions and open_tool_calls.'
         when new.retention_days not between 1 and 36500 then 'Use 1 to 36500; cleanup_enabled = false keeps everything.'
         when v_aggregates is not null then format(
             'Use 5 days or more: %s are refreshed over the last days of it, and a refresh must never see a chunk already dropped.', v_aggregates)
@@ -136,7 +136,7 @@ begin
             from timescaledb_information.hypertables h
             where h.hypertable_schema = 'bcp' and h.hypertable_name = new.table_name), false) then
             'This table has no columnstore: leave columnstore_after_days null.'
-        when new.archive_before_delete and new.table_name = 'user_sessions' then
+        when new.archive_before_delete and new.table_name in ('user_sessions', 'open_tool_calls') then
             'Only hypertables can be archived: set archive_before_delete to false.'
     end;
     if v_hint is not null then

@@ -37,6 +37,15 @@ NOT_REACHED = {
     "issue_actions.fingerprint": "a hash",
     "issue_actions.action": WORDS,
     "user_sessions.resolved_by": WORDS,
+    **dict.fromkeys(
+        (
+            "ingest_batches.sent_by",
+            "rejected_events.sent_by",
+            "collector_reports.sent_by",
+            "user_sessions.sent_by",
+        ),
+        "a role, which an administrator has named",
+    ),
 }
 ALLOWED = {"issue_actions.action": "resolved", "user_sessions.resolved_by": "given"}
 SECRET = "TICKET-17"
