@@ -310,7 +310,7 @@ language sql immutable parallel safe
 -- No search_path: with one it could not be inlined; every name is qualified instead.
 as $func$
     select d.n, t.piece
-    from unnest(p_docs) with ordinality as d (doc, n)
+    from pg_catalog.unnest(p_docs) with ordinality as d (doc, n)
     cross join lateral bcp_internal.json_text(d.doc) as e (doc)
     cross join lateral (
         -- Outside of strings only a long number may be something to mask.
