@@ -95,19 +95,22 @@ $func$;
 comment on function bcp_internal.keys_to_mask(integer[], text[], bcp_internal.anonymizer_state) is
     'Those of the numbers whose text of JSON has a sensitive key, one with a quote in it, or a sensitive name apart from its value.';
 
-create or replace function bcp_internal.joined(p_numbers integer[], p_texts text[]) returns text
+create or replace function bcp_internal.joined(p_numbers integer[], p_texts text[], p_is_flat boolean default false) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
     -- U+0001 separates texts, so it may be in none of them: matching_in() counts it. Line ends around it keep a match of
     -- [^ ], in the mode in which that matches no line end, from going on into the next text.
-    return array_to_string(
-        array(select p_texts[n] from unnest(p_numbers) with ordinality as number (n, o) order by o), E'\n\x01\n');
+    return array_to_string(array(
+        select case when p_is_flat then translate(p_texts[n], E'\n', E'\r') else p_texts[n] end
+        from unnest(p_numbers) with ordinality as number (n, o)
+        order by o), E'\n\x01\n');
 end
 $func$;
 
-comment on function bcp_internal.joined(integer[], text[]) is 'Those of the texts that have the numbers, as bcp_internal.matching_in takes them; none of them may have U+0001 in it.';
+comment on function bcp_internal.joined(integer[], text[], boolean) is
+    'Those of the texts that have the numbers, none of which may have U+0001 in it; flat, as bcp_internal.matching_in takes them, with other line ends than \n.';
 
 create or replace function bcp_internal.matching_in(p_numbers integer[], p_text text, p_gate text) returns integer[]
 language plpgsql immutable
@@ -156,7 +159,7 @@ begin
     from unnest(p_numbers) as n;
     for v_first in 1..cardinality(v_joinable) by 256 loop
         v_numbers := v_joinable[v_first:v_first + 255];
-        v_text := bcp_internal.joined(v_numbers, p_texts);
+        v_text := bcp_internal.joined(v_numbers, p_texts, true);
         if p_lower then
             v_text := lower(v_text);
         end if;
@@ -253,12 +256,12 @@ begin
             v_left := bcp_internal.without(v_left, v_found);
         end if;
         -- A command line as a list is one text to the rules.
-        v_lower := lower(replace(bcp_internal.joined(v_left, v_texts), '", "', ' '));
+        v_lower := lower(replace(bcp_internal.joined(v_left, v_texts, true), '", "', ' '));
         foreach v_gate in array p_state.digit_gate || p_state.word_gates loop
             v_found := bcp_internal.matching_in(v_left, v_lower, v_gate);
             if v_found <> '{}' then
                 v_left := bcp_internal.without(v_left, v_found);
-                v_lower := lower(replace(bcp_internal.joined(v_left, v_texts), '", "', ' '));
+                v_lower := lower(replace(bcp_internal.joined(v_left, v_texts, true), '", "', ' '));
             end if;
         end loop;
         -- What else is a key, in text: before a colon that no quote or time of day has, before = or >, in a table, an
