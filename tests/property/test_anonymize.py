@@ -129,7 +129,7 @@ def test_what_is_skipped_is_what_a_full_walk_leaves_alone(db: Db, docs: list[Any
 @example(found=["ab\nab", "x", "ab"], gate="ab")
 @shared
 def test_a_gate_misses_no_text_of_a_batch(db: Db, found: list[str], gate: str) -> None:
-    """Nor does a match reach from one text into the next, where that can be told; and each is told of once."""
+    """Nor does a match reach into the next text, where that can be told; and each is told of once."""
     matching = query(
         db,
         "select coalesce(jsonb_agg(n), '[]')"
