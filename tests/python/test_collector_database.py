@@ -136,14 +136,14 @@ def test_a_deadlock_is_repeated_at_once_as_the_same_batch(
     dsn: str, clean_db: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
     with psycopg.connect(dsn) as other, Collector(dsn, source="deadlock", spool=tmp_path) as collector:
-        for user in ("a", "b"):
-            collector.touch_session("s", user_id=user, time=datetime(2026, 1, 1, tzinfo=UTC))
+        for session in ("a", "b"):
+            collector.touch_session(session, time=datetime(2026, 1, 1, tzinfo=UTC))
         assert collector.flush(30)
         # The other is not who gives way.
         other.execute("set deadlock_timeout = '1min'")
-        other.execute("update bcp.users set last_seen = last_seen where user_id = 'b'")
-        for user in ("a", "b"):
-            collector.record("mail", "send", user_id=user)
+        other.execute("update bcp.user_sessions set client_name = client_name where session_id = 'b'")
+        for session in ("a", "b"):
+            collector.record("mail", "send", session_id=session)
         with ThreadPoolExecutor() as pool:
             flushed = pool.submit(collector.flush, 30)
             waits = (
@@ -152,7 +152,7 @@ def test_a_deadlock_is_repeated_at_once_as_the_same_batch(
             )
             while not rows(clean_db, waits):
                 assert not flushed.done()
-            other.execute("update bcp.users set last_seen = last_seen where user_id = 'a'")
+            other.execute("update bcp.user_sessions set client_name = client_name where session_id = 'a'")
             other.commit()
             assert flushed.result()
         s = collector.stats()
