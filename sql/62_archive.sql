@@ -242,6 +242,29 @@ $func$;
 comment on function bcp_internal.begin_archive(text, timestamptz, timestamptz, text) is
     'Notes that an archive of a chunk is being written; ZB002 where there is no such chunk, or it is not over. To be committed before any file is, so that the files of a run that dies are known.';
 
+create or replace function bcp_internal.refuse_archive(p_archive_id uuid, p_to_be text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    raise exception using
+        errcode = 'ZB007',
+        message = format('archive %s ', p_archive_id) || case p_to_be
+            when 'archived' then 'is not being written any more'
+            when 'rewritten' then 'has been replaced in the meantime'
+            when 'restored' then 'is not, or no longer, proven'
+        end,
+        hint = case p_to_be
+            when 'archived' then 'Another run has taken its place: run bcp-analytics archive again.'
+            when 'rewritten' then 'Do it again, with the archive that has taken its place.'
+            when 'restored' then 'bcp-analytics archive list shows those that are.'
+        end;
+end
+$func$;
+
+comment on function bcp_internal.refuse_archive(uuid, text) is
+    'ZB007 for an archive that is not in the state in which it can be archived, rewritten or restored.';
+
 create or replace function bcp_internal.count_archive(p_archive_id uuid) returns setof bcp.archives
 language plpgsql volatile
 -- As for bcp_internal.begin_archive. What it notes is what restore will believe, so nobody else counts.
@@ -254,7 +277,7 @@ declare
 begin
     select * into v_archive from bcp.archives a where a.archive_id = p_archive_id and a.state = 'writing' and a.instead_of is null;
     if not found then
-        perform bcp_internal.refuse_archive(p_archive_id);
+        perform bcp_internal.refuse_archive(p_archive_id, 'archived');
     end if;
     select * into v_found
     from bcp_internal.archive_checksum(
@@ -270,20 +293,6 @@ $func$;
 
 comment on function bcp_internal.count_archive(uuid) is
     'Notes how many rows the chunk of an archive that is being written has, with their checksum and digest. In a transaction that is repeatable read it is of the same rows as what is then read from the chunk.';
-
-create or replace function bcp_internal.refuse_archive(p_archive_id uuid) returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    raise exception using
-        errcode = 'ZB007',
-        message = format('archive %s is not being written any more', p_archive_id),
-        hint = 'Another run has taken its place: run bcp-analytics archive again.';
-end
-$func$;
-
-comment on function bcp_internal.refuse_archive(uuid) is 'ZB007 for an archive that is not being written.';
 
 create or replace function bcp_internal.proven_files(
     p_archive bcp.archives, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)
@@ -358,7 +367,7 @@ begin
     where a.archive_id = p_archive_id and a.state = 'writing' and a.instead_of is null
     for update;
     if not found then
-        perform bcp_internal.refuse_archive(p_archive_id);
+        perform bcp_internal.refuse_archive(p_archive_id, 'archived');
     end if;
     update bcp.archives a
     set state = 'verified', files = bcp_internal.proven_files(v_archive, p_files, p_row_count, p_checksum, p_bytes), bytes = p_bytes,
@@ -426,7 +435,7 @@ declare
 begin
     select * into v_old from bcp.archives a where a.archive_id = p_archive_id and a.state in ('verified', 'dropped', 'restored');
     if not found then
-        perform bcp_internal.refuse_rewrite(p_archive_id);
+        perform bcp_internal.refuse_archive(p_archive_id, 'rewritten');
     end if;
     select * into v_found from bcp_internal.archive_checksum('pg_temp.bcp_restored'::regclass, v_old.columns);
     return query
@@ -442,20 +451,6 @@ $func$;
 comment on function bcp_internal.begin_rewrite(uuid) is
     'Notes that an archive is being written that is to take the place of another, with what is left in bcp_restored of its rows. No row where that is all of them.';
 
-create or replace function bcp_internal.refuse_rewrite(p_archive_id uuid) returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    raise exception using
-        errcode = 'ZB007',
-        message = format('archive %s has been replaced in the meantime', p_archive_id),
-        hint = 'Do it again, with the archive that has taken its place.';
-end
-$func$;
-
-comment on function bcp_internal.refuse_rewrite(uuid) is 'ZB007 for an archive that is not, or no longer, proven.';
-
 create or replace function bcp_internal.finish_rewrite(
     p_archive_id uuid, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)
 returns setof bcp.archives
@@ -470,7 +465,7 @@ begin
     select * into v_new from bcp.archives a where a.archive_id = p_archive_id and a.state = 'writing' for update;
     select * into v_old from bcp.archives a where a.archive_id = v_new.instead_of for update;
     if v_old.state is null or v_old.state not in ('verified', 'dropped', 'restored') then
-        perform bcp_internal.refuse_rewrite(coalesce(v_new.instead_of, p_archive_id));
+        perform bcp_internal.refuse_archive(coalesce(v_new.instead_of, p_archive_id), 'rewritten');
     end if;
     v_files := bcp_internal.proven_files(v_new, p_files, p_row_count, p_checksum, p_bytes);
     perform bcp_internal.pass_on_erasures(v_old.archive_id, case when p_row_count > 0 then p_archive_id end);

@@ -25,20 +25,6 @@ $func$;
 comment on function bcp_internal.check_erased(uuid) is
     'ZB007 where an archive waits for an erasure, or one goes on: to restore it would bring the person back.';
 
-create or replace function bcp_internal.refuse_restore(p_archive_id uuid) returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    raise exception using
-        errcode = 'ZB007',
-        message = format('archive %s is not, or no longer, proven', p_archive_id),
-        hint = 'bcp-analytics archive list shows those that are.';
-end
-$func$;
-
-comment on function bcp_internal.refuse_restore(uuid) is 'ZB007 for an archive that is not there to be restored.';
-
 create or replace function bcp_internal.begin_restore(p_archive_id uuid, p_to_erase boolean default false) returns void
 language plpgsql volatile
 -- The table is the owner's, so that nobody can put a trigger or a view in its place.
@@ -53,7 +39,7 @@ begin
     from bcp.archives a, jsonb_array_elements(a.columns) with ordinality as c
     where a.archive_id = p_archive_id and a.state in ('verified', 'dropped', 'restored');
     if v_columns is null then
-        perform bcp_internal.refuse_restore(p_archive_id);
+        perform bcp_internal.refuse_archive(p_archive_id, 'restored');
     end if;
     if not p_to_erase then
         perform bcp_internal.check_erased(p_archive_id);
@@ -120,7 +106,7 @@ begin
         return 0;
     elsif v_archive.state is distinct from 'dropped' then
         -- Its rows may be in the table.
-        perform bcp_internal.refuse_restore(p_archive_id);
+        perform bcp_internal.refuse_archive(p_archive_id, 'restored');
     end if;
     perform bcp_internal.check_erased(p_archive_id);
     perform bcp_internal.check_restored(p_archive_id);
