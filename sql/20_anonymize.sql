@@ -203,7 +203,7 @@ begin
         union
         select trim_scale(v::numeric)::text from unnest(v_value) as v where jsonb_typeof(v) = 'number' and length(v::text) >= 13
         union
-        select key from unnest(v_key) as key where key is not null), p_max_depth, p_state);
+        select key from unnest(v_key) as key where key is not null), p_state);
     if v_found <> '{}' then
         v_masked := bcp_internal.mask_texts(v_found, p_state);
         for v_node in
@@ -238,7 +238,7 @@ begin
         -- kept is kept here.
         v_found := bcp_internal.unclean_texts(array(
             select distinct s from unnest(v_wrapped, v_wrapped_text) as w (n, s) where n between v_low and v_high and not v_changed[n]),
-            p_max_depth, p_state);
+            p_state);
         v_masked := case when v_found <> '{}' then bcp_internal.mask_texts(v_found, p_state) end;
         for v_node in
             select w.n, w.s, w.wraps, f.masked

@@ -212,9 +212,7 @@ $func$;
 
 comment on function bcp_internal.without(integer[], integer[]) is 'Those of the numbers that are not among the others, in order.';
 
-create or replace function bcp_internal.unclean(
-    p_texts text[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
-returns integer[]
+create or replace function bcp_internal.unclean(p_texts text[], p_state bcp_internal.anonymizer_state) returns integer[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -233,15 +231,13 @@ begin
     if p_state.word_gates is null or v_all = '{}' then
         return v_all;
     end if;
-    -- First what costs least, and then only what is left. An escape may stand for any character, and brackets may be
-    -- levels; U+0001 separates texts below. Other characters than ASCII, and escapes, may stand for ASCII ones.
+    -- First what costs least, and then only what is left. An escape may stand for any character; U+0001
+    -- separates texts below. Other characters than ASCII, and escapes, may stand for ASCII ones.
     select array_agg(t.n order by t.n), array_agg(t.n) filter (where octet_length(t.s) > length(t.s) or strpos(t.s, '%') > 0 or strpos(t.s, '&') > 0)
     into v_candidates, v_wide
     from unnest(p_texts) with ordinality as t (s, n)
     where (strpos(t.s, '\') = 0 or strpos(replace(t.s, '\"', ''), '\') = 0)
       and strpos(t.s, E'\x01') = 0
-      and (octet_length(t.s) <= 2 * p_max_depth
-          or 2 * octet_length(t.s) - octet_length(replace(t.s, '{', '')) - octet_length(replace(t.s, '[', '')) <= p_max_depth)
       and not t.s like any (p_state.quick_likes);
     foreach n in array coalesce(v_wide, '{}') loop
         v_texts[n] := array_to_string(array(
@@ -278,21 +274,19 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.unclean(text[], integer, bcp_internal.anonymizer_state) is
-    'Numbers of the texts but for those of which it is certain that masking the text, each line of it, or JSON with it in it would change nothing and raise nothing.';
+comment on function bcp_internal.unclean(text[], bcp_internal.anonymizer_state) is
+    'Numbers of the texts but for those of which it is certain that masking the text, or JSON in it, would change nothing.';
 
-create or replace function bcp_internal.unclean_texts(
-    p_texts text[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
-returns text[]
+create or replace function bcp_internal.unclean_texts(p_texts text[], p_state bcp_internal.anonymizer_state) returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    return array(select p_texts[n] from unnest(bcp_internal.unclean(p_texts, p_max_depth, p_state)) as n);
+    return array(select p_texts[n] from unnest(bcp_internal.unclean(p_texts, p_state)) as n);
 end
 $func$;
 
-comment on function bcp_internal.unclean_texts(text[], integer, bcp_internal.anonymizer_state) is
+comment on function bcp_internal.unclean_texts(text[], bcp_internal.anonymizer_state) is
     'The texts of bcp_internal.unclean.';
 
 create or replace function bcp_internal.json_text(p_doc text) returns text
@@ -424,7 +418,7 @@ begin
             from unnest(v_strings) with ordinality as r (string, n)
             join unnest(v_names) as found (string) using (string)
             union all
-            select n, true from unnest(bcp_internal.unclean(v_strings, p_max_depth, p_state)) as u (n)
+            select n, true from unnest(bcp_internal.unclean(v_strings, p_state)) as u (n)
         ) as found
         group by n
     ) as found;
