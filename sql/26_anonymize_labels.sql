@@ -172,49 +172,52 @@ as $func$
 declare
     v_lines text[] := string_to_array(p_text, E'\n');
     v_separator text;
-    v_row record;
+    v_numbers integer[];
+    v_masked text[];
 begin
     foreach v_separator in array array[',', E'\t', '|', ';'] loop
         continue when strpos(p_text, v_separator) = 0;
         -- A table is lines with equally many cells, and its first line says what they are.
-        for v_row in
-            with lines as materialized (
-                select l.n, l.line, length(l.line) - length(replace(l.line, v_separator, '')) as cells
-                from unnest(v_lines) with ordinality as l (line, n)
-            ), blocks as (
-                select *, n - row_number() over (partition by cells order by n) as block
-                from lines
-                where cells > 0
-            ), tables as (
-                select *, first_value(n) over t as header, first_value(line) over t as names,
-                    count(*) over (partition by cells, block) as height
-                from blocks
-                window t as (partition by cells, block order by n)
-            ), named as materialized (
-                select header, array_agg(c.n - 1 order by c.n) as columns
-                from (
-                    select distinct header, bcp_internal.split_cells(names, v_separator) as cells
-                    from tables
-                    where height > 1 and length(names) <= 2000
-                ) as h
-                cross join lateral bcp_internal.classify_keys(
-                    array(select case when cell ~ '^[^0-9]{1,50}$' then btrim(cell, E' \t\r"''`*_') else '' end
-                          from unnest(h.cells) with ordinality as u (cell, i) order by i),
-                    array_fill('string'::text, array[cardinality(h.cells)]), p_state) as c
-                where c.value_pattern is null
-                group by header
-            )
-            select t.n, t.line, m.columns
-            from tables t
-            join named m using (header)
-            where t.n > t.header and t.line !~ '^[ |:=+-]*\r?$'
-        loop
-            v_lines[v_row.n] := (select string_agg(case
-                    when o - 1 = any (v_row.columns) and btrim(cell, E' \t\r"') <> '' and cell !~ '^[ \t]*\[REDACTED\][ \t]*$'
+        with lines as materialized (
+            select l.n, l.line, length(l.line) - length(replace(l.line, v_separator, '')) as cells
+            from unnest(v_lines) with ordinality as l (line, n)
+        ), blocks as (
+            select *, n - row_number() over (partition by cells order by n) as block
+            from lines
+            where cells > 0
+        ), tables as (
+            select *, first_value(n) over t as header, first_value(line) over t as names,
+                count(*) over (partition by cells, block) as height
+            from blocks
+            window t as (partition by cells, block order by n)
+        ), named as materialized (
+            select header, array_agg(c.n - 1 order by c.n) as columns
+            from (
+                select distinct header, bcp_internal.split_cells(names, v_separator) as cells
+                from tables
+                where height > 1 and length(names) <= 2000
+            ) as h
+            cross join lateral bcp_internal.classify_keys(
+                array(select case when cell ~ '^[^0-9]{1,50}$' then btrim(cell, E' \t\r"''`*_') else '' end
+                      from unnest(h.cells) with ordinality as u (cell, i) order by i),
+                array_fill('string'::text, array[cardinality(h.cells)]), p_state) as c
+            where c.value_pattern is null
+            group by header
+        )
+        select array_agg(t.n::integer), array_agg((
+            select string_agg(case
+                    when o - 1 = any (m.columns) and btrim(cell, E' \t\r"') <> '' and cell !~ '^[ \t]*\[REDACTED\][ \t]*$'
                         then concat(substring(cell from '^[ \t]*["''`]?'), p_rule.replacement, substring(cell from '["''`]?[ \t\r]*$'))
                     else cell
                 end, v_separator order by o)
-                from unnest(bcp_internal.split_cells(v_row.line, v_separator)) with ordinality as u (cell, o));
+            from unnest(bcp_internal.split_cells(t.line, v_separator)) with ordinality as u (cell, o)))
+        into v_numbers, v_masked
+        from tables t
+        join named m using (header)
+        where t.n > t.header and t.line !~ '^[ |:=+-]*\r?$';
+        -- Not in a loop over a query: there PL/pgSQL passes arrays flat, whose elements are found by counting.
+        for i in 1..coalesce(cardinality(v_numbers), 0) loop
+            v_lines[v_numbers[i]] := v_masked[i];
         end loop;
     end loop;
     return array_to_string(v_lines, E'\n');

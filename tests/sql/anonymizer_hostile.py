@@ -327,7 +327,7 @@ RULES |= {
     "setting_password": ["ENV ", "set -x ", "ENV DB_PASSWORD x "],
     "sql_insert": ["insert into t (", "insert into t (password) values ('x') "],
     "ssh_comment": ["ssh-rsa AAAA ", "ssh-rsa AAAAB3 jane@laptop "],
-    "table": ["a,b\n", "password,a\n"],
+    "table": ["a,b\n", "password,a\n", lambda n: "1,x\n" if n else "id,password\n"],
     "titled_name": ["Mr. ", "Mr. Jane Roe "],
     "vehicle": ["1HGCM82633A004352 ", "plate "],
     "wallet": ["0x", "0x52908400098527886E0F7030069857D2E4169EE7 "],
