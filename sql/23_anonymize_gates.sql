@@ -8,10 +8,15 @@ as $func$
 begin
     return array(
         with names as materialized (
-            select l.s, left(v.name, 60) as name
+            select l.s, v.name
             from unnest(p_strings) as l (s)
             cross join lateral (
-                select l.s union all select regexp_replace(l.s, '^.*/', '') where strpos(l.s, '/') > 0
+                select l.s
+                union all
+                -- As bcp_internal.mask_lists and mask_members read a name.
+                select left(l.s, 60) where length(l.s) > 60
+                union all
+                select regexp_replace(l.s, '^.*/', '') where strpos(l.s, '/') > 0
             ) as v (name)
             where l.s <> ''
         ), known as materialized (
@@ -251,13 +256,12 @@ begin
         if v_found <> '{}' then
             v_left := bcp_internal.without(v_left, v_found);
         end if;
-        -- A command line as a list is one text to the rules.
-        v_lower := lower(replace(bcp_internal.joined(v_left, v_texts, true), '", "', ' '));
+        v_lower := lower(bcp_internal.joined(v_left, v_texts, true));
         foreach v_gate in array p_state.digit_gate || p_state.word_gates loop
             v_found := bcp_internal.matching_in(v_left, v_lower, v_gate);
             if v_found <> '{}' then
                 v_left := bcp_internal.without(v_left, v_found);
-                v_lower := lower(replace(bcp_internal.joined(v_left, v_texts, true), '", "', ' '));
+                v_lower := lower(bcp_internal.joined(v_left, v_texts, true));
             end if;
         end loop;
         -- What else is a key, in text: before a colon that no quote or time of day has, before = or >, in a table, an
@@ -310,8 +314,8 @@ as $func$
     from pg_catalog.unnest(p_docs) with ordinality as d (doc, n)
     cross join lateral bcp_internal.json_text(d.doc) as e (doc)
     cross join lateral (
-        -- Outside of strings only a long number may be something to mask.
-        select s.piece
+        -- Outside of strings only a long number may be something to mask; with a comma before it, what stands there is no JSON.
+        select case when s.o operator(pg_catalog.%) 2 operator(pg_catalog.=) 0 then s.piece else pg_catalog.concat(', ', s.piece) end as piece
         from pg_catalog.string_to_table(e.doc, '"') with ordinality as s (piece, o)
         where case
             when s.o operator(pg_catalog.%) 2 operator(pg_catalog.=) 0 then s.piece operator(pg_catalog.<>) ''
@@ -319,7 +323,7 @@ as $func$
         end
         union all
         -- A command line as a list is one text to the rules.
-        select pg_catalog.translate(pg_catalog.replace(pg_catalog.split_part(l.piece, '"]', 1), '", "', ' '), E'"\x03', '  ')
+        select pg_catalog.translate(pg_catalog.replace(pg_catalog.split_part(l.piece, '"]', 1), '", "', ' \t'), E'"\x03', '  ')
         from pg_catalog.string_to_table(e.doc, '["') with ordinality as l (piece, o)
         where pg_catalog.strpos(e.doc, '["') operator(pg_catalog.>) 0 and l.o operator(pg_catalog.>) 1
     ) as t
@@ -343,10 +347,13 @@ declare
     v_values text[];
     v_docs integer[];
     v_pairs integer[];
+    -- JSON in strings, with the strings' numbers.
+    v_json text[];
+    v_nested integer[];
     -- Whether what was found counts in any document, or only in those in which it may be a name.
     v_anywhere boolean[];
 begin
-    if p_state.word_gates is null then
+    if p_state.word_gates is null or p_docs is null then
         return array(select generate_subscripts(p_docs, 1));
     end if;
     -- The documents of a batch share most of their strings.
@@ -369,7 +376,22 @@ begin
         select n::integer
         from unnest(p_docs) with ordinality as d (doc, n)
         where octet_length(doc) > 2 * p_max_depth
-          and 2 * octet_length(doc) - octet_length(replace(doc, '{', '')) - octet_length(replace(doc, '[', '')) > p_max_depth);
+          and 2 * octet_length(doc) - octet_length(replace(doc, '{', '')) - octet_length(replace(doc, '[', '')) > p_max_depth
+           -- Strings that begin or end as what stands between strings does.
+           or exists (
+               select
+               from (select concat(' ', case when strpos(doc, '\') = 0 then doc else replace(replace(doc, '\\', E'\x01'), '\"', E'\x02') end)) as e (text)
+               cross join unnest(array['[": ', '{": ', ' ": ', '[", ', '["]', '["}', ' "]', '{"]']) as w (what)
+               where strpos(e.text, w.what) > 0));
+    -- What is JSON in a string, however it is written.
+    select array_agg(n), array_agg(doc)
+    into v_nested, v_json
+    from (
+        select r.n::integer, j.value::text as doc
+        from unnest(v_strings) with ordinality as r (string, n)
+        cross join lateral bcp_internal.read_json_text(r.string, p_max_depth) as j
+        where left(ltrim(r.string, E' \t\r\n'), 1) in ('{', '[', '"') and j.wraps > 0
+    ) as nested;
     -- A name may stand apart from its value: {"name": "password", "value": "x"}, [["password", "x"]].
     select
         array_agg(v_raw[k.n]) filter (where plain = any (p_state.name_keys)),
@@ -419,6 +441,8 @@ begin
             join unnest(v_names) as found (string) using (string)
             union all
             select n, true from unnest(bcp_internal.unclean(v_strings, p_state)) as u (n)
+            union all
+            select v_nested[n], true from unnest(bcp_internal.unclean_documents(v_json, p_max_depth, p_state)) as u (n)
         ) as found
         group by n
     ) as found;

@@ -21,9 +21,9 @@ begin
             when '' ~ p_rule.value_pattern then 'its value may be the empty text'
             when '' ~ p_rule.value_exceptions then 'its exceptions match every value'
             when '' ~ p_rule.hint then 'its hint matches every text'
-            when p_rule.hint is not null and not bcp_internal.fits_gate(p_rule.hint) then 'its hint has anchors, options, quotes or backslashes'
-            when exists (select from unnest(p_rule.words) as w where w <> lower(w) or w ~ '^$|["\\]')
-                then 'one of its words is empty, has capitals, quotes or backslashes'
+            when p_rule.hint is not null and not bcp_internal.fits_gate(p_rule.hint) then 'its hint has anchors, options, quotes, backslashes or line ends'
+            when exists (select from unnest(p_rule.words) as w where w <> lower(w) or w ~ '^$|["\\\n]')
+                then 'one of its words is empty, has capitals, quotes, backslashes or line ends'
         end;
     exception
         when invalid_regular_expression then
@@ -47,6 +47,8 @@ as $func$
     -- The gate looks at JSON as text, where a string begins and ends anywhere and quotes and backslashes are
     -- escaped, and one pattern is a branch among many there.
     select replace(p_pattern, '[^', '[') !~ '["^$]|\\\\|\\[AZ1-9]|^\(\?[a-z]|^\*\*\*'
+        -- Texts are joined without their line ends.
+        and regexp_replace(p_pattern, '\[\^[^]]*\]', '', 'g') !~ '\n|\\n'
 $func$;
 
 comment on function bcp_internal.fits_gate(text) is 'Whether a regular expression may be a branch of the gate.';

@@ -354,6 +354,8 @@ def test_what_is_broken_raises_and_names_no_value(db: Db, breakage: str, call: s
         ("abc", "^abc", "none", "redact"),
         ("abc", "", "none", "redact"),
         ("abc", "(?i)abc", "none", "redact"),
+        ("a\\nb", "a\\nb", "none", "redact"),
+        ("a\\nb", "a\nb", "none", "redact"),
     ],
 )
 def test_a_rule_that_cannot_work_is_refused(
