@@ -22,7 +22,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      'Keys whose prefix nothing else has: of OpenAI, GitHub, GitLab, Slack and some eighty more.'),
     ('api_key_form', 21, 'secret',
      '\m(?:'
-     '(?:sk-|live_|sb_secret_|tk-us-|sl\.(?:u\.)?|[bs]\.|[ps]at\.|t1\.)(?=[a-z0-9_-]{0,24}[A-Z])(?=[A-Za-z_-]{0,28}[0-9])[A-Za-z0-9_-]{20,}(?:=*\.[A-Za-z0-9_-]+)*=*|EAA[A-Za-z0-9_-]{50,}'
+     '(?:sk-|live_|sb_secret_|tk-us-|sl\.(?:u\.)?|[bs]\.|[ps]at\.|t1\.)(?=[a-z0-9_-]{0,24}[A-Z])(?=[A-Za-z_-]{0,28}[0-9])[A-Za-z0-9_-]{20,}(?:=*\.[A-Za-z0-9_-]+)*=*|EAA(?=[A-Z0-9_-]*[a-z])[A-Za-z0-9_-]{50,}'
      '|eyJ[A-Za-z0-9_-]{5,}\.\.?[A-Za-z0-9_-]{5,}[A-Za-z0-9_.-]*|eyJrIjoi[A-Za-z0-9+/_-]{20,}=*|(?:bot)?[0-9]{8,10}:AA[A-Za-z0-9_-]{20,}'
      '|(?:sdk|api|mob|rel|sk|waka(?:_[a-z]+)?|pat-[a-z]{2}[0-9])[-_][0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|A3-[A-Z0-9]{6}-[A-Z0-9-]{20,}'
      '|[A-Za-z0-9]+\.atlasv1\.[A-Za-z0-9_=-]+|[A-Za-z0-9_~.]{0,3}[0-9]Q~[A-Za-z0-9_~.-]{20,}|[A-Za-z0-9]{6}_[A-Za-z0-9]+_mmk|[0-9]{13,17}\|[A-Za-z0-9_-]{27}\M|00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{20,}|AAAA[A-Za-z0-9_-]{7}:APA91[A-Za-z0-9_-]+)',
@@ -34,8 +34,8 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      '(?:[spr]k-|[spr]k_(?:[a-z]{2,5}_|[0-9]{4,9}_){0,2}|r8_|(?:[a-z0-9]+_){0,2}(?:sec|secret|token|tkn|[aops]at|api|apikey|api_key|pw)_|gsk_|xai-|lin_api_|api_org_|npm_|hf_'
      '|pn[bu]_|rdme_|rubygems_|bkua_|vc[aciprk]_|re_(?:[A-Za-z0-9]{8}_)?|fw_|co_|rnd_|ico-|aio_|p8e-|cio|lip_|rpa_|m0-|bb_(?:live|pr|ma)_|ddp_|waka_|tgp_v1_|key_live_|oy2)(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}(?![A-Za-z0-9]|[_-][A-Za-z0-9])'
      '|[spr]k_(?:live|test|prod)_[A-Za-z0-9]{16,}'
-     '|(?:dapi|pul-|sbp_|shp[a-z]{2,3}_|do[opr]_v1_|(?:live|test)(?:_pub)?_|fc-|sq[apu]_|rootly_|SK|AC|(?:pub)?key-|key_|v1\.0-[0-9a-f]+-|1000\.[0-9a-f]+\.|access_token\$[a-z]+\$[A-Za-z0-9]+\$|[012]/[0-9]{12,}(?:/[0-9]{12,})?:|pat[A-Za-z0-9]{14}\.)[0-9a-fA-F]{31,}'
-     '|[0-9a-f]{32}(?:-us[0-9]{1,2}|-[0-9a-f]{8}-[0-9a-f]{8}|FFFFNRAL)\M'
+     '|(?:dapi|pul-|sbp_|shp[a-z]{2,3}_|do[opr]_v1_|(?:live|test)(?:_pub)?_|fc-|sq[apu]_|rootly_|(?:pub)?key-|key_|v1\.0-[0-9a-f]+-|1000\.[0-9a-f]+\.|access_token\$[a-z]+\$[A-Za-z0-9]+\$|[012]/[0-9]{12,}(?:/[0-9]{12,})?:|pat[A-Za-z0-9]{14}\.)[0-9a-fA-F]{31,}'
+     '|(?:SK|AC)[0-9a-f]{32}\M|[0-9a-f]{32}(?:-us[0-9]{1,2}|-[0-9a-f]{8}-[0-9a-f]{8}|FFFFNRAL)\M'
      '|(?:A3T[A-Z0-9]|A[KSB]IA|ACCA|A[GN]PA|AIDA|AROA|AIPA|ANVA|APKA|API-|SCW)[A-Z0-9]{16,}\M)',
      null, null, null,
      'none', 'redact', '[REDACTED]', true,
@@ -308,11 +308,11 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validat
     'iban',
     220,
     'iban',
-    '\m[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,4})?\M',
+    '((?:^|[^0-9A-Za-z_-]|[^0-9A-Za-z_]-+|^-+))([A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,4})?)(?![0-9A-Za-z_]|-[0-9A-Za-z])',
     '[a-z]{2}[0-9]{2}[ -]?[a-z0-9]{4}[ -]?[a-z0-9]{4}',
     'iban',
     'hash',
-    'International bank account numbers, check digits tested.');
+    'International bank account numbers as a token of their own, country, length and check digits tested.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validation, action, note) values (
     'card',
     230,

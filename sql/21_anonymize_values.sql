@@ -252,22 +252,28 @@ create or replace function bcp_internal.is_iban(p_value text) returns boolean
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- ISO 13616: country and check digits to the end, letters as 10 to 35, remainder 1 by 97.
-    select length(v) between 15 and 34 and string_agg(
-        case when c ~ '[0-9]' then c else (ascii(c) - 55)::text end, '' order by n)::numeric % 97 = 1
+    -- ISO 13616: the length is the country's, as its registry says. Country and check digits to the end, letters as 10 to
+    -- 35, remainder 1 by 97.
+    select strpos(
+        'AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24 '
+        'FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 '
+        'LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 '
+        'RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30',
+        left(v, 2) || length(v)) > 0
+        and string_agg(case when c ~ '[0-9]' then c else (ascii(c) - 55)::text end, '' order by n)::numeric % 97 = 1
     from regexp_replace(p_value, '[^0-9A-Z]', '', 'g') as v,
         string_to_table(substr(v, 5) || left(v, 4), null) with ordinality as t (c, n)
     group by v
 $func$;
 
-comment on function bcp_internal.is_iban(text) is 'Whether an international bank account number''s check digits are right.';
+comment on function bcp_internal.is_iban(text) is 'Whether an international bank account number has its country''s length and right check digits.';
 
 create or replace function bcp_internal.is_phone(p_value text) returns boolean
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])|^0[0-9]{2}-[0-9]{3}-[0-9]{3}$|^[+][0-9]{2,6}\.[0-9]{2,}[+-][0-9]{2,7}'
+    return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])|^0[0-9]{2}-[0-9]{3}-[0-9]{3}$|^[+](?:[0-9]{2}){1,3}\.[0-9]{2,}[+-][0-9](?:[0-9]{2}){1,3}(?![0-9])'
         and length(bcp_internal.only_digits(p_value))
             between case when p_value ~ '^\(?0[1-9]' then 9 when p_value ~ '^[+]' then 8 else 7 end and 15;
 end
