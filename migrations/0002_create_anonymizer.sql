@@ -244,7 +244,9 @@ create table bcp_internal.anonymizer_rules (
     value_exceptions text,
     likes text[],
     hint text,
+    hint_ordinal integer,
     is_digits boolean not null,
+    has_groups boolean not null,
     validation text not null,
     action text not null,
     replacement text not null
@@ -269,7 +271,11 @@ comment on column bcp_internal.anonymizer_rules.likes is 'Patterns for like, one
 
 comment on column bcp_internal.anonymizer_rules.hint is 'Regular expression that matches every text with a match in lower case; null where there is none.';
 
+comment on column bcp_internal.anonymizer_rules.hint_ordinal is 'The first of the rules that have the same hint.';
+
 comment on column bcp_internal.anonymizer_rules.is_digits is 'Whether the hint is a branch of digit_gate of bcp_internal.anonymizer_state.';
+
+comment on column bcp_internal.anonymizer_rules.has_groups is 'Whether the pattern has two groups: what to keep and what to mask.';
 
 comment on column bcp_internal.anonymizer_rules.validation is 'What a match must also be.';
 

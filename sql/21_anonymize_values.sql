@@ -275,7 +275,7 @@ as $func$
 begin
     return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])|^0[0-9]{2}-[0-9]{3}-[0-9]{3}$|^[+](?:[0-9]{2}){1,3}\.[0-9]{2,}[+-][0-9](?:[0-9]{2}){1,3}(?![0-9])'
         and length(bcp_internal.only_digits(p_value))
-            between case when p_value ~ '^\(?0[1-9]' then 9 when p_value ~ '^[+]' then 8 else 7 end and 15;
+            between case when left(ltrim(p_value, '('), 2) between '01' and '09' then 9 when left(p_value, 1) = '+' then 8 else 7 end and 15;
 end
 $func$;
 

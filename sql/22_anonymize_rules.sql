@@ -1,53 +1,73 @@
 -- The anonymiser's rules: how they are applied to text, and how they are checked and compiled. The rules
 -- themselves are data: bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.anonymization_rules.
 
+create or replace function bcp_internal.split_at_matches(p_text text, p_pattern text, p_has_groups boolean) returns text[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text constant text collate "C" := p_text;
+    -- Not in the text, and no end of it is its beginning, so it is found just where it is put.
+    v_mark text := E'\x02\x03';
+begin
+    while strpos(v_text, v_mark) > 0 loop
+        v_mark := replace(v_mark, E'\x03', E'.\x03');
+    end loop;
+    -- One function for all that has to know where an expression matches: with captures and without it is compiled twice.
+    return string_to_array(
+        regexp_replace(v_text, p_pattern, v_mark || case when p_has_groups then '\1' || v_mark || '\2' else '\&' end || v_mark, 'g'), v_mark);
+end
+$func$;
+
+comment on function bcp_internal.split_at_matches(text, text, boolean) is
+    'What stands between the matches of an expression and the matches, in turn; of an expression with groups both groups in place of the match.';
+
 create or replace function bcp_internal.mask_match(
-    p_match text[], p_rule bcp_internal.anonymizer_rules)
+    p_kept text, p_value text, p_rule bcp_internal.anonymizer_rules)
 returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_kept constant text := case when cardinality(p_match) = 2 then p_match[1] else '' end;
-    v_value text := p_match[cardinality(p_match)];
+    v_value text := p_value;
     v_rest text := '';
 begin
     case p_rule.validation
         when 'luhn' then
             if p_rule.action = 'hash' then
-                return v_kept || bcp_internal.mask_card(p_rule.kind, v_value);
+                return p_kept || bcp_internal.mask_card(p_rule.kind, v_value);
             elsif bcp_internal.mask_card(p_rule.kind, v_value) = v_value then
-                return v_kept || v_value;
+                return p_kept || v_value;
             end if;
         when 'phone' then
             -- Other numbers may follow: groups from the end are not part of it while there are too many digits.
             while length(bcp_internal.only_digits(v_value)) > 15 and v_value ~ '^(?:[+]|00).*[^0-9][0-9]+$' loop
                 v_value := regexp_replace(v_value, '[^0-9]+[0-9]+$', '');
             end loop;
-            v_rest := substr(p_match[cardinality(p_match)], length(v_value) + 1);
+            v_rest := substr(p_value, length(v_value) + 1);
             if not bcp_internal.is_phone(v_value) then
-                return v_kept || v_value || v_rest;
+                return p_kept || p_value;
             end if;
         when 'iban' then
             if not bcp_internal.is_iban(v_value) then
-                return v_kept || v_value;
+                return p_kept || v_value;
             end if;
         when 'identifier' then
             if not bcp_internal.is_identifier(p_rule.kind, v_value) then
-                return v_kept || v_value;
+                return p_kept || v_value;
             end if;
         else
             null;
     end case;
-    return v_kept || case p_rule.action
+    return p_kept || case p_rule.action
         when 'hash' then bcp_internal.pseudonym(p_rule.kind, v_value)
         else p_rule.replacement
     end || v_rest;
 end
 $func$;
 
-comment on function bcp_internal.mask_match(text[], bcp_internal.anonymizer_rules) is
-    'What takes the place of a match of a rule: the match itself where it fails the rule''s validation.';
+comment on function bcp_internal.mask_match(text, text, bcp_internal.anonymizer_rules) is
+    'What takes the place of a match of a rule, of which the first part is kept: the match itself where it fails the rule''s validation.';
 
 create or replace function bcp_internal.apply_rule(
     p_text text, p_rule bcp_internal.anonymizer_rules, p_labels jsonb, p_state bcp_internal.anonymizer_state)
@@ -58,8 +78,6 @@ as $func$
 declare
     v_text constant text collate "C" := p_text;
     v_parts text[];
-    v_first text[];
-    v_second text[];
 begin
     if p_rule.validation = 'sensitive_key' then
         return bcp_internal.mask_values_of_keys(v_text, p_rule, p_labels);
@@ -68,19 +86,18 @@ begin
     elsif p_rule.action = 'redact' and p_rule.validation = 'none' then
         return regexp_replace(v_text, p_rule.pattern, p_rule.replacement, 'g');
     end if;
-    -- What stands between the matches, and the matches, in turn.
-    v_parts := regexp_split_to_array(v_text, p_rule.pattern);
-    if cardinality(v_parts) > 1 then
-        -- Not in a loop over a query: there PL/pgSQL passes arrays flat, whose elements are found by counting.
-        select array_agg(m[1] order by n), array_agg(m[2] order by n)
-        into v_first, v_second
-        from regexp_matches(v_text, p_rule.pattern, 'g') with ordinality as r (m, n);
-        for i in 1..cardinality(v_first) loop
-            v_parts[i] := v_parts[i] || case p_rule.validation
-                when 'insert' then bcp_internal.mask_insert(v_first[i], p_rule, p_state)
-                when 'tag' then bcp_internal.mask_tag(v_first[i], p_rule, p_state)
-                else bcp_internal.mask_match(
-                    case when v_second[i] is null then array[v_first[i]] else array[v_first[i], v_second[i]] end, p_rule)
+    v_parts := bcp_internal.split_at_matches(v_text, p_rule.pattern, p_rule.has_groups);
+    if p_rule.has_groups then
+        for i in 2..cardinality(v_parts) by 3 loop
+            v_parts[i + 1] := bcp_internal.mask_match(v_parts[i], v_parts[i + 1], p_rule);
+            v_parts[i] := '';
+        end loop;
+    else
+        for i in 2..cardinality(v_parts) by 2 loop
+            v_parts[i] := case p_rule.validation
+                when 'insert' then bcp_internal.mask_insert(v_parts[i], p_rule, p_state)
+                when 'tag' then bcp_internal.mask_tag(v_parts[i], p_rule, p_state)
+                else bcp_internal.mask_match('', v_parts[i], p_rule)
             end;
         end loop;
     end if;
@@ -127,25 +144,29 @@ begin
             -- Where a rule may match: what costs a tenth of its pattern. Rules share hints, and a hint is looked for once in
             -- all texts.
             with tried as materialized (
-                select r.ordinal, r.hint, t.o::integer
+                select r.ordinal, r.hint_ordinal, t.o::integer
                 from bcp_internal.anonymizer_rules r
                 join unnest(v_lower) with ordinality as t (s, o)
                     on (r.validation not in ('sensitive_key', 'table') or t.o = any (v_keyed))
                     and (not r.is_digits or t.o = any (v_digits))
                     and (r.likes is null or t.s like any (r.likes))
             ), hinted as materialized (
-                select h.hint, m.o
+                select r.ordinal as hint_ordinal, m.o
                 from (
-                    select hint, array_agg(distinct o order by o) as numbers from tried where hint is not null group by hint
+                    select hint_ordinal, array_agg(distinct o order by o) as numbers from tried group by hint_ordinal
                 ) as h
-                cross join lateral unnest(bcp_internal.matching(h.numbers, v_lower, h.hint, false)) as m (o)
+                join bcp_internal.anonymizer_rules r on r.ordinal = h.hint_ordinal
+                cross join lateral unnest(bcp_internal.matching(h.numbers, v_lower, r.hint, false)) as m (o)
             )
-            select r as rule, array_agg(t.o order by t.o) as numbers
-            from tried t
+            select r as rule, hit.numbers
+            from (
+                select t.ordinal, array_agg(t.o order by t.o) as numbers
+                from tried t
+                left join hinted h on h.hint_ordinal = t.hint_ordinal and h.o = t.o
+                where t.hint_ordinal is null or h.o is not null
+                group by t.ordinal
+            ) as hit
             join bcp_internal.anonymizer_rules r using (ordinal)
-            left join hinted h on h.hint = t.hint and h.o = t.o
-            where t.hint is null or h.o is not null
-            group by r.ordinal
             order by r.ordinal
         loop
             v_new := array(

@@ -266,9 +266,9 @@ begin
         end loop;
         -- What else is a key, in text: before a colon that no quote or time of day has, before = or >, in a table, an
         -- option, the first of a pair.
-        v_found := array(
-            select l.n from unnest(v_left) as l (n)
-            where v_texts[l.n] collate "C" ~ '[^"0-9]:|(?:[^0-9T]|[^0-9T]T)[0-9]+:|[0-9]:[^0-9]|[=>|\t\n]|[ \t](?:-|is|was|are|i?like) |[(\[]''|\u2013|\u2014|\u2192');
+        v_found := bcp_internal.matching_in(
+            v_left, bcp_internal.joined(v_left, v_texts, true),
+            '[^"0-9]:|(?:[^0-9T]|[^0-9T]T)[0-9]+:|[0-9]:[^0-9]|[=>|\t\r]|[ \t](?:-|is|was|are|i?like) |[(\[]''|\u2013|\u2014|\u2192');
         if v_found <> '{}' then
             v_left := bcp_internal.without(v_left, bcp_internal.labelled(v_found, v_texts, p_state));
         end if;
@@ -345,6 +345,7 @@ declare
     v_keys integer[];
     v_names text[];
     v_values text[];
+    v_is_odd boolean;
     v_docs integer[];
     v_pairs integer[];
     -- JSON in strings, with the strings' numbers.
@@ -372,13 +373,16 @@ begin
         v_strings := '{}';
         v_keys := '{}';
     end if;
+    v_is_odd := exists (
+        select from unnest(v_raw) as r (piece)
+        where left(piece, 1) in (':', ',', ']', '}') or right(rtrim(piece, E'\x03'), 1) in ('[', '{', ' '));
     v_docs := array(
         select n::integer
         from unnest(p_docs) with ordinality as d (doc, n)
         where octet_length(doc) > 2 * p_max_depth
           and 2 * octet_length(doc) - octet_length(replace(doc, '{', '')) - octet_length(replace(doc, '[', '')) > p_max_depth
            -- Strings that begin or end as what stands between strings does.
-           or exists (
+           or v_is_odd and exists (
                select
                from (select concat(' ', case when strpos(doc, '\') = 0 then doc else replace(replace(doc, '\\', E'\x01'), '\"', E'\x02') end)) as e (text)
                cross join unnest(array['[": ', '{": ', ' ": ', '[", ', '["]', '["}', ' "]', '{"]']) as w (what)

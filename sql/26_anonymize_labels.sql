@@ -24,9 +24,10 @@ begin
     select array_agg(distinct l.label)
     into v_labels
     from (
-        select m[1] as label
-        from bcp_internal.anonymizer_rules r, regexp_matches(v_text, r.pattern, 'g') as m
-        where r.validation = 'sensitive_key'
+        select p.piece as label
+        from bcp_internal.anonymizer_rules r
+        cross join lateral unnest(bcp_internal.split_at_matches(v_text, r.pattern, false)) with ordinality as p (piece, o)
+        where r.validation = 'sensitive_key' and p.o % 2 = 0
         union all
         -- Names of columns.
         select btrim(cell)
@@ -64,7 +65,6 @@ as $func$
 declare
     v_text text collate "C" := p_text;
     v_parts text[];
-    v_found text[];
     v_marks text;
     v_ways jsonb[] := '{}';
     v_way jsonb;
@@ -79,10 +79,9 @@ begin
     -- mask one for what follows a key in quotes and one for all else.
     v_marks := array_to_string(array(
         select chr(p.n) from (select generate_series(57344, 63743) as n) as p where strpos(p_text, chr(p.n)) = 0 limit 64), '');
-    v_parts := regexp_split_to_array(v_text, p_rule.pattern);
-    v_found := array(select m[1] from regexp_matches(v_text, p_rule.pattern, 'g') as m);
-    for i in 1..cardinality(v_found) loop
-        v_way := p_labels -> v_found[i];
+    v_parts := bcp_internal.split_at_matches(v_text, p_rule.pattern, false);
+    for i in 2..cardinality(v_parts) by 2 loop
+        v_way := p_labels -> v_parts[i];
         if v_way is not null then
             v_way := v_way -> case
                 when translate(left(v_parts[i + 1], 1), '-.0123456789', '') = '' and v_parts[i + 1] ~ '^-?[0-9.]{1,12}($|[^0-9A-Za-z.])'
@@ -94,38 +93,36 @@ begin
                 v_ways := v_ways || v_way;
                 v_place := cardinality(v_ways);
             end if;
-            v_place := 2 * v_place - case when ltrim(left(v_found[i], 8), '\') ~ '^["'']' then 1 else 0 end;
+            v_place := 2 * v_place - case when left(ltrim(left(v_parts[i], 8), '\'), 1) in ('"', '''') then 1 else 0 end;
             -- Ways that are too many to mark are masked as secrets.
-            v_found[i] := v_found[i] || substr(v_marks, least(v_place, 63), 1);
+            v_parts[i] := v_parts[i] || substr(v_marks, least(v_place, 63), 1);
         end if;
-        v_parts[i] := v_parts[i] || v_found[i];
     end loop;
     if v_ways = '{}' then
         return p_text;
     end if;
     v_text := array_to_string(v_parts, '');
     v_pattern := format('[%s](?:%s)', v_marks, p_rule.value_pattern);
-    v_parts := regexp_split_to_array(v_text, v_pattern);
-    v_found := array(select m[1] from regexp_matches(v_text, v_pattern, 'g') as m);
+    v_parts := bcp_internal.split_at_matches(v_text, v_pattern, false);
     -- What is no value but a name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at at once, a line each.
-    for i in 1..cardinality(v_found) loop
+    for i in 2..cardinality(v_parts) by 2 loop
         -- What is masked already stays.
-        v_value := btrim(substr(v_found[i], 2), '"''`\');
-        v_stays[i] := case
+        v_value := btrim(substr(v_parts[i], 2), '"''`\');
+        v_stays[i / 2] := case
             when v_value = p_rule.replacement
                 or (strpos(v_value, '#k') > 0 and v_value ~ '^[a-z][a-z0-9]*#k[0-9]+#[b-v]{16}$'
-                    and v_ways[(strpos(v_marks, left(v_found[i], 1)) + 1) / 2] ->> 0 = 'hash') then E'\x02' else translate(
-            concat(right(v_parts[i], 30), E'\x01', substr(v_found[i], 2), E'\x01', left(v_parts[i + 1], 30)), E'\n\r\x02', '   ') end;
+                    and v_ways[(strpos(v_marks, left(v_parts[i], 1)) + 1) / 2] ->> 0 = 'hash') then E'\x02' else translate(
+            concat(right(v_parts[i - 1], 30), E'\x01', substr(v_parts[i], 2), E'\x01', left(v_parts[i + 1], 30)), E'\n\r\x02', '   ') end;
     end loop;
     if p_rule.value_exceptions is not null and v_stays is not null then
         v_stays := string_to_array(regexp_replace(
             lower(array_to_string(v_stays, E'\n') collate "C"), p_rule.value_exceptions, E'\x02', 'g'), E'\n');
     end if;
-    for i in 1..cardinality(v_found) loop
-        v_place := strpos(v_marks, left(v_found[i], 1));
-        v_value := substr(v_found[i], 2);
+    for i in 2..cardinality(v_parts) by 2 loop
+        v_place := strpos(v_marks, left(v_parts[i], 1));
+        v_value := substr(v_parts[i], 2);
         v_way := case when v_place < 63 then v_ways[(v_place + 1) / 2] else '["redact", "secret", null]' end;
-        if strpos(v_stays[i], E'\x02') = 0
+        if strpos(v_stays[i / 2], E'\x02') = 0
             and (v_way ->> 2 is null or regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g') ~ (v_way ->> 2))
         then
             -- What was a string stays one, so that JSON cut short still reads.
@@ -137,7 +134,7 @@ begin
                     v_way ->> 1, regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g'))
                 else p_rule.replacement end, v_quote);
         end if;
-        v_parts[i] := v_parts[i] || v_value;
+        v_parts[i] := v_value;
     end loop;
     return translate(array_to_string(v_parts, ''), v_marks, '');
 end

@@ -67,25 +67,33 @@ begin
         select
             m.n, m.parent, m.key, m.doc,
             -- A number so long is no count, and may become a string.
-            case when jsonb_typeof(doc) = 'number' and length(doc::text) >= 13 then 'string' else jsonb_typeof(doc) end as type,
-            case when lower(m.key) = any (v_names) or m.key ~ '[A-Z_ -]'
-                then lower(regexp_replace(m.key, '[^A-Za-z0-9]', '', 'g')) end as plain
+            case when jsonb_typeof(doc) = 'number' and length(doc::text) >= 13 then 'string' else jsonb_typeof(doc) end as type
         from unnest(p_parents, p_keys, p_docs) with ordinality as m (parent, key, doc, n)
         where m.key is not null
+    ), plain as materialized (
+        select k.key, p.plain
+        from (select distinct members.key from members) as k
+        cross join lateral lower(regexp_replace(k.key, '[^A-Za-z0-9]', '', 'g')) as p (plain)
+        where p.plain = any (v_names)
     ), named as materialized (
-        -- Names apart from their values. A sentence is no name.
+        -- Names apart from their values.
         select v.n, v.type, case when k.beside = 'op' then regexp_replace(m.doc #>> '{}', '^.*/', '') else m.doc #>> '{}' end as key
         from members m
-        join bcp.name_value_keys k on k.name_key = m.plain
-        join members v on v.parent = m.parent and v.plain = any (k.value_keys) and v.n <> m.n
-        where m.plain = any (p_state.name_keys)
-          and v.plain = any (p_state.value_keys)
-          and jsonb_typeof(m.doc) = 'string'
-          and m.doc #>> '{}' ~ '^\S{1,60}(?:\s+\S+){0,3}$' and length(m.doc #>> '{}') <= 60
+        join plain mp on mp.key = m.key
+        join bcp.name_value_keys k on k.name_key = mp.plain
+        join members v on v.parent = m.parent and v.n <> m.n
+        join plain vp on vp.key = v.key and vp.plain = any (k.value_keys)
+        where jsonb_typeof(m.doc) = 'string'
+          and length(m.doc #>> '{}') <= 60
           and (k.beside is null or exists (select from members b where b.parent = m.parent and lower(b.key) = k.beside))
     ), asked as materialized (
         select d.key, d.type, row_number() over () as i
-        from (select key, type from members union select key, type from named) as d
+        from (
+            select key, type from members
+            union
+            -- A sentence is no name.
+            select key, type from (select distinct named.key, named.type from named) as d where key ~ '^\S+(?:\s+\S+){0,3}$'
+        ) as d
     ), classified as materialized (
         select a.key, a.type, c.action, c.kind, c.value_pattern
         from (select array_agg(key order by i) as keys, array_agg(type order by i) as types from asked) as l

@@ -80,16 +80,19 @@ begin
 
     delete from bcp_internal.anonymizer_rules;
     insert into bcp_internal.anonymizer_rules (
-        ordinal, name, kind, pattern, value_pattern, value_exceptions, likes, hint, is_digits, validation, action, replacement)
+        ordinal, name, kind, pattern, value_pattern, value_exceptions, likes, hint, hint_ordinal, is_digits, has_groups, validation, action, replacement)
     select
-        row_number() over (order by ordinal, name), name, kind, pattern, value_pattern, value_exceptions,
+        n, name, kind, pattern, value_pattern, value_exceptions,
         (select array_agg('%' || regexp_replace(w, '[%_]', '\\\&', 'g') || '%') from unnest(words) as w),
-        hint, coalesce(hint ~ '\[' and hint !~ '[a-z]{2}', false), validation, action, replacement
-    from bcp.anonymization_rules
-    where bcp_internal.is_in_force(enabled, pack);
+        hint, case when hint is not null then min(n) over (partition by hint) end, coalesce(hint ~ '\[' and hint !~ '[a-z]{2}', false), regexp_match('', pattern || '|') <> '{""}', validation, action, replacement
+    from (
+        select *, row_number() over (order by ordinal, name) as n
+        from bcp.anonymization_rules
+        where bcp_internal.is_in_force(enabled, pack)
+    ) as r;
 
     -- Gates: what a rule's hint is a branch of, or without a hint its words. Those of digits cost less apart, those of words
-    -- in pieces. Rules about sensitive keys need none: the keys are looked up.
+    -- in pieces; a long one alone, so that it and the rule's hint are one expression to PostgreSQL, compiled once. Rules about sensitive keys need none: the keys are looked up.
     with branches as materialized (
         select distinct coalesce(r.hint, regexp_replace(w, '[^a-z0-9 @#&=~|]', '\\\&', 'g')) as branch, c.is_digits
         from bcp_internal.anonymizer_rules c
@@ -98,8 +101,13 @@ begin
         where r.validation not in ('sensitive_key', 'table')
     ), pieces as (
         select string_agg(branch, '|' order by branch) as gate
-        from (select branch, sum(length(branch) + 1) over (order by branch) / 500 as n from branches where not is_digits) as b
-        group by n
+        from (
+            select branch, alone, sum(length(branch) + 1) over (partition by alone order by branch) / 500 as n
+            from branches
+            cross join lateral (select case when length(branch) > 300 then branch end) as l (alone)
+            where not is_digits
+        ) as b
+        group by alone, n
     )
     select
         coalesce(string_agg(branch, '|') filter (where is_digits), v_never),
