@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# How many tests run at a time, each worker with databases of its own.
+WORKERS ?= auto
 READY  := $(VENV)/.ready
 
 .PHONY: demo test lint bench format clean
@@ -27,7 +29,7 @@ demo: $(READY)
 	@$(BIN)/bcp-analytics demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: $(READY)
 	@$(BIN)/ruff check .

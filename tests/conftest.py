@@ -89,6 +89,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.user_properties.append(("target", item.callspec.params["target"]))
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # Of a worker of pytest-xdist: what it started is known to it alone.
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["descriptions"] = session.config.stash[_DESCRIPTIONS]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # A worker that crashed says nothing.
+    node.config.stash[_DESCRIPTIONS].update(getattr(node, "workeroutput", {}).get("descriptions", {}))
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     counts: dict[str, Counter[str]] = {name: Counter() for name in NAMES}
     for outcome, reports in terminalreporter.stats.items():
