@@ -137,6 +137,43 @@ comment on table bcp_internal.event_keys is 'Event ids that came within the dedu
 
 create index event_keys_seen_at_idx on bcp_internal.event_keys using brin (seen_at);
 
+-- Which names came within the last hour: no more than hashes of them, and after a crash it begins anew.
+create unlogged table bcp_internal.names_seen (
+    sent_by text not null default session_user,
+    kind text not null,
+    name bigint not null,
+    seen_at timestamptz not null
+);
+
+comment on table bcp_internal.names_seen is 'Hashes of the names that events had within the last hour, by role: see bcp_internal.note_names.';
+
+create index names_seen_idx on bcp_internal.names_seen (sent_by, kind, name);
+
+create table bcp.floods (
+    sent_by text not null,
+    kind text not null,
+    names bigint not null,
+    found_at timestamptz not null,
+    primary key (sent_by, kind)
+);
+
+comment on table bcp.floods is
+    'Roles that sent more different names within an hour than the settings max_names_per_hour and max_ids_per_hour allow. A job fills it every minute; what they send is refused while they are in it.';
+
+comment on column bcp.floods.sent_by is 'Role that was logged in.';
+
+comment on column bcp.floods.kind is
+    'What it sent too many of: tool (bundle, tool and operation), error (issues), metric (series), user (new), session (new) or collector.';
+
+comment on column bcp.floods.names is 'How many different ones within the hour before found_at.';
+
+comment on column bcp.floods.found_at is 'When they were counted.';
+
+insert into bcp.settings (name, value, unit, kind, minimum, maximum, description) values
+    ('max_names_per_hour', '20000', 'names', 'integer', '1', '1000000000',
+     'A role that sends more different tools, issues or series of metrics within an hour is refused: see bcp.floods.'),
+    ('max_ids_per_hour', '1000000', 'ids', 'integer', '1', '1000000000', 'The same of new users, new sessions, and collectors.');
+
 create table bcp.data_retention_policies (
     table_name text primary key,
     retention_days integer not null constraint retention_days_positive check (retention_days > 0),

@@ -97,6 +97,8 @@ begin
     )
     select exists (select from seen s where not exists (select from bcp.users u where u.user_id = s.id)) into v_new;
     if v_new then
+        perform bcp_internal.note_names('user', array(
+            select t.id from unnest(p_ids) as t (id) where not exists (select from bcp.users u where u.user_id = t.id)));
         begin
             insert into bcp.users (user_id, first_seen, last_seen)
             select t.id, min(t.at), max(t.at)
@@ -119,39 +121,47 @@ create or replace function bcp_internal.touch_sessions(p_sessions bcp.user_sessi
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_new text[];
 begin
-    insert into bcp.user_sessions as s
-    select
-        session_id,
-        (array_agg(user_id) filter (where user_id is not null))[1],
-        (array_agg(client_name) filter (where client_name is not null))[1],
-        (array_agg(client_version) filter (where client_version is not null))[1],
-        (array_agg(ip_address) filter (where ip_address is not null))[1],
-        (array_agg(user_agent) filter (where user_agent is not null))[1],
-        min(started_at), max(last_activity), max(ended_at), sum(tool_calls_count), sum(errors_count),
-        (array_agg(attributes) filter (where attributes is not null))[1],
-        coalesce(min(resolved_by), 'given'), coalesce(min(sent_by), session_user)
-    from unnest(p_sessions)
-    where session_id is not null
-    group by session_id
-    order by session_id
-    on conflict (session_id) do update set
-        -- Whose it is says the role that began it, and no other that names its id.
-        user_id = coalesce(s.user_id, case when s.sent_by = excluded.sent_by then excluded.user_id end),
-        client_name = coalesce(s.client_name, case when s.sent_by = excluded.sent_by then excluded.client_name end),
-        client_version = coalesce(s.client_version, case when s.sent_by = excluded.sent_by then excluded.client_version end),
-        ip_address = coalesce(s.ip_address, case when s.sent_by = excluded.sent_by then excluded.ip_address end),
-        user_agent = coalesce(s.user_agent, case when s.sent_by = excluded.sent_by then excluded.user_agent end),
-        started_at = least(s.started_at, excluded.started_at),
-        last_activity = greatest(s.last_activity, excluded.last_activity),
-        ended_at = case when s.sent_by = excluded.sent_by then greatest(s.ended_at, excluded.ended_at) else s.ended_at end,
-        tool_calls_count = s.tool_calls_count + excluded.tool_calls_count,
-        errors_count = s.errors_count + excluded.errors_count,
-        attributes = case
-            when s.sent_by = excluded.sent_by and excluded.attributes is not null then bcp_internal.truncate_json(
-                coalesce(s.attributes, '{}') || excluded.attributes, bcp_internal.setting('max_document_bytes')::integer)
-            else s.attributes
-        end;
+    with touched as (
+        insert into bcp.user_sessions as s
+        select
+            session_id,
+            (array_agg(user_id) filter (where user_id is not null))[1],
+            (array_agg(client_name) filter (where client_name is not null))[1],
+            (array_agg(client_version) filter (where client_version is not null))[1],
+            (array_agg(ip_address) filter (where ip_address is not null))[1],
+            (array_agg(user_agent) filter (where user_agent is not null))[1],
+            min(started_at), max(last_activity), max(ended_at), sum(tool_calls_count), sum(errors_count),
+            (array_agg(attributes) filter (where attributes is not null))[1],
+            coalesce(min(resolved_by), 'given'), coalesce(min(sent_by), session_user)
+        from unnest(p_sessions)
+        where session_id is not null
+        group by session_id
+        order by session_id
+        on conflict (session_id) do update set
+            -- Whose it is says the role that began it, and no other that names its id.
+            user_id = coalesce(s.user_id, case when s.sent_by = excluded.sent_by then excluded.user_id end),
+            client_name = coalesce(s.client_name, case when s.sent_by = excluded.sent_by then excluded.client_name end),
+            client_version = coalesce(s.client_version, case when s.sent_by = excluded.sent_by then excluded.client_version end),
+            ip_address = coalesce(s.ip_address, case when s.sent_by = excluded.sent_by then excluded.ip_address end),
+            user_agent = coalesce(s.user_agent, case when s.sent_by = excluded.sent_by then excluded.user_agent end),
+            started_at = least(s.started_at, excluded.started_at),
+            last_activity = greatest(s.last_activity, excluded.last_activity),
+            ended_at = case when s.sent_by = excluded.sent_by then greatest(s.ended_at, excluded.ended_at) else s.ended_at end,
+            tool_calls_count = s.tool_calls_count + excluded.tool_calls_count,
+            errors_count = s.errors_count + excluded.errors_count,
+            attributes = case
+                when s.sent_by = excluded.sent_by and excluded.attributes is not null then bcp_internal.truncate_json(
+                    coalesce(s.attributes, '{}') || excluded.attributes, bcp_internal.setting('max_document_bytes')::integer)
+                else s.attributes
+            end
+        -- 0 where no row was there before.
+        returning s.session_id, s.xmax::text::bigint = 0 as is_new
+    )
+    select array_agg(t.session_id) into v_new from touched t where t.is_new;
+    perform bcp_internal.note_names('session', v_new);
 end
 $func$;
 
@@ -193,6 +203,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
+    perform bcp_internal.check_floods();
     if p_batch_id is null then
         return true;
     end if;
@@ -206,7 +217,7 @@ end
 $func$;
 
 comment on function bcp_internal.claim_batch(text, uuid) is
-    'True for the first call with a batch id within the setting dedup_window, and for every call without one.';
+    'True for the first call with a batch id within the setting dedup_window, and for every call without one. 53400 where the role may send nothing now.';
 
 create or replace function bcp_internal.source_name(p_source text) returns text
 language sql stable

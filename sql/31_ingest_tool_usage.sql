@@ -185,6 +185,8 @@ begin
         end if;
     end if;
     m := bcp_internal.mask_tool_calls(p_calls);
+    perform bcp_internal.note_names(
+        'tool', array(select concat_ws('/', c.bcp_name, c.tool_name, c.operation) from unnest(m.calls) as c));
     -- True where it has not come before, else null: of a condition that is mostly met the planner knows only this one,
     -- and below ten rows expected nothing goes into the columnstore at once.
     v_fresh := array_fill(true, array[v_count]);

@@ -195,7 +195,8 @@ begin
             )::bcp.user_sessions order by n)),
             bcp_internal.touch_issues(array_agg(row(
                 fingerprint, happened, happened, 1, level, message, error_type, bcp_name, tool_name
-            )::bcp.error_issues order by n))
+            )::bcp.error_issues order by n)),
+            bcp_internal.note_names('error', array_agg(fingerprint))
         from placed
     )
     select count(*) into v_stored from placed, touched;

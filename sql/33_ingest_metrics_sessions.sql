@@ -40,6 +40,7 @@ declare
     v_oldest constant timestamptz := v_now - bcp_internal.setting('max_event_age')::interval;
     v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
     v_stored bigint;
+    v_series text[];
 begin
     perform bcp_internal.store_as_usual();
     with masked as materialized (
@@ -70,7 +71,8 @@ begin
             aggregation_period, attributes
         from fresh
     )
-    select count(*) into v_stored from fresh;
+    select count(*), array_agg(metric_name || labels::text) into v_stored, v_series from fresh;
+    perform bcp_internal.note_names('metric', v_series);
     return v_stored;
 end
 $func$;

@@ -140,6 +140,7 @@ declare
         'conversation_id', p_conversation_id, 'request_bytes', octet_length(p_parameters::text));
     v_problem constant text := bcp_internal.shape_problem('tool_usage', v_event);
 begin
+    perform bcp_internal.check_floods();
     if v_problem is not null then
         raise exception using errcode = 'ZB005', message = v_problem;
     elsif pg_column_size(v_event) > bcp_internal.setting('max_event_bytes')::bigint then

@@ -28,6 +28,8 @@ begin
     then
         raise exception using errcode = 'ZB002', message = 'source or instance is null, or a count is negative or over 10^15';
     end if;
+    perform bcp_internal.check_floods();
+    perform bcp_internal.note_names('collector', array[p_instance::text]);
     v_source := bcp_internal.source_name(p_source);
     insert into bcp.collector_reports as r (
         instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, started_at, reported_at)

@@ -167,6 +167,13 @@ as $func$
                                 filter (where r.last_error is not null),
                         'every rule could be evaluated')
         from bcp.alert_rules r
+        union all
+        select 17, 'floods', case when count(*) = 0 then 'ok' else 'fail' end, count(*)::text,
+               coalesce('roles that are refused: '
+                            || string_agg(format('%s (%s different of kind %s within an hour)', f.sent_by, f.names, f.kind), ', '
+                                          order by f.sent_by, f.kind),
+                        'no role sent more different names than the settings allow')
+        from bcp.floods f
     )
     select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal
 $func$;

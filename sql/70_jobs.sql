@@ -11,6 +11,17 @@ $proc$;
 
 comment on procedure bcp_internal.forget_keys_job(integer, jsonb) is 'Runs bcp_internal.forget_keys every hour.';
 
+create or replace procedure bcp_internal.find_floods_job(p_job_id integer, p_config jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $proc$
+begin
+    perform bcp_internal.find_floods();
+end
+$proc$;
+
+comment on procedure bcp_internal.find_floods_job(integer, jsonb) is 'Runs bcp_internal.find_floods every minute.';
+
 create or replace function bcp_internal.forget_keys() returns bigint
 language sql volatile
 set search_path = pg_catalog, pg_temp

@@ -84,7 +84,8 @@ begin
     end loop;
     for v_policy in
         select w.name, w.every
-        from (values ('forget_keys_job', interval '1 hour'), ('columnstore_job', interval '1 hour'), ('evaluate_alerts_job', interval '1 minute'), ('cleanup_job', interval '1 day')) as w (name, every)
+        from (values ('forget_keys_job', interval '1 hour'), ('columnstore_job', interval '1 hour'), ('evaluate_alerts_job', interval '1 minute'),
+                      ('find_floods_job', interval '1 minute'), ('cleanup_job', interval '1 day')) as w (name, every)
         where not exists (
             select from timescaledb_information.jobs j where j.proc_schema = 'bcp_internal' and j.proc_name = w.name)
     loop

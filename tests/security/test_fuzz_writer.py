@@ -219,7 +219,13 @@ def check_commands(db: Db) -> None:
         query = sql.SQL("select count(*) from {} t where strpos(t::text, {}) > 0")
         held = db.execute(query.format(sql.SQL(relation), SECRET.partition("@")[0])).fetchone()
         assert held == (0,), relation
-    for job in ("evaluate_alerts_job", "forget_keys_job", "columnstore_job", "cleanup_job"):
+    for job in (
+        "evaluate_alerts_job",
+        "find_floods_job",
+        "forget_keys_job",
+        "columnstore_job",
+        "cleanup_job",
+    ):
         db.execute(sql.SQL("call bcp_internal.{}(0, null)").format(sql.Identifier(job)))
     assert rows(db, "select * from bcp.alert_rules where last_error is not null") == []
     assert rows(db, "select * from bcp.health() where status = 'fail' and check_name <> 'rejected'") == []

@@ -36,6 +36,7 @@ NOT_REACHED = {
     "error_issues.fingerprint": "a hash",
     "issue_actions.fingerprint": "a hash",
     "issue_actions.action": WORDS,
+    "floods": "a role, which an administrator has named, and one of a few words",
     "user_sessions.resolved_by": WORDS,
     **dict.fromkeys(
         (

@@ -1,0 +1,75 @@
+-- Floods of names: a sender who puts an id into the name of a tool makes a row of each aggregate a call. Every batch notes
+-- its names, a job counts them, and a role that sent too many is refused until it sends fewer.
+
+create or replace function bcp_internal.note_names(p_kind text, p_names text[]) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- By the index, though the planner may have seen the table empty: of a batch's names there are few.
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set enable_material = off
+as $func$
+declare
+    -- As it is, session_user has a collation that no index has.
+    v_role constant text := session_user;
+begin
+    if p_names is null or p_names = '{}' then
+        return;
+    end if;
+    -- No unique key: whoever waits for another batch's commit would wait for all that it does. One noted twice counts once.
+    insert into bcp_internal.names_seen (kind, name, seen_at)
+    select p_kind, n.name, bcp_internal.now()
+    from (select distinct hashtextextended(x, 0) from unnest(p_names) as x where x is not null) as n (name)
+    where not exists (
+        select from bcp_internal.names_seen s where s.sent_by = v_role and s.kind = p_kind and s.name = n.name);
+end
+$func$;
+
+comment on function bcp_internal.note_names(text, text[]) is
+    'Notes names that events of the role that is logged in had: of a tool, error, metric or collector, or of a new user or session.';
+
+create or replace function bcp_internal.find_floods() returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_now constant timestamptz := bcp_internal.now();
+    v_names constant bigint := bcp_internal.setting('max_names_per_hour');
+    v_ids constant bigint := bcp_internal.setting('max_ids_per_hour');
+    v_floods bigint;
+begin
+    delete from bcp_internal.names_seen where seen_at < v_now - interval '1 hour';
+    delete from bcp.floods;
+    insert into bcp.floods (sent_by, kind, names, found_at)
+    select s.sent_by, s.kind, count(distinct s.name), v_now
+    from bcp_internal.names_seen s
+    group by s.sent_by, s.kind
+    having count(distinct s.name) > case when s.kind in ('user', 'session', 'collector') then v_ids else v_names end;
+    get diagnostics v_floods = row_count;
+    return v_floods;
+end
+$func$;
+
+comment on function bcp_internal.find_floods() is
+    'Finds the roles that sent too many names within the last hour, for bcp.floods, and returns how many rows that has. Forgets older names.';
+
+create or replace function bcp_internal.check_floods() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_flood bcp.floods;
+begin
+    select f.* into v_flood from bcp.floods f where f.sent_by = session_user::text limit 1;
+    if found then
+        raise exception using
+            errcode = 'configuration_limit_exceeded',
+            message = format('this role sent %s different names of kind %s within an hour', v_flood.names, v_flood.kind),
+            hint = 'Look for ids in names. The settings max_names_per_hour and max_ids_per_hour say how many may be; what is refused now can be sent later.';
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.check_floods() is
+    'Refuses, with 53400, what a role of bcp.floods sends: nothing is booked, and a collector keeps it on its own disk.';
