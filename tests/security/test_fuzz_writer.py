@@ -58,6 +58,7 @@ SETTINGS = {
     "application_name": ["fuzz", SECRET, "x" * 60],
     "array_nulls": ["on", "off"],
     "backslash_quote": ["safe_encoding", "off"],
+    "bcp.now": ["", "2300-01-01", "0044-03-15 BC", "no time"],
     "bytea_output": ["hex", "escape"],
     "datestyle": ["ISO", "German", "SQL, DMY"],
     "default_transaction_isolation": ["read committed", "serializable"],
@@ -228,7 +229,9 @@ def check_commands(db: Db) -> None:
     ):
         db.execute(sql.SQL("call bcp_internal.{}(0, null)").format(sql.Identifier(job)))
     assert rows(db, "select * from bcp.alert_rules where last_error is not null") == []
-    assert rows(db, "select * from bcp.health() where status = 'fail' and check_name <> 'rejected'") == []
+    # Of so many names as ten thousand calls have, the store may say that they are a flood.
+    failed = rows(db, "select * from bcp.health() where status = 'fail'")
+    assert {check["check_name"] for check in failed} <= {"rejected", "floods"}, failed
 
 
 def test_a_writer_stops_nobody(clean_db: Db, dsn: str) -> None:
