@@ -293,39 +293,39 @@ $func$;
 comment on function bcp_internal.unclean_texts(text[], bcp_internal.anonymizer_state) is
     'The texts of bcp_internal.unclean.';
 
-create or replace function bcp_internal.json_text(p_doc text) returns text
+create or replace function bcp_internal.json_texts(p_docs text[]) returns text[]
 language sql immutable parallel safe
--- No search_path: with one it could not be inlined; every name is qualified instead.
+set search_path = pg_catalog, pg_temp
 as $func$
-    select pg_catalog.replace(case
-        when pg_catalog.strpos(p_doc, '\') operator(pg_catalog.=) 0 then p_doc
-        else pg_catalog.replace(pg_catalog.replace(p_doc, '\\', E'\x01'), '\"', E'\x02')
-    end, '": ', E'\x03"')
+    select array_agg(replace(case
+        when strpos(doc, '\') = 0 then doc
+        else replace(replace(doc, '\\', E'\x01'), '\"', E'\x02')
+    end, '": ', E'\x03"') order by n)
+    from unnest(p_docs) with ordinality as d (doc, n)
 $func$;
 
-comment on function bcp_internal.json_text(text) is
-    'The text of JSON in which every quote begins or ends a string. JSON has no raw control character: U+0001 takes the place of a backslash, U+0002 of a quote in a string, and U+0003 ends a key.';
+comment on function bcp_internal.json_texts(text[]) is
+    'The texts of JSON in which every quote begins or ends a string. JSON has no raw control character: U+0001 takes the place of a backslash, U+0002 of a quote in a string, and U+0003 ends a key.';
 
 create or replace function bcp_internal.strings_in(p_docs text[]) returns table (n bigint, piece text)
 language sql immutable parallel safe
--- No search_path: with one it could not be inlined; every name is qualified instead.
+set search_path = pg_catalog, pg_temp
 as $func$
     select d.n, t.piece
-    from pg_catalog.unnest(p_docs) with ordinality as d (doc, n)
-    cross join lateral bcp_internal.json_text(d.doc) as e (doc)
+    from unnest(bcp_internal.json_texts(p_docs)) with ordinality as d (doc, n)
     cross join lateral (
         -- Outside of strings only a long number may be something to mask; with a comma before it, what stands there is no JSON.
-        select case when s.o operator(pg_catalog.%) 2 operator(pg_catalog.=) 0 then s.piece else pg_catalog.concat(', ', s.piece) end as piece
-        from pg_catalog.string_to_table(e.doc, '"') with ordinality as s (piece, o)
+        select case when s.o % 2 = 0 then s.piece else concat(', ', s.piece) end as piece
+        from string_to_table(d.doc, '"') with ordinality as s (piece, o)
         where case
-            when s.o operator(pg_catalog.%) 2 operator(pg_catalog.=) 0 then s.piece operator(pg_catalog.<>) ''
-            else pg_catalog.length(s.piece) operator(pg_catalog.>=) 13 and s.piece operator(pg_catalog.~) '[0-9]{5}'
+            when s.o % 2 = 0 then s.piece <> ''
+            else length(s.piece) >= 13 and s.piece ~ '[0-9]{5}'
         end
         union all
         -- A command line as a list is one text to the rules.
-        select pg_catalog.translate(pg_catalog.replace(pg_catalog.split_part(l.piece, '"]', 1), '", "', ' \t'), E'"\x03', '  ')
-        from pg_catalog.string_to_table(e.doc, '["') with ordinality as l (piece, o)
-        where pg_catalog.strpos(e.doc, '["') operator(pg_catalog.>) 0 and l.o operator(pg_catalog.>) 1
+        select translate(replace(split_part(l.piece, '"]', 1), '", "', ' \t'), E'"\x03', '  ')
+        from string_to_table(d.doc, '["') with ordinality as l (piece, o)
+        where strpos(d.doc, '["') > 0 and l.o > 1
     ) as t
 $func$;
 
@@ -413,8 +413,7 @@ begin
     v_names := bcp_internal.sensitive_names(array(
         with names as materialized (
             select name.piece
-            from unnest(v_pairs) as d (n)
-            cross join lateral bcp_internal.json_text(p_docs[d.n]) as e (doc)
+            from unnest(bcp_internal.json_texts(array(select p_docs[n] from unnest(v_pairs) as n))) as e (doc)
             cross join lateral (
                 select split_part(l.piece, '"', 1)
                 from unnest(v_names) as k (name)

@@ -36,8 +36,6 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("PS005", "bcp_internal.only_digits("): _INLINED,
     ("PS005", "bcp_internal.grams("): _INLINED,
     ("PS005", "bcp_internal.has_lists("): _INLINED,
-    ("PS005", "bcp_internal.json_text("): _INLINED,
-    ("PS005", "bcp_internal.strings_in("): _INLINED,
     ("PS005", "bcp_internal.uuidv7("): _INLINED,
     ("PS005", "bcp_internal.says_error("): _INLINED,
     ("PS005", "bcp_internal.suspect_success("): _INLINED,
