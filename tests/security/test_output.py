@@ -150,7 +150,8 @@ def evil_db(clean_db: psycopg.Connection[Any], dsn: str, monkeypatch: pytest.Mon
 
 
 def run(*arguments: str, code: int = 0) -> tuple[str, str]:
-    result = CliRunner().invoke(app, list(arguments))
+    # Into a pipe, which has no width, whatever terminal the tests run in.
+    result = CliRunner(env={"COLUMNS": None}).invoke(app, list(arguments))
     assert result.exit_code == code, result.output
     return result.stdout, result.stderr
 
