@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from bcp_analytics import _mcp_events as events
+from bcp_analytics.collector import _context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,8 +26,6 @@ UserId = str | Callable[[], str | None] | None
 _logger = logging.getLogger("bcp_analytics.mcp")
 _SAID_AS_RESULT = {("fastmcp", name) for name in ("FastMCPError", "NotFoundError", "DisabledError")}
 """What FastMCP turns into a result that says isError; anything else becomes an error of the protocol."""
-_INTERNAL_ERROR = -32603
-_INVALID_PARAMS = -32602
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ class CallRecorder:
             fields["response_bytes"] = size
         fields = {name: value for name, value in fields.items() if value is not None}
         self._collector.record(request.bcp_name, tool, request.method, **fields)
-        level = events.level_of(fields.get("outcome"))
+        level = events.level_of(fields)
         if level is not None:
             about = events.error_of(request.bcp_name, tool, request.method, fields)
             if isinstance(error, Exception):
@@ -122,20 +121,22 @@ class CallRecorder:
 
 
 def _fields_of_exception(error: BaseException) -> Fields:
-    """Return the outcome of a request whose handling raised, as the client will see it."""
+    """Return what the client will see of a request whose handling raised, and the exception's class."""
     if isinstance(error, asyncio.CancelledError):
-        return events.failed("cancelled", "cancelled", "The client cancelled the call.")
+        return events.cancelled("client", "The client cancelled the call.")
     code = getattr(getattr(error, "error", None), "code", None)
     message = str(error) or type(error).__name__
     if isinstance(code, int):
         return events.fields_of_error({"code": code, "message": message})
     names = {(base.__module__.partition(".")[0], base.__name__) for base in type(error).__mro__}
     if names & _SAID_AS_RESULT:
-        return events.failed("soft_fail", "tool_error", message)
-    invalid = any(module.startswith("pydantic") and name == "ValidationError" for module, name in names)
-    return events.fields_of_error(
-        {"code": _INVALID_PARAMS if invalid else _INTERNAL_ERROR, "message": message}
-    )
+        result = {"content": [{"type": "text", "text": message}], "isError": True}
+        fields = events.fields_of_result(result, events.encoded_size(result))
+    else:
+        fields = events.failed(None, message)
+    # What the tool raised, where the framework wrapped it to say so.
+    raised = error.__cause__ or error
+    return fields | {"error_type": _context.type_name(raised)} | _context.chain_of_types(raised)
 
 
 def http_session(request: Any) -> str | None:  # noqa: ANN401 - starlette's Request

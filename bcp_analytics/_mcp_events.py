@@ -33,7 +33,9 @@ here, before it, could halve an address so that no rule finds it; so what is far
 MAX_MESSAGE = 4_000
 """Characters of an error message."""
 
-REQUEST_TIMEOUT = -32001
+# As clients write why they gave up: "McpError: MCP error -32001: Request timed out". The store classifies the
+# call itself; this only says whether an error goes along with it.
+_TOOK_TOO_LONG = re.compile(r"time[ds]?[ _-]?out|deadline[ _-]?exceeded|-32001", re.IGNORECASE)
 _PROTOCOL = "io.modelcontextprotocol/protocolVersion"
 _CLIENT = "io.modelcontextprotocol/clientInfo"
 _SERVER = "io.modelcontextprotocol/serverInfo"
@@ -149,38 +151,41 @@ def _without_blob(part: Json) -> Json:
 
 
 def fields_of_result(result: Json, size: int) -> Fields:
-    """Return outcome and data of a call that was answered with a result of `size` bytes."""
+    """Return what was seen of a call that was answered with a result of `size` bytes."""
     found = mapping(result)
-    fields: Fields = {"response_data": fitting(result, size)}
+    data = fitting(result, size)
     if found.get("isError") is True:
         message = _text_of(found.get("content")) or "The tool reported an error without a message."
-        return fields | failed("soft_fail", "tool_error", message)
+        # Also where the rest is left out: by it the store knows that the tool failed, not the protocol.
+        return {"response_data": data | {"isError": True}} | failed(None, message)
+    fields: Fields = {"response_data": data}
     kind = found.get("resultType", "task" if "task" in found and "content" not in found else "complete")
     if kind != "complete":
         # A question back to the user, or a task that goes on: this call has neither succeeded nor failed.
-        return fields | {"success": None, "outcome": None, "result_type": string(kind)}
-    return fields | {"success": True, "outcome": "success"}
+        return fields | {"result_type": string(kind)}
+    return fields | {"success": True}
 
 
 def fields_of_error(error: Json) -> Fields:
-    """Return outcome and message of a call that was answered with an error of the protocol."""
+    """Return code and message of a call that was answered with an error of the protocol."""
     found = mapping(error)
-    code = found.get("code")
     message = string(found.get("message")) or "The server reported an error without a message."
-    fields = failed("timeout" if code == REQUEST_TIMEOUT else "error", str(code), message)
+    fields = failed(str(found.get("code")), message)
     if (data := found.get("data")) is not None:
         fields["response_data"] = fitting({"error": {"data": data}}, encoded_size(data))
     return fields
 
 
-def failed(outcome: str, error_type: str, message: str) -> Fields:
-    """Return the fields of a call that failed."""
-    return {
-        "success": False,
-        "outcome": outcome,
-        "error_type": error_type,
-        "error_message": _short(message),
-    }
+def failed(error_type: str | None, message: str) -> Fields:
+    """Return the fields of a call that failed. What kind of failure it was, the store says."""
+    fields: Fields = {"success": False, "error_message": _short(message)}
+    return fields if error_type is None else fields | {"error_type": error_type}
+
+
+def cancelled(by: str, reason: str, error_type: str | None = None) -> Fields:
+    """Return the fields of a call that somebody gave up, such as the client, and why."""
+    fields: Fields = {"cancelled_by": by, "error_message": _short(reason)}
+    return fields if error_type is None else fields | {"error_type": error_type}
 
 
 def fields_of_listing(result: Json) -> Fields:
@@ -197,7 +202,6 @@ def fields_of_listing(result: Json) -> Fields:
         "context_bytes": sum(tool["bytes"] for tool in short),
         "more": mapping(result).get("nextCursor") is not None,
         "success": True,
-        "outcome": "success",
     }
 
 
@@ -208,9 +212,13 @@ def context_bytes(tool: Mapping[str, Any]) -> int:
     return sum(len(text.encode("utf-8", "replace")) for text in texts) + schema
 
 
-def level_of(outcome: str | None) -> str | None:
+def level_of(fields: Fields) -> str | None:
     """Return the level of the error that goes with a call, None for a call that is no error."""
-    return {"soft_fail": "warn", "error": "error", "timeout": "error"}.get(outcome or "")
+    if "cancelled_by" in fields:
+        return "error" if _TOOK_TOO_LONG.search(fields["error_message"]) else None
+    if fields.get("success") is not False:
+        return None
+    return "warn" if mapping(fields.get("response_data")).get("isError") is True else "error"
 
 
 _OF_ERRORS = ("error_type", *SHARED_FIELDS)

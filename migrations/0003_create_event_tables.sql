@@ -65,9 +65,9 @@ comment on column bcp.tool_usage_logs.tool_name is 'Tool (OpenTelemetry: gen_ai.
 
 comment on column bcp.tool_usage_logs.operation is 'What was asked of the tool (OpenTelemetry: mcp.method.name).';
 
-comment on column bcp.tool_usage_logs.success is 'Whether the call succeeded; null where nobody said.';
+comment on column bcp.tool_usage_logs.success is 'Whether the call succeeded, as its outcome says; null where nobody said, and where it was cancelled, which is neither a success nor a failure.';
 
-comment on column bcp.tool_usage_logs.outcome is 'success, soft_fail, error, timeout, cancelled or rejected.';
+comment on column bcp.tool_usage_logs.outcome is 'success, soft_fail, error, timeout, cancelled or rejected: as the sender gave it, else see bcp_internal.classify_outcome.';
 
 comment on column bcp.tool_usage_logs.error_type is 'Class of the error (OpenTelemetry: error.type).';
 
@@ -153,7 +153,7 @@ comment on column bcp.tool_call.duration_ms is 'How long it took, in millisecond
 
 comment on column bcp.tool_call.success is 'Whether it succeeded; null where nobody says.';
 
-comment on column bcp.tool_call.outcome is 'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest.';
+comment on column bcp.tool_call.outcome is 'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest. Where success says otherwise, this decides.';
 
 comment on column bcp.tool_call.error_type is 'Class of the error; null: found from the message or the answer.';
 

@@ -82,8 +82,9 @@ class Call:
     ) -> None:
         """End, and record."""
         duration_ms = (perf_counter() - self._began) * 1000
+        seen: dict[str, Any] = {}
         if error is not None:
-            self._take(error)
+            seen = self._take(error)
         elif self.success is None and self.outcome is None:
             self.success = True
         fields = {
@@ -102,6 +103,7 @@ class Call:
             self._tool_name,
             self._operation,
             **self._fields
+            | seen
             | {"event_id": self.event_id}
             | {name: value for name, value in fields.items() if value is not None},
         )
@@ -116,24 +118,20 @@ class Call:
                 **known,
             )
 
-    def _take(self, error: BaseException) -> None:
-        """Fill in what the block did not set."""
-        if self.success is None:
+    def _take(self, error: BaseException) -> dict[str, Any]:
+        """Fill in what the block did not set; return what else is seen. The store says what it was."""
+        if self.success is None and self.outcome is None:
             self.success = False
-        if self.outcome is None:
-            self.outcome = _outcome(error)
         if self.error_type is None:
             self.error_type = _context.type_name(error)
         if self.error_message is None:
             self.error_message = _context.message_of(error)
-
-
-def _outcome(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
-        return "cancelled"
-    return "error"
+        seen: dict[str, Any] = dict(_context.chain_of_types(error))
+        if isinstance(error, KeyboardInterrupt):
+            seen["cancelled_by"] = "user"
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            seen["cancelled_by"] = "caller"
+        return seen
 
 
 def tracker(

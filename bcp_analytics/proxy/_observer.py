@@ -33,7 +33,7 @@ _RESULT_AHEAD = re.compile(rb'\s*\{\s*"result"\s*:')
 _ID_BEHIND = re.compile(rb",\s*" + _VERSION + rb"\s*,\s*" + _ID + rb"\s*\}\s*$")
 
 
-_UNREAD: dict[str, Any] = {"success": None, "outcome": None, "error_type": "answer_unread"}
+_UNREAD: dict[str, Any] = {"error_type": "answer_unread"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,12 @@ class Observer:
                 # Its answer may be among those that were not read.
                 fields: Fields = _UNREAD
             else:
-                outcome = "cancelled" if client_left else "timeout"
-                fields = events.failed(outcome, "no_answer", f"{why} before the call was answered.")
+                reason = f"{why} before the call was answered."
+                fields = (
+                    events.cancelled("client", reason, "no_answer")
+                    if client_left
+                    else events.failed("no_answer", reason)
+                )
             self._record(key, open_call, fields, at)
         if exit_code and not client_left:
             about = {"error_type": "server_ended", "bcp_name": self._bcp_name} | self._who
@@ -200,8 +204,7 @@ class Observer:
         # An id used anew, or more open calls than fit: the older one is given up.
         older = key if key in self._open or len(self._open) < _MAX_OPEN else next(iter(self._open))
         if (lost := self._take(older)) is not None:
-            fields = events.failed("timeout", "no_answer", "The call was not answered in time to be seen.")
-            self._record(older, lost, fields, at)
+            self._record(older, lost, {"error_type": "no_answer"}, at)
         if size > events.MAX_DOCUMENT or self._open_bytes + size > _MAX_OPEN_BYTES:
             found = events.mapping(params)
             kept = {name: found[name] for name in ("name", "cursor", "_meta", "clientInfo") if name in found}
@@ -220,7 +223,7 @@ class Observer:
         open_call = self._take(key)
         if open_call is not None:
             reason = events.string(params.get("reason")) or "The client cancelled the call."
-            self._record(key, open_call, events.failed("cancelled", "cancelled", reason), at)
+            self._record(key, open_call, events.cancelled("client", reason), at)
 
     def _answer(self, message: dict[str, Any], size: int, at: Moment) -> None:
         error = message.get("error")
@@ -276,7 +279,7 @@ class Observer:
         }
         fields = {name: value for name, value in fields.items() if value is not None}
         self._send(self._sink.record, self._bcp_name, tool, call.method, **fields)
-        level = events.level_of(fields.get("outcome"))
+        level = events.level_of(fields)
         self.counts.failed_calls += call.method == events.CALL and fields.get("success") is False
         if level is not None:
             about = events.error_of(self._bcp_name, tool, call.method, fields)

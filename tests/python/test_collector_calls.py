@@ -95,7 +95,7 @@ def test_an_exception_goes_on_and_is_recorded_twice_over(collector: Collector, s
     with pytest.raises(json.JSONDecodeError):
         send()
     call, error = events(collector, sender)
-    assert (call["success"], call["outcome"]) == (False, "error")
+    assert (call["success"], "outcome" in call, "cancelled_by" in call) == (False, False, False)
     assert call["error_type"] == error["error_type"] == "json.decoder.JSONDecodeError"
     assert call["error_message"] == error["message"]
     assert (error["level"], error["tool_name"]) == ("error", "send")
@@ -105,10 +105,12 @@ def test_an_exception_goes_on_and_is_recorded_twice_over(collector: Collector, s
 
 
 @pytest.mark.parametrize(
-    ("exception", "outcome"),
-    [(TimeoutError, "timeout"), (asyncio.CancelledError, "cancelled"), (KeyboardInterrupt, "cancelled")],
+    ("exception", "cancelled_by"),
+    [(TimeoutError, None), (asyncio.CancelledError, "caller"), (KeyboardInterrupt, "user")],
 )
-def test_outcomes(collector: Collector, sender: Sender, exception: type[BaseException], outcome: str) -> None:
+def test_who_gave_up(
+    collector: Collector, sender: Sender, exception: type[BaseException], cancelled_by: str | None
+) -> None:
     @collector.tracked(errors=False)
     def send() -> None:
         raise exception
@@ -116,7 +118,17 @@ def test_outcomes(collector: Collector, sender: Sender, exception: type[BaseExce
     with pytest.raises(exception):
         send()
     [event] = events(collector, sender)
-    assert event["outcome"] == outcome
+    assert (event["error_type"].rpartition(".")[2], event.get("cancelled_by")) == (
+        exception.__name__,
+        cancelled_by,
+    )
+
+
+def test_a_call_has_the_classes_behind_its_exception(collector: Collector, sender: Sender) -> None:
+    with pytest.raises(RuntimeError):
+        collector.tracked(errors=False)(fail)()
+    [call] = events(collector, sender)
+    assert (call["error_type"], call["error_chain"]) == ("RuntimeError", ["json.decoder.JSONDecodeError"])
 
 
 def test_async_functions_are_awaited(collector: Collector, sender: Sender) -> None:
@@ -135,7 +147,7 @@ def test_async_functions_are_awaited(collector: Collector, sender: Sender) -> No
         asyncio.run(fail())
     first, second = events(collector, sender)
     assert (first["response_data"], first["success"]) == ("ada", True)
-    assert second["outcome"] == "timeout"
+    assert (second["success"], second["error_type"]) == (False, "TimeoutError")
 
 
 def test_generators_are_refused(collector: Collector) -> None:

@@ -88,7 +88,6 @@ def test_a_call_is_recorded_with_what_both_sides_said(connection: Connection) ->
         "parameters": {"a": 1},
         "response_data": {"content": [{"type": "text", "text": "noon"}], "isError": False},
         "success": True,
-        "outcome": "success",
         "request_id": "7",
         "request_bytes": len(request) + 1,
         "response_bytes": len(response),
@@ -153,13 +152,12 @@ def test_failures_are_told_apart(connection: Connection) -> None:
     connection.ask(3)
     connection.server({"jsonrpc": "2.0", "id": 3, "error": {"code": -32001, "message": "too slow"}})
     outcomes = [
-        (call["success"], call["outcome"], call["error_type"], call["error_message"])
-        for call in connection.sink.calls
+        (call["success"], call.get("error_type"), call["error_message"]) for call in connection.sink.calls
     ]
     assert outcomes == [
-        (False, "soft_fail", "tool_error", "no such zone"),
-        (False, "error", "-32602", "Unknown tool"),
-        (False, "timeout", "-32001", "too slow"),
+        (False, None, "no such zone"),
+        (False, "-32602", "Unknown tool"),
+        (False, "-32001", "too slow"),
     ]
     assert [(error["level"], error["message"]) for error in connection.sink.errors] == [
         ("warn", "no such zone"),
@@ -185,19 +183,23 @@ def test_a_cancelled_call(connection: Connection) -> None:
     )
     connection.answer(1, content=[])
     call = connection.only_call
-    assert (call["outcome"], call["error_type"], call["error_message"]) == (
-        "cancelled",
-        "cancelled",
-        "user left",
-    )
+    assert (call["cancelled_by"], call["error_message"], "success" in call) == ("client", "user left", False)
     assert connection.sink.errors == []
+
+
+def test_a_client_that_waited_long_enough_is_an_error(connection: Connection) -> None:
+    reason = "McpError: MCP error -32001: Request timed out"
+    connection.ask(1)
+    connection.client({"method": "notifications/cancelled", "params": {"requestId": 1, "reason": reason}})
+    assert connection.only_call["error_message"] == reason
+    assert [(error["level"], error["message"]) for error in connection.sink.errors] == [("error", reason)]
 
 
 def test_calls_that_nobody_answers(connection: Connection) -> None:
     connection.ask(1)
     connection.finish(exit_code=3)
     call = connection.only_call
-    assert (call["outcome"], call["error_type"], call["duration_ms"]) == ("timeout", "no_answer", 1.0)
+    assert (call["success"], call["error_type"], call["duration_ms"]) == (False, "no_answer", 1.0)
     assert [error["error_type"] for error in connection.sink.errors] == ["no_answer", "server_ended"]
     assert connection.sink.errors[0]["message"].startswith("The server ended with exit code 3")
     assert connection.sink.ended == ["s"]
@@ -206,7 +208,8 @@ def test_calls_that_nobody_answers(connection: Connection) -> None:
 def test_calls_that_the_client_left_are_cancelled(connection: Connection) -> None:
     connection.ask(1)
     connection.finish(client_left=True, exit_code=143)
-    assert (connection.only_call["outcome"], connection.only_call["error_type"]) == ("cancelled", "no_answer")
+    call = connection.only_call
+    assert (call["cancelled_by"], call["error_type"], call.get("success")) == ("client", "no_answer", None)
     assert connection.sink.errors == []
 
 

@@ -136,7 +136,7 @@ def test_the_time_server_of_either_protocol(
             ("convert_time", "tools/call", "success", None),
             ("convert_time", "tools/call", "soft_fail", "tool_error"),
             ("get_current_time", "tools/call", "soft_fail", "tool_error"),
-            ("tell_fortune", "tools/call", "error", "-32602"),
+            ("tell_fortune", "tools/call", "rejected", "-32602"),
         ]
     ]
     assert rows(clean_db, "select level, tool_name from bcp.error_logs order by timestamp") == [
