@@ -194,7 +194,8 @@ def fields_of_listing(result: Json) -> Fields:
     A model is given name, description and input schema of every tool that is listed, so these count, as
     compact JSON in UTF-8. A list, not an object by name, so that no tool's name is taken for a sensitive key.
     """
-    tools = [tool for tool in mapping(result).get("tools") or () if isinstance(tool, Mapping)]
+    listed = mapping(result).get("tools")
+    tools = [tool for tool in listed if isinstance(tool, Mapping)] if isinstance(listed, list) else []
     short = [{"name": tool.get("name"), "bytes": context_bytes(tool)} for tool in tools]
     return {
         "response_data": {"tools": short},
