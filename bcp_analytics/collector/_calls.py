@@ -8,7 +8,7 @@ import inspect
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
-from bcp_analytics.collector import _context, _events
+from bcp_analytics.collector import _context, _events, _results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,43 +148,32 @@ def tracker(
     """Return the decorator of `Recorder.tracked`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                "tracked() takes no generator function: its call returns before its work begins. "
-                "Use call() around the loop that consumes it."
-            )
         name = tool_name or str(getattr(function, "__name__", type(function).__name__))
         signature = _signature(function) if arguments else None
 
-        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _results.Watch:
             given = (
                 fields | {"parameters": _by_name(signature, args, kwargs)}
                 if signature is not None
                 else fields
             )
-            return Call(recorder, bcp_name or recorder.source, name, operation, given, report_errors=errors)
+            call = Call(recorder, bcp_name or recorder.source, name, operation, given, report_errors=errors)
+            return _results.Watch(call, response=response)
 
+        def call_sync(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401
+            with begin(args, kwargs) as watch:
+                return watch.result(function(*args, **kwargs))
+
+        # Of the same kind as the function: frameworks look.
         if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401
-                with begin(args, kwargs) as call:
-                    result = await function(*args, **kwargs)
-                    if response:
-                        call.response_data = result
-                return result
-
-            return cast("Callable[P, R]", call_async)
-
-        @functools.wraps(function)
-        def call_sync(*args: P.args, **kwargs: P.kwargs) -> R:
-            with begin(args, kwargs) as call:
-                result = function(*args, **kwargs)
-                if response:
-                    call.response_data = result
-            return result
-
-        return call_sync
+            made = _results.awaiting(begin, function)
+        elif inspect.isgeneratorfunction(function):
+            made = _results.stepping(begin, function)
+        elif inspect.isasyncgenfunction(function):
+            made = _results.streaming(begin, function)
+        else:
+            made = call_sync
+        return cast("Callable[P, R]", functools.wraps(function)(made))
 
     return decorate
 
