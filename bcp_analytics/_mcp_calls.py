@@ -103,7 +103,6 @@ class CallRecorder:
             result = watched.read()
             size = events.encoded_size(result)
             fields |= events.fields_of_listing(result) if listing else events.fields_of_result(result, size)
-            fields["response_bytes"] = size
         fields = {name: value for name, value in fields.items() if value is not None}
         self._collector.record(request.bcp_name, tool, request.method, **fields)
         level = events.level_of(fields)
@@ -133,7 +132,7 @@ def _fields_of_exception(error: BaseException) -> Fields:
         result = {"content": [{"type": "text", "text": message}], "isError": True}
         fields = events.fields_of_result(result, events.encoded_size(result))
     else:
-        fields = events.failed(None, message)
+        fields = events.failed(None, message) | {"response_bytes": events.text_bytes(message)}
     # What the tool raised, where the framework wrapped it to say so.
     raised = error.__cause__ or error
     return fields | {"error_type": _context.type_name(raised)} | _context.chain_of_types(raised)

@@ -79,7 +79,8 @@ comment on column bcp.tool_usage_logs.response_data is 'Answer of the call, mask
 
 comment on column bcp.tool_usage_logs.request_bytes is 'Size of the arguments in bytes, before any masking or cut.';
 
-comment on column bcp.tool_usage_logs.response_bytes is 'Size of the answer in bytes, before any masking or cut.';
+comment on column bcp.tool_usage_logs.response_bytes is
+    'Size in bytes of what reaches the model of the answer, before any masking or cut. Of an MCP tool that is the text of its content: not structuredContent, which repeats it, nor images and sound.';
 
 comment on column bcp.tool_usage_logs.user_id is 'Who called, as the application names them; an e-mail address or the like is a keyed hash.';
 
@@ -165,7 +166,8 @@ comment on column bcp.tool_call.response_data is 'Answer.';
 
 comment on column bcp.tool_call.request_bytes is 'Size of the arguments in bytes; null: as they are here.';
 
-comment on column bcp.tool_call.response_bytes is 'Size of the answer in bytes; null: as it is here.';
+comment on column bcp.tool_call.response_bytes is
+    'Size in bytes of what reaches the model of the answer; null: as bcp.tool_usage_logs.response_bytes says, of the answer that is here.';
 
 comment on column bcp.tool_call.user_id is 'Who called.';
 

@@ -174,7 +174,7 @@ async def _call(client: Any, common: Event, tool: str, arguments: dict[str, Any]
         }
     call["duration_ms"] = (time.perf_counter() - begin) * 1000
     answer = result.model_dump(mode="json", by_alias=True, exclude_none=True)
-    call |= {"response_data": answer, "response_bytes": len(json.dumps(answer).encode())}
+    call["response_data"] = answer
     if not result.is_error:
         return call | {"success": True}
     message = "\n".join(part.text for part in result.content if part.type == "text")

@@ -178,7 +178,7 @@ class Observer:
         elif method is None:
             key, open_call = self._asked(found["id"])
             if open_call is not None:
-                self._record(key, open_call, _UNREAD | {"response_bytes": size}, at)
+                self._record(key, open_call, _UNREAD | {"response_bytes": size, "wire_bytes": size}, at)
 
     def _message(self, message: Json, size: int, at: Moment, *, from_client: bool) -> None:
         if not isinstance(message, dict):
@@ -247,7 +247,7 @@ class Observer:
             fields = events.fields_of_listing(message.get("result"))
         else:
             fields = events.fields_of_result(message.get("result"), size)
-        self._record(key, open_call, fields | {"response_bytes": size}, at)
+        self._record(key, open_call, fields | {"wire_bytes": size}, at)
 
     def _greet(self, params: Json, result: Json) -> None:
         known = self._peers

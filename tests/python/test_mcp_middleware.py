@@ -99,7 +99,8 @@ def test_calls_are_recorded_as_the_client_sees_them(make: Callable[[Any], Any]) 
     assert first["response_data"]["content"][0]["text"] == "3"
     assert 0 < first["duration_ms"] < 5_000
     assert first["request_bytes"] > 0
-    assert first["response_bytes"] > 0
+    # The same number once more, as structuredContent, is not for the model.
+    assert first["response_bytes"] == len("3")
     assert (first["client_name"], first["client_version"]) == ("tester", "1.5")
     assert first["protocol_version"] == "2026-07-28"
     assert first["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
@@ -107,6 +108,7 @@ def test_calls_are_recorded_as_the_client_sees_them(make: Callable[[Any], Any]) 
 
     for call, answer in zip(failed, answers[2:], strict=True):
         assert call["success"] is False
+        assert call["response_bytes"] >= len(call["error_message"].encode())
         if isinstance(answer, int):
             assert call["error_type"] == str(answer)
         else:

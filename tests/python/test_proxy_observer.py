@@ -91,7 +91,8 @@ def test_a_call_is_recorded_with_what_both_sides_said(connection: Connection) ->
         "success": True,
         "request_id": "7",
         "request_bytes": len(request) + 1,
-        "response_bytes": len(response),
+        "response_bytes": len("noon"),
+        "wire_bytes": len(response),
         "start_time": datetime.fromtimestamp(1_800_000_000.001, UTC),
         "duration_ms": 1.0,
     }
@@ -143,6 +144,7 @@ def test_a_list_of_tools_is_kept_as_names_and_what_they_cost(connection: Connect
     assert call["parameters"] == {"cursor": "page2"}
     assert call["response_data"] == {"tools": [{"name": "now", "bytes": cost}, {"name": "x", "bytes": 1}]}
     assert (call["tool_count"], call["context_bytes"], call["more"]) == (2, cost + 1, False)
+    assert call["response_bytes"] == cost + 1
 
 
 def test_failures_are_told_apart(connection: Connection) -> None:
@@ -317,7 +319,34 @@ def test_large_documents_are_kept_by_their_size(connection: Connection) -> None:
         image | {"data": f"<{MAX_DOCUMENT} characters of base64>"},
         {"type": "text", "text": "a picture"},
     ]
-    assert call["response_bytes"] > MAX_DOCUMENT
+    assert call["wire_bytes"] > MAX_DOCUMENT
+
+
+@pytest.mark.parametrize(
+    ("result", "size"),
+    [
+        ({"content": [{"type": "text", "text": "né\n"}], "structuredContent": {"result": "né\n"}}, 4),
+        ({"content": [], "structuredContent": {"a": 1}}, len('{"a":1}')),
+        ({"structuredContent": {"a": 1}}, len('{"a":1}')),
+        ({"content": []}, 0),
+        ({"content": [{"type": "image", "data": "A" * 400}, {"type": "audio", "data": "A"}]}, 0),
+        ({"content": [{"type": "resource", "resource": {"text": "four"}}]}, 4),
+        ({"content": [{"type": "resource", "resource": {"blob": "AAAA"}}]}, 0),
+        ({"content": [{"type": "resource_link", "uri": "a:b"}]}, len('{"type":"resource_link","uri":"a:b"}')),
+        ({"content": [{"type": "text", "text": "broke"}], "isError": True}, 5),
+        ({"toolResult": 7}, len('{"toolResult":7}')),
+    ],
+)
+def test_what_reaches_the_model_is_counted(connection: Connection, result: Any, size: int) -> None:
+    connection.ask(1)
+    connection.answer(1, **result)
+    assert connection.only_call["response_bytes"] == size
+
+
+def test_an_error_costs_its_message(connection: Connection) -> None:
+    connection.ask(1)
+    connection.server({"id": 1, "error": {"code": -32602, "message": "Unknown tool"}})
+    assert connection.only_call["response_bytes"] == len("Unknown tool")
 
 
 def test_open_calls_are_bounded(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:

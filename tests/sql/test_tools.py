@@ -95,6 +95,26 @@ def test_unused_and_unknown_tools(conn: psycopg.Connection[Any]) -> None:
         assert rows(conn, f"select from bcp.{question}({DAY}, p_bcp_name => 'files')")
 
 
+@pytest.mark.parametrize(
+    ("answer", "size"),
+    [
+        ({"content": [{"type": "text", "text": "né\n"}], "structuredContent": {"result": "né\n"}}, 4),
+        ({"content": [], "structuredContent": {"a": 1}}, len('{"a": 1}')),
+        ({"content": [{"type": "image", "data": "A" * 400}, {"type": "text", "text": "a"}]}, 1),
+        ({"content": [{"type": "resource", "resource": {"text": "four"}}]}, 4),
+        ({"content": [{"type": "resource", "resource": {"blob": "AAAA"}}]}, 0),
+        ({"content": [{"type": "else"}, None]}, len('{"type": "else"}null')),
+        ({"content": "what another application returned"}, 48),
+        ("content", len('"content"')),
+        (["content"], len('["content"]')),
+    ],
+)
+def test_what_reaches_the_model_is_counted(conn: psycopg.Connection[Any], answer: Any, size: int) -> None:
+    send(conn, call("read", response_data=answer))
+    [cost] = rows(conn, f"select response_bytes from bcp.context_cost({DAY})")
+    assert cost["response_bytes"] == size
+
+
 def test_context_cost(conn: psycopg.Connection[Any]) -> None:
     send(
         conn,
