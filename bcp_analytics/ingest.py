@@ -120,7 +120,7 @@ def log_tool_usage(
     `parameters` and `response_data` are any JSON. `outcome` is success, soft_fail, error, timeout, cancelled
     or rejected, by default as SQL finds from the rest; where `success` says otherwise, it decides. Sizes are
     in bytes, before anything was cut. An `event_id` that comes again is a duplicate. Its session is
-    `conversation_id`, else `session_id`, else it is found by user, client and time.
+    `conversation_id`, else `session_id`, else, where there is a user, found by user, client and time.
 
     Raises `InvalidDocument`, before anything is sent, where a text holds what PostgreSQL cannot store.
     """
