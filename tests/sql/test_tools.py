@@ -155,6 +155,8 @@ def test_context_cost(conn: psycopg.Connection[Any]) -> None:
     assert (nothing["share"], nothing["estimated_tokens"]) == (None, 0)
     conn.execute("update bcp.settings set value = '3.2' where name = 'bytes_per_token'")
     assert rows(conn, f"select * from bcp.context_cost({DAY})")[0]["estimated_tokens"] == 250
+    [measured, *_] = rows(conn, f"select * from bcp.context_cost({DAY}, p_bytes_per_token => 2.5)")
+    assert measured["estimated_tokens"] == 320
 
 
 def test_heatmap(conn: psycopg.Connection[Any]) -> None:
@@ -229,6 +231,8 @@ def test_ranges(conn: psycopg.Connection[Any], question: str) -> None:
         ("context_cost(p_by => null)", "p_by is none of"),
         ("context_cost(p_outcome => 'failed')", "p_outcome is none of"),
         ("context_cost(p_limit => 0)", "p_limit is not"),
+        ("context_cost(p_bytes_per_token => 0)", "p_bytes_per_token is not"),
+        ("context_cost(p_bytes_per_token => 'NaN')", "p_bytes_per_token is not"),
         ("latency_heatmap(p_interval => '0')", "p_interval is not positive"),
         ("latency_heatmap(p_time_zone => 'Mars/Olympus')", "p_time_zone"),
         ("latency_over_time(p_interval => '0')", "p_interval is not positive"),
