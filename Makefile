@@ -1,4 +1,4 @@
-# make demo, make test and make lint do their own set-up: a .venv with the package and its tools.
+# make demo, make test and make lint do their own set-up: a .venv with what each needs, and no more.
 # They need Linux, python3 >= 3.11 with venv, and make; nothing is installed outside this folder
 # but the user's cache, and nothing needs root.
 PYTHON ?= python3
@@ -6,7 +6,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # How many tests run at a time, each worker with databases of its own.
 WORKERS ?= auto
+DEMO   := $(VENV)/.demo
 READY  := $(VENV)/.ready
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
 .PHONY: demo test lint bench format clean
 .DEFAULT_GOAL := help
@@ -17,15 +19,23 @@ help:
 	@echo "make lint   ruff, mypy --strict, pgspot"
 	@echo "make bench  measure, on a native TimescaleDB, and write benchmarks/results/"
 
-$(READY): pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "bcp_analytics needs Python 3.11 or later as '$(PYTHON)': install it, or name it with 'make PYTHON=/path/to/python3.11 ...'." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "Python's venv module is missing: install it (Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[archive,demo,mcp,report,dev]'
+
+$(DEMO): pyproject.toml | $(BIN)/python
+	@echo "Installing what the demo needs into $(VENV), once: 310 MB."
+	@$(PIP) --editable '.[demo]'
 	@touch $@
 
-demo: $(READY)
+$(READY): pyproject.toml | $(BIN)/python
+	@echo "Installing what tests and linters need into $(VENV), once: 1.7 GB."
+	@$(PIP) --editable '.[archive,demo,mcp,pool,report,dev]'
+	@touch $(DEMO) $@
+
+demo: $(DEMO)
 	@$(BIN)/bcp-analytics demo
 
 test: $(READY)
@@ -44,7 +54,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.ingest --plain
 	@$(BIN)/python -m benchmarks.anonymizer
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(PIP) --editable '.[bench]'
 	@$(BIN)/python -m benchmarks.queries
 	@$(BIN)/python -m benchmarks.lifecycle
 

@@ -3,11 +3,12 @@
 `Collector` and `AsyncCollector` record from a program, in the background (`bcp_analytics.collector`).
 Functions to send events are in `bcp_analytics.ingest`, questions in `bcp_analytics.queries`, upkeep in
 `bcp_analytics.manage`, exceptions in `bcp_analytics.errors`, migrations in `bcp_analytics.migrate`. The first
-four are here too.
+four are here too. The collector is loaded when it is used: it needs POSIX, all else runs anywhere.
 """
 
+from typing import TYPE_CHECKING
+
 from bcp_analytics._arguments import ErrorLevel, Outcome
-from bcp_analytics.collector import AsyncCollector, Collector, CollectorStats
 from bcp_analytics.errors import (
     AnonymizerFailed,
     ArchiveError,
@@ -122,6 +123,9 @@ from bcp_analytics.queries_tools import (
     unused_tools,
 )
 
+if TYPE_CHECKING:
+    from bcp_analytics.collector import AsyncCollector, Collector, CollectorStats
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -226,3 +230,19 @@ __all__ = [
     "unknown_tools",
     "unused_tools",
 ]
+
+_OF_THE_COLLECTOR = frozenset({"AsyncCollector", "Collector", "CollectorStats"})
+
+
+def __getattr__(name: str) -> object:
+    """Load the collector for those who use it."""
+    if name in _OF_THE_COLLECTOR:
+        from bcp_analytics import collector  # noqa: PLC0415
+
+        return getattr(collector, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those of the collector too."""
+    return sorted({*globals(), *__all__})

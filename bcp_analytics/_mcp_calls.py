@@ -6,27 +6,31 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from bcp_analytics import _mcp_events as events
+from bcp_analytics.collector import _context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bcp_analytics._mcp_events import Fields, Json, Sink
 
 UserId = str | Callable[[], str | None] | None
 """Whose calls they are, or what says it at each call, such as from a context variable."""
 
+_WITHOUT_SESSIONS = "2026-07-28"
+"""The first version of the protocol that has none."""
+_watching: ContextVar[object] = ContextVar("bcp_analytics_request", default=None)
 _logger = logging.getLogger("bcp_analytics.mcp")
 _SAID_AS_RESULT = {("fastmcp", name) for name in ("FastMCPError", "NotFoundError", "DisabledError")}
 """What FastMCP turns into a result that says isError; anything else becomes an error of the protocol."""
-_INTERNAL_ERROR = -32603
-_INVALID_PARAMS = -32602
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,8 @@ class Request:
     method: str
     params: Mapping[str, Any]
     fields: Fields
-    """Client, protocol version, trace."""
+    """Session, client, protocol version, trace."""
     request_id: str | int | None = None
-    session_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -66,9 +69,18 @@ class CallRecorder:
         """Session of calls that came over no HTTP: a server over stdio has one client."""
 
     @contextmanager
-    def watch(self, describe: Callable[[], Request]) -> Iterator[Watched]:
-        """Measure a block that handles a request, and record what became of it, also where it raises."""
+    def watch(self, about: Any, describe: Callable[[], Request]) -> Iterator[Watched]:  # noqa: ANN401
+        """Measure a block that handles a request, and record what became of it, also where it raises.
+
+        `about` is the framework's own object for the request, None where there is none. A request that comes
+        by here once more while it is handled, as to a server that is mounted in another, is one call.
+        """
         watched = Watched()
+        request = (getattr(about, "session", None), getattr(about, "request_id", None))
+        if about is not None and _watching.get() == request:
+            yield watched
+            return
+        token = _watching.set(request)
         began, epoch = time.monotonic_ns(), time.time()
         error: BaseException | None = None
         try:
@@ -77,6 +89,7 @@ class CallRecorder:
             error = raised
             raise
         finally:
+            _watching.reset(token)
             duration_ms = (time.monotonic_ns() - began) / 1e6
             try:
                 times = {"start_time": datetime.fromtimestamp(epoch, UTC), "duration_ms": duration_ms}
@@ -95,19 +108,19 @@ class CallRecorder:
             "parameters": events.fitting(parameters, size) if parameters is not None else None,
             "request_bytes": events.encoded_size(params),
             "request_id": None if request.request_id is None else str(request.request_id),
-            "session_id": request.session_id,
-            "user_id": self._user_id() if callable(self._user_id) else self._user_id,
         }
+        user = self._user_id() if callable(self._user_id) else self._user_id
+        if user is not None:
+            fields["user_id"] = user
         if error is not None:
             fields |= _fields_of_exception(error)
         elif watched.read is not None:
             result = watched.read()
             size = events.encoded_size(result)
             fields |= events.fields_of_listing(result) if listing else events.fields_of_result(result, size)
-            fields["response_bytes"] = size
         fields = {name: value for name, value in fields.items() if value is not None}
         self._collector.record(request.bcp_name, tool, request.method, **fields)
-        level = events.level_of(fields.get("outcome"))
+        level = events.level_of(fields)
         if level is not None:
             about = events.error_of(request.bcp_name, tool, request.method, fields)
             if isinstance(error, Exception):
@@ -122,25 +135,61 @@ class CallRecorder:
 
 
 def _fields_of_exception(error: BaseException) -> Fields:
-    """Return the outcome of a request whose handling raised, as the client will see it."""
+    """Return what the client will see of a request whose handling raised, and the exception's class."""
     if isinstance(error, asyncio.CancelledError):
-        return events.failed("cancelled", "cancelled", "The client cancelled the call.")
+        return events.cancelled("client", "The client cancelled the call.")
     code = getattr(getattr(error, "error", None), "code", None)
     message = str(error) or type(error).__name__
     if isinstance(code, int):
         return events.fields_of_error({"code": code, "message": message})
     names = {(base.__module__.partition(".")[0], base.__name__) for base in type(error).__mro__}
     if names & _SAID_AS_RESULT:
-        return events.failed("soft_fail", "tool_error", message)
-    invalid = any(module.startswith("pydantic") and name == "ValidationError" for module, name in names)
-    return events.fields_of_error(
-        {"code": _INVALID_PARAMS if invalid else _INTERNAL_ERROR, "message": message}
-    )
+        result = {"content": [{"type": "text", "text": message}], "isError": True}
+        fields = events.fields_of_result(result, events.encoded_size(result))
+    else:
+        fields = events.failed(None, message) | {"response_bytes": events.text_bytes(message)}
+    # What the tool raised, where the framework wrapped it to say so.
+    raised = error.__cause__ or error
+    return fields | {"error_type": _context.type_name(raised)} | _context.chain_of_types(raised)
 
 
-def http_session(request: Any) -> str | None:  # noqa: ANN401 - starlette's Request
-    """Return the session that a client names over HTTP; from protocol version 2026-07-28 on it names none.
+def records(middleware: Iterable[object]) -> bool:
+    """Whether one of ours is among a server's middleware."""
+    return any(isinstance(one, CallRecorder) for one in middleware)
 
-    The store then finds the session by user, client and time.
+
+def fields_of_http(request: Any, protocol_version: str | None) -> Fields:  # noqa: ANN401 - starlette's Request
+    """Return who calls over HTTP, as far as the request says it.
+
+    With a session of the protocol, where that has any: from version 2026-07-28 on, an id that comes along is
+    one a call. Address and user agent are not enough to tell one user from another.
     """
-    return events.string(request.headers.get("mcp-session-id"))
+    fields: Fields = {"user_agent": events.string(request.headers.get("user-agent"))}
+    if protocol_version is None or protocol_version < _WITHOUT_SESSIONS:
+        fields["session_id"] = events.string(request.headers.get("mcp-session-id"))
+    with suppress(AttributeError, ValueError):
+        fields["ip_address"] = str(ip_address(request.client.host))
+    return fields | _principal(request.scope.get("user"))
+
+
+def _principal(user: Any) -> Fields:  # noqa: ANN401 - of starlette.authentication, or of the SDK's
+    """Return whom the framework has authenticated."""
+    token = getattr(user, "access_token", None)
+    if token is not None:
+        client = events.string(getattr(token, "client_id", None))
+        claims = events.mapping(getattr(token, "claims", None))
+        subject = events.string(getattr(token, "subject", None)) or events.string(claims.get("sub"))
+        # A program that acts for nobody else is its own user.
+        return {"user_id": subject or client, "client_name": client, "client_id": client}
+    if getattr(user, "is_authenticated", False) is not True:
+        return {}
+    for name in ("identity", "display_name"):
+        with suppress(Exception):
+            if found := events.string(getattr(user, name)):
+                return {"user_id": found}
+    return {}
+
+
+def fields_of_server(server: object) -> Fields:
+    """Return the release that a server names itself by."""
+    return events.server_of({"version": getattr(server, "version", None)})

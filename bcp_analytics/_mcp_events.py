@@ -33,7 +33,9 @@ here, before it, could halve an address so that no rule finds it; so what is far
 MAX_MESSAGE = 4_000
 """Characters of an error message."""
 
-REQUEST_TIMEOUT = -32001
+# As clients write why they gave up: "McpError: MCP error -32001: Request timed out". The store classifies the
+# call itself; this only says whether an error goes along with it.
+_TOOK_TOO_LONG = re.compile(r"time[ds]?[ _-]?out|deadline[ _-]?exceeded|-32001", re.IGNORECASE)
 _PROTOCOL = "io.modelcontextprotocol/protocolVersion"
 _CLIENT = "io.modelcontextprotocol/clientInfo"
 _SERVER = "io.modelcontextprotocol/serverInfo"
@@ -69,8 +71,7 @@ def string(value: Json) -> str | None:
 
 def encoded_size(value: Json) -> int:
     """Return the bytes of a value as compact JSON in UTF-8."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
-    return len(text.encode("utf-8", "replace"))
+    return text_bytes(json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str))
 
 
 def client_of(implementation: Json) -> Fields:
@@ -148,39 +149,75 @@ def _without_blob(part: Json) -> Json:
     return part
 
 
-def fields_of_result(result: Json, size: int) -> Fields:
-    """Return outcome and data of a call that was answered with a result of `size` bytes."""
+def model_bytes(result: Json) -> int:
+    """Return the bytes of text in a result that reach a model, UTF-8.
+
+    That is its content: text as it is, without JSON's escapes, also of a resource; links and parts of unknown
+    kind as JSON. The same once more as structuredContent is for programs, and counts only where there is no
+    content. Images and sound are no text: what they cost depends on their pixels and seconds.
+    """
     found = mapping(result)
-    fields: Fields = {"response_data": fitting(result, size)}
+    content = found.get("content")
+    if isinstance(content, list) and content:
+        return sum(_part_bytes(part) for part in content)
+    structured = found.get("structuredContent")
+    if structured is not None:
+        return encoded_size(structured)
+    return 0 if content == [] else encoded_size(result)
+
+
+def _part_bytes(part: Json) -> int:
+    found = mapping(part)
+    resource = mapping(found.get("resource"))
+    for text in (found.get("text"), resource.get("text")):
+        if isinstance(text, str):
+            return text_bytes(text)
+    if "blob" in resource or _BLOBS.get(string(found.get("type")) or "", "") in found:
+        return 0
+    return encoded_size(part)
+
+
+def text_bytes(text: str) -> int:
+    """Return the bytes of a text in UTF-8."""
+    return len(text.encode("utf-8", "replace"))
+
+
+def fields_of_result(result: Json, size: int) -> Fields:
+    """Return what was seen of a call that was answered with a result of `size` bytes."""
+    found = mapping(result)
+    data = fitting(result, size)
+    fields: Fields = {"response_data": data, "response_bytes": model_bytes(result)}
     if found.get("isError") is True:
         message = _text_of(found.get("content")) or "The tool reported an error without a message."
-        return fields | failed("soft_fail", "tool_error", message)
+        # Also where the rest is left out: by it the store knows that the tool failed, not the protocol.
+        return fields | {"response_data": data | {"isError": True}} | failed(None, message)
     kind = found.get("resultType", "task" if "task" in found and "content" not in found else "complete")
     if kind != "complete":
         # A question back to the user, or a task that goes on: this call has neither succeeded nor failed.
-        return fields | {"success": None, "outcome": None, "result_type": string(kind)}
-    return fields | {"success": True, "outcome": "success"}
+        return fields | {"result_type": string(kind)}
+    return fields | {"success": True}
 
 
 def fields_of_error(error: Json) -> Fields:
-    """Return outcome and message of a call that was answered with an error of the protocol."""
+    """Return code and message of a call that was answered with an error of the protocol."""
     found = mapping(error)
-    code = found.get("code")
     message = string(found.get("message")) or "The server reported an error without a message."
-    fields = failed("timeout" if code == REQUEST_TIMEOUT else "error", str(code), message)
+    fields = failed(str(found.get("code")), message) | {"response_bytes": text_bytes(message)}
     if (data := found.get("data")) is not None:
         fields["response_data"] = fitting({"error": {"data": data}}, encoded_size(data))
     return fields
 
 
-def failed(outcome: str, error_type: str, message: str) -> Fields:
-    """Return the fields of a call that failed."""
-    return {
-        "success": False,
-        "outcome": outcome,
-        "error_type": error_type,
-        "error_message": _short(message),
-    }
+def failed(error_type: str | None, message: str) -> Fields:
+    """Return the fields of a call that failed. What kind of failure it was, the store says."""
+    fields: Fields = {"success": False, "error_message": _short(message)}
+    return fields if error_type is None else fields | {"error_type": error_type}
+
+
+def cancelled(by: str, reason: str, error_type: str | None = None) -> Fields:
+    """Return the fields of a call that somebody gave up, such as the client, and why."""
+    fields: Fields = {"cancelled_by": by, "error_message": _short(reason)}
+    return fields if error_type is None else fields | {"error_type": error_type}
 
 
 def fields_of_listing(result: Json) -> Fields:
@@ -189,15 +226,17 @@ def fields_of_listing(result: Json) -> Fields:
     A model is given name, description and input schema of every tool that is listed, so these count, as
     compact JSON in UTF-8. A list, not an object by name, so that no tool's name is taken for a sensitive key.
     """
-    tools = [tool for tool in mapping(result).get("tools") or () if isinstance(tool, Mapping)]
+    listed = mapping(result).get("tools")
+    tools = [tool for tool in listed if isinstance(tool, Mapping)] if isinstance(listed, list) else []
     short = [{"name": tool.get("name"), "bytes": context_bytes(tool)} for tool in tools]
+    size = sum(context_bytes(tool) for tool in tools)
     return {
         "response_data": {"tools": short},
+        "response_bytes": size,
         "tool_count": len(short),
-        "context_bytes": sum(tool["bytes"] for tool in short),
+        "context_bytes": size,
         "more": mapping(result).get("nextCursor") is not None,
         "success": True,
-        "outcome": "success",
     }
 
 
@@ -205,12 +244,16 @@ def context_bytes(tool: Mapping[str, Any]) -> int:
     """Return the bytes of a tool's name, description and input schema."""
     texts = [string(tool.get(key)) or "" for key in ("name", "description")]
     schema = encoded_size(tool["inputSchema"]) if tool.get("inputSchema") is not None else 0
-    return sum(len(text.encode("utf-8", "replace")) for text in texts) + schema
+    return sum(map(text_bytes, texts)) + schema
 
 
-def level_of(outcome: str | None) -> str | None:
+def level_of(fields: Fields) -> str | None:
     """Return the level of the error that goes with a call, None for a call that is no error."""
-    return {"soft_fail": "warn", "error": "error", "timeout": "error"}.get(outcome or "")
+    if "cancelled_by" in fields:
+        return "error" if _TOOK_TOO_LONG.search(fields["error_message"]) else None
+    if fields.get("success") is not False:
+        return None
+    return "warn" if mapping(fields.get("response_data")).get("isError") is True else "error"
 
 
 _OF_ERRORS = ("error_type", *SHARED_FIELDS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastmcp.server.middleware import Middleware
 
 from bcp_analytics import _mcp_events as events
-from bcp_analytics._mcp_calls import CallRecorder, Request, http_session
+from bcp_analytics._mcp_calls import CallRecorder, Request, fields_of_http, fields_of_server
 
 if TYPE_CHECKING:
     from fastmcp.server.middleware import CallNext, MiddlewareContext
@@ -29,14 +29,14 @@ class AnalyticsMiddleware(CallRecorder, Middleware):
 
     async def on_call_tool(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:  # noqa: ANN401
         """Record a call."""
-        with self.watch(lambda: self._request(context, events.CALL)) as watched:
+        with self.watch(_about(context), lambda: self._request(context, events.CALL)) as watched:
             result = await call_next(context)
             watched.answer(lambda: _wire_result(result))
         return result
 
     async def on_list_tools(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:  # noqa: ANN401
         """Record a list of tools."""
-        with self.watch(lambda: self._request(context, events.LIST)) as watched:
+        with self.watch(_about(context), lambda: self._request(context, events.LIST)) as watched:
             tools = await call_next(context)
             watched.answer(lambda: {"tools": [_wire(tool.to_mcp_tool(name=tool.name)) for tool in tools]})
         return tools
@@ -48,26 +48,27 @@ class AnalyticsMiddleware(CallRecorder, Middleware):
         params = {}
         if method == events.CALL:
             params = {"name": message.name, "arguments": message.arguments}
-        # None where Python code called the server's methods, and no client.
-        request: Any = around.request_context if around is not None else None
+        fields = {} if around is None else fields_of_server(around.fastmcp)
+        request = _about(context)
         if request is None:
-            return Request(bcp_name, method, params, {})
-        fields: dict[str, Any] = {"protocol_version": getattr(request, "protocol_version", None)}
+            return Request(bcp_name, method, params, fields)
+        version = getattr(request, "protocol_version", None)
+        http = getattr(request, "request", None)
+        who = {"session_id": self.process_session} if http is None else fields_of_http(http, version)
+        fields |= who | {"protocol_version": version}
         initialized = getattr(request.session, "client_params", None)
         if initialized is not None:
             client = getattr(initialized, "client_info", None) or initialized.clientInfo
             fields |= {"client_name": client.name, "client_version": client.version}
         meta = request.meta
         fields |= events.fields_of_meta(meta if isinstance(meta, dict) or meta is None else _wire(meta))
-        http = getattr(request, "request", None)
-        return Request(
-            bcp_name,
-            method,
-            params,
-            fields,
-            request_id=request.request_id,
-            session_id=http_session(http) if http is not None else self.process_session,
-        )
+        return Request(bcp_name, method, params, fields, request_id=request.request_id)
+
+
+def _about(context: MiddlewareContext[Any]) -> Any:  # noqa: ANN401 - the SDK's own object for a request
+    """Return the request, None where Python code called the server's methods, and no client."""
+    around = context.fastmcp_context
+    return None if around is None else around.request_context
 
 
 def _wire(model: Any) -> Json:  # noqa: ANN401 - a pydantic model

@@ -118,8 +118,9 @@ def log_tool_usage(
 
     Any two of `start_time`, `end_time` and `duration_ms` (milliseconds) will do; without a time it began now.
     `parameters` and `response_data` are any JSON. `outcome` is success, soft_fail, error, timeout, cancelled
-    or rejected. Sizes are in bytes, before anything was cut. An `event_id` that comes again is a duplicate.
-    Its session is `conversation_id`, else `session_id`, else it is found by user, client and time.
+    or rejected, by default as SQL finds from the rest; where `success` says otherwise, it decides. Sizes are
+    in bytes, before anything was cut. An `event_id` that comes again is a duplicate. Its session is
+    `conversation_id`, else `session_id`, else, where there is a user, found by user, client and time.
 
     Raises `InvalidDocument`, before anything is sent, where a text holds what PostgreSQL cannot store.
     """

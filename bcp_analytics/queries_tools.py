@@ -71,7 +71,7 @@ class ContextCost:
     share: float | None
     """Of the bytes of all that pass the filters, None where there are none."""
     estimated_tokens: int
-    """response_bytes divided by the setting bytes_per_token."""
+    """response_bytes divided by bytes_per_token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +145,14 @@ def context_cost(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     limit: int = 50,
+    bytes_per_token: float | None = None,
 ) -> None:
     """Tell what fills the model's context: bytes of answers, and an estimate of tokens, by tool or session.
 
-    A token is 4 bytes unless the setting bytes_per_token says otherwise: OpenAI's rule of thumb for English
-    text, https://platform.openai.com/tokenizer. Filters that the aggregates do not know make it read all
-    calls of the range.
+    A token is `bytes_per_token` bytes, as measured for the model at hand, from 0.1 to 1000; by default what
+    the setting of that name says, 4: OpenAI's rule of thumb for English text,
+    https://platform.openai.com/tokenizer. Filters that the aggregates do not know make it read all calls of
+    the range.
     """
 
 

@@ -65,9 +65,9 @@ comment on column bcp.tool_usage_logs.tool_name is 'Tool (OpenTelemetry: gen_ai.
 
 comment on column bcp.tool_usage_logs.operation is 'What was asked of the tool (OpenTelemetry: mcp.method.name).';
 
-comment on column bcp.tool_usage_logs.success is 'Whether the call succeeded; null where nobody said.';
+comment on column bcp.tool_usage_logs.success is 'Whether the call succeeded, as its outcome says; null where nobody said, and where it was cancelled, which is neither a success nor a failure.';
 
-comment on column bcp.tool_usage_logs.outcome is 'success, soft_fail, error, timeout, cancelled or rejected.';
+comment on column bcp.tool_usage_logs.outcome is 'success, soft_fail, error, timeout, cancelled or rejected: as the sender gave it, else see bcp_internal.classify_outcome.';
 
 comment on column bcp.tool_usage_logs.error_type is 'Class of the error (OpenTelemetry: error.type).';
 
@@ -79,7 +79,8 @@ comment on column bcp.tool_usage_logs.response_data is 'Answer of the call, mask
 
 comment on column bcp.tool_usage_logs.request_bytes is 'Size of the arguments in bytes, before any masking or cut.';
 
-comment on column bcp.tool_usage_logs.response_bytes is 'Size of the answer in bytes, before any masking or cut.';
+comment on column bcp.tool_usage_logs.response_bytes is
+    'Size in bytes of what reaches the model of the answer, before any masking or cut. Of an MCP tool that is the text of its content: not structuredContent, which repeats it, nor images and sound.';
 
 comment on column bcp.tool_usage_logs.user_id is 'Who called, as the application names them; an e-mail address or the like is a keyed hash.';
 
@@ -153,7 +154,7 @@ comment on column bcp.tool_call.duration_ms is 'How long it took, in millisecond
 
 comment on column bcp.tool_call.success is 'Whether it succeeded; null where nobody says.';
 
-comment on column bcp.tool_call.outcome is 'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest.';
+comment on column bcp.tool_call.outcome is 'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest. Where success says otherwise, this decides.';
 
 comment on column bcp.tool_call.error_type is 'Class of the error; null: found from the message or the answer.';
 
@@ -165,7 +166,8 @@ comment on column bcp.tool_call.response_data is 'Answer.';
 
 comment on column bcp.tool_call.request_bytes is 'Size of the arguments in bytes; null: as they are here.';
 
-comment on column bcp.tool_call.response_bytes is 'Size of the answer in bytes; null: as it is here.';
+comment on column bcp.tool_call.response_bytes is
+    'Size in bytes of what reaches the model of the answer; null: as bcp.tool_usage_logs.response_bytes says, of the answer that is here.';
 
 comment on column bcp.tool_call.user_id is 'Who called.';
 

@@ -46,7 +46,7 @@ comment on column bcp.alert_rules.short_lookback is
 
 comment on column bcp.alert_rules.objective is 'Share of calls that should succeed, for burn_rate.';
 
-comment on column bcp.alert_rules.min_calls is 'With fewer calls within lookback nothing is wrong.';
+comment on column bcp.alert_rules.min_calls is 'With fewer calls within lookback that the metric is of, nothing is wrong.';
 
 comment on column bcp.alert_rules.for_at_least is 'How long the threshold has to be exceeded before the alert opens.';
 

@@ -1,5 +1,27 @@
 -- Tool calls through the anonymiser. They are what comes most, so they are masked as rows and not as JSON, many at once.
 
+create or replace function bcp_internal.model_bytes(p_answer jsonb) returns integer
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when p_answer -> 'content' -> 0 ? 'type' then (
+            select sum(case
+                when jsonb_typeof(part -> 'text') = 'string' then octet_length(part ->> 'text')
+                when jsonb_typeof(part #> '{resource,text}') = 'string' then octet_length(part #>> '{resource,text}')
+                when part -> 'type' in ('"image"', '"audio"') or part #> '{resource,blob}' is not null then 0
+                else octet_length(part::text)
+            end)::integer
+            from jsonb_array_elements(p_answer -> 'content') as part)
+        when jsonb_typeof(p_answer -> 'structuredContent') = 'object' and coalesce(p_answer -> 'content', '[]') = '[]'
+            then octet_length((p_answer -> 'structuredContent')::text)
+        else octet_length(p_answer::text)
+    end
+$func$;
+
+comment on function bcp_internal.model_bytes(jsonb) is
+    'How many bytes of an answer reach a model as text. Of an MCP tool that is its content, which structuredContent repeats for programs; images and sound in it are no text. Of any other answer all of it counts.';
+
 -- Generated, since an expression that names each column costs a tenth of one that goes through all columns of a row. The
 -- fields of text are the columns of text that the type has, so that a new one is masked unless
 -- bcp_internal.event_fields says that it becomes something else.
@@ -41,13 +63,15 @@ begin
                 id_fields := %3$L;
                 select
                     array_agg(t.short) || array_agg(coalesce(t.p, '')) || array_agg(coalesce(t.r, '')) || array_agg(coalesce(t.a, '')),
-                    array_agg(octet_length(t.p)), array_agg(octet_length(t.r)), max(octet_length(t.short)),
+                    array_agg(octet_length(t.p)), array_agg(coalesce(t.model_bytes, octet_length(t.r))), max(octet_length(t.short)),
                     greatest(max(octet_length(t.p)), max(octet_length(t.r)), max(octet_length(t.a)))
                 into texts, parameter_bytes, response_bytes, longest_text, longest_document
                 from (
                     select
                         concat(%1$s) as short, nullif(c.parameters, 'null')::text as p,
-                        nullif(c.response_data, 'null')::text as r, c.attributes::text as a
+                        nullif(c.response_data, 'null')::text as r, c.attributes::text as a,
+                        case when c.response_data ?| '{content,structuredContent}' then bcp_internal.model_bytes(c.response_data) end
+                            as model_bytes
                     from unnest(p_calls) with ordinality as c
                     order by c.ordinality
                 ) as t;

@@ -78,24 +78,27 @@ comment on function bcp_internal.classify_error_type(text, jsonb) is
     'Class of a failed call''s error: the exception that its message, else its answer, begins with, else a code of JSON-RPC, HTTP or the system in it, else error.code or error.type of the answer, else tool_error where that says isError; null where nothing says.';
 
 create or replace function bcp_internal.classify_outcome(
-    p_success boolean, p_error_type text, p_error_message text, p_response jsonb) returns text
+    p_success boolean, p_error_type text, p_error_message text, p_response jsonb, p_cancelled_by text default null)
+returns text
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_soft constant boolean := not coalesce(p_success, false) and coalesce(bcp_internal.says_error(p_response), false);
+    v_cancelled constant boolean := p_cancelled_by <> '';
     v_text text;
 begin
     if p_success then
         return 'success';
-    elsif p_success is null then
+    elsif p_success is null and v_cancelled is not true then
         return case when v_soft then 'soft_fail' end;
     end if;
     -- The class says more than the message, in which a word may be a name: "ValidationError: timeout must be positive".
+    -- The text of an answer that says isError is the tool's own, about its subject: "the order was cancelled".
     foreach v_text in array array[
         p_error_type,
         bcp_internal.classify_error_type(p_error_message, null),
-        left(p_error_message, 2000),
+        case when not v_soft then left(p_error_message, 2000) end,
         case when not v_soft then bcp_internal.classify_error_type(null, p_response) end,
         case when not v_soft then left(coalesce(p_response #>> '{error,message}', p_response #>> '{error}'), 2000) end
     ] loop
@@ -104,6 +107,9 @@ begin
         continue when v_text is null or v_text !~ 'time|dead|abort|cancel|keyb|perm|forb|auth|denied|valid|reject|acces|rate|many|exhaust|quota|^-?[0-9]+$';
         if v_text ~ 'time[ds]?[ _-]?out|deadline[ _-]?exceeded|^(408|504|-32001)$' then
             return 'timeout';
+        elsif v_cancelled then
+            -- Of who gave up only the reason matters: a client that waited long enough, or a person who stopped it.
+            continue;
         elsif v_text ~ 'abort(ed|error|ing)?([^a-z]|$)|cancell?(ed|ation)|keyboardinterrupt|^(499|-32800)$' then
             return 'cancelled';
         elsif v_text ~ ('permission|forbidden|(un|not )auth(ori[sz]|entic)|denied|validation|rejected|eacces|eperm'
@@ -112,31 +118,9 @@ begin
             return 'rejected';
         end if;
     end loop;
-    return case when v_soft then 'soft_fail' else 'error' end;
+    return case when v_cancelled then 'cancelled' when v_soft then 'soft_fail' else 'error' end;
 end
 $func$;
 
-comment on function bcp_internal.classify_outcome(boolean, text, text, jsonb) is
-    'Outcome of a call whose sender gave none. Success is success. A failure is timeout, cancelled or rejected where class, message or answer say so (words, HTTP status, JSON-RPC code), else soft_fail where the answer says isError, else error. Where success is unknown only isError tells.';
-
-create or replace function bcp_internal.call_outcome(
-    p_outcome text, p_success boolean, p_error_type text, p_error_message text, p_response jsonb) returns text
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    if p_outcome is null then
-        return case
-            when p_success then 'success'
-            else bcp_internal.classify_outcome(p_success, p_error_type, p_error_message, p_response)
-        end;
-    elsif p_outcome not in ('success', 'soft_fail', 'error', 'timeout', 'cancelled', 'rejected') then
-        raise exception using errcode = 'ZB005',
-            message = 'outcome is none of success, soft_fail, error, timeout, cancelled, rejected';
-    end if;
-    return p_outcome;
-end
-$func$;
-
-comment on function bcp_internal.call_outcome(text, boolean, text, text, jsonb) is
-    'Outcome of a call as the sender said it, else as bcp_internal.classify_outcome does; ZB005 where it is no outcome.';
+comment on function bcp_internal.classify_outcome(boolean, text, text, jsonb, text) is
+    'Outcome of a call whose sender gave none. Success is success. What somebody cancelled (p_cancelled_by) is timeout where class or message say that it took too long, else cancelled. Another failure is timeout, cancelled or rejected where class, message or answer say so (words, HTTP status, JSON-RPC code), else soft_fail where the answer says isError, else error; where the answer says isError, classes and codes alone are looked at. Where success is unknown only isError tells.';

@@ -16,7 +16,8 @@ begin
     with events as materialized (
         select e.num, coalesce(e.u, '') as u, coalesce(e.c, '') as c, e.given, e.at, greatest(e.at, e.until) as until
         from unnest(p_numbers, p_users, p_clients, p_given, p_starts, p_ends) as e (num, u, c, given, at, until)
-        where e.u <> '' or e.c <> ''
+        -- A client's name is the same for all who use it: without a user nobody is known.
+        where e.u <> ''
     ), keys as materialized (
         select e.u, e.c, min(e.at) - v_gap as earliest, max(e.until) + v_gap as latest
         from events e
@@ -76,7 +77,7 @@ end
 $func$;
 
 comment on function bcp_internal.resolve_sessions(bigint[], text[], text[], text[], timestamptz[], timestamptz[]) is
-    'Sessions of the events that give none, by user and client: the one that was active last before the event, if no gap between its events and this one is longer than the setting session_gap and it has not ended; else, for an event that comes late, the first stored one after it, by the same gap; else a new one. Its id is gap- and 32 hex digits of the SHA-256 of length of the user, user, client and microseconds of its first event, so that a replay makes the same. Sessions that exist are never merged. Events with neither user nor client are left out.';
+    'Sessions of the events that give none, by user and client: the one that was active last before the event, if no gap between its events and this one is longer than the setting session_gap and it has not ended; else, for an event that comes late, the first stored one after it, by the same gap; else a new one. Its id is gap- and 32 hex digits of the SHA-256 of length of the user, user, client and microseconds of its first event, so that a replay makes the same. Sessions that exist are never merged. Events without a user are left out: clients of one name are many people''s.';
 
 create or replace view bcp.degenerate_sessions as
 select s.client_name, s.sessions, s.calls, s.sessions::double precision / s.calls as ratio

@@ -228,29 +228,43 @@ begin
     end if;
     with placed as materialized (
         select
-            c.*,
-            coalesce(c.call_success, c.call_outcome = 'success') as success,
-            nullif(c.call_user, '') as user_id,
-            coalesce(c.masked_parameters, nullif(c.call_parameters, 'null')) as parameters,
-            coalesce(c.masked_response, nullif(c.call_response, 'null')) as response_data,
-            coalesce(c.masked_answer, nullif(c.call_response, 'null')) as answer,
-            case
-                when c.ip is null then null
-                when family(c.ip) = 4 then network(set_masklen(c.ip, least(v_bits_v4, masklen(c.ip))))::inet
-                when not c.ip <<= '::ffff:0:0/96' then network(set_masklen(c.ip, least(v_bits_v6, masklen(c.ip))))::inet
-                else bcp_internal.anonymize_ip(c.ip)
-            end as ip_address
-        from unnest(
-            m.calls, v_fresh, t.starts, t.ends, t.ids, v_sessions, v_resolved_by, m.parameters, m.response_data,
-            m.attributes, m.answers, m.request_bytes, m.response_bytes
-        ) as c (
-            event_id, bcp_name, tool_name, operation, call_start, call_end, duration_ms, call_success, call_outcome,
-            call_error_type, error_message, call_parameters, call_response, call_request_bytes, call_response_bytes,
-            call_user, call_session, conversation_id, request_id, trace_id, client_name, client_version, client_model,
-            release, ip, user_agent, call_attributes,
-            fresh, start_time, end_time, id, session_id, resolved_by, masked_parameters, masked_response,
-            masked_attributes, masked_answer, request_bytes, response_bytes)
-        where c.fresh is not null
+            o.*,
+            -- What was cancelled is neither a success nor a failure.
+            case when o.outcome <> 'cancelled' then o.outcome = 'success' end as success
+        from (
+            select
+                c.*,
+                nullif(c.call_user, '') as user_id,
+                coalesce(c.masked_parameters, nullif(c.call_parameters, 'null')) as parameters,
+                coalesce(c.masked_response, nullif(c.call_response, 'null')) as response_data,
+                coalesce(c.masked_answer, nullif(c.call_response, 'null')) as answer,
+                case
+                    when c.ip is null then null
+                    when family(c.ip) = 4 then network(set_masklen(c.ip, least(v_bits_v4, masklen(c.ip))))::inet
+                    when not c.ip <<= '::ffff:0:0/96' then network(set_masklen(c.ip, least(v_bits_v6, masklen(c.ip))))::inet
+                    else bcp_internal.anonymize_ip(c.ip)
+                end as ip_address,
+                case
+                    when c.call_outcome is not null then c.call_outcome
+                    when c.call_success then 'success'
+                    else bcp_internal.classify_outcome(
+                        c.call_success, c.call_error_type, c.error_message,
+                        coalesce(c.masked_answer, nullif(c.call_response, 'null')), c.call_attributes ->> 'cancelled_by')
+                end as outcome
+            from unnest(
+                m.calls, v_fresh, t.starts, t.ends, t.ids, v_sessions, v_resolved_by, m.parameters, m.response_data,
+                m.attributes, m.answers, m.request_bytes, m.response_bytes
+            ) as c (
+                event_id, bcp_name, tool_name, operation, call_start, call_end, duration_ms, call_success, call_outcome,
+                call_error_type, error_message, call_parameters, call_response, call_request_bytes, call_response_bytes,
+                call_user, call_session, conversation_id, request_id, trace_id, client_name, client_version, client_model,
+                release, ip, user_agent, call_attributes,
+                fresh, start_time, end_time, id, session_id, resolved_by, masked_parameters, masked_response,
+                masked_attributes, masked_answer, request_bytes, response_bytes)
+            where c.fresh is not null
+            -- So that no outcome is found twice.
+            offset 0
+        ) as o
     ), stored as (
         insert into bcp.tool_usage_logs (
             start_time, end_time, created_at, event_id, bcp_name, tool_name, operation, success, outcome, error_type,
@@ -259,14 +273,9 @@ begin
             suspect_success)
         select
             p.start_time, p.end_time, v_now, coalesce(p.id, bcp_internal.uuidv7(p.start_time)), p.bcp_name, p.tool_name,
-            coalesce(nullif(p.operation, ''), 'call'), p.success,
+            coalesce(nullif(p.operation, ''), 'call'), p.success, p.outcome,
             case
-                when p.call_outcome is not null then p.call_outcome
-                when p.call_success then 'success'
-                else bcp_internal.classify_outcome(p.call_success, p.call_error_type, p.error_message, p.answer)
-            end,
-            case
-                when p.call_error_type <> '' or coalesce(p.success, true) then p.call_error_type
+                when p.call_error_type <> '' or p.outcome is null or p.outcome = 'success' then p.call_error_type
                 else bcp_internal.classify_error_type(p.error_message, p.answer)
             end,
             p.error_message, p.parameters, p.response_data,

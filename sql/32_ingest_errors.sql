@@ -127,7 +127,7 @@ begin
             e ->> 'message' as message,
             bcp_internal.error_fingerprint(
                 whole ->> 'fingerprint', whole ->> 'stack_trace', whole ->> 'error_type', whole ->> 'message') as fingerprint,
-            e ->> 'error_type' as error_type,
+            coalesce(nullif(e ->> 'error_type', ''), bcp_internal.classify_error_type(e ->> 'message', null)) as error_type,
             e ->> 'error_code' as error_code,
             e ->> 'stack_trace' as stack_trace,
             coalesce(e ->> 'bcp_name', tool_context ->> 'bcp') as bcp_name,

@@ -30,7 +30,7 @@ $func$;
 comment on function bcp.log_tool_usage(
     text, text, text, jsonb, jsonb, boolean, text, timestamptz, timestamptz, double precision, text, text, text, text,
     text, text, text, text, text, text, text, bigint, bigint, inet, text, text) is
-    'Takes in one tool call. Any two of start, end and duration (milliseconds) will do; without a time it began now. An event id that comes again is a duplicate. Its session is the conversation, else the session, else by user and client as the setting session_gap says.';
+    'Takes in one tool call. Any two of start, end and duration (milliseconds) will do; without a time it began now. p_outcome, by default found from the rest, decides where p_success says otherwise; of what was cancelled success is null. An event id that comes again is a duplicate. Its session is the conversation, else the session, else, where there is a user, by user and client as the setting session_gap says.';
 
 create or replace function bcp.log_error(
     p_level text, p_message text, p_error_type text default null, p_error_code text default null,

@@ -126,6 +126,11 @@ as $func$
                         'no client sends a new session with each call')
         from bcp.degenerate_sessions d
         union all
+        select 18, 'no session', 'ok', count(*) filter (where l.session_id is null)::text,
+               format('of %s calls within the last hour: they name no session, and no user from whom one could be found', count(*))
+        from bcp.tool_usage_logs l
+        where l.start_time >= bcp_internal.now() - interval '1 hour' and l.operation <> 'tools/list'
+        union all
         select 11, 'server log', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
                coalesce('statements may go into the server''s log with values that nothing has masked; set '
                             || string_agg(format('%s = %s', l.setting, l.safe), ', ')

@@ -124,7 +124,7 @@ create or replace function bcp.context_cost(
     p_since timestamptz default null, p_until timestamptz default null, p_by text default 'tool',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
     p_user_id text default null, p_session_id text default null, p_client_name text default null,
-    p_outcome text default null, p_limit integer default 50)
+    p_outcome text default null, p_limit integer default 50, p_bytes_per_token double precision default null)
 returns table (
     bcp_name text, tool_name text, session_id text, call_count bigint, response_bytes bigint,
     avg_response_bytes double precision, share double precision, estimated_tokens bigint)
@@ -135,8 +135,14 @@ declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
     v_limit constant integer := bcp_internal.checked_limit(p_limit);
     v_by constant text := bcp_internal.checked_choice('p_by', coalesce(p_by, ''), '{tool,session}');
-    v_bytes_per_token constant double precision := bcp_internal.setting('bytes_per_token');
+    v_bytes_per_token constant double precision := coalesce(p_bytes_per_token, bcp_internal.setting('bytes_per_token')::double precision);
 begin
+    if v_bytes_per_token not between 0.1 and 1000 then
+        raise exception using
+            errcode = 'ZB002',
+            message = 'p_bytes_per_token is not from 0.1 to 1000',
+            hint = 'Leave it out for the setting bytes_per_token.';
+    end if;
     return query
     with cells as (
         select c.bcp_name, c.tool_name, null as session_id, c.calls, c.response_bytes
@@ -164,5 +170,5 @@ end
 $func$;
 
 comment on function bcp.context_cost(
-    timestamptz, timestamptz, text, text, text, text, text, text, text, text, integer) is
-    'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most bytes of answers first, at most p_limit (1 to 10000). share is of the bytes of all that pass the filters, from 0 to 1, null where there are none. estimated_tokens is bytes divided by the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools count as the tool tools/list. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+    timestamptz, timestamptz, text, text, text, text, text, text, text, text, integer, double precision) is
+    'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most bytes of answers first, at most p_limit (1 to 10000). share is of the bytes of all that pass the filters, from 0 to 1, null where there are none. estimated_tokens is bytes divided by p_bytes_per_token, as measured for the model at hand (0.1 to 1000), by default the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools count as the tool tools/list. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';

@@ -10,7 +10,13 @@ declare
 begin
     return query
     select
-        c.bcp, c.tool, c.calls,
+        c.bcp, c.tool,
+        -- Those that the value is of: of the rest nobody knows how they went, or how long they took.
+        case p_rule.metric
+            when 'avg_duration_ms' then c.timed
+            when 'throughput' then c.calls
+            else c.successes + c.errors
+        end::bigint,
         case p_rule.metric
             when 'avg_duration_ms' then c.sum_ms / nullif(c.timed, 0)
             when 'success_rate' then c.successes / nullif(c.successes + c.errors, 0)
@@ -21,7 +27,7 @@ begin
     from (
         select
             case when p_rule.scope <> 'all' then u.bcp_name end as bcp,
-            case when p_rule.scope = 'tool' then u.tool_name end as tool, sum(u.calls)::bigint as calls,
+            case when p_rule.scope = 'tool' then u.tool_name end as tool, sum(u.calls)::double precision as calls,
             sum(u.successes)::double precision as successes, sum(u.errors)::double precision as errors,
             sum(u.timed_calls)::double precision as timed, sum(u.sum_duration_ms) as sum_ms
         from bcp_internal.usage_cells(
@@ -32,7 +38,7 @@ end
 $func$;
 
 comment on function bcp_internal.alert_values(bcp.alert_rules, interval) is
-    'The metric of a rule up to now, by what the rule is about; of what had no calls there is no row.';
+    'The metric of a rule up to now, by what the rule is about, and of how many calls it is; of what had no calls there is no row.';
 
 create or replace function bcp_internal.judge_alerts()
 returns table (

@@ -8,7 +8,7 @@ import inspect
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
-from bcp_analytics.collector import _context, _events
+from bcp_analytics.collector import _context, _events, _results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,8 +82,9 @@ class Call:
     ) -> None:
         """End, and record."""
         duration_ms = (perf_counter() - self._began) * 1000
+        seen: dict[str, Any] = {}
         if error is not None:
-            self._take(error)
+            seen = self._take(error)
         elif self.success is None and self.outcome is None:
             self.success = True
         fields = {
@@ -102,6 +103,7 @@ class Call:
             self._tool_name,
             self._operation,
             **self._fields
+            | seen
             | {"event_id": self.event_id}
             | {name: value for name, value in fields.items() if value is not None},
         )
@@ -116,24 +118,20 @@ class Call:
                 **known,
             )
 
-    def _take(self, error: BaseException) -> None:
-        """Fill in what the block did not set."""
-        if self.success is None:
+    def _take(self, error: BaseException) -> dict[str, Any]:
+        """Fill in what the block did not set; return what else is seen. The store says what it was."""
+        if self.success is None and self.outcome is None:
             self.success = False
-        if self.outcome is None:
-            self.outcome = _outcome(error)
         if self.error_type is None:
             self.error_type = _context.type_name(error)
         if self.error_message is None:
             self.error_message = _context.message_of(error)
-
-
-def _outcome(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit):
-        return "cancelled"
-    return "error"
+        seen: dict[str, Any] = dict(_context.chain_of_types(error))
+        if isinstance(error, KeyboardInterrupt):
+            seen["cancelled_by"] = "user"
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            seen["cancelled_by"] = "caller"
+        return seen
 
 
 def tracker(
@@ -150,43 +148,32 @@ def tracker(
     """Return the decorator of `Recorder.tracked`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                "tracked() takes no generator function: its call returns before its work begins. "
-                "Use call() around the loop that consumes it."
-            )
         name = tool_name or str(getattr(function, "__name__", type(function).__name__))
         signature = _signature(function) if arguments else None
 
-        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _results.Watch:
             given = (
                 fields | {"parameters": _by_name(signature, args, kwargs)}
                 if signature is not None
                 else fields
             )
-            return Call(recorder, bcp_name or recorder.source, name, operation, given, report_errors=errors)
+            call = Call(recorder, bcp_name or recorder.source, name, operation, given, report_errors=errors)
+            return _results.Watch(call, response=response)
 
+        def call_sync(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401
+            with begin(args, kwargs) as watch:
+                return watch.result(function(*args, **kwargs))
+
+        # Of the same kind as the function: frameworks look.
         if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401
-                with begin(args, kwargs) as call:
-                    result = await function(*args, **kwargs)
-                    if response:
-                        call.response_data = result
-                return result
-
-            return cast("Callable[P, R]", call_async)
-
-        @functools.wraps(function)
-        def call_sync(*args: P.args, **kwargs: P.kwargs) -> R:
-            with begin(args, kwargs) as call:
-                result = function(*args, **kwargs)
-                if response:
-                    call.response_data = result
-            return result
-
-        return call_sync
+            made = _results.awaiting(begin, function)
+        elif inspect.isgeneratorfunction(function):
+            made = _results.stepping(begin, function)
+        elif inspect.isasyncgenfunction(function):
+            made = _results.streaming(begin, function)
+        else:
+            made = call_sync
+        return cast("Callable[P, R]", functools.wraps(function)(made))
 
     return decorate
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -17,9 +18,9 @@ from bcp_analytics.collector._spool import Spool
 from bcp_analytics.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from os import PathLike
-    from typing import Self
+    from typing import Any, Self
 
     AtSpoolLimit = Literal["drop_oldest", "block"]
 
@@ -111,6 +112,18 @@ class _Base(Recorder):
             _clock,
             leftovers=_folders.exist_below(base),
         )
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[dict[str, Any]]:  # noqa: ARG002 - theirs
+        """Send what there is when a server stops: a lifespan for Starlette, FastAPI, MCPServer or FastMCP.
+
+        `FastAPI(lifespan=collector.lifespan)`, or in a lifespan of your own
+        `async with collector.lifespan(): yield`. The collector stays open, since a server may start again.
+        """
+        try:
+            yield {}
+        finally:
+            await asyncio.to_thread(self._core.drain)
 
 
 def _check(**values: float) -> None:

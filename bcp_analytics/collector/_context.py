@@ -106,6 +106,12 @@ def chain(exception: BaseException) -> list[dict[str, str]]:
     return found
 
 
+def chain_of_types(exception: BaseException) -> dict[str, list[str]]:
+    """Return the classes of the exceptions behind one, if any, as a call's attribute `error_chain`."""
+    types = [link["type"] for link in chain(exception)]
+    return {"error_chain": types} if types else {}
+
+
 def frames(trace: TracebackType | None) -> list[dict[str, Any]]:
     """Return the frames in the application's own code, innermost last: file, function, line."""
     found: list[dict[str, Any]] = []

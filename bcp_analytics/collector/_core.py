@@ -173,6 +173,14 @@ class Core:
         """Close within drain_timeout_s."""
         self.close(self._settings.drain_timeout_s)
 
+    def drain(self) -> None:
+        """Send or spool what there is, within drain_timeout_s, and go on."""
+        self.flush(self._settings.drain_timeout_s)
+
+    def is_held(self) -> bool:
+        """Whether the calling thread has the lock."""
+        return bool(self._lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001 - no other way to ask
+
     def after_fork(self) -> None:
         """Begin anew in the child: what the parent had is the parent's to send."""
         self._buffer.spool.abandon()

@@ -250,14 +250,16 @@ class Recorder:
         errors: bool = True,
         **fields: Any,  # noqa: ANN401
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Return a decorator that records each call of a function, sync or async.
+        """Return a decorator that records each call of a function, sync or async, or a generator.
 
         `bcp_name` is the collector's source by default, `tool_name` the function's name. `arguments`
         records the arguments by name, except self and cls; `response` records what the function returns;
         `errors` records what it raises as an error of its own, too. `fields` are further fields of
         record().
 
-        Raises `TypeError` for a generator function: its call returns before its work begins.
+        Where a function returns what goes on (an awaitable, a future, a generator, sync or async, a streaming
+        response of Starlette), the call ends when that is through, by what that raises; where nobody uses it,
+        or stops before its end, the call was cancelled. What a generator yields is not recorded.
         """
         return tracker(
             self,

@@ -151,7 +151,6 @@ async def _call_tools(log: TextIO) -> RealCalls:
 
 async def _call(client: Any, common: Event, tool: str, arguments: dict[str, Any]) -> Event:  # noqa: ANN401 - mcp's Client
     from mcp import MCPError  # noqa: PLC0415
-    from mcp.types import REQUEST_TIMEOUT  # noqa: PLC0415
 
     call = common | {
         "event_id": str(uuid4()),
@@ -165,33 +164,27 @@ async def _call(client: Any, common: Event, tool: str, arguments: dict[str, Any]
         result = await client.call_tool(tool, arguments)
     except MCPError as error:
         # The protocol's own errors: https://opentelemetry.io/docs/specs/semconv/gen-ai/mcp/ has the code as
-        # error.type, and tool_error for a result that says isError.
+        # error.type.
         call["duration_ms"] = (time.perf_counter() - begin) * 1000
         return call | {
             "success": False,
-            "outcome": "timeout" if error.code == REQUEST_TIMEOUT else "error",
             "error_type": str(error.code),
             "error_message": error.message,
             "response_bytes": len(error.message.encode()),
         }
     call["duration_ms"] = (time.perf_counter() - begin) * 1000
     answer = result.model_dump(mode="json", by_alias=True, exclude_none=True)
-    call |= {"response_data": answer, "response_bytes": len(json.dumps(answer).encode())}
+    call["response_data"] = answer
     if not result.is_error:
-        return call | {"success": True, "outcome": "success"}
+        return call | {"success": True}
     message = "\n".join(part.text for part in result.content if part.type == "text")
-    return call | {
-        "success": False,
-        "outcome": "soft_fail",
-        "error_type": "tool_error",
-        "error_message": message,
-    }
+    return call | {"success": False, "error_message": message}
 
 
 def _error(call: Event) -> Event:
     names = ("bcp_name", "tool_name", "operation", "error_type", "session_id", "user_id", "release")
-    return {name: call[name] for name in names} | {
-        "level": "warn" if call["outcome"] == "soft_fail" else "error",
+    return {name: call[name] for name in names if name in call} | {
+        "level": "warn" if "response_data" in call else "error",
         "message": call["error_message"],
         "timestamp": call["start_time"],
         "tool_context": {"tool": call["tool_name"], "parameters": call["parameters"]},

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bcp_analytics.proxy._outline import Outline
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_ENDS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,28 +16,25 @@ class Line:
     """A line, without what ends it."""
 
     data: bytes
-    """The whole line; of one that is too long its first 256 bytes."""
+    """The whole line; nothing of one that is not whole."""
     size: int
     """Bytes of the line."""
-    tail: bytes | None = None
-    """None where `data` is whole; of a line that is too long its last 256 bytes."""
-    torn: bool = False
-    """Whether bytes of it never came here."""
+    outline: Outline | None = None
+    """Of a line that is too long, or of which bytes never came here, what can be told; else None."""
 
 
 class Lines:
     """Collects chunks and returns the lines that they complete, keeping at most `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
-        """Lines longer than `limit` bytes, at least 256, are returned by their ends alone."""
+        """Lines longer than `limit` bytes are returned by their outline alone."""
         self._limit = limit
         self._start()
 
     def _start(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
-        self._tail: bytes | None = None
-        self._torn = False
+        self._outline: Outline | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Line]:
         """Take the next bytes, and return the lines that end in them."""
@@ -52,7 +49,7 @@ class Lines:
     def gap(self, size: int) -> None:
         """Note that `size` bytes were not kept: the line they belong to is torn."""
         self._size += size
-        self._torn = True
+        self._outlined().stop()
 
     def end(self) -> Line | None:
         """Return what came after the last newline, None where that is nothing."""
@@ -60,16 +57,19 @@ class Lines:
 
     def _add(self, part: bytes) -> None:
         self._size += len(part)
-        if self._tail is not None:
-            self._tail = (self._tail + part[-_ENDS:])[-_ENDS:]
+        if self._outline is not None:
+            self._outline.feed(part)
             return
         self._parts.append(part)
         if self._size > self._limit:
-            whole = b"".join(self._parts)
-            self._parts, self._tail = [whole[:_ENDS]], whole[-_ENDS:]
+            self._outlined()
+
+    def _outlined(self) -> Outline:
+        if self._outline is None:
+            self._outline, self._parts = Outline(*self._parts), []
+        return self._outline
 
     def _finish(self) -> Line:
-        data = b"".join(self._parts)
-        line = Line(data, self._size, self._tail, self._torn)
+        line = Line(b"".join(self._parts), self._size, self._outline)
         self._start()
         return line

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bcp_analytics import _mcp_events as events
 from bcp_analytics._visible import visible_line
 from bcp_analytics.proxy._lines import Line, Lines
+from bcp_analytics.proxy._outline import Outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,16 +25,11 @@ MAX_LINE = 8 * 1024 * 1024
 _MAX_OPEN = 4_096
 _MAX_OPEN_BYTES = 64 * 1024 * 1024
 
-# Where an answer too long to be read has its id: https://www.jsonrpc.org/specification has no order of keys,
-# but libraries write these.
-_ID = rb'"id"\s*:\s*(-?[0-9]{1,15}|"[^"\\]{1,100}")'
-_VERSION = rb'"jsonrpc"\s*:\s*"2\.0"'
-_ID_AHEAD = re.compile(rb"\s*\{\s*(?:" + _VERSION + rb"\s*,\s*)?" + _ID + rb'\s*,\s*"result"\s*:')
-_RESULT_AHEAD = re.compile(rb'\s*\{\s*"result"\s*:')
-_ID_BEHIND = re.compile(rb",\s*" + _VERSION + rb"\s*,\s*" + _ID + rb"\s*\}\s*$")
+_NUMBER = re.compile(r"-?[0-9]{1,15}")
 
-
-_UNREAD: dict[str, Any] = {"success": None, "outcome": None, "error_type": "answer_unread"}
+# It was answered, or may have been: nothing says that it failed.
+_UNREAD: dict[str, Any] = {"error_type": "answer_unread"}
+_UNKNOWN: dict[str, Any] = {"error_type": "no_answer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class Counts:
     listings: int = 0
     failed_calls: int = 0
     unread_lines: int = 0
-    """Lines that are no JSON, longer than `MAX_LINE`, or that came too fast."""
+    """Lines that are no JSON for Python, longer than `MAX_LINE`, or that came too fast."""
     unread_bytes: int = 0
     unrecorded: int = 0
     """Events that the recording itself raised for."""
@@ -123,35 +119,38 @@ class Observer:
 
     def finish(self, at: Moment, *, client_left: bool, exit_code: int) -> None:
         """Record calls that nobody will answer any more, why the server ended, and the end of the session."""
-        why = "The client left" if client_left else f"The server ended with exit code {exit_code}"
+        why = f"The server ended with exit code {exit_code}"
+        crashed = bool(exit_code) and not client_left
         for key in list(self._open):
             open_call = self._take(key)
             if open_call is None:
                 continue
-            if self._unread_answers and not client_left:
+            if self._unread_answers:
                 # Its answer may be among those that were not read.
-                fields: Fields = _UNREAD
+                self._record(key, open_call, _UNREAD, None)
+            elif crashed:
+                fields = events.failed("no_answer", f"{why} before the call was answered.")
+                self._record(key, open_call, fields, at)
             else:
-                outcome = "cancelled" if client_left else "timeout"
-                fields = events.failed(outcome, "no_answer", f"{why} before the call was answered.")
-            self._record(key, open_call, fields, at)
-        if exit_code and not client_left:
+                self._record(key, open_call, _UNKNOWN, None)
+        if crashed:
             about = {"error_type": "server_ended", "bcp_name": self._bcp_name} | self._who
             self._error("error", f"{why}.", about)
         self._send(self._sink.end_session, self._who["session_id"], time=_time(at))
 
     def _read(self, line: Line, at: Moment, *, from_client: bool) -> None:
-        if line.tail is not None or line.torn:
+        outline = line.outline
+        if outline is None:
+            if not line.data.strip():
+                return
+            try:
+                # Some tools send whatever is in a file, and clients read it so, too.
+                found = json.loads(line.data.decode("utf-8-sig", "replace"))
+            except (ValueError, RecursionError):
+                outline = Outline(line.data)
+        if outline is not None:
             self._unread(line.size)
-            if not from_client:
-                self._read_ends(line, at)
-            return
-        if not line.data.strip():
-            return
-        try:
-            found = json.loads(line.data)
-        except (ValueError, RecursionError):
-            self._unread(line.size)
+            self._read_outline(outline.found, line.size, at, from_client=from_client)
             return
         try:
             # The protocol of 2025-03-26 had batches.
@@ -167,18 +166,19 @@ class Observer:
         self.counts.unread_lines += 1
         self.counts.unread_bytes += size
 
-    def _read_ends(self, line: Line, at: Moment) -> None:
-        """Find out whose answer a line is that is too long to be read."""
-        found = None if line.torn else _ID_AHEAD.match(line.data)
-        if found is None and not line.torn and _RESULT_AHEAD.match(line.data):
-            found = _ID_BEHIND.search(line.tail or b"")
-        if found is None:
+    def _read_outline(self, found: dict[str, Any], size: int, at: Moment, *, from_client: bool) -> None:
+        """Take what is known of a message that cannot be read."""
+        method = events.string(found.get("method"))
+        if from_client:
+            if method is not None and "id" in found:
+                params = {"name": found.get("name"), "arguments": {"_omitted": f"{size} bytes"}}
+                self._ask(_key(found["id"]), method, params, size, at)
+        elif method is None and "id" not in found:
             self._unread_answers = True
-            return
-        key = _key(json.loads(found[1]))
-        open_call = self._take(key)
-        if open_call is not None:
-            self._record(key, open_call, _UNREAD | {"response_bytes": line.size}, at)
+        elif method is None:
+            key, open_call = self._asked(found["id"])
+            if open_call is not None:
+                self._record(key, open_call, _UNREAD | {"response_bytes": size, "wire_bytes": size}, at)
 
     def _message(self, message: Json, size: int, at: Moment, *, from_client: bool) -> None:
         if not isinstance(message, dict):
@@ -200,14 +200,20 @@ class Observer:
         # An id used anew, or more open calls than fit: the older one is given up.
         older = key if key in self._open or len(self._open) < _MAX_OPEN else next(iter(self._open))
         if (lost := self._take(older)) is not None:
-            fields = events.failed("timeout", "no_answer", "The call was not answered in time to be seen.")
-            self._record(older, lost, fields, at)
+            self._record(older, lost, _UNKNOWN, None)
         if size > events.MAX_DOCUMENT or self._open_bytes + size > _MAX_OPEN_BYTES:
             found = events.mapping(params)
             kept = {name: found[name] for name in ("name", "cursor", "_meta", "clientInfo") if name in found}
             params = kept | {"arguments": {"_omitted": f"{size} bytes"}}
         self._open[key] = _Open(method, params, size, at)
         self._open_bytes += size
+
+    def _asked(self, request_id: Json) -> tuple[Key, _Open | None]:
+        """Take the request that a message of either side names by its id."""
+        key = _key(request_id)
+        if key not in self._open:
+            key = _other_form(key)
+        return key, self._take(key)
 
     def _take(self, key: Key) -> _Open | None:
         found = self._open.pop(key, None)
@@ -216,11 +222,10 @@ class Observer:
         return found
 
     def _cancel(self, params: Any, at: Moment) -> None:  # noqa: ANN401
-        key = _key(params.get("requestId"))
-        open_call = self._take(key)
+        key, open_call = self._asked(params.get("requestId"))
         if open_call is not None:
             reason = events.string(params.get("reason")) or "The client cancelled the call."
-            self._record(key, open_call, events.failed("cancelled", "cancelled", reason), at)
+            self._record(key, open_call, events.cancelled("client", reason), at)
 
     def _answer(self, message: dict[str, Any], size: int, at: Moment) -> None:
         error = message.get("error")
@@ -230,8 +235,7 @@ class Observer:
                 about = {"error_type": fields["error_type"], "bcp_name": self._bcp_name} | self._who
                 self._error("error", fields["error_message"], about)
             return
-        key = _key(message["id"])
-        open_call = self._take(key)
+        key, open_call = self._asked(message["id"])
         if open_call is None:
             return
         if open_call.method in {"initialize", "server/discover"}:
@@ -243,7 +247,7 @@ class Observer:
             fields = events.fields_of_listing(message.get("result"))
         else:
             fields = events.fields_of_result(message.get("result"), size)
-        self._record(key, open_call, fields | {"response_bytes": size}, at)
+        self._record(key, open_call, fields | {"wire_bytes": size}, at)
 
     def _greet(self, params: Json, result: Json) -> None:
         known = self._peers
@@ -255,7 +259,8 @@ class Observer:
         client = {name: value for name, value in self._peers.items() if name.startswith("client_")}
         self._send(self._sink.touch_session, **self._who, **client)
 
-    def _record(self, key: Key, call: _Open, fields: Fields, at: Moment) -> None:
+    def _record(self, key: Key, call: _Open, fields: Fields, at: Moment | None) -> None:
+        """Record a call that ended at `at`; None where nobody knows when."""
         params = events.mapping(call.params)
         said = self._peers | events.fields_of_meta(params.get("_meta"))
         if call.method == events.LIST:
@@ -272,15 +277,16 @@ class Observer:
             "request_id": str(key[1]),
             "request_bytes": call.size,
             "start_time": _time(call.began),
-            "duration_ms": (at.monotonic_ns - call.began.monotonic_ns) / 1e6,
+            "duration_ms": None if at is None else (at.monotonic_ns - call.began.monotonic_ns) / 1e6,
         }
         fields = {name: value for name, value in fields.items() if value is not None}
         self._send(self._sink.record, self._bcp_name, tool, call.method, **fields)
-        level = events.level_of(fields.get("outcome"))
+        level = events.level_of(fields)
         self.counts.failed_calls += call.method == events.CALL and fields.get("success") is False
         if level is not None:
             about = events.error_of(self._bcp_name, tool, call.method, fields)
-            self._error(level, fields["error_message"], about | {"timestamp": _time(at)})
+            when = {} if at is None else {"timestamp": _time(at)}
+            self._error(level, fields["error_message"], about | when)
 
     def _error(self, level: str, message: str, fields: Fields) -> None:
         self._send(self._sink.record_error, level, message, **fields)
@@ -298,10 +304,22 @@ class Observer:
 
 
 def _key(request_id: Json) -> Key:
-    """Return what a request is found by: the ids 1 and "1" are two, whatever Python says of 1 and True."""
+    """Return what a request is found by: 3 and 3.0 are one id, 1, "1" and True three."""
+    if isinstance(request_id, float) and request_id.is_integer():
+        request_id = int(request_id)
     if isinstance(request_id, str | int | float | None):
         return type(request_id).__name__, request_id
     return "other", json.dumps(request_id)
+
+
+def _other_form(key: Key) -> Key:
+    """Return the key of a number's text or of a text's number: servers answer so, and clients take it."""
+    kind, request_id = key
+    if kind == "int":
+        return "str", str(request_id)
+    if kind == "str" and _NUMBER.fullmatch(request_id):
+        return "int", int(request_id)
+    return key
 
 
 def _time(at: Moment) -> datetime:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import inspect
 import json
 import linecache
 import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.responses import StreamingResponse
 
 from bcp_analytics.collector import _context
 from tests.python.collector_fakes import Sender, make
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 
     from bcp_analytics import Collector
 
@@ -95,7 +101,7 @@ def test_an_exception_goes_on_and_is_recorded_twice_over(collector: Collector, s
     with pytest.raises(json.JSONDecodeError):
         send()
     call, error = events(collector, sender)
-    assert (call["success"], call["outcome"]) == (False, "error")
+    assert (call["success"], "outcome" in call, "cancelled_by" in call) == (False, False, False)
     assert call["error_type"] == error["error_type"] == "json.decoder.JSONDecodeError"
     assert call["error_message"] == error["message"]
     assert (error["level"], error["tool_name"]) == ("error", "send")
@@ -105,10 +111,12 @@ def test_an_exception_goes_on_and_is_recorded_twice_over(collector: Collector, s
 
 
 @pytest.mark.parametrize(
-    ("exception", "outcome"),
-    [(TimeoutError, "timeout"), (asyncio.CancelledError, "cancelled"), (KeyboardInterrupt, "cancelled")],
+    ("exception", "cancelled_by"),
+    [(TimeoutError, None), (asyncio.CancelledError, "caller"), (KeyboardInterrupt, "user")],
 )
-def test_outcomes(collector: Collector, sender: Sender, exception: type[BaseException], outcome: str) -> None:
+def test_who_gave_up(
+    collector: Collector, sender: Sender, exception: type[BaseException], cancelled_by: str | None
+) -> None:
     @collector.tracked(errors=False)
     def send() -> None:
         raise exception
@@ -116,7 +124,17 @@ def test_outcomes(collector: Collector, sender: Sender, exception: type[BaseExce
     with pytest.raises(exception):
         send()
     [event] = events(collector, sender)
-    assert event["outcome"] == outcome
+    assert (event["error_type"].rpartition(".")[2], event.get("cancelled_by")) == (
+        exception.__name__,
+        cancelled_by,
+    )
+
+
+def test_a_call_has_the_classes_behind_its_exception(collector: Collector, sender: Sender) -> None:
+    with pytest.raises(RuntimeError):
+        collector.tracked(errors=False)(fail)()
+    [call] = events(collector, sender)
+    assert (call["error_type"], call["error_chain"]) == ("RuntimeError", ["json.decoder.JSONDecodeError"])
 
 
 def test_async_functions_are_awaited(collector: Collector, sender: Sender) -> None:
@@ -135,19 +153,141 @@ def test_async_functions_are_awaited(collector: Collector, sender: Sender) -> No
         asyncio.run(fail())
     first, second = events(collector, sender)
     assert (first["response_data"], first["success"]) == ("ada", True)
-    assert second["outcome"] == "timeout"
+    assert (second["success"], second["error_type"]) == (False, "TimeoutError")
 
 
-def test_generators_are_refused(collector: Collector) -> None:
-    def numbers() -> Iterator[int]:
-        yield 1
+class Slow:
+    """An async tool that is no function."""
 
-    async def later() -> Any:
-        yield 1
+    async def __call__(self, error: Exception | None) -> str:
+        return await work(error)
 
-    for function in (numbers, later):
-        with pytest.raises(TypeError, match="generator"):
-            collector.tracked()(function)
+
+class Promise:
+    """What can be awaited and is no coroutine."""
+
+    name = "promise"
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def __await__(self) -> Generator[Any, None, str]:
+        return work(self.error).__await__()
+
+
+async def work(error: Exception | None) -> str:
+    await asyncio.sleep(0.002)
+    if error is not None:
+        raise error
+    return "done"
+
+
+def steps(error: Exception | None) -> Iterator[int]:
+    yield 1
+    time.sleep(0.002)
+    if error is not None:
+        raise error
+    yield 2
+
+
+async def stream(error: Exception | None) -> AsyncIterator[str]:
+    yield "a"
+    await work(error)
+    yield "b"
+
+
+def submit(error: Exception | None) -> Future[list[int]]:
+    return pool.submit(lambda: list(steps(error)))
+
+
+pool = ThreadPoolExecutor(1)
+
+LAZY: dict[str, Callable[..., Any]] = {
+    "coroutine function": work,
+    "sync around async": lambda error: work(error),  # noqa: PLW0108 - the point
+    "partial": partial(work),
+    "object": Slow(),
+    "awaitable": Promise,
+    "task": lambda error: asyncio.ensure_future(work(error)),
+    "future of a thread": submit,
+    "generator function": steps,
+    "generator": lambda error: steps(error),  # noqa: PLW0108
+    "async generator function": stream,
+    "async generator": lambda error: stream(error),  # noqa: PLW0108
+    "streaming response": lambda error: StreamingResponse(stream(error)),
+}
+
+
+async def used(result: Any) -> Any:
+    """Use a result as whoever called for it does."""
+    if isinstance(result, StreamingResponse):
+        result = result.body_iterator
+    if isinstance(result, Future):
+        # Who waits is told before the callbacks are called, by the one thread of the pool.
+        result.exception()
+        pool.submit(int).result()
+        return result.result()
+    if inspect.isawaitable(result):
+        return await result
+    if hasattr(result, "__aiter__"):
+        return [item async for item in result]
+    return list(result)
+
+
+@pytest.mark.parametrize("kind", LAZY)
+def test_a_call_ends_when_its_result_is_through(kind: str, collector: Collector, sender: Sender) -> None:
+    function = collector.tracked("mail", kind)(LAZY[kind])
+    for look in (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+        assert look(function) == look(LAZY[kind])
+
+    async def both() -> Any:
+        found = await used(function(None))
+        with pytest.raises(OSError, match="too late"):
+            await used(function(OSError("too late")))
+        return found
+
+    found = asyncio.run(both())
+    assert found in ("done", [1, 2], ["a", "b"])
+    good, bad, error = events(collector, sender)
+    assert (good["success"], bad["success"], bad["error_type"]) == (True, False, "OSError")
+    assert error["level"] == "error"
+    assert min(good["duration_ms"], bad["duration_ms"]) > 1
+    assert good.get("response_data") == (found if found == "done" or "future" in kind else None)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LAZY if kind not in {"task", "future of a thread"}])
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+def test_a_result_that_nobody_uses_is_cancelled(kind: str, collector: Collector, sender: Sender) -> None:
+    result = collector.tracked("mail", kind)(LAZY[kind])(None)
+    del result
+    gc.collect()
+    begun = "function" not in kind and kind != "partial"
+    assert [event["cancelled_by"] for event in events(collector, sender)] == ["caller"] * begun
+
+
+def test_what_is_sent_and_thrown_into_a_generator_reaches_it(collector: Collector) -> None:
+    @collector.tracked()
+    async def echo() -> AsyncGenerator[Any, Any]:
+        got: Any = "ready"
+        while True:
+            try:
+                got = yield got
+            except KeyError as error:
+                got = error
+
+    async def talk() -> None:
+        talking = echo()
+        assert await anext(talking) == "ready"
+        assert await talking.asend(7) == 7
+        thrown = KeyError()
+        assert await talking.athrow(thrown) is thrown
+        await talking.aclose()
+
+    asyncio.run(talk())
+
+
+def test_an_awaitable_keeps_what_else_it_has(collector: Collector) -> None:
+    assert collector.tracked()(Promise)(None).name == "promise"
 
 
 def test_a_wrong_call_fails_as_without_us(collector: Collector, sender: Sender) -> None:

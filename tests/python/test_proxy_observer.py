@@ -17,6 +17,7 @@ from bcp_analytics._mcp_events import MAX_DOCUMENT
 from bcp_analytics.proxy import _observer as observing
 from bcp_analytics.proxy._lines import Lines
 from bcp_analytics.proxy._observer import Moment, Observer
+from bcp_analytics.proxy._outline import Outline
 from bcp_analytics.proxy._pump import MAX_BEHIND, Tap
 from bcp_analytics.proxy._record import received
 from tests.python.mcp_sink import Kept
@@ -88,10 +89,10 @@ def test_a_call_is_recorded_with_what_both_sides_said(connection: Connection) ->
         "parameters": {"a": 1},
         "response_data": {"content": [{"type": "text", "text": "noon"}], "isError": False},
         "success": True,
-        "outcome": "success",
         "request_id": "7",
         "request_bytes": len(request) + 1,
-        "response_bytes": len(response),
+        "response_bytes": len("noon"),
+        "wire_bytes": len(response),
         "start_time": datetime.fromtimestamp(1_800_000_000.001, UTC),
         "duration_ms": 1.0,
     }
@@ -143,6 +144,7 @@ def test_a_list_of_tools_is_kept_as_names_and_what_they_cost(connection: Connect
     assert call["parameters"] == {"cursor": "page2"}
     assert call["response_data"] == {"tools": [{"name": "now", "bytes": cost}, {"name": "x", "bytes": 1}]}
     assert (call["tool_count"], call["context_bytes"], call["more"]) == (2, cost + 1, False)
+    assert call["response_bytes"] == cost + 1
 
 
 def test_failures_are_told_apart(connection: Connection) -> None:
@@ -153,13 +155,12 @@ def test_failures_are_told_apart(connection: Connection) -> None:
     connection.ask(3)
     connection.server({"jsonrpc": "2.0", "id": 3, "error": {"code": -32001, "message": "too slow"}})
     outcomes = [
-        (call["success"], call["outcome"], call["error_type"], call["error_message"])
-        for call in connection.sink.calls
+        (call["success"], call.get("error_type"), call["error_message"]) for call in connection.sink.calls
     ]
     assert outcomes == [
-        (False, "soft_fail", "tool_error", "no such zone"),
-        (False, "error", "-32602", "Unknown tool"),
-        (False, "timeout", "-32001", "too slow"),
+        (False, None, "no such zone"),
+        (False, "-32602", "Unknown tool"),
+        (False, "-32001", "too slow"),
     ]
     assert [(error["level"], error["message"]) for error in connection.sink.errors] == [
         ("warn", "no such zone"),
@@ -185,29 +186,85 @@ def test_a_cancelled_call(connection: Connection) -> None:
     )
     connection.answer(1, content=[])
     call = connection.only_call
-    assert (call["outcome"], call["error_type"], call["error_message"]) == (
-        "cancelled",
-        "cancelled",
-        "user left",
-    )
+    assert (call["cancelled_by"], call["error_message"], "success" in call) == ("client", "user left", False)
     assert connection.sink.errors == []
+
+
+def test_a_client_that_waited_long_enough_is_an_error(connection: Connection) -> None:
+    reason = "McpError: MCP error -32001: Request timed out"
+    connection.ask(1)
+    connection.client({"method": "notifications/cancelled", "params": {"requestId": 1, "reason": reason}})
+    assert connection.only_call["error_message"] == reason
+    assert [(error["level"], error["message"]) for error in connection.sink.errors] == [("error", reason)]
 
 
 def test_calls_that_nobody_answers(connection: Connection) -> None:
     connection.ask(1)
     connection.finish(exit_code=3)
     call = connection.only_call
-    assert (call["outcome"], call["error_type"], call["duration_ms"]) == ("timeout", "no_answer", 1.0)
+    assert (call["success"], call["error_type"], call["duration_ms"]) == (False, "no_answer", 1.0)
     assert [error["error_type"] for error in connection.sink.errors] == ["no_answer", "server_ended"]
     assert connection.sink.errors[0]["message"].startswith("The server ended with exit code 3")
     assert connection.sink.ended == ["s"]
 
 
-def test_calls_that_the_client_left_are_cancelled(connection: Connection) -> None:
+@pytest.mark.parametrize(("client_left", "exit_code"), [(True, 143), (True, 0), (False, 0)])
+def test_the_end_of_a_run_makes_no_failure_of_what_is_open(
+    connection: Connection,
+    client_left: bool,  # noqa: FBT001
+    exit_code: int,
+) -> None:
     connection.ask(1)
-    connection.finish(client_left=True, exit_code=143)
-    assert (connection.only_call["outcome"], connection.only_call["error_type"]) == ("cancelled", "no_answer")
+    connection.finish(client_left=client_left, exit_code=exit_code)
+    call = connection.only_call
+    assert call["error_type"] == "no_answer"
+    assert not {"outcome", "success", "duration_ms"} & set(call)
     assert connection.sink.errors == []
+
+
+@pytest.mark.parametrize(("asked", "answered"), [(2, "2"), ("2", 2), (2, 2.0), ("2", 2.0), (-3, "-3")])
+def test_an_id_may_come_back_in_another_form(connection: Connection, asked: Any, answered: Any) -> None:
+    connection.ask(asked)
+    connection.answer(answered, content=[])
+    assert (connection.only_call["success"], connection.only_call["duration_ms"]) == (True, 1.0)
+    connection.ask(asked, name="again")
+    connection.client({"method": "notifications/cancelled", "params": {"requestId": answered}})
+    assert connection.sink.calls[1]["cancelled_by"] == "client"
+
+
+DEEP = b"[" * 3_000 + b"]" * 3_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"1" * 5_000, DEEP, b'{"id": 1, "result": "\\""}, 01'],
+    ids=["digits", "levels", "no JSON"],
+)
+def test_an_answer_that_cannot_be_read_is_an_answer(connection: Connection, value: bytes) -> None:
+    connection.ask(1)
+    connection.ask(2)
+    line = b'{"result": {"id": 1, "content": [' + value + b'], "method": "x"}, "jsonrpc": "2.0", "id": 2}'
+    connection.raw(line + b"\n", from_client=False)
+    call = connection.only_call
+    assert (call["request_id"], call["error_type"], call["duration_ms"]) == ("2", "answer_unread", 1.0)
+    assert call["response_bytes"] == len(line)
+    assert "outcome" not in call
+
+
+def test_a_call_that_cannot_be_read_is_a_call(connection: Connection) -> None:
+    line = b'{"params": {"arguments": {"a": ' + DEEP + b'}, "name": "now"}, "method": "tools/call", "id": 1}'
+    connection.raw(line + b"\n", from_client=True)
+    connection.answer(1, content=[])
+    call = connection.only_call
+    assert (call["tool_name"], call["success"], call["request_bytes"]) == ("now", True, len(line))
+    assert call["parameters"] == {"_omitted": f"{len(line)} bytes"}
+
+
+def test_bytes_that_are_no_utf_8_are_read_as_clients_read_them(connection: Connection) -> None:
+    connection.ask(1)
+    connection.raw(b'{"id": 1, "result": {"content": [{"text": "caf\xe9"}]}}\n', from_client=False)
+    call = connection.only_call
+    assert (call["success"], call["response_data"]) == (True, {"content": [{"text": "caf\ufffd"}]})
 
 
 def test_ids_are_told_apart_by_direction_and_type(connection: Connection) -> None:
@@ -242,11 +299,14 @@ def test_an_answer_too_long_to_be_read_still_ends_its_call(
     connection.server({"result": {"content": [{"type": "text", "text": text}]}, "jsonrpc": "2.0", "id": 2})
     connection.ask(3)
     connection.server({"jsonrpc": "2.0", "result": {"content": [{"type": "text", "text": text}]}, "id": 3})
+    connection.ask(4, arguments={"text": text})
+    connection.server({"result": {"id": 9, "text": text}, "id": "4", "jsonrpc": "2.0"})
     connection.finish()
-    assert [call["request_id"] for call in connection.sink.calls] == ["1", "2", "3"]
+    assert [call["request_id"] for call in connection.sink.calls] == ["1", "2", "3", "4"]
+    assert {call["tool_name"] for call in connection.sink.calls} == {"now"}
     assert {call["error_type"] for call in connection.sink.calls} == {"answer_unread"}
     assert all("outcome" not in call for call in connection.sink.calls)
-    assert connection.observer.counts.unread_lines == 3
+    assert connection.observer.counts.unread_lines == 5
 
 
 def test_large_documents_are_kept_by_their_size(connection: Connection) -> None:
@@ -259,7 +319,34 @@ def test_large_documents_are_kept_by_their_size(connection: Connection) -> None:
         image | {"data": f"<{MAX_DOCUMENT} characters of base64>"},
         {"type": "text", "text": "a picture"},
     ]
-    assert call["response_bytes"] > MAX_DOCUMENT
+    assert call["wire_bytes"] > MAX_DOCUMENT
+
+
+@pytest.mark.parametrize(
+    ("result", "size"),
+    [
+        ({"content": [{"type": "text", "text": "né\n"}], "structuredContent": {"result": "né\n"}}, 4),
+        ({"content": [], "structuredContent": {"a": 1}}, len('{"a":1}')),
+        ({"structuredContent": {"a": 1}}, len('{"a":1}')),
+        ({"content": []}, 0),
+        ({"content": [{"type": "image", "data": "A" * 400}, {"type": "audio", "data": "A"}]}, 0),
+        ({"content": [{"type": "resource", "resource": {"text": "four"}}]}, 4),
+        ({"content": [{"type": "resource", "resource": {"blob": "AAAA"}}]}, 0),
+        ({"content": [{"type": "resource_link", "uri": "a:b"}]}, len('{"type":"resource_link","uri":"a:b"}')),
+        ({"content": [{"type": "text", "text": "broke"}], "isError": True}, 5),
+        ({"toolResult": 7}, len('{"toolResult":7}')),
+    ],
+)
+def test_what_reaches_the_model_is_counted(connection: Connection, result: Any, size: int) -> None:
+    connection.ask(1)
+    connection.answer(1, **result)
+    assert connection.only_call["response_bytes"] == size
+
+
+def test_an_error_costs_its_message(connection: Connection) -> None:
+    connection.ask(1)
+    connection.server({"id": 1, "error": {"code": -32602, "message": "Unknown tool"}})
+    assert connection.only_call["response_bytes"] == len("Unknown tool")
 
 
 def test_open_calls_are_bounded(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,9 +414,37 @@ def test_lines_do_not_depend_on_how_they_were_cut(data: bytes, cuts: list[int], 
         expected.pop()
     assert [line.size for line in found] == [len(line) for line in expected]
     for line, whole in zip(found, expected, strict=True):
-        assert (line.tail is None) == (len(whole) <= limit)
-        assert line.data == (whole if line.tail is None else whole[:256])
-        assert line.tail in (None, whole[-256:])
+        assert (line.outline is None) == (len(whole) <= limit)
+        assert line.data == (whole if line.outline is None else b"")
+
+
+_members = st.dictionaries(
+    st.sampled_from(["id", "method", "params", "result", 'i"d', "\\"]) | st.text(max_size=3),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text('ab"\\{[:,é\n', max_size=6),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "id", "x"]), inner)
+        ),
+        max_leaves=8,
+    ),
+)
+
+
+@given(_members, st.booleans(), st.lists(st.integers(0, 400)))
+def test_an_outline_has_what_reading_would_find(members: Any, spaced: Any, cuts: list[int]) -> None:
+    data = json.dumps(members, indent=1 if spaced else None, ensure_ascii=spaced).encode()
+    edges = [0, *sorted(cuts), len(data)]
+    found = Outline(*(data[begin:end] for begin, end in pairwise(edges))).found
+    params = members.get("params")
+    wanted = {name: members.get(name) for name in ("id", "method")}
+    wanted["name"] = params.get("name") if isinstance(params, dict) else None
+    plain = str | int | bool
+    assert found == {name: value for name, value in wanted.items() if isinstance(value, plain)}
+
+
+@given(st.lists(st.text('"{}[]:,\\1 a').map(str.encode)))
+def test_an_outline_raises_for_nothing(parts: list[bytes]) -> None:
+    assert Outline(*parts).found == Outline(b"".join(parts)).found
 
 
 def test_a_reader_that_is_behind_leaves_out_and_counts(connection: Connection) -> None:

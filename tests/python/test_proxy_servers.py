@@ -127,7 +127,8 @@ def test_the_time_server_of_either_protocol(
     assert rows(
         clean_db,
         "select tool_name, operation, outcome, error_type, user_id, client_name, client_version,"
-        " attributes ->> 'protocol_version', release is not null, request_bytes > 40, response_bytes > 40,"
+        " attributes ->> 'protocol_version', release is not null, request_bytes > 40,"
+        " response_bytes between 20 and (attributes -> 'wire_bytes')::integer - 40,"
         " duration_ms between 0.01 and 20000 from bcp.tool_usage_logs order by start_time",
     ) == [
         (tool, operation, outcome, error, "42", "tester", "1.5", version, True, True, True, True)
@@ -136,7 +137,7 @@ def test_the_time_server_of_either_protocol(
             ("convert_time", "tools/call", "success", None),
             ("convert_time", "tools/call", "soft_fail", "tool_error"),
             ("get_current_time", "tools/call", "soft_fail", "tool_error"),
-            ("tell_fortune", "tools/call", "error", "-32602"),
+            ("tell_fortune", "tools/call", "rejected", "-32602"),
         ]
     ]
     assert rows(clean_db, "select level, tool_name from bcp.error_logs order by timestamp") == [

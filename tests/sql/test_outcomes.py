@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from tests.sql.events import ingest, rows, usage
 
 Db = psycopg.Connection[Any]
+LATELY = "2026-06-15T11:59:00Z"
 SOFT = {"isError": True, "content": [{"type": "text", "text": "no such file"}]}
 
 
@@ -60,7 +61,25 @@ SOFT = {"isError": True, "content": [{"type": "text", "text": "no such file"}]}
             "-32601",
         ),
         ({"success": False, "response_data": {"error": "timed out"}}, "timeout", None),
-        ({"response_data": SOFT}, "soft_fail", None),
+        ({"response_data": SOFT}, "soft_fail", "tool_error"),
+        # The tool's own words, about its subject.
+        (
+            {"success": False, "error_message": "the order was cancelled", "response_data": SOFT},
+            "soft_fail",
+            "tool_error",
+        ),
+        ({"success": False, "error_type": "TimeoutError", "response_data": SOFT}, "timeout", "TimeoutError"),
+        ({"cancelled_by": "user"}, "cancelled", None),
+        ({"success": False, "cancelled_by": "client", "error_type": "no_answer"}, "cancelled", "no_answer"),
+        ({"cancelled_by": "client", "error_message": "access denied"}, "cancelled", None),
+        (
+            {"cancelled_by": "client", "error_message": "McpError: MCP error -32001: Request timed out"},
+            "timeout",
+            "McpError",
+        ),
+        ({"success": True, "cancelled_by": "client"}, "success", None),
+        ({"success": True, "outcome": "error"}, "error", None),
+        ({"success": False, "outcome": "success"}, "success", None),
         ({"response_data": {"isError": "true"}}, None, None),
         ({"error_type": "answer_unread"}, None, "answer_unread"),
         ({"success": False, "outcome": "error", "error_message": "timed out"}, "error", None),
@@ -72,8 +91,42 @@ def test_outcome_and_class(
     conn: Db, fields: dict[str, Any], outcome: str | None, error_type: str | None
 ) -> None:
     assert ingest(conn, [usage(**fields)]) == (1, 1, 0, 0)
-    [row] = rows(conn, "select outcome, error_type from bcp.tool_usage_logs")
+    [row] = rows(conn, "select success, outcome, error_type from bcp.tool_usage_logs")
     assert (row["outcome"], row["error_type"]) == (outcome, error_type)
+    assert row["success"] is (None if outcome in {None, "cancelled"} else outcome == "success")
+
+
+def test_who_gives_up_is_no_failure(conn: Db) -> None:
+    """50 of 200 calls were stopped by their users: that opened two alerts."""
+    about = {"start_time": LATELY, "session_id": "s"}
+    calls = [usage(success=True, **about)] * 150 + [usage(cancelled_by="user", **about)] * 50
+    assert ingest(conn, calls) == (200, 200, 0, 0)
+    [row] = rows(
+        conn, "select call_count, success_rate, error_count from bcp.tool_usage_stats(p_interval => null)"
+    )
+    assert row == {"call_count": 200, "success_rate": 1, "error_count": 0}
+    assert rows(conn, "select * from bcp.failed_calls()") == []
+    assert rows(conn, "select errors_count from bcp.user_sessions") == [{"errors_count": 0}]
+    conn.execute("select bcp_internal.evaluate_alerts()")
+    assert rows(conn, "select rule_name from bcp.active_alerts()") == []
+
+
+def test_a_rate_is_of_the_calls_that_say_how_they_went(conn: Db) -> None:
+    """Two failures among 40 calls are too few to judge by, whatever became of the others."""
+    failed, cancelled = usage(success=False, start_time=LATELY), usage(cancelled_by="user", start_time=LATELY)
+    ingest(conn, [cancelled] * 38 + [failed] * 2)
+    conn.execute("select bcp_internal.evaluate_alerts()")
+    assert rows(conn, "select rule_name from bcp.active_alerts()") == []
+    ingest(conn, [failed] * 18)
+    conn.execute("select bcp_internal.evaluate_alerts()")
+    assert rows(
+        conn, "select distinct value, call_count from bcp.active_alerts('files') where metric = 'error_rate'"
+    ) == [{"value": 1, "call_count": 20}]
+
+
+def test_an_error_has_the_class_that_its_message_names(conn: Db) -> None:
+    ingest(conn, [{"level": "warn", "message": "Error executing tool t: KeyError: 'a'"}], "errors")
+    assert rows(conn, "select error_type from bcp.error_logs") == [{"error_type": "KeyError"}]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +150,6 @@ def test_outcome_and_class(
         (True, "fine", False),
         (True, None, None),
         (False, {"isError": True}, None),
-        (None, {"isError": True}, None),
     ],
 )
 def test_an_answer_that_says_error_while_claiming_success(

@@ -167,3 +167,14 @@ def test_a_client_with_a_session_a_call_is_shown(conn: Db) -> None:
     assert health() == ("warn", "clients with a new session a call, in bcp.degenerate_sessions: c")
     ingest(conn, [call(f"10:01:{i:02}", session_id="s1") for i in range(10)])
     assert health()[0] == "ok"
+
+
+def test_without_a_user_there_is_no_session_and_health_says_so(conn: Db) -> None:
+    """As over HTTP by the protocol of 2026-07-28: the client's name is all there is, and many have it."""
+    conn.execute("set local bcp.now = '2026-06-15 10:30:00Z'")
+    anonymous = [call(f"10:0{i}:00", user_id=None, bcp_name=f"bundle{i % 2}") for i in range(4)]
+    ingest(conn, [*anonymous, call("10:05:00"), call("09:00:00", user_id=None)])
+    assert [session is None for session in sessions_of(conn)] == [True] * 5 + [False]
+    [row] = rows(conn, "select status, value, detail from bcp.health() where check_name = 'no session'")
+    assert (row["status"], row["value"]) == ("ok", "4")
+    assert row["detail"].startswith("of 5 calls within the last hour")

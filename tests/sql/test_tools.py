@@ -95,6 +95,26 @@ def test_unused_and_unknown_tools(conn: psycopg.Connection[Any]) -> None:
         assert rows(conn, f"select from bcp.{question}({DAY}, p_bcp_name => 'files')")
 
 
+@pytest.mark.parametrize(
+    ("answer", "size"),
+    [
+        ({"content": [{"type": "text", "text": "né\n"}], "structuredContent": {"result": "né\n"}}, 4),
+        ({"content": [], "structuredContent": {"a": 1}}, len('{"a": 1}')),
+        ({"content": [{"type": "image", "data": "A" * 400}, {"type": "text", "text": "a"}]}, 1),
+        ({"content": [{"type": "resource", "resource": {"text": "four"}}]}, 4),
+        ({"content": [{"type": "resource", "resource": {"blob": "AAAA"}}]}, 0),
+        ({"content": [{"type": "else"}, None]}, len('{"type": "else"}null')),
+        ({"content": "what another application returned"}, 48),
+        ("content", len('"content"')),
+        (["content"], len('["content"]')),
+    ],
+)
+def test_what_reaches_the_model_is_counted(conn: psycopg.Connection[Any], answer: Any, size: int) -> None:
+    send(conn, call("read", response_data=answer))
+    [cost] = rows(conn, f"select response_bytes from bcp.context_cost({DAY})")
+    assert cost["response_bytes"] == size
+
+
 def test_context_cost(conn: psycopg.Connection[Any]) -> None:
     send(
         conn,
@@ -135,6 +155,8 @@ def test_context_cost(conn: psycopg.Connection[Any]) -> None:
     assert (nothing["share"], nothing["estimated_tokens"]) == (None, 0)
     conn.execute("update bcp.settings set value = '3.2' where name = 'bytes_per_token'")
     assert rows(conn, f"select * from bcp.context_cost({DAY})")[0]["estimated_tokens"] == 250
+    [measured, *_] = rows(conn, f"select * from bcp.context_cost({DAY}, p_bytes_per_token => 2.5)")
+    assert measured["estimated_tokens"] == 320
 
 
 def test_heatmap(conn: psycopg.Connection[Any]) -> None:
@@ -209,6 +231,8 @@ def test_ranges(conn: psycopg.Connection[Any], question: str) -> None:
         ("context_cost(p_by => null)", "p_by is none of"),
         ("context_cost(p_outcome => 'failed')", "p_outcome is none of"),
         ("context_cost(p_limit => 0)", "p_limit is not"),
+        ("context_cost(p_bytes_per_token => 0)", "p_bytes_per_token is not"),
+        ("context_cost(p_bytes_per_token => 'NaN')", "p_bytes_per_token is not"),
         ("latency_heatmap(p_interval => '0')", "p_interval is not positive"),
         ("latency_heatmap(p_time_zone => 'Mars/Olympus')", "p_time_zone"),
         ("latency_over_time(p_interval => '0')", "p_interval is not positive"),
