@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -61,6 +62,48 @@ def test_a_number_out_of_bounds_of_a_call_is_left_out(
     )
     assert row["call"][name] is None
     assert row["call"]["end_time"] is None
+
+
+def test_a_duration_by_mistake_in_microseconds_draws_no_later_call_into_its_session(
+    conn: psycopg.Connection[Any],
+) -> None:
+    about = KINDS["tool_usage"] | {"user_id": "u", "client_name": "cli"}
+    assert ingest(conn, [about | {"start_time": "2026-06-15T08:00:00Z", "duration_ms": 3.6e9}]) == (
+        1,
+        1,
+        0,
+        0,
+    )
+    assert ingest(conn, [about | {"start_time": "2026-06-15T11:00:00Z"}]) == (1, 1, 0, 0)
+    assert rows(conn, "select count(distinct session_id) as n from bcp.tool_usage_logs") == [{"n": 2}]
+    assert rows(conn, "select max(last_activity) <= bcp_internal.now() as past from bcp.user_sessions") == [
+        {"past": True}
+    ]
+
+
+@pytest.mark.parametrize(("behind_ms", "duration_ms"), [(400, 0), (1000, 0), (1001, None)])
+def test_a_clock_a_little_behind_makes_a_duration_of_0(
+    conn: psycopg.Connection[Any], behind_ms: int, duration_ms: int | None
+) -> None:
+    start = datetime(2026, 6, 15, 11, tzinfo=UTC)
+    times = {"start_time": start, "end_time": start - timedelta(milliseconds=behind_ms)}
+    call = KINDS["tool_usage"] | {name: time.isoformat() for name, time in times.items()}
+    assert ingest(conn, [call]) == (1, 1, 0, 0)
+    assert rows(conn, "select duration_ms, attributes from bcp.tool_usage_logs") == [
+        {"duration_ms": duration_ms, "attributes": {"_repaired": ["end_time"]}}
+    ]
+
+
+def test_no_size_is_negative_in_what_is_made_of_it(conn: psycopg.Connection[Any]) -> None:
+    tools = {"tools": [{"name": "spare", "bytes": -7}]}
+    calls = [
+        {"response_bytes": -400},
+        {"tool_name": "tools/list", "operation": "tools/list", "response_data": tools},
+    ]
+    ingest(conn, [KINDS["tool_usage"] | {"start_time": "2026-06-15T11:00:00Z"} | call for call in calls])
+    [cost] = rows(conn, "select min(estimated_tokens) as least from bcp.context_cost()")
+    assert cost == {"least": 0}
+    assert rows(conn, "select context_bytes from bcp.unused_tools()") == [{"context_bytes": None}]
 
 
 def test_the_largest_that_is_taken_adds_up(conn: psycopg.Connection[Any]) -> None:
