@@ -297,7 +297,10 @@ begin
             bcp_internal.touch_users(array_agg(p.user_id), array_agg(p.start_time)),
             bcp_internal.touch_sessions(array_agg(row(
                 p.session_id, p.user_id, p.client_name, p.client_version, p.ip_address, p.user_agent, p.start_time,
-                coalesce(p.end_time, p.start_time), null, 1, (not coalesce(p.success, true))::integer, null,
+                coalesce(p.end_time, p.start_time), null,
+                -- A list of tools is no call.
+                (p.operation is distinct from 'tools/list')::integer,
+                (p.operation is distinct from 'tools/list' and not coalesce(p.success, true))::integer, null,
                 p.resolved_by, null
             )::bcp.user_sessions))
         from placed p

@@ -13,7 +13,7 @@ as $func$
       and l.start_time operator(pg_catalog.<) p_until
       and (p_bcp_name is null or l.bcp_name operator(pg_catalog.=) p_bcp_name)
       and (p_tool_name is null or l.tool_name operator(pg_catalog.=) p_tool_name)
-      and (p_operation is null or l.operation operator(pg_catalog.=) p_operation)
+      and (p_operation is null and l.operation operator(pg_catalog.<>) 'tools/list' or l.operation operator(pg_catalog.=) p_operation)
       and (p_user_id is null or l.user_id operator(pg_catalog.=) p_user_id)
       and (p_session_id is null or l.session_id operator(pg_catalog.=) p_session_id)
       and (p_client_name is null or l.client_name operator(pg_catalog.=) p_client_name)
@@ -21,7 +21,7 @@ as $func$
 $func$;
 
 comment on function bcp_internal.calls(timestamptz, timestamptz, text, text, text, text, text, text, text) is
-    'Raw calls that began within [p_since, p_until) and pass the filters that are not null.';
+    'Raw calls that began within [p_since, p_until) and pass the filters that are not null; a list of tools is no call, and is there where p_operation asks for it.';
 
 create or replace function bcp_internal.latest_first(p_since timestamptz, p_until timestamptz)
 returns table (range_from timestamptz, range_to timestamptz)
