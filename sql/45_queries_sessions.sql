@@ -166,7 +166,7 @@ create or replace function bcp.top_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_user_id text default null,
     p_session_id text default null, p_client_name text default null, p_outcome text default null,
-    p_limit integer default 20)
+    p_limit integer default 20, p_order text default 'calls')
 returns table (
     user_id text, call_count bigint, success_count bigint, error_count bigint, success_rate double precision,
     share double precision, response_bytes bigint)
@@ -181,15 +181,16 @@ as $func$
     cross join lateral bcp_internal.activity_cells(
         'user', r.range_from, r.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
         p_client_name, p_outcome) c
-    group by c.id
+    cross join bcp_internal.checked_choice('p_order', coalesce(p_order, ''), '{calls,errors,cost}') as o (by)
+    group by c.id, o.by
     having sum(c.calls) > 0
-    order by sum(c.calls) desc, c.id
+    order by case o.by when 'errors' then sum(c.errors) when 'cost' then sum(c.response_bytes) end desc, sum(c.calls) desc, c.id
     limit bcp_internal.checked_limit(p_limit)
 $func$;
 
 comment on function bcp.top_users(
-    timestamptz, timestamptz, text, text, text, text, text, text, text, integer) is
-    'Who calls most? One row a user, most calls first, at most p_limit (1 to 10000). share is of the calls of all users that pass the filters, from 0 to 1; calls without a user are left out. Reads a daily aggregate; filters other than bundle and user make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+    timestamptz, timestamptz, text, text, text, text, text, text, text, integer, text) is
+    'Who calls most? One row a user, most calls first, with p_order errors most failures, with cost most bytes of answers, lists of tools among them; at most p_limit (1 to 10000). share is of the calls of all users that pass the filters, from 0 to 1; calls without a user are left out. Reads a daily aggregate; filters other than bundle and user make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace function bcp.active_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
