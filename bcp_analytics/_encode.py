@@ -4,7 +4,7 @@ What JSON has no form for:
 
 | value | becomes |
 |---|---|
-| NaN, an infinity | the text "NaN", "Infinity", "-Infinity": a field that must be a number rejects it |
+| NaN, an infinity | the text "NaN", "Infinity", "-Infinity": null in a field that must be a number |
 | time, date, UUID, path, IP address | its usual text, of times ISO 8601; without a zone they are UTC |
 | Decimal, Fraction, another library's number | an integer where it is whole, else the nearest double |
 | integer of more digits than Python prints | its hexadecimal text |
@@ -16,7 +16,7 @@ What JSON has no form for:
 | key that is no text | its text |
 | cycle, nesting beyond 200 levels, what raises when looked at | a mark in its place |
 
-Lone surrogates and NULs stay, escaped: the store rejects such an event alone, and says why.
+Lone surrogates and NULs stay, escaped: the store puts U+FFFD in their place, and says so.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from bcp_analytics.errors import InvalidDocument
 Events = Iterable[Mapping[str, Any]] | str | bytes
 """A batch: mappings, or a JSON array as text."""
 
-_MAX_DEPTH = 200  # above the store's own limit, so that it rejects the event; below Python's
+_MAX_DEPTH = 200  # above the store's own limit, so that it leaves the field out; below Python's
 _MAX_REPR = 2_000
 _MAX_DIGITS = 300  # a whole number is at most this long; a double reaches no further
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -52,7 +52,7 @@ _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 def encode_batch(events: Events) -> str:
     """Return a batch as JSON text that PostgreSQL takes as a text value; raises for no event's sake."""
     if isinstance(events, bytes | bytearray | memoryview):
-        # Bytes that are no UTF-8 become lone surrogates, and these an event that is rejected alone.
+        # Bytes that are no UTF-8 become lone surrogates, and these U+FFFD.
         events = bytes(events).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     if isinstance(events, str):
         # In a string both stand for themselves; elsewhere they are no JSON, escaped or not.
@@ -86,7 +86,7 @@ def text(name: str, value: object) -> str | None:
 def _unstorable(name: str) -> InvalidDocument:
     return InvalidDocument(
         f"{name} holds a NUL or half a surrogate pair, which PostgreSQL cannot store",
-        hint="Replace it, or send the event by an ingest function, which keeps such an event as rejected.",
+        hint="Replace it, or send the event by an ingest function, which puts U+FFFD in its place.",
     )
 
 

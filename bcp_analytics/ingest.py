@@ -355,7 +355,7 @@ def report_collector(
 
 
 def _batch(events: Events, batch_id: UUID | str | None, source: str | None) -> Arguments:
-    # The overload that takes text: what jsonb cannot hold is then rejected alone.
+    # The overload that takes text: what jsonb cannot hold is then repaired.
     return {
         "batch_id": text("batch_id", batch_id),
         "events_text": encode_batch(events),

@@ -12,7 +12,7 @@ They mean the same everywhere:
   now and begins 24 hours before its end. A time without a zone is read as UTC, as in SQL.
 - `bcp_name`, `tool_name`, `operation`, `level`, `user_id`, `session_id`, `client_name`, `outcome`: only what
   has this name. Aggregates do not know users, sessions, clients and outcomes, so that every raw row of the
-  range is read.
+  range is read. Lists of tools are no calls: `operation="tools/list"` asks for them.
 - `limit`: how many rows there may be, from 1 to 10,000.
 
 Times in answers are aware, in the time zone of the session. Names ending in `_ms` are milliseconds, in

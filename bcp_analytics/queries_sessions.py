@@ -164,8 +164,12 @@ def top_users(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     limit: int = 20,
+    order: Literal["calls", "errors", "cost"] = "calls",
 ) -> None:
-    """List the users who call most. Filters other than `bcp_name` and `user_id` make it read all calls."""
+    """List the users who call most, fail most, or cost most (bytes of answers).
+
+    Filters other than `bcp_name` and `user_id` make it read all calls.
+    """
 
 
 @question(ActiveUsers)

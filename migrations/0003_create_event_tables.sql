@@ -342,7 +342,7 @@ comment on column bcp.user_sessions.last_activity is 'Time of its latest event.'
 
 comment on column bcp.user_sessions.ended_at is 'When it ended; null while it goes on or where nobody said.';
 
-comment on column bcp.user_sessions.tool_calls_count is 'Tool calls stored for it.';
+comment on column bcp.user_sessions.tool_calls_count is 'Tool calls stored for it, without lists of tools.';
 
 comment on column bcp.user_sessions.errors_count is 'Of those, the ones that failed.';
 

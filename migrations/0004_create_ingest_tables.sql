@@ -9,6 +9,7 @@ create table bcp.ingest_batches (
     duplicates bigint not null,
     rejected bigint not null,
     sent_by text not null default session_user,
+    repaired bigint not null default 0,
     constraint ingest_batches_balance check (accepted = stored + duplicates + rejected)
 );
 
@@ -31,6 +32,9 @@ comment on column bcp.ingest_batches.duplicates is 'Events that had been taken i
 comment on column bcp.ingest_batches.rejected is 'Events in bcp.rejected_events.';
 
 comment on column bcp.ingest_batches.sent_by is 'Role that was logged in; source is what that said.';
+
+comment on column bcp.ingest_batches.repaired is
+    'Events among stored and duplicates with a bad value that was converted, cut or taken out; attribute _repaired of each names its fields.';
 
 create table bcp.rejected_events (
     rejected_at timestamptz not null,

@@ -194,7 +194,8 @@ begin
                      end, n), ', ' order by n)
              from pg_catalog.generate_series(0, 31) as n),
             v_level.source,
-            case v_level.suffix when '1h' then 'where lat_idx is not null' end, v_level.keys);
+            -- Lists of tools are no calls, and days and months could not tell them apart any more.
+            case v_level.suffix when '1h' then $$where lat_idx is not null and operation <> 'tools/list'$$ end, v_level.keys);
         execute pg_catalog.format(
             'comment on view bcp.tool_latency_%s is %L',
             v_level.suffix, pg_catalog.format(
@@ -387,9 +388,10 @@ select
     public.time_bucket(interval '1 day', start_time) as bucket,
     user_id,
     bcp_name,
-    count(*) as calls,
-    count(*) filter (where success) as successes,
-    count(*) filter (where not success) as errors,
+    -- A list of tools is no call, but fills the model's context.
+    count(*) filter (where operation <> 'tools/list') as calls,
+    count(*) filter (where success and operation <> 'tools/list') as successes,
+    count(*) filter (where not success and operation <> 'tools/list') as errors,
     sum(response_bytes)::double precision as response_bytes
 from bcp.tool_usage_logs
 where user_id is not null
@@ -404,13 +406,13 @@ comment on column bcp.user_activity_1d.user_id is 'User.';
 
 comment on column bcp.user_activity_1d.bcp_name is 'Bundle of tools.';
 
-comment on column bcp.user_activity_1d.calls is 'Calls that began in the bucket.';
+comment on column bcp.user_activity_1d.calls is 'Calls that began in the bucket, without lists of tools.';
 
 comment on column bcp.user_activity_1d.successes is 'Of those, the ones that succeeded.';
 
 comment on column bcp.user_activity_1d.errors is 'Of those, the ones that failed.';
 
-comment on column bcp.user_activity_1d.response_bytes is 'Bytes of answers.';
+comment on column bcp.user_activity_1d.response_bytes is 'Bytes of answers, lists of tools too.';
 
 create materialized view bcp.session_activity_1d
 with (
@@ -423,9 +425,10 @@ select
     public.time_bucket(interval '1 day', start_time) as bucket,
     session_id,
     bcp_name,
-    count(*) as calls,
-    count(*) filter (where success) as successes,
-    count(*) filter (where not success) as errors,
+    -- A list of tools is no call, but fills the model's context.
+    count(*) filter (where operation <> 'tools/list') as calls,
+    count(*) filter (where success and operation <> 'tools/list') as successes,
+    count(*) filter (where not success and operation <> 'tools/list') as errors,
     sum(response_bytes)::double precision as response_bytes
 from bcp.tool_usage_logs
 where session_id is not null
@@ -440,10 +443,10 @@ comment on column bcp.session_activity_1d.session_id is 'Session.';
 
 comment on column bcp.session_activity_1d.bcp_name is 'Bundle of tools.';
 
-comment on column bcp.session_activity_1d.calls is 'Calls that began in the bucket.';
+comment on column bcp.session_activity_1d.calls is 'Calls that began in the bucket, without lists of tools.';
 
 comment on column bcp.session_activity_1d.successes is 'Of those, the ones that succeeded.';
 
 comment on column bcp.session_activity_1d.errors is 'Of those, the ones that failed.';
 
-comment on column bcp.session_activity_1d.response_bytes is 'Bytes of answers.';
+comment on column bcp.session_activity_1d.response_bytes is 'Bytes of answers, lists of tools too.';

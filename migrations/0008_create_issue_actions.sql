@@ -32,10 +32,11 @@ comment on column bcp.error_logs.resolved is 'False: whether an error is dealt w
 
 comment on column bcp.error_logs.resolution_notes is 'Null: see bcp.issue_actions.';
 
--- What bcp.search_errors searches; it repeats the expression.
+-- What bcp.search_errors searches; it repeats the expression. A type is found by its words too: TimeoutError by timeout.
 create index error_logs_search_idx on bcp.error_logs using gin (to_tsvector(
     'pg_catalog.english',
-    message || ' ' || coalesce(error_type, '') || ' ' || coalesce(error_code, '') || ' ' || coalesce(tool_name, '')));
+    message || ' ' || coalesce(error_type, '') || ' ' || coalesce(error_code, '') || ' ' || coalesce(tool_name, '')
+        || ' ' || coalesce(regexp_replace(error_type, '(?<=[a-z0-9])(?=[A-Z])', ' ', 'g'), '')));
 
 insert into bcp.settings (name, value, unit, kind, minimum, maximum, description) values
     ('login_names', 'login, log_in, signin, sign_in, authenticate', 'names', 'text', '0', '2000',

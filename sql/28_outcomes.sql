@@ -124,3 +124,13 @@ $func$;
 
 comment on function bcp_internal.classify_outcome(boolean, text, text, jsonb, text) is
     'Outcome of a call whose sender gave none. Success is success. What somebody cancelled (p_cancelled_by) is timeout where class or message say that it took too long, else cancelled. Another failure is timeout, cancelled or rejected where class, message or answer say so (words, HTTP status, JSON-RPC code), else soft_fail where the answer says isError, else error; where the answer says isError, classes and codes alone are looked at. Where success is unknown only isError tells.';
+
+create or replace function bcp_internal.contradicts(p_outcome text, p_success boolean) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select p_success <> (p_outcome = 'success') and (p_success or p_outcome <> 'cancelled')
+$func$;
+
+comment on function bcp_internal.contradicts(text, boolean) is
+    'Whether a sender says of a call both that it succeeded and that it did not; cancelled goes with a success of false.';

@@ -229,19 +229,35 @@ $func$;
 comment on function bcp_internal.source_name(text) is 'Who sends: as said, else the application_name; masked.';
 
 create or replace function bcp_internal.book_batch(
-    p_kind text, p_source text, p_batch_id uuid, p_accepted bigint, p_stored bigint, p_duplicates bigint, p_rejected bigint)
+    p_kind text, p_source text, p_batch_id uuid, p_accepted bigint, p_stored bigint, p_duplicates bigint, p_rejected bigint,
+    p_repaired bigint default 0)
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    insert into bcp.ingest_batches (received_at, kind, source, batch_id, accepted, stored, duplicates, rejected)
-    values (bcp_internal.now(), p_kind, p_source, p_batch_id, p_accepted, p_stored, p_duplicates, p_rejected);
+    insert into bcp.ingest_batches (received_at, kind, source, batch_id, accepted, stored, duplicates, rejected, repaired)
+    values (bcp_internal.now(), p_kind, p_source, p_batch_id, p_accepted, p_stored, p_duplicates, p_rejected, p_repaired);
 end
 $func$;
 
-comment on function bcp_internal.book_batch(text, text, uuid, bigint, bigint, bigint, bigint) is
+comment on function bcp_internal.book_batch(text, text, uuid, bigint, bigint, bigint, bigint, bigint) is
     'Writes a batch into the books; p_source is masked.';
+
+create or replace function bcp_internal.event_problem(p_kind text, p_event jsonb) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when pg_column_size(p_event) > bcp_internal.setting('max_event_bytes')::bigint
+            then 'the event is larger than the setting max_event_bytes allows'
+        when jsonb_typeof(p_event) = 'object' and p_event @@ bcp_internal.event_shape(p_kind) then null
+        else coalesce(bcp_internal.shape_problem(p_kind, p_event), 'a field of the event has a wrong type')
+    end
+$func$;
+
+comment on function bcp_internal.event_problem(text, jsonb) is
+    'What is wrong with the size or the shape of an event, null where nothing is; never repeats a value.';
 
 create or replace function bcp_internal.ingest(
     p_kind text, p_batch_id uuid, p_events jsonb, p_source text, p_unreadable jsonb default '[]',
@@ -255,8 +271,10 @@ declare
     v_source constant text := bcp_internal.source_name(p_source);
     v_max_bytes constant bigint := bcp_internal.setting('max_event_bytes');
     v_shape constant jsonpath := bcp_internal.event_shape(p_kind);
-    v_good jsonb[];
+    v_events jsonb[];
+    v_sound boolean[];
     v_rest record;
+    v_repaired bigint := 0;
 begin
     perform bcp_internal.check_batch(jsonb_typeof(p_events));
     accepted := jsonb_array_length(p_events) + jsonb_array_length(p_unreadable);
@@ -264,35 +282,42 @@ begin
     rejected := 0;
     if bcp_internal.claim_batch(p_kind, p_batch_id) then
         -- Shape and size are known without trying to store, so that the batch of a broken sender stays cheap.
-        with checked as materialized (
-            select e, octets, n, case
-                when problem is not null then problem
-                when pg_column_size(e) > v_max_bytes then 'the event is larger than the setting max_event_bytes allows'
-                when jsonb_typeof(e) = 'object' and e @@ v_shape then null
-                else coalesce(bcp_internal.shape_problem(p_kind, e), 'a field of the event has a wrong type')
-            end as problem
-            from (
-                select e, null, null, n from jsonb_array_elements(p_events) with ordinality as a (e, n)
-                union all
-                select u -> 'event', u ->> 'problem', (u ->> 'octets')::bigint, null from jsonb_array_elements(p_unreadable) as u
-            ) as events (e, problem, octets, n)
-        ), rejects as (
-            select bcp_internal.reject_event(
-                p_kind, v_source, p_batch_id, 'ZB005', problem,
-                case when pg_column_size(e) <= v_max_bytes then e end,
-                coalesce(octets, octet_length(e::text)))
-            from checked
-            where problem is not null
-        )
-        select array_agg(e order by n) filter (where problem is null), (select count(*) from rejects)
-        into v_good, rejected
-        from checked;
-        select * into v_rest from bcp_internal.store_or_reject(p_kind, v_source, p_batch_id, coalesce(v_good, '{}'));
+        select array_agg(a.e), array_agg(a.is_sound)
+        into v_events, v_sound
+        from (
+            select e, coalesce(pg_column_size(e) <= v_max_bytes and jsonb_typeof(e) = 'object' and e @@ v_shape, false)
+            from jsonb_array_elements(p_events) with ordinality as a (e, n)
+            order by n
+        ) as a (e, is_sound);
+        if p_unreadable <> '[]' or false = any (v_sound) then
+            with given as materialized (
+                select a.n, a.e, case when a.is_sound then a.e else bcp_internal.repaired_event(p_kind, a.e) end as mended
+                from unnest(v_events, v_sound) with ordinality as a (e, is_sound, n)
+            ), checked as materialized (
+                select g.n, g.e, g.mended,
+                       coalesce(pg_column_size(mended) <= v_max_bytes and jsonb_typeof(mended) = 'object' and mended @@ v_shape, false) as is_sound
+                from given g
+            ), rejects as (
+                select bcp_internal.reject_event(
+                    p_kind, v_source, p_batch_id, 'ZB005', r.problem, case when pg_column_size(r.e) <= v_max_bytes then r.e end,
+                    r.octets)
+                from (
+                    select c.e, bcp_internal.event_problem(p_kind, c.e), octet_length(c.e::text) from checked c where not c.is_sound
+                    union all
+                    select u -> 'event', u ->> 'problem', (u ->> 'octets')::bigint from jsonb_array_elements(p_unreadable) as u
+                ) as r (e, problem, octets)
+            )
+            select array_agg(c.mended order by c.n) filter (where c.is_sound), (select count(*) from rejects)
+            into v_events, rejected
+            from checked c;
+        end if;
+        select * into v_rest from bcp_internal.store_or_reject(p_kind, v_source, p_batch_id, coalesce(v_events, '{}'));
         stored := v_rest.stored;
         rejected := rejected + v_rest.rejected;
+        v_repaired := v_rest.repaired;
     end if;
     duplicates := accepted - stored - rejected;
-    perform bcp_internal.book_batch(p_kind, v_source, p_batch_id, accepted, stored, duplicates, rejected);
+    perform bcp_internal.book_batch(p_kind, v_source, p_batch_id, accepted, stored, duplicates, rejected, v_repaired);
 end
 $func$;
 
@@ -314,7 +339,7 @@ declare
 begin
     v_events := bcp_internal.try_jsonb(p_events);
     if v_events is null then
-        -- json keeps what jsonb refuses (a NUL, half a surrogate pair), so that it can be rejected alone.
+        -- json keeps what jsonb refuses (a NUL, half a surrogate pair), so that it can be repaired, or rejected alone.
         begin
             v_type := json_typeof(p_events::json);
         exception
@@ -328,16 +353,14 @@ begin
         select
             coalesce(jsonb_agg(read order by n) filter (where read is not null), '[]'),
             coalesce(jsonb_agg(jsonb_build_object(
-                -- An odd number of backslashes before the u makes it an escape; NULs and surrogates become U+FFFD.
-                'event', bcp_internal.try_jsonb(regexp_replace(
-                    e, '((?:^|[^\\])(?:\\\\)*)\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\1\ufffd', 'g')),
+                'event', bcp_internal.try_jsonb(bcp_internal.readable_json(e)),
                 'octets', octet_length(e),
-                'problem', 'the event holds a character that PostgreSQL cannot store, or a number out of range'
+                'problem', 'the event cannot be read, or holds a character that PostgreSQL cannot store, or a number out of range'
             ) order by n) filter (where read is null), '[]')
         into v_events, v_unreadable
         from (
-            select e::text, n, bcp_internal.try_jsonb(e::text)
-            from json_array_elements(p_events::json) with ordinality as a (e, n)
+            select e, n, coalesce(bcp_internal.try_jsonb(e), bcp_internal.readable_event(e))
+            from (select a.e::text, a.n from json_array_elements(p_events::json) with ordinality as a (e, n)) as a (e, n)
         ) as elements (e, n, read);
     end if;
     select * into accepted, stored, duplicates, rejected
@@ -346,4 +369,4 @@ end
 $func$;
 
 comment on function bcp_internal.ingest_text(text, uuid, text, text) is
-    'bcp_internal.ingest for a batch as text, in which one event that jsonb cannot hold does not fail the others.';
+    'bcp_internal.ingest for a batch as text, in which an event that jsonb cannot hold is repaired and does not fail the others.';

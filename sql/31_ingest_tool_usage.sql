@@ -88,6 +88,8 @@ begin
                 when t.end_time < t.start_time then 'end_time is before start_time'
                 when c.outcome not in ('success', 'soft_fail', 'error', 'timeout', 'cancelled', 'rejected')
                     then 'outcome is none of success, soft_fail, error, timeout, cancelled, rejected'
+                when c.success <> (c.outcome = 'success') and bcp_internal.contradicts(c.outcome, c.success)
+                    then 'success contradicts outcome'
                 when jsonb_typeof(c.attributes) <> 'object' then 'attributes is no object'
             end as problem
         from unnest(p_calls) with ordinality as c
@@ -297,7 +299,10 @@ begin
             bcp_internal.touch_users(array_agg(p.user_id), array_agg(p.start_time)),
             bcp_internal.touch_sessions(array_agg(row(
                 p.session_id, p.user_id, p.client_name, p.client_version, p.ip_address, p.user_agent, p.start_time,
-                coalesce(p.end_time, p.start_time), null, 1, (not coalesce(p.success, true))::integer, null,
+                coalesce(p.end_time, p.start_time), null,
+                -- A list of tools is no call.
+                (p.operation is distinct from 'tools/list')::integer,
+                (p.operation is distinct from 'tools/list' and not coalesce(p.success, true))::integer, null,
                 p.resolved_by, null
             )::bcp.user_sessions))
         from placed p
@@ -368,7 +373,7 @@ end
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, bcp.tool_call[], text) is
-    'The same for calls as rows: array_agg(row(...)::bcp.tool_call) of another table, or an array in the binary format, which is the fastest way in. Rows and JSON are checked, masked, rejected and booked alike.';
+    'The same for calls as rows: array_agg(row(...)::bcp.tool_call) of another table, or an array in the binary format, which is the fastest way in. Rows and JSON are checked, repaired, masked, rejected and booked alike.';
 
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events jsonb, p_source text default null,
@@ -382,7 +387,7 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, jsonb, text) is
-    'Takes in an array of tool calls: accepted = stored + duplicates + rejected. A batch id, or an event_id, that comes again within the setting dedup_window is a duplicate; a bad event is kept in bcp.rejected_events and fails nothing else. p_source defaults to application_name, and is masked. ZB001 where the batch is no array.';
+    'Takes in an array of tool calls: accepted = stored + duplicates + rejected. A batch id, or an event_id, that comes again within the setting dedup_window is a duplicate; a bad value is repaired, and named in attributes._repaired; an event without a name is kept in bcp.rejected_events and fails nothing else. p_source defaults to application_name, and is masked. ZB001 where the batch is no array.';
 
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events_text text, p_source text default null,
@@ -396,4 +401,4 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, text, text) is
-    'The same for a batch as text: one event that jsonb cannot hold (a NUL, half a surrogate pair) is rejected alone instead of failing the call.';
+    'The same for a batch as text: an event that jsonb cannot hold (a NUL, half a surrogate pair) is repaired instead of failing the call.';

@@ -233,4 +233,4 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_errors(uuid, text, text) is
-    'The same for a batch as text: one event that jsonb cannot hold is rejected alone instead of failing the call.';
+    'The same for a batch as text: an event that jsonb cannot hold is repaired instead of failing the call.';

@@ -165,7 +165,7 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_metrics(uuid, text, text) is
-    'The same for a batch as text: one event that jsonb cannot hold is rejected alone instead of failing the call.';
+    'The same for a batch as text: an event that jsonb cannot hold is repaired instead of failing the call.';
 
 create or replace function bcp.ingest_sessions(
     p_batch_id uuid, p_events jsonb, p_source text default null,
@@ -193,4 +193,4 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_sessions(uuid, text, text) is
-    'The same for a batch as text: one event that jsonb cannot hold is rejected alone instead of failing the call.';
+    'The same for a batch as text: an event that jsonb cannot hold is repaired instead of failing the call.';

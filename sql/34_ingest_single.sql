@@ -133,21 +133,30 @@ declare
             v_now + bcp_internal.setting('max_event_lead')::interval),
         v_now);
     v_id constant uuid := bcp_internal.uuidv7(v_start);
-    v_event constant jsonb := jsonb_build_object(
+    v_event jsonb := jsonb_build_object(
         'bcp_name', p_bcp_name, 'tool_name', p_tool_name, 'operation', p_operation, 'parameters', p_parameters,
         'user_id', p_user_id, 'session_id', p_session_id, 'start_time', v_start, 'event_id', v_id,
         'request_id', p_request_id, 'client_name', p_client_name, 'client_model', p_client_model,
         'conversation_id', p_conversation_id, 'request_bytes', octet_length(p_parameters::text));
-    v_problem constant text := bcp_internal.shape_problem('tool_usage', v_event);
+    v_problem text := bcp_internal.event_problem('tool_usage', v_event);
 begin
     perform bcp_internal.check_floods();
     if v_problem is not null then
-        raise exception using errcode = 'ZB005', message = v_problem;
-    elsif pg_column_size(v_event) > bcp_internal.setting('max_event_bytes')::bigint then
-        raise exception using errcode = 'ZB005', message = 'the call is larger than the setting max_event_bytes allows';
+        v_event := bcp_internal.repaired_event('tool_usage', v_event);
+        v_problem := bcp_internal.event_problem('tool_usage', v_event);
     end if;
-    insert into bcp.open_tool_calls (event_id, started_at, event)
-    select v_id, v_start, m.e from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
+    if v_problem is not null then
+        raise exception using errcode = 'ZB005', message = v_problem;
+    end if;
+    begin
+        insert into bcp.open_tool_calls (event_id, started_at, event)
+        select v_id, v_start, m.e || coalesce(m.attributes, '{}') from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
+    exception
+        when sqlstate 'ZB005' then
+            v_event := bcp_internal.maskable_event('tool_usage', bcp_internal.repaired_event('tool_usage', v_event));
+            insert into bcp.open_tool_calls (event_id, started_at, event)
+            select v_id, v_start, m.e || coalesce(m.attributes, '{}') from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
+    end;
     return v_id;
 end
 $func$;

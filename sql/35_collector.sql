@@ -69,11 +69,12 @@ select
     coalesce(c.spooled, 0) as spooled,
     coalesce(c.spooled_bytes, 0) as spooled_bytes,
     coalesce(c.dropped, 0) as dropped,
-    sent_by
+    sent_by,
+    coalesce(b.repaired, 0) as repaired
 from (
     select
         public.time_bucket('1 hour', received_at) as hour, source, sent_by, sum(accepted)::bigint as accepted,
-        sum(stored)::bigint as stored, sum(duplicates)::bigint as duplicates, sum(rejected)::bigint as rejected
+        sum(stored)::bigint as stored, sum(duplicates)::bigint as duplicates, sum(rejected)::bigint as rejected, sum(repaired)::bigint as repaired
     from bcp.ingest_batches
     group by 1, 2, 3
 ) as b
@@ -107,3 +108,5 @@ comment on column bcp.ingest_ledger.spooled is 'Events that waited on the sender
 comment on column bcp.ingest_ledger.spooled_bytes is 'Size of these spools, in bytes.';
 
 comment on column bcp.ingest_ledger.dropped is 'Events that these collectors lost since they began, for want of room.';
+
+comment on column bcp.ingest_ledger.repaired is 'Events taken in whose bad values were converted, cut or taken out: attributes._repaired of each names its fields.';

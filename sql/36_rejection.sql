@@ -1,7 +1,8 @@
 -- Ingest of a batch in which an event may be bad.
 --
--- A batch is stored set-wise. Where that raises, the batch is halved until the events that cannot be
--- stored stand alone; those are rejected, the others stored at once, in the same transaction.
+-- A batch is stored set-wise. Where that raises, what can be repaired is repaired (sql/37), and the batch stored. Where
+-- that raises too, it is halved until the events that cannot be stored stand alone; those are rejected, the others
+-- stored at once, in the same transaction.
 
 create or replace function bcp_internal.redact_rejected(p_kind text, p_event jsonb) returns jsonb
 language plpgsql stable
@@ -95,8 +96,16 @@ declare
     v_count constant integer := cardinality(p_events);
     v_good jsonb[] := '{}';
     v_half record;
+    v_maskable jsonb;
 begin
     if v_count = 1 then
+        -- As the anonymiser says it (sql/20). To find out which of the fields it is costs, so it is done for this alone.
+        if p_state = 'ZB005' and p_message similar to '(the JSON is nested deeper|the anonymiser cannot go through)%' then
+            v_maskable := bcp_internal.maskable_event(p_kind, p_events[1]);
+            if v_maskable <> p_events[1] and (bcp_internal.try_to_store(p_kind, array[v_maskable], false)).state is null then
+                return array[v_maskable];
+            end if;
+        end if;
         if p_state = '22P02' then
             -- Of the fields that are typed only an address has a function that tells what is wrong with it.
             begin
@@ -133,10 +142,11 @@ end
 $func$;
 
 comment on function bcp_internal.reject_bad(text, text, uuid, jsonb[], text, text) is
-    'Of events that cannot be stored together, for the reason given: rejects those that cannot be stored alone, by halving, and returns the others.';
+    'Of events that cannot be stored together, for the reason given: rejects those that cannot be stored alone, by halving, and returns the others, without fields that the anonymiser cannot go through.';
 
 create or replace function bcp_internal.store_or_reject(
-    p_kind text, p_source text, p_batch_id uuid, p_events jsonb[], out stored bigint, out rejected bigint)
+    p_kind text, p_source text, p_batch_id uuid, p_events jsonb[], p_repair boolean default true,
+    out stored bigint, out rejected bigint, out repaired bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -147,29 +157,40 @@ declare
 begin
     rejected := 0;
     stored := 0;
+    repaired := 0;
     if v_count = 0 then
         return;
     end if;
     v_tried := bcp_internal.try_to_store(p_kind, p_events, true);
     stored := v_tried.stored;
     if v_tried.state is null then
+        repaired := (select count(*) from unnest(p_events) as e where e ? '_repaired');
         return;
+    end if;
+    if p_repair then
+        v_good := array(
+            select bcp_internal.repaired_event(p_kind, e) from unnest(p_events) with ordinality as a (e, n) order by n);
+        if v_good <> p_events then
+            select p.* into stored, rejected, repaired
+            from bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, v_good, p_repair => false) as p;
+            return;
+        end if;
     end if;
     -- Who stores a batch locks its keys, then its users, sessions and issues, each in one order, so that two who share
     -- some wait for each other instead of deadlocking. Who kept one half while storing the next would not: so the bad
     -- are found first, by trying and undoing, and then all of the good are stored at once.
     v_good := bcp_internal.reject_bad(p_kind, p_source, p_batch_id, p_events, v_tried.state, v_tried.message);
-    if cardinality(v_good) < v_count then
-        select p.stored, v_count - cardinality(v_good) + p.rejected into stored, rejected
-        from bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, v_good) as p;
+    if cardinality(v_good) < v_count or v_good <> p_events then
+        select p.stored, v_count - cardinality(v_good) + p.rejected, p.repaired into stored, rejected, repaired
+        from bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, v_good, p_repair => false) as p;
     else
         -- Each half can be stored, and both together cannot, such as for their size.
-        select sum(p.stored), sum(p.rejected) into stored, rejected
+        select sum(p.stored), sum(p.rejected), sum(p.repaired) into stored, rejected, repaired
         from (values (v_good[:v_count / 2]), (v_good[v_count / 2 + 1:])) as half (events)
-        cross join lateral bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, half.events) as p;
+        cross join lateral bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, half.events, p_repair => false) as p;
     end if;
 end
 $func$;
 
-comment on function bcp_internal.store_or_reject(text, text, uuid, jsonb[]) is
-    'Stores events, but for those that cannot be stored, which are rejected. Events neither stored nor rejected are duplicates.';
+comment on function bcp_internal.store_or_reject(text, text, uuid, jsonb[], boolean) is
+    'Stores events, those with a bad value repaired where p_repair says so, but for those that cannot be stored, which are rejected. Events neither stored nor rejected are duplicates; repaired counts those of both whose _repaired says so.';

@@ -109,20 +109,22 @@ $func$;
 comment on function bcp_internal.checked_outcome(text) is 'The outcome asked for, or ZB002 where there is none of that name.';
 
 create or replace function bcp_internal.call_filter(
-    p_bcp_name text, p_tool_name text, p_operation text, p_user_id text, p_session_id text, p_client_name text, p_outcome text)
+    p_bcp_name text, p_tool_name text, p_operation text, p_user_id text, p_session_id text, p_client_name text, p_outcome text,
+    p_lists boolean default false)
 returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
     select coalesce(string_agg(format(' and %I = %L', f.name, f.value), ''), '')
+        || case when p_operation is null and not p_lists then ' and operation <> ''tools/list''' else '' end
     from (values
         ('bcp_name', p_bcp_name), ('tool_name', p_tool_name), ('operation', p_operation), ('user_id', p_user_id),
         ('session_id', p_session_id), ('client_name', p_client_name), ('outcome', bcp_internal.checked_outcome(p_outcome))) as f (name, value)
     where f.value is not null
 $func$;
 
-comment on function bcp_internal.call_filter(text, text, text, text, text, text, text) is
-    'Conditions on calls, to follow others in a statement: none for what is null.';
+comment on function bcp_internal.call_filter(text, text, text, text, text, text, text, boolean) is
+    'Conditions on calls, to follow others in a statement: none for what is null. A list of tools is no call: it passes where p_operation asks for it, or p_lists says so.';
 
 create or replace function bcp_internal.bucket_of(p_column text, p_interval interval, p_zone text, p_shift interval)
 returns text
@@ -143,7 +145,8 @@ comment on function bcp_internal.bucket_of(text, interval, text, interval) is
 create or replace function bcp_internal.usage_statement(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
     p_bcp_name text, p_tool_name text, p_operation text,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_lists boolean default false)
 returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -152,7 +155,7 @@ as $func$
 declare
     v_grain record;
     v_filter constant text := bcp_internal.call_filter(
-        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_lists);
     v_group constant text := coalesce(' group by ' || nullif(concat_ws(', ', case when p_interval is not null then '1' end, p_keys), ''), '');
     v_keys constant text := coalesce(p_keys || ', ', '');
     v_scans text;
@@ -204,14 +207,14 @@ end
 $func$;
 
 comment on function bcp_internal.usage_statement(
-    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, text) is
+    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, text, boolean) is
     'A statement that adds up the calls of a range by bucket and the columns named in p_keys, if any: columns as of bcp_internal.usage_cells; null where the range is empty. Aggregates know bundle, tool and operation: with any other filter all of it comes from raw rows.';
 
 create or replace function bcp_internal.usage_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
     p_bcp_name text, p_tool_name text, p_operation text,
     p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
-    p_by_operation boolean default true)
+    p_by_operation boolean default true, p_lists boolean default false)
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, operation text, calls bigint, successes bigint, errors bigint,
     timed_calls bigint, sum_duration_ms double precision, min_duration_ms double precision,
@@ -225,7 +228,7 @@ as $func$
 declare
     v_usage constant text := bcp_internal.usage_statement(
         p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name' || case when p_by_operation then ', operation' else '' end,
-        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_lists);
 begin
     if v_usage is not null then
         return query execute format(
@@ -237,8 +240,8 @@ end
 $func$;
 
 comment on function bcp_internal.usage_cells(
-    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean) is
-    'Calls of a range by bucket, bundle, tool and, unless p_by_operation is false, operation; one bucket that begins at p_since where the interval is null. With a user, session, client or outcome all of it comes from raw rows.';
+    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, boolean) is
+    'Calls of a range by bucket, bundle, tool and, unless p_by_operation is false, operation; one bucket that begins at p_since where the interval is null. With a user, session, client or outcome all of it comes from raw rows. Lists of tools as bcp_internal.call_filter.';
 
 create or replace function bcp_internal.usage_totals(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
@@ -277,6 +280,9 @@ declare
     v_grain record;
     v_filter constant text := bcp_internal.call_filter(
         p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
+    -- The sketch has no lists of tools, and its days and months have no operation.
+    v_sketch_filter constant text := bcp_internal.call_filter(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_lists => true);
     v_keys constant text := coalesce(p_keys || ', ', '');
     -- Where one bucket holds the whole range there is none but in the end: each column costs on each row.
     v_bucket constant text := case when p_interval is null then '' else 'bucket, ' end;
@@ -309,11 +315,11 @@ begin
                 -- A month has few rows of a tool, and no columnstore: to group them twice costs more than it saves.
                 when r.relation = 'tool_latency_1mo' then format(
                     'select %s%slat_base, %s from bcp.%I where %s%s',
-                    v_bucket_of, v_keys, v_counts, r.relation, bcp_internal.within('bucket', r.ranges), v_filter)
+                    v_bucket_of, v_keys, v_counts, r.relation, bcp_internal.within('bucket', r.ranges), v_sketch_filter)
                 else format(
                     'select %s%slat_base, %s from (select %s%slat_base, %s from bcp.%I where %s%s group by %s%slat_base) scan',
                     v_bucket, v_keys, v_cast, v_bucket_of, v_keys, v_sums, r.relation,
-                    bcp_internal.within('bucket', r.ranges), v_filter, v_by, v_keys)
+                    bcp_internal.within('bucket', r.ranges), v_sketch_filter, v_by, v_keys)
             end, ' union all ')
             filter (where r.relation <> 'tool_usage_logs'),
         -- Raw rows are counted by lat_idx, which is vectorised, and then folded, which is not.
@@ -329,7 +335,7 @@ begin
         'tool_latency',
         -- Aggregates do not know these, and days and months not the operation.
         case
-            when num_nonnulls(p_user_id, p_session_id, p_client_name, p_outcome) > 0 then '{}'
+            when num_nonnulls(p_user_id, p_session_id, p_client_name, p_outcome) > 0 or p_operation = 'tools/list' then '{}'
             when p_operation is not null then array(select unnest(v_grain.levels) intersect select '1h')
             else v_grain.levels
         end,

@@ -41,7 +41,7 @@ as $func$
 $func$;
 
 comment on function bcp.tool_usage_stats(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'How often is each tool called, how fast is it, how often does it fail? One row a bucket and tool, latest first; a null interval makes one row a tool. success_rate is a share of the calls that say whether they succeeded, from 0 to 1. Percentiles are within 1 percent of exact. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+    'How often is each tool called, how fast is it, how often does it fail? One row a bucket and tool, latest first; a null interval makes one row a tool. success_rate is a share of the calls that say whether they succeeded, from 0 to 1. Percentiles are within 1 percent of exact. The range is [p_since, p_until), the last 24 hours by default. Lists of tools are no calls: p_operation => ''tools/list'' asks for them. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
 
 create or replace function bcp.latency_percentiles(
     p_since timestamptz default null, p_until timestamptz default null,
@@ -207,6 +207,7 @@ with cells as (
     select bucket, bcp_name, tool_name, null::smallint as lat_idx, 0 as in_sketch, calls, successes, timed_calls,
            sum_duration_ms, min_duration_ms, max_duration_ms
     from bcp.tool_usage_1h
+    where operation <> 'tools/list'
     union all
     select l.bucket, l.bcp_name, l.tool_name, (l.lat_base + c.place - 1)::smallint, c.calls, 0, 0, 0, null, null, null
     from bcp.tool_latency_1h l
@@ -218,11 +219,11 @@ with cells as (
     select public.time_bucket(interval '1 hour', start_time), bcp_name, tool_name, null, 0, 1, success::integer,
            (duration_ms is not null)::integer, duration_ms, duration_ms, duration_ms
     from bcp.tool_usage_logs
-    where start_time >= bcp_internal.watermark('tool_usage_1h')
+    where start_time >= bcp_internal.watermark('tool_usage_1h') and operation <> 'tools/list'
     union all
     select public.time_bucket(interval '1 hour', start_time), bcp_name, tool_name, lat_idx, 1, 0, 0, 0, null, null, null
     from bcp.tool_usage_logs
-    where start_time >= bcp_internal.watermark('tool_latency_1h') and lat_idx is not null
+    where start_time >= bcp_internal.watermark('tool_latency_1h') and lat_idx is not null and operation <> 'tools/list'
 ), counted as (
     select
         bucket, bcp_name, tool_name, lat_idx, sum(in_sketch) as in_sketch, sum(calls) as calls, sum(successes) as successes,

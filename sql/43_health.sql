@@ -55,7 +55,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
     with day as materialized (
         select coalesce(sum(accepted), 0) as accepted, coalesce(sum(stored), 0) as stored,
-               coalesce(sum(duplicates), 0) as duplicates, coalesce(sum(rejected), 0) as rejected,
+               coalesce(sum(duplicates), 0) as duplicates, coalesce(sum(rejected), 0) as rejected, coalesce(sum(repaired), 0) as repaired,
                max(received_at) as last_received
         from bcp.ingest_batches
         where received_at >= bcp_internal.now() - interval '24 hours'
@@ -83,6 +83,11 @@ as $func$
                    group by r.reason
                    order by count(*) desc, r.reason
                    limit 1), 'nothing was rejected within 24 hours')
+        from day d
+        union all
+        select 4, 'repaired', case when d.repaired = 0 then 'ok' else 'warn' end, d.repaired::text,
+               case when d.repaired = 0 then 'no event that came in within 24 hours had to be repaired'
+                    else 'events within 24 hours with a bad value that was converted, cut or taken out: attributes._repaired names the fields' end
         from day d
         union all
         select 5, 'open calls', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
@@ -180,7 +185,7 @@ as $func$
                         'no role sent more different names than the settings allow')
         from bcp.floods f
     )
-    select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal
+    select c.check_name, c.status, c.value, c.detail from checks c order by c.ordinal, c.check_name
 $func$;
 
 comment on function bcp.health() is

@@ -13,7 +13,7 @@ as $func$
       and l.start_time operator(pg_catalog.<) p_until
       and (p_bcp_name is null or l.bcp_name operator(pg_catalog.=) p_bcp_name)
       and (p_tool_name is null or l.tool_name operator(pg_catalog.=) p_tool_name)
-      and (p_operation is null or l.operation operator(pg_catalog.=) p_operation)
+      and (p_operation is null and l.operation operator(pg_catalog.<>) 'tools/list' or l.operation operator(pg_catalog.=) p_operation)
       and (p_user_id is null or l.user_id operator(pg_catalog.=) p_user_id)
       and (p_session_id is null or l.session_id operator(pg_catalog.=) p_session_id)
       and (p_client_name is null or l.client_name operator(pg_catalog.=) p_client_name)
@@ -21,7 +21,7 @@ as $func$
 $func$;
 
 comment on function bcp_internal.calls(timestamptz, timestamptz, text, text, text, text, text, text, text) is
-    'Raw calls that began within [p_since, p_until) and pass the filters that are not null.';
+    'Raw calls that began within [p_since, p_until) and pass the filters that are not null; a list of tools is no call, and is there where p_operation asks for it.';
 
 create or replace function bcp_internal.latest_first(p_since timestamptz, p_until timestamptz)
 returns table (range_from timestamptz, range_to timestamptz)
@@ -212,7 +212,8 @@ begin
         cross join lateral (values (to_tsvector(
             'pg_catalog.english',
             l.message || ' ' || coalesce(l.error_type, '') || ' ' || coalesce(l.error_code, '') || ' '
-                || coalesce(l.tool_name, '')))) as t (terms)
+                || coalesce(l.tool_name, '')
+                || ' ' || coalesce(regexp_replace(l.error_type, '(?<=[a-z0-9])(?=[A-Z])', ' ', 'g'), '')))) as t (terms)
         where l."timestamp" >= v_range.range_from
           and l."timestamp" < v_range.range_to
           and (v_query is null or t.terms @@ v_query)
@@ -231,4 +232,4 @@ $func$;
 
 comment on function bcp.search_errors(
     text, timestamptz, timestamptz, bcp.error_level_enum, text, text, text, text, text, integer) is
-    'Which errors say this? One row an error whose message, type, code or tool name matches p_query, best match first (ts_rank), then latest; at most p_limit (1 to 10000). p_query is as in a web search: words that must all be there in any form, "a phrase", or, -without; null finds all. headline is the message''s best part with ** around what matched, null without p_query; it is not escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the messages of the whole range. The range is [p_since, p_until), the last 24 hours by default.';
+    'Which errors say this? One row an error whose message, type, code or tool name matches p_query (a type by its words too: TimeoutError by timeout), best match first (ts_rank), then latest; at most p_limit (1 to 10000). p_query is as in a web search: words that must all be there in any form, "a phrase", or, -without; null finds all. headline is the message''s best part with ** around what matched, null without p_query; it is not escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the messages of the whole range. The range is [p_since, p_until), the last 24 hours by default.';

@@ -12,7 +12,7 @@ as $func$
 declare
     v_id constant text := p_of || '_id';
     v_filter constant text := bcp_internal.call_filter(
-        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_lists => true);
     v_grain record;
     v_scans text;
 begin
@@ -38,7 +38,11 @@ begin
         select
             case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end,
             case r.relation
-                when 'tool_usage_logs' then '1 as calls, success::integer as successes, (not success)::integer as errors, response_bytes::double precision'
+                when 'tool_usage_logs' then format(
+                    '(%1$s)::integer as calls, (success and %1$s)::integer as successes, (not success and %1$s)::integer as errors,'
+                    ' response_bytes::double precision',
+                    -- A list of tools is no call, but fills the model's context.
+                    case when p_operation is null then 'operation <> ''tools/list''' else 'true' end)
                 else 'calls, successes, errors, response_bytes'
             end
     ) as c (time, counts);
@@ -55,7 +59,7 @@ $func$;
 
 comment on function bcp_internal.activity_cells(
     text, timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'Calls of a range by bucket, user or session (p_of); one bucket that begins at p_since where the interval is null. From days of aggregates, unless it takes a filter or a time zone that these do not know.';
+    'Calls of a range by bucket, user or session (p_of); one bucket that begins at p_since where the interval is null. Lists of tools count with the bytes of their answers alone, unless p_operation asks for them. From days of aggregates, unless it takes a filter or a time zone that these do not know.';
 
 create or replace function bcp.session_timeline(
     p_session_id text default null, p_since timestamptz default null, p_until timestamptz default null,
@@ -97,7 +101,8 @@ begin
         union all
         select 2, 'call', l.start_time, l.bcp_name, l.tool_name, l.operation, l.duration_ms, l.outcome, null,
                l.error_type, l.error_message, l.request_id, l.event_id
-        from bcp_internal.calls(v_range.range_from, v_range.range_to, null, null, null, null, v_id, null, null) l
+        from bcp.tool_usage_logs l
+        where l.start_time >= v_range.range_from and l.start_time < v_range.range_to and l.session_id = v_id
         union all
         select 3, 'error', r."timestamp", r.bcp_name, r.tool_name, r.operation, null, null, r.level, r.error_type,
                r.message, r.request_id, r.event_id
@@ -161,7 +166,7 @@ create or replace function bcp.top_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_user_id text default null,
     p_session_id text default null, p_client_name text default null, p_outcome text default null,
-    p_limit integer default 20)
+    p_limit integer default 20, p_order text default 'calls')
 returns table (
     user_id text, call_count bigint, success_count bigint, error_count bigint, success_rate double precision,
     share double precision, response_bytes bigint)
@@ -176,14 +181,16 @@ as $func$
     cross join lateral bcp_internal.activity_cells(
         'user', r.range_from, r.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
         p_client_name, p_outcome) c
-    group by c.id
-    order by sum(c.calls) desc, c.id
+    cross join bcp_internal.checked_choice('p_order', coalesce(p_order, ''), '{calls,errors,cost}') as o (by)
+    group by c.id, o.by
+    having sum(c.calls) > 0
+    order by case o.by when 'errors' then sum(c.errors) when 'cost' then sum(c.response_bytes) end desc, sum(c.calls) desc, c.id
     limit bcp_internal.checked_limit(p_limit)
 $func$;
 
 comment on function bcp.top_users(
-    timestamptz, timestamptz, text, text, text, text, text, text, text, integer) is
-    'Who calls most? One row a user, most calls first, at most p_limit (1 to 10000). share is of the calls of all users that pass the filters, from 0 to 1; calls without a user are left out. Reads a daily aggregate; filters other than bundle and user make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+    timestamptz, timestamptz, text, text, text, text, text, text, text, integer, text) is
+    'Who calls most? One row a user, most calls first, with p_order errors most failures, with cost most bytes of answers, lists of tools among them; at most p_limit (1 to 10000). share is of the calls of all users that pass the filters, from 0 to 1; calls without a user are left out. Reads a daily aggregate; filters other than bundle and user make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace function bcp.active_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
@@ -208,6 +215,7 @@ begin
         from bcp_internal.activity_cells(
             'user', (v_first - 29)::timestamp at time zone p_time_zone, (v_end + 1)::timestamp at time zone p_time_zone,
             v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation, null, null, p_client_name, p_outcome) c
+        where c.calls > 0
     ), changes as (
         -- A day's activity counts for as many days as the window is wide, or until the user's next: then that counts.
         select w.width, x.day, x.step
@@ -313,7 +321,7 @@ begin
             lead(l.tool_name) over w as next_tool, lead(l.start_time) over w as next_start
         from bcp_internal.calls(
             v_range.range_from, v_range.range_to, null, null, null, p_user_id, p_session_id, p_client_name, null) l
-        where l.session_id is not null and l.operation <> 'tools/list'
+        where l.session_id is not null
         window w as (partition by l.session_id order by l.start_time, l.event_id)
     )
     select

@@ -81,7 +81,6 @@ as $func$
         select c.bcp_name, c.tool_name
         from asked r
         cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', p_bcp_name, null, null) c
-        where c.operation <> 'tools/list'
     )
     select t.bcp_name, t.tool_name, t.listings, t.last_listed, t.context_bytes
     from asked r
@@ -110,8 +109,7 @@ as $func$
     select c.bcp_name, c.tool_name, sum(c.calls)::bigint, sum(c.successes)::bigint, sum(c.errors)::bigint
     from asked r
     cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', p_bcp_name, null, null) c
-    where c.operation <> 'tools/list'
-      and c.bcp_name in (select l.bcp_name from listed l)
+    where c.bcp_name in (select l.bcp_name from listed l)
       and not exists (select from listed l where l.bcp_name = c.bcp_name and l.tool_name = c.tool_name)
     group by 1, 2
     order by sum(c.calls) desc, 1, 2
@@ -148,7 +146,8 @@ begin
         select c.bcp_name, c.tool_name, null as session_id, c.calls, c.response_bytes
         from bcp_internal.usage_cells(
             v_range.range_from, v_range.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation, p_user_id,
-            p_session_id, p_client_name, p_outcome) c
+            -- Lists are no calls, but fill the context too.
+            p_session_id, p_client_name, p_outcome, p_lists => true) c
         where v_by = 'tool'
         union all
         select null, null, c.id, c.calls, c.response_bytes
@@ -159,7 +158,7 @@ begin
     )
     select
         c.bcp_name, c.tool_name, c.session_id, sum(c.calls)::bigint, least(coalesce(sum(c.response_bytes), 0), 9e18)::bigint,
-        coalesce(sum(c.response_bytes), 0)::double precision / sum(c.calls)::double precision,
+        coalesce(sum(c.response_bytes), 0)::double precision / nullif(sum(c.calls), 0)::double precision,
         coalesce(sum(c.response_bytes), 0)::double precision / nullif(sum(sum(c.response_bytes)) over (), 0)::double precision,
         least(round(coalesce(sum(c.response_bytes), 0)::double precision / v_bytes_per_token), 9e18)::bigint
     from cells c
@@ -171,4 +170,4 @@ $func$;
 
 comment on function bcp.context_cost(
     timestamptz, timestamptz, text, text, text, text, text, text, text, text, integer, double precision) is
-    'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most bytes of answers first, at most p_limit (1 to 10000). share is of the bytes of all that pass the filters, from 0 to 1, null where there are none. estimated_tokens is bytes divided by p_bytes_per_token, as measured for the model at hand (0.1 to 1000), by default the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools count as the tool tools/list. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+    'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most bytes of answers first, at most p_limit (1 to 10000). share is of the bytes of all that pass the filters, from 0 to 1, null where there are none. estimated_tokens is bytes divided by p_bytes_per_token, as measured for the model at hand (0.1 to 1000), by default the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools, which are no calls, count as the tool tools/list, or with the bytes of their session. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';

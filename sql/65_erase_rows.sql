@@ -186,10 +186,11 @@ begin
         when 'tool_usage_logs' then
             -- A session of several people stays, with fewer calls.
             execute format(
-                'with gone as (delete from bcp.tool_usage_logs where %s returning session_id, success), counted as ('
+                'with gone as (delete from bcp.tool_usage_logs where %s returning session_id, success, operation), counted as ('
                 ' update bcp.user_sessions s set tool_calls_count = greatest(s.tool_calls_count - g.calls, 0),'
                 ' errors_count = greatest(s.errors_count - g.errors, 0)'
-                ' from (select session_id, count(*) as calls, count(*) filter (where not success) as errors from gone group by 1) g'
+                ' from (select session_id, count(*) as calls, count(*) filter (where not success) as errors from gone'
+                ' where operation <> ''tools/list'' group by 1) g'
                 ' where s.session_id = g.session_id)'
                 ' select count(*) from gone', p_condition)
             into v_deleted using p_work.forms, p_work.session_ids;

@@ -98,8 +98,9 @@ comments and from what they answer of a few made-up calls, at 12:00 UTC of 2026-
 Every function is there as `bcp.NAME` in SQL, as `bcp_analytics.NAME` in Python, with the arguments' names
 without `p_` and a frozen dataclass a row, and as `bcp-analytics query NAME` on the command line. All need the
 role `bcp_reader`. An argument that is null, or left out, filters nothing; one that cannot be meant raises
-ZB002 with a hint. Days and hours are those of UTC, unless a function takes `p_time_zone`. What is newer than
-the aggregates is read from the raw rows, so answers are fresh.
+ZB002 with a hint. Calls are `tools/call` and what an application logs by other names; lists of tools are not:
+`p_operation => 'tools/list'` asks for them. Days and hours are those of UTC, unless a function takes
+`p_time_zone`. What is newer than the aggregates is read from the raw rows, so answers are fresh.
 
 """
 _FUNCTION = """

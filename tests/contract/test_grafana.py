@@ -140,7 +140,7 @@ def test_a_variable_has_the_values_of_the_range(grafana: psycopg.Connection[Any]
         if variable["type"] == "query"
     }
     assert found["bcp"] == ["files"]
-    assert found["tool"] == ["password", "tools/list"]
+    assert found["tool"] == ["password"]
     assert set(found) == {"bcp", "tool", "client"}
 
 

@@ -208,7 +208,7 @@ def test_real_calls_are_real(folder: Path) -> None:
         ("convert_time", "success"),
         ("get_current_time", "soft_fail"),
         ("convert_time", "soft_fail"),
-        ("tell_fortune", "error"),
+        ("tell_fortune", "rejected"),
     } <= outcomes
     failed = [row for row in rows if not row[2]]
     assert errors == (len(failed),)

@@ -224,18 +224,21 @@ def test_a_batch_of_everything(conn: psycopg.Connection[Any]) -> None:
     for _ in range(100_000):
         deep = {"a": deep}
     bad = {
-        "duration_ms is of type string, not number": CALL | {"duration_ms": math.nan},
         "the event is of type null, not object": None,
         "the event is of type array, not object": [],
         "bcp_name is missing": {},
-        "the event holds a character that PostgreSQL cannot store, or a number out of range": CALL
-        | {"parameters": "\ud800"},
-        "the JSON is nested deeper than 100 levels": CALL | {"parameters": deep},
     }
+    repaired = [
+        CALL | {"duration_ms": math.nan},
+        CALL | {"parameters": "\ud800"},
+        CALL | {"parameters": deep},
+    ]
     good = CALL | {"parameters": {"ratio": math.inf, "id": uuid4(), "what": object()}}
-    result = ingest_tool_usage(conn, [good, *bad.values(), good])  # type: ignore[list-item]
-    assert result == IngestResult(accepted=8, stored=2, duplicates=0, rejected=6)
+    result = ingest_tool_usage(conn, [good, *bad.values(), *repaired, good])  # type: ignore[list-item]
+    assert result == IngestResult(accepted=8, stored=5, duplicates=0, rejected=3)
     assert {r for (r,) in stored(conn, "reason", "rejected_events")} == set(bad)
+    marks = stored(conn, "attributes ->> '_repaired'", "tool_usage_logs where attributes is not null")
+    assert sorted(marks) == [('["duration_ms"]',), ('["parameters"]',), ('["parameters"]',)]
 
 
 def test_a_batch_again_is_all_duplicates(conn: psycopg.Connection[Any]) -> None:
@@ -265,7 +268,7 @@ def test_single_events(conn: psycopg.Connection[Any]) -> None:
     assert log_tool_usage(conn, "files", "read", event_id=event).duplicates == 1
     [(parameters,)] = stored(conn, "parameters")
     assert "ada" not in str(parameters)
-    assert log_tool_usage(conn, "files", "read", duration_ms=-1) == REJECTED
+    assert log_tool_usage(conn, "", "read") == REJECTED
     assert record_metric(conn, "queue_ms", 1.5, labels={"queue": "a"}) == ONE
     assert record_metric(conn, "queue_ms", math.nan) == REJECTED
     assert touch_session(conn, 17, user_id=42, ip_address="203.0.113.7") == ONE

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from bcp_analytics._questions import QUESTIONS
-from tests.sql.events import KINDS, ingest, reasons, rows
+from tests.sql.events import KINDS, ingest, rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TOO_MUCH: list[tuple[str, Mapping[str, Any], str]] = [
-    ("tool_usage", {"request_bytes": 2**63 - 1}, "request_bytes is not from 0 to 2^40"),
-    ("tool_usage", {"response_bytes": -1}, "response_bytes is not from 0 to 2^40"),
-    ("tool_usage", {"duration_ms": 1e300}, "duration_ms is longer than the setting max_event_age allows"),
-    (
-        "tool_usage",
-        {"start_time": "2026-06-15T11:00:00Z", "duration_ms": 2e8},
-        "end_time is later than the setting max_event_lead allows",
-    ),
-    (
-        "tool_usage",
-        {"end_time": "2017-01-01T00:00:00Z", "duration_ms": 3e10},
-        "start_time is longer ago than the setting max_event_age allows",
-    ),
     ("metrics", {"metric_value": 1.7e308}, "metric_value is not from -1e100 to 1e100"),
     ("metrics", {"metric_value": -1e101}, "metric_value is not from -1e100 to 1e100"),
+]
+LEFT_OUT: list[tuple[Mapping[str, Any], str]] = [
+    ({"request_bytes": 2**63 - 1}, "request_bytes"),
+    ({"response_bytes": -1}, "response_bytes"),
+    ({"duration_ms": 1e300}, "duration_ms"),
+    # What follows from two fields is bounded too.
+    ({"start_time": "2026-06-15T11:00:00Z", "duration_ms": 2e8}, "duration_ms"),
+    ({"start_time": "2026-06-15T11:00:00Z", "end_time": "2026-07-15T11:00:00Z"}, "end_time"),
+    ({"start_time": "2026-06-15T11:00:00Z", "end_time": "2026-06-14T11:00:00Z"}, "end_time"),
+    ({"end_time": "2017-01-01T00:00:00Z", "duration_ms": 3e10}, "duration_ms"),
 ]
 
 
@@ -51,15 +49,61 @@ def test_a_number_out_of_bounds_is_rejected_alone(
     ]
 
 
-def test_a_number_out_of_bounds_in_a_row_is_rejected_alone(conn: psycopg.Connection[Any]) -> None:
-    calls = [KINDS["tool_usage"], KINDS["tool_usage"] | {"response_bytes": 2**40 + 1}]
-    found = conn.execute(
-        "select * from bcp.ingest_tool_usage(null, array("
-        " select jsonb_populate_record(null::bcp.tool_call, e) from jsonb_array_elements(%s) as e))",
-        [json.dumps(calls)],
-    ).fetchone()
-    assert found == (2, 1, 0, 1)
-    assert reasons(conn) == ["response_bytes is not from 0 to 2^40"]
+@pytest.mark.parametrize(("fields", "name"), LEFT_OUT)
+def test_a_number_out_of_bounds_of_a_call_is_left_out(
+    conn: psycopg.Connection[Any], fields: Mapping[str, Any], name: str
+) -> None:
+    good = KINDS["tool_usage"]
+    assert ingest(conn, [good, good | fields, good]) == (3, 3, 0, 0)
+    [row] = rows(
+        conn,
+        "select to_jsonb(t) as call from bcp.tool_usage_logs t where attributes = %s",
+        [Jsonb({"_repaired": [name]})],
+    )
+    assert row["call"][name] is None
+    assert row["call"]["end_time"] is None
+
+
+def test_a_duration_by_mistake_in_microseconds_draws_no_later_call_into_its_session(
+    conn: psycopg.Connection[Any],
+) -> None:
+    about = KINDS["tool_usage"] | {"user_id": "u", "client_name": "cli"}
+    assert ingest(conn, [about | {"start_time": "2026-06-15T08:00:00Z", "duration_ms": 3.6e9}]) == (
+        1,
+        1,
+        0,
+        0,
+    )
+    assert ingest(conn, [about | {"start_time": "2026-06-15T11:00:00Z"}]) == (1, 1, 0, 0)
+    assert rows(conn, "select count(distinct session_id) as n from bcp.tool_usage_logs") == [{"n": 2}]
+    assert rows(conn, "select max(last_activity) <= bcp_internal.now() as past from bcp.user_sessions") == [
+        {"past": True}
+    ]
+
+
+@pytest.mark.parametrize(("behind_ms", "duration_ms"), [(400, 0), (1000, 0), (1001, None)])
+def test_a_clock_a_little_behind_makes_a_duration_of_0(
+    conn: psycopg.Connection[Any], behind_ms: int, duration_ms: int | None
+) -> None:
+    start = datetime(2026, 6, 15, 11, tzinfo=UTC)
+    times = {"start_time": start, "end_time": start - timedelta(milliseconds=behind_ms)}
+    call = KINDS["tool_usage"] | {name: time.isoformat() for name, time in times.items()}
+    assert ingest(conn, [call]) == (1, 1, 0, 0)
+    assert rows(conn, "select duration_ms, attributes from bcp.tool_usage_logs") == [
+        {"duration_ms": duration_ms, "attributes": {"_repaired": ["end_time"]}}
+    ]
+
+
+def test_no_size_is_negative_in_what_is_made_of_it(conn: psycopg.Connection[Any]) -> None:
+    tools = {"tools": [{"name": "spare", "bytes": -7}]}
+    calls = [
+        {"response_bytes": -400},
+        {"tool_name": "tools/list", "operation": "tools/list", "response_data": tools},
+    ]
+    ingest(conn, [KINDS["tool_usage"] | {"start_time": "2026-06-15T11:00:00Z"} | call for call in calls])
+    [cost] = rows(conn, "select min(estimated_tokens) as least from bcp.context_cost()")
+    assert cost == {"least": 0}
+    assert rows(conn, "select context_bytes from bcp.unused_tools()") == [{"context_bytes": None}]
 
 
 def test_the_largest_that_is_taken_adds_up(conn: psycopg.Connection[Any]) -> None:

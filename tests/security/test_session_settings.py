@@ -146,9 +146,10 @@ def test_late_calls_reach_the_aggregates_whatever_their_sender_set(clean_db: Db)
 
 def test_no_duration_leads_out_of_the_years_that_are_allowed(db: Db) -> None:
     with logged_in_as(db, "bcp_writer"):
-        assert ingest(db, [usage(duration_ms=9e13)]) == (1, 0, 0, 1)
         time = rows(db, "select now()::text as t")[0]["t"]
-        assert ingest(db, [usage(start_time=time, duration_ms=9e13)]) == (1, 0, 0, 1)
+        calls = [usage(duration_ms=9e13), usage(start_time=time, duration_ms=9e13)]
+        assert ingest(db, calls) == (2, 2, 0, 0)
+    assert rows(db, "select distinct duration_ms from bcp.tool_usage_logs") == [{"duration_ms": None}]
 
 
 @pytest.mark.parametrize("time", ["0044-03-15 BC", "12345-01-01"])

@@ -123,6 +123,22 @@ def test_top_users(conn: psycopg.Connection[Any]) -> None:
         assert [r["user_id"] for r in asked] == users, filters
 
 
+def test_top_users_in_the_order_asked_for(conn: psycopg.Connection[Any]) -> None:
+    send(
+        conn,
+        *[call("14T10:00:00", user_id="busy", success=True, response_bytes=1) for _ in range(3)],
+        *[call("14T10:00:00", user_id="unlucky", success=False) for _ in range(2)],
+        call("14T10:00:00", user_id="costly", success=True, response_bytes=1000),
+    )
+    for order, users in (
+        ("calls", ["busy", "unlucky", "costly"]),
+        ("errors", ["unlucky", "busy", "costly"]),
+        ("cost", ["costly", "busy", "unlucky"]),
+    ):
+        found = rows(conn, f"select user_id from bcp.top_users({WEEK}, p_order => '{order}')")
+        assert [r["user_id"] for r in found] == users, order
+
+
 def test_active_users(conn: psycopg.Connection[Any]) -> None:
     conn.execute("select set_config('bcp.now', '2026-06-30T12:00:00Z', true)")
     send(
@@ -268,6 +284,7 @@ def test_a_reversed_range_is_an_error_with_a_hint(db: psycopg.Connection[Any], q
         ("active_users(p_outcome => 'failed')", "p_outcome is none of"),
         ("top_users(p_outcome => 'failed')", "p_outcome is none of"),
         ("top_users(p_limit => 0)", "p_limit is not"),
+        ("top_users(p_order => 'name')", "p_order is none of calls, errors, cost"),
         ("tool_sequences(p_limit => null)", "p_limit is not"),
         ("session_timeline(p_limit => -1)", "p_limit is not"),
         ("authentication_stats(p_interval => '1 month 1 day')", "mixes months"),

@@ -140,7 +140,7 @@ def test_an_id_is_forgotten_after_the_dedup_window(conn: psycopg.Connection[Any]
 
 
 def test_a_rejected_event_may_come_again_corrected_under_its_id(conn: psycopg.Connection[Any]) -> None:
-    assert ingest(conn, [usage(event_id="e", duration_ms=-1)]) == (1, 0, 0, 1)
+    assert ingest(conn, [usage(event_id="e", bcp_name="")]) == (1, 0, 0, 1)
     assert ingest(conn, [usage(event_id="e", duration_ms=1)]) == (1, 1, 0, 0)
 
 

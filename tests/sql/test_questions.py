@@ -192,11 +192,11 @@ def test_health_of_an_empty_store(db: psycopg.Connection[Any]) -> None:
 def test_health_sees_rejections_open_calls_and_a_broken_anonymiser(db: psycopg.Connection[Any]) -> None:
     db.execute("select set_config('bcp.now', %s, true)", [NOW])
     ingest(db, [usage()] * 200)
-    ingest(db, [usage(duration_ms=-1)])
+    ingest(db, [usage(bcp_name="")])
     found = health(db)
     assert found["ingest"] == ("ok", "201")
     assert found["rejected"] == ("warn", "1")
-    ingest(db, [KINDS["errors"] | {"level": "?"}] * 9, "errors")
+    ingest(db, [KINDS["errors"] | {"message": None}] * 9, "errors")
     assert health(db)["rejected"] == ("fail", "10")
     assert health(db)["open calls"] == ("ok", "0")
     db.execute("select bcp.begin_tool_call('b', 't', p_start_time => '2026-06-15T10:59:00Z')")

@@ -22,18 +22,7 @@ BAD_EVENTS = [
     ("tool_usage", '{"bcp_name": "a"}', "tool_name is missing"),
     ("tool_usage", '{"bcp_name": "a", "tool_name": ["b"]}', "tool_name is of type array, not string"),
     ("tool_usage", '{"bcp_name": " ", "tool_name": "b"}', "bcp_name is empty"),
-    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "success": "yes"}', "success is of type string"),
-    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "start_time": 5}', "start_time is of type number"),
-    (
-        "tool_usage",
-        '{"bcp_name": "a", "tool_name": "b", "start_time": "soon"}',
-        "start_time is not an ISO 8601",
-    ),
-    (
-        "tool_usage",
-        '{"bcp_name": "a", "tool_name": "b", "start_time": "2026-13-01T00:00:00Z"}',
-        "does not exist",
-    ),
+    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "start_time": 5}', "max_event_age"),
     (
         "tool_usage",
         '{"bcp_name": "a", "tool_name": "b", "start_time": "20000-01-01T00:00:00Z"}',
@@ -44,47 +33,9 @@ BAD_EVENTS = [
         '{"bcp_name": "a", "tool_name": "b", "start_time": "1970-01-01T00:00:00Z"}',
         "max_event_age",
     ),
-    (
-        "tool_usage",
-        '{"bcp_name":"a", "tool_name":"b", "start_time": "2026-06-15 02:00", "end_time": "2026-06-14 02:00"}',
-        "end_time is before start_time",
-    ),
-    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "duration_ms": -1}', "duration_ms is negative"),
-    (
-        "tool_usage",
-        '{"bcp_name": "a", "tool_name": "b", "duration_ms": 1e300}',
-        "longer than the setting max_event_age allows",
-    ),
-    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "duration_ms": 1e999999}', "out of range"),
-    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "request_bytes": 1e30}', "out of range"),
-    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "outcome": "meh"}', "outcome is none of"),
-    (
-        "tool_usage",
-        '{"bcp_name": "a", "tool_name": "b", "ip_address": "localhost"}',
-        "ip_address is not an IP",
-    ),
-    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "parameters": "\\u0000"}', "cannot store"),
-    ("tool_usage", '{"bcp_name": "a", "tool_name": "b", "parameters": ["\\ud83d"]}', "cannot store"),
-    ("tool_usage", '{"bcp_name": "a", "tool_name": "%s"}' % ("x" * 501), "tool_name is longer than 500"),
-    (
-        "tool_usage",
-        '{"bcp_name": "a", "tool_name": "b", "session_id": "%s"}' % ("x" * 501),
-        "an id is longer",
-    ),
-    (
-        "tool_usage",
-        '{"bcp_name": "a", "tool_name": "b", "parameters": %s}' % ("[" * 1000 + "]" * 1000),
-        "deep",
-    ),
-    (
-        "tool_usage",
-        '{"bcp_name": "a", "tool_name": "b", "parameters": "%s"}' % ("x" * 10_000_000),
-        "max_event_bytes",
-    ),
-    ("errors", '{"level": "bad", "message": "m"}', "level is none of"),
+    ("tool_usage", '"\\u0000"', "cannot be read"),
     ("errors", '{"level": "error"}', "message is missing"),
-    ("errors", '{"level": "error", "message": "m", "context": []}', "context is of type array, not object"),
-    ("metrics", '{"metric_name": "m", "metric_value": "1"}', "metric_value is of type string, not number"),
+    ("metrics", '{"metric_name": "m", "metric_value": "one"}', "metric_value is of type string, not number"),
     ("metrics", '{"metric_name": "m", "metric_value": 1e400}', "not from -1e100 to 1e100"),
     (
         "metrics",
@@ -92,11 +43,6 @@ BAD_EVENTS = [
         "aggregation_period is none",
     ),
     ("sessions", '{"session_id": ""}', "session_id is empty"),
-    (
-        "sessions",
-        '{"session_id": "s", "started_at": "2026-06-15T02:00:00Z", "ended_at": "2026-06-15T01:00:00Z"}',
-        "ended_at is before started_at",
-    ),
 ]
 
 
@@ -113,7 +59,7 @@ def test_a_bad_event_is_rejected_alone_with_its_reason(
 
 
 def test_a_batch_of_nothing_but_bad_events_is_booked(conn: psycopg.Connection[Any]) -> None:
-    bad = [usage(duration_ms=-n) for n in range(1, 40)] + [{"n": n} for n in range(40)]
+    bad = [usage(tool_name=None, duration_ms=n) for n in range(1, 40)] + [{"n": n} for n in range(40)]
     assert ingest(conn, bad) == (79, 0, 0, 79)
     assert rows(conn, "select count(*) as n from bcp.rejected_events") == [{"n": 79}]
 
@@ -144,24 +90,43 @@ def test_a_batch_of_null_is_an_error(conn: psycopg.Connection[Any], function: st
 def test_a_reason_and_a_rejected_event_repeat_no_secret(conn: psycopg.Connection[Any]) -> None:
     secret = "ada.lovelace@example.com"
     events = [
-        usage(start_time=secret),
-        usage(outcome=secret),
-        usage(ip_address=secret),
-        usage(parameters={"to": secret}, duration_ms=-1),
-        usage(success=secret),
+        usage(
+            start_time="1970-01-01T00:00:00Z",
+            outcome=secret,
+            ip_address=secret,
+            success=secret,
+            end_time=secret,
+        ),
+        usage(bcp_name="", parameters={"to": secret}),
+        usage(tool_name=[secret]),
         {"tool_name": secret},
         secret,
         [secret],
         {"bcp_name": 1, secret: secret},
     ]
-    text = json.dumps(events)[:-1] + f', {{"bcp_name": "a", "tool_name": "\\u0000", "x": "{secret}"}}]'
-    assert ingest(conn, text) == (10, 0, 0, 10)
+    text = json.dumps(events)[:-1] + f', {{"bcp_name": "a", "tool_name": null, "x": "\\u0000 {secret}"}}]'
+    assert ingest(conn, text) == (8, 0, 0, 8)
     found = json.dumps(rows(conn, "select reason, event::text from bcp.rejected_events"))
     assert "ada" not in found
     assert "example.com" not in found
 
 
-def test_an_event_whose_masking_fails_is_rejected_and_not_kept_raw(conn: psycopg.Connection[Any]) -> None:
+def test_a_rejected_event_keeps_its_outline(conn: psycopg.Connection[Any]) -> None:
+    event = r'{"bcp_name": "nulB", "parameters": {"x": "h\u0000 \ud83d\ude00"}}'
+    assert ingest(conn, f"[{event}]") == (1, 0, 0, 1)
+    assert rows(conn, "select event, reason from bcp.rejected_events") == [
+        {
+            "event": {
+                "bcp_name": "nulB",
+                "parameters": {"x": "h\ufffd \U0001f600"},
+                "_repaired": ["parameters"],
+            },
+            "reason": "tool_name is missing",
+        }
+    ]
+
+
+def test_a_field_whose_masking_fails_is_left_out_and_not_kept_raw(conn: psycopg.Connection[Any]) -> None:
     conn.execute(
         "create or replace function bcp_internal.mask_documents(p_docs jsonb[], p_max_depth integer,"
         " p_state bcp_internal.anonymizer_state) returns jsonb[] language plpgsql as $$ begin"
@@ -169,10 +134,10 @@ def test_an_event_whose_masking_fails_is_rejected_and_not_kept_raw(conn: psycopg
     )
     # With a password, since what has nothing to mask is never masked.
     tricky = usage(parameters={"tricky": "raw-value", "password": "x"})
-    assert ingest(conn, [usage(), tricky, usage()]) == (3, 2, 0, 1)
-    [row] = rows(conn, "select reason, event::text from bcp.rejected_events")
-    assert "raw-value" not in row["event"] + row["reason"]
-    assert "tricky" not in row["reason"]
+    assert ingest(conn, [usage(), tricky, usage()]) == (3, 3, 0, 0)
+    assert rows(
+        conn, "select parameters, attributes from bcp.tool_usage_logs where attributes is not null"
+    ) == [{"parameters": {"_omitted": "40 bytes"}, "attributes": {"_repaired": ["parameters"]}}]
 
 
 def test_what_is_not_the_events_fault_fails_the_batch(conn: psycopg.Connection[Any]) -> None:

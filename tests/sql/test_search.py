@@ -63,6 +63,11 @@ def numbers(conn: psycopg.Connection[Any], question: str, column: str = "start_t
     return [r[column].minute for r in rows(conn, f"select * from bcp.{question}")]
 
 
+def test_an_error_is_found_by_the_words_of_its_type(store: psycopg.Connection[Any]) -> None:
+    for query in ("timeout", "timeouterror", "error timeout"):
+        assert numbers(store, f"search_errors('{query}', {RANGE})", "happened_at") == [3], query
+
+
 def test_everything_is_found_in_the_rowstore_and_in_the_columnstore(store: psycopg.Connection[Any]) -> None:
     for question, expected in (
         (f"slow_calls({RANGE})", [2, 0, 1]),

@@ -20,7 +20,6 @@ NO_SETTING = "delete from bcp.settings where name like 'max_%'"
 LARGE = "update bcp.settings set value = '100' where name = 'max_event_bytes'"
 BATCH = json.dumps([usage(parameters=[SECRET], user_agent=SECRET)])
 MANY = json.dumps([SECRET] * 9)
-DEEP = '{"a":' * 200 + f'"{SECRET}"' + "}" * 200
 # SQLSTATE, what breaks the store first, the call, its argument.
 ERRORS = [
     ("ZB001", "", "select bcp.ingest_tool_usage(null, %s::text)", f'[{{"x": "{SECRET}"'),
@@ -32,8 +31,6 @@ ERRORS = [
     ("ZB002", "", "select bcp.report_collector(%s, gen_random_uuid())", SECRET * 20),
     ("ZB003", NO_SETTING, "select bcp.ingest_tool_usage(null, '[]', %s)", SECRET),
     ("ZB003", NO_SETTING, "select bcp.begin_tool_call('b', %s)", SECRET),
-    ("ZB005", "", "select bcp.begin_tool_call('b', 't', p_parameters => %s::jsonb)", DEEP),
-    ("ZB005", "", "select bcp.begin_tool_call('b', 't', p_user_id => %s)", SECRET * 20),
     ("ZB005", "", "select bcp.begin_tool_call(null, %s)", SECRET),
     ("ZB005", LARGE, "select bcp.begin_tool_call('b', 't', p_parameters => %s::jsonb)", MANY),
     ("ZB006", BREAK_KEY, "select bcp.ingest_tool_usage(null, '[]', %s)", SECRET),
@@ -71,16 +68,13 @@ def test_an_error_of_ours_says_no_value(db: Db, state: str, broken: str, call: s
 
 
 def test_what_a_wrong_value_is_stays_inside(db: Db) -> None:
-    """A cast that fails says the value: inside of ingest nobody hears it, and the event is rejected."""
-    events = [
-        usage(**{field: SECRET})
-        for field in ("start_time", "end_time", "ip_address", "success", "duration_ms")
-    ]
-    accepted, stored, _, rejected = ingest(db, events)
-    assert (accepted, stored, rejected) == (5, 0, 5)
+    """A cast that fails says the value: inside of ingest nobody hears it."""
+    fields = ("start_time", "end_time", "ip_address", "success", "duration_ms")
+    assert ingest(db, [usage(**{field: SECRET}) for field in fields]) == (5, 5, 0, 0)
+    assert ingest(db, [{field: SECRET} for field in fields]) == (5, 0, 0, 5)
     kept = str(rows(db, "select reason, event::text from bcp.rejected_events"))
     assert "hunter2 of email#" in kept
-    assert "lovelace" not in kept
+    assert "lovelace" not in kept + str(rows(db, "select t::text from bcp.tool_usage_logs t"))
 
 
 def test_text_is_the_way_in_whose_errors_say_nothing(db: Db) -> None:

@@ -1,0 +1,375 @@
+-- A bad value in a sound event: it is converted, cut or taken out, and the rest is stored. Attribute _repaired of such an
+-- event names its fields. What has no name, or no meaning without the value, is rejected.
+--
+-- Nothing here is on the way of a sound batch: an event comes here once something has refused it.
+
+create or replace function bcp_internal.read_time(p_value jsonb) returns timestamptz
+language plpgsql stable strict
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $func$
+declare
+    v_text constant text := btrim(p_value #>> '{}');
+    v_number double precision;
+begin
+    if v_text ~ '^\d{4,6}-\d\d-\d\d[Tt ]\d\d:\d\d' then
+        return v_text::timestamptz;
+    elsif v_text ~ '^-?\d{1,30}(\.\d*)?$' then
+        -- Seconds, milliseconds, microseconds or nanoseconds from 1970: as seconds, 1e11 is the year 5138.
+        v_number := v_text;
+        return to_timestamp(v_number / case
+            when abs(v_number) < 1e11 then 1 when abs(v_number) < 1e14 then 1e3 when abs(v_number) < 1e17 then 1e6 else 1e9
+        end);
+    end if;
+    return null;
+exception
+    when data_exception then
+        return null;
+end
+$func$;
+
+comment on function bcp_internal.read_time(jsonb) is
+    'Time that a field says, in ISO 8601 or as a number since 1970, whose size tells its unit; null where it says none.';
+
+create or replace function bcp_internal.read_number(p_value jsonb) returns numeric
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when jsonb_typeof(p_value) = 'number' or p_value #>> '{}' ~ '^\s*[-+]?\d{1,100}(\.\d{1,100})?([eE][-+]?\d{1,2})?\s*$'
+            then (p_value #>> '{}')::numeric
+    end
+$func$;
+
+comment on function bcp_internal.read_number(jsonb) is 'Number that a field says, also as text; null where it says none.';
+
+create or replace function bcp_internal.read_address(p_value text) returns text
+language plpgsql stable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- The first of a list, as in X-Forwarded-For, is the client; [::1]:443 and 10.0.0.1:443 have a port.
+    v_first constant text := btrim(split_part(p_value, ',', 1));
+    v_address constant text := coalesce(
+        substring(v_first from '^\[([^][]+)\](?::\d{1,5})?$'), substring(v_first from '^([^:]+):\d{1,5}$'), v_first);
+begin
+    perform v_address::inet;
+    return v_address;
+exception
+    when data_exception then
+        return null;
+end
+$func$;
+
+comment on function bcp_internal.read_address(text) is
+    'IP address in a text that is more than one: the first of a list, without a port; null where there is none.';
+
+create or replace function bcp_internal.omitted(p_value jsonb, p_is_text boolean) returns jsonb
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when p_is_text then to_jsonb(format('[OMITTED %s bytes]', octet_length(p_value #>> '{}')))
+        else jsonb_build_object('_omitted', format('%s bytes', octet_length(p_value::text)))
+    end
+$func$;
+
+comment on function bcp_internal.omitted(jsonb, boolean) is 'What stands in the place of a text or document that cannot be kept: its size.';
+
+create or replace function bcp_internal.masked_value(p_value jsonb, p_is_text boolean, p_max_bytes integer) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text constant text := case when p_is_text then p_value #>> '{}' else p_value::text end;
+    v_bytes constant integer := case when octet_length(v_text) > 2 * p_max_bytes then octet_length(v_text) end;
+begin
+    if p_is_text then
+        return to_jsonb(bcp_internal.truncate_text(
+            bcp_internal.anonymize_text(bcp_internal.cut_text(v_text, 2 * p_max_bytes)), p_max_bytes, v_bytes));
+    end if;
+    return bcp_internal.truncate_json(
+        bcp_internal.anonymize_json(
+            bcp_internal.cut_json(p_value, 2 * p_max_bytes, bcp_internal.setting('max_json_depth')::integer)),
+        p_max_bytes, v_bytes);
+exception
+    -- Nested too deep, or something else that the anonymiser cannot go through.
+    when sqlstate 'ZB005' then
+        return bcp_internal.omitted(p_value, p_is_text);
+end
+$func$;
+
+comment on function bcp_internal.masked_value(jsonb, boolean, integer) is
+    'A text or document, masked and cut to so many bytes; its size alone where the anonymiser cannot go through it.';
+
+create or replace function bcp_internal.marked_repaired(p_event jsonb, p_names text[]) returns jsonb
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when p_names = '{}' then p_event
+        else jsonb_set(p_event, '{_repaired}', (
+            select jsonb_agg(distinct name)
+            from (
+                select jsonb_array_elements(case jsonb_typeof(p_event -> '_repaired') when 'array' then p_event -> '_repaired' else '[]' end)
+                union all
+                select to_jsonb(unnest(p_names))
+            ) as n (name)))
+    end
+$func$;
+
+comment on function bcp_internal.marked_repaired(jsonb, text[]) is 'The event, with these fields among those that its _repaired names.';
+
+create or replace function bcp_internal.repaired_value(p_field text, p_types text[], p_is_id boolean, p_value jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $func$
+declare
+    v_type constant text := jsonb_typeof(p_value);
+    v_text constant text := p_value #>> '{}';
+    v_number numeric;
+begin
+    case
+        when p_types = '{any}' then
+            return p_value;
+        when p_types = '{object}' then
+            return case v_type when 'object' then p_value else jsonb_build_object('value', p_value) end;
+        when p_types = '{boolean}' then
+            return case
+                when v_type = 'boolean' then p_value
+                when lower(btrim(v_text)) in ('true', 't', 'yes', 'y', 'on', '1') then 'true'::jsonb
+                when lower(btrim(v_text)) in ('false', 'f', 'no', 'n', 'off', '0') then 'false'::jsonb
+            end;
+        when p_types = '{number}' then
+            v_number := bcp_internal.read_number(p_value);
+            return to_jsonb(case
+                when right(p_field, 6) = '_bytes' then case when v_number between 0 and 1099511627776 then round(v_number) end
+                when p_field = 'duration_ms' then case when v_number >= 0 then v_number end
+                else v_number
+            end);
+        when p_field in ('start_time', 'end_time', 'timestamp', 'started_at', 'last_activity', 'ended_at') then
+            return case
+                when v_type = 'string' and bcp_internal.read_time(p_value) is not null and v_text ~ '^\d' and v_text ~ '-' then p_value
+                else to_jsonb(bcp_internal.read_time(p_value))
+            end;
+        when p_field = 'ip_address' then
+            return to_jsonb(bcp_internal.read_address(v_text));
+        when p_field = 'outcome' then
+            return case when v_text in ('success', 'soft_fail', 'error', 'timeout', 'cancelled', 'rejected') then p_value end;
+        when p_field = 'level' then
+            return case
+                when lower(v_text) in ('debug', 'info', 'warn', 'warning', 'error', 'fatal', 'critical') then p_value
+                else '"error"'
+            end;
+        when v_type in ('object', 'array') then
+            return case when not p_is_id and p_field <> 'event_id' then to_jsonb(p_value::text) end;
+        when not p_is_id and p_field <> 'event_id' then
+            return case when v_type = any (p_types) then p_value else to_jsonb(v_text) end;
+        when v_text = '' and p_field <> 'tool_name' then
+            -- An id that is left empty is none, in any event.
+            return p_value;
+        when v_text ~ '^\s*$' then
+            return case p_field when 'tool_name' then '"(no name)"'::jsonb when 'bcp_name' then p_value when 'metric_name' then p_value end;
+        when length(v_text) <= 500 then
+            return case when v_type = any (p_types) then p_value else to_jsonb(v_text) end;
+        when p_field = 'event_id' then
+            return to_jsonb(bcp_internal.event_uuid(v_text));
+        when right(p_field, 5) = '_name' or p_field = 'operation' then
+            -- Masked before it is cut, since no rule would find half an address.
+            return to_jsonb(left(bcp_internal.masked_value(to_jsonb(v_text), true, 65536) #>> '{}', 499) || '…');
+        else
+            -- Two ids may begin alike.
+            return null;
+    end case;
+end
+$func$;
+
+comment on function bcp_internal.repaired_value(text, text[], boolean, jsonb) is
+    'Value of a field of an event as it can be stored: itself where it can, else converted or cut, null where nothing of it can be.';
+
+create or replace function bcp_internal.repaired_times(p_event jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $func$
+declare
+    v_now constant timestamptz := bcp_internal.now();
+    v_oldest constant timestamptz := v_now - bcp_internal.setting('max_event_age')::interval;
+    v_latest constant timestamptz := v_now + bcp_internal.setting('max_event_lead')::interval;
+    v_start constant timestamptz := bcp_internal.read_time(p_event -> 'start_time');
+    v_end constant timestamptz := bcp_internal.read_time(p_event -> 'end_time');
+    v_longest constant double precision := extract(epoch from v_latest - v_oldest) * 1000;
+    v_ms constant numeric := bcp_internal.read_number(p_event -> 'duration_ms');
+    v_event jsonb := p_event;
+begin
+    -- Where a call is on the axis of time has to be known: that is not repaired.
+    if coalesce(v_start, v_end, v_now) not between v_oldest and v_latest then
+        return p_event;
+    end if;
+    if v_end < v_start and v_start - v_end <= interval '1 second' then
+        -- A clock that was set back meanwhile, or two clocks.
+        v_event := v_event || jsonb_build_object('end_time', v_start);
+    elsif v_start is not null and (v_end < v_start or v_end > v_latest) then
+        v_event := v_event - 'end_time'::text;
+    end if;
+    if v_ms > v_longest::numeric
+        or v_end is null and coalesce(v_start, v_now - v_ms::double precision * interval '1 millisecond')
+            + v_ms::double precision * interval '1 millisecond' > v_latest
+        or v_start is null and coalesce(v_end, v_now) - v_ms::double precision * interval '1 millisecond' < v_oldest
+    then
+        v_event := v_event - 'duration_ms'::text;
+    end if;
+    return v_event;
+end
+$func$;
+
+comment on function bcp_internal.repaired_times(jsonb) is
+    'A call whose start, end and duration go together: an end before its start by up to a second is its start, and what would put start or end out of bounds is left out.';
+
+create or replace function bcp_internal.shortened_event(p_kind text, p_event jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_max_document constant integer := bcp_internal.setting('max_document_bytes');
+    v_max_text constant integer := bcp_internal.setting('max_text_bytes');
+    v_event jsonb := p_event;
+    f record;
+begin
+    if p_kind = 'tool_usage' then
+        -- The sizes that they had.
+        v_event := v_event || jsonb_strip_nulls(jsonb_build_object(
+            'request_bytes', coalesce(nullif(p_event -> 'request_bytes', 'null'), to_jsonb(octet_length((p_event -> 'parameters')::text))),
+            'response_bytes', coalesce(nullif(p_event -> 'response_bytes', 'null'), to_jsonb(octet_length((p_event -> 'response_data')::text)))));
+    end if;
+    for f in
+        select e.field, e.content = 'text' as is_text, p_event -> e.field as value, m.bytes as max_bytes
+        from bcp_internal.event_fields(p_kind) e
+        cross join lateral (select case e.content when 'text' then v_max_text else v_max_document end) as m (bytes)
+        where e.content <> 'other' and not e.is_id and octet_length(p_event ->> e.field) > m.bytes
+    loop
+        v_event := jsonb_set(v_event, array[f.field], bcp_internal.masked_value(f.value, f.is_text, f.max_bytes));
+    end loop;
+    return v_event;
+end
+$func$;
+
+comment on function bcp_internal.shortened_event(text, jsonb) is
+    'An event that is larger than the setting max_event_bytes allows, its documents and texts masked and cut to what is kept of them anyway.';
+
+create or replace function bcp_internal.repaired_event(p_kind text, p_event jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- Times without an offset are UTC.
+set timezone = 'UTC'
+set datestyle = 'ISO'
+as $func$
+declare
+    v_event jsonb := p_event;
+begin
+    if jsonb_typeof(p_event) is distinct from 'object' then
+        return p_event;
+    end if;
+    select p_event || coalesce(jsonb_object_agg(f.field, r.value), '{}') into v_event
+    from bcp_internal.event_fields(p_kind) f
+    cross join lateral bcp_internal.repaired_value(f.field, f.types, f.is_id, p_event -> f.field) as r (value)
+    where p_event -> f.field <> 'null' and r.value is distinct from p_event -> f.field;
+    if p_kind = 'tool_usage' then
+        v_event := bcp_internal.repaired_times(v_event);
+        if bcp_internal.contradicts(v_event ->> 'outcome', (v_event ->> 'success')::boolean) then
+            v_event := v_event - 'success'::text;
+        end if;
+    elsif p_kind = 'sessions' and bcp_internal.read_time(v_event -> 'ended_at') < bcp_internal.read_time(v_event -> 'started_at') then
+        v_event := v_event - 'ended_at'::text;
+    end if;
+    if pg_column_size(v_event) > bcp_internal.setting('max_event_bytes')::bigint then
+        v_event := bcp_internal.shortened_event(p_kind, v_event);
+    end if;
+    return bcp_internal.marked_repaired(v_event, array(
+        select key from jsonb_each(p_event) as f (key, value) where nullif(value, 'null') is distinct from nullif(v_event -> key, 'null')));
+end
+$func$;
+
+comment on function bcp_internal.repaired_event(text, jsonb) is
+    'An event with what is wrong with its fields converted, cut or taken out, as far as that goes without reading all of its documents, and their names in _repaired; the event itself where nothing is.';
+
+create or replace function bcp_internal.maskable_event(p_kind text, p_event jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_omitted jsonb;
+begin
+    select jsonb_object_agg(f.field, f.value) into v_omitted
+    from (
+        select e.field, bcp_internal.omitted(p_event -> e.field, e.content = 'text') as value
+        from bcp_internal.event_fields(p_kind) e
+        where e.content <> 'other'
+          and p_event -> e.field <> 'null'
+          and bcp_internal.masked_value(p_event -> e.field, e.content = 'text', 2147483647 / 4)
+              = bcp_internal.omitted(p_event -> e.field, e.content = 'text')
+        union all
+        -- A field that nobody knows.
+        select a.key, bcp_internal.omitted(a.value, false)
+        from jsonb_each(p_event - bcp_internal.known_fields(p_kind)) as a (key, value)
+        where bcp_internal.masked_value(a.value, false, 2147483647 / 4) = bcp_internal.omitted(a.value, false)
+    ) as f;
+    return bcp_internal.marked_repaired(
+        p_event || coalesce(v_omitted, '{}'), array(select jsonb_object_keys(coalesce(v_omitted, '{}'))));
+end
+$func$;
+
+comment on function bcp_internal.maskable_event(text, jsonb) is
+    'An event without the fields that the anonymiser cannot go through, such as one nested too deep: their sizes are kept, and their names in _repaired.';
+
+create or replace function bcp_internal.readable_json(p_json text) returns text
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Once \\ is written otherwise, each backslash begins an escape. Pairs of surrogates are put aside as an escape that
+    -- JSON does not have. \uFffd is U+FFFD in a spelling that nobody else uses.
+    select regexp_replace(
+        regexp_replace(
+            regexp_replace(
+                replace(p_json, '\\', '\u005c'),
+                '\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})', '\\v\1\2', 'g'),
+            '\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\\uFffd', 'g'),
+        '\\v([0-9a-fA-F]{4})([0-9a-fA-F]{4})', '\\u\1\\u\2', 'g')
+$func$;
+
+comment on function bcp_internal.readable_json(text) is
+    'JSON with U+FFFD in place of NULs and of halves of surrogate pairs, which jsonb cannot hold; written as \uFffd.';
+
+create or replace function bcp_internal.readable_event(p_json text) returns jsonb
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_json constant text := bcp_internal.readable_json(p_json);
+    v_event jsonb;
+    v_names text[];
+begin
+    if json_typeof(v_json::json) <> 'object' then
+        return null;
+    end if;
+    -- A number out of range, or what is nested too deep for the server, spoils its field alone.
+    select
+        jsonb_object_agg(f.key, coalesce(f.read, jsonb_build_object('_omitted', format('%s bytes', octet_length(f.value))))),
+        array_agg(f.key) filter (where f.read is null or strpos(f.value, '\uFffd') > 0)
+    into v_event, v_names
+    from (
+        select key, value::text, bcp_internal.try_jsonb(value::text) from json_each(v_json::json)
+    ) as f (key, value, read);
+    return bcp_internal.marked_repaired(v_event, coalesce(v_names, '{}'));
+exception
+    when data_exception or program_limit_exceeded or statement_too_complex then
+        return null;
+end
+$func$;
+
+comment on function bcp_internal.readable_event(text) is
+    'Event in JSON that jsonb cannot hold, as far as it can: NULs and halves of surrogate pairs are U+FFFD, and of a field that cannot be read only the size is left; their names are in _repaired. Null where it is no object.';
