@@ -12,6 +12,22 @@ $func$;
 
 comment on function bcp_internal.timescaledb_version() is 'Version of TimescaleDB, {2,28,4}, to be compared.';
 
+create or replace function bcp_internal.jobs_cannot_run(p_timescaledb integer[], p_server integer) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Since the minor releases of November 2026 PostgreSQL refuses what the background worker did at the end of each job:
+    -- cannot drop portal "" while it is being set up. The patch releases named are the first that do otherwise.
+    select p_server >= case p_server / 10000 when 15 then 150020 when 16 then 160016 when 17 then 170012 when 18 then 180007 end
+        and not (
+            p_timescaledb >= '{2,31,2}'
+            or p_timescaledb >= '{2,28,4}' and p_timescaledb < '{2,29}'
+            or p_timescaledb >= '{2,27,3}' and p_timescaledb < '{2,28}')
+$func$;
+
+comment on function bcp_internal.jobs_cannot_run(integer[], integer) is
+    'Whether every background job fails with this version of TimescaleDB on this PostgreSQL (server_version_num).';
+
 create or replace function bcp_internal.jobs() returns table (job_id integer, proc_name text, relation text, config jsonb)
 language sql stable
 set search_path = pg_catalog, pg_temp

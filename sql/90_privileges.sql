@@ -38,7 +38,7 @@ begin
                'checked_outcome', 'calls', 'latest_first', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',
                'release_reaches', 'has_regressed', 'archive_columns', 'archive_time_column', 'archive_text', 'archive_rows',
                'checksum_text', 'archive_checksum', 'chunk_is_archived', 'chunks_to_archive', 'archived_rows', 'time_column', 'old_chunks',
-               'retention_cutoff', 'foreign_overloads', 'creators_beside'))
+               'retention_cutoff', 'foreign_overloads', 'creators_beside', 'jobs', 'job_troubles'))
     loop
         execute format('grant execute on routine %s to %I', v_function.signature, case
             when not v_function.is_public then 'bcp_reader'
