@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
+from bcp_analytics._connection import connect
 from bcp_analytics.errors import UnsupportedServer
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _check_licence(conn: Connection[Any], conninfo: str, *, installed: bool) -> 
     else:
         # The extension's library says which edition it is, and is loaded by creating the extension.
         try:
-            with psycopg.connect(conninfo) as probe:
+            with connect(conninfo) as probe:
                 probe.execute("create extension timescaledb schema public")
                 licence = _licence(probe)
                 probe.rollback()

@@ -24,6 +24,7 @@ from yoyo import read_migrations
 
 from bcp_analytics import __version__, _sqlfiles
 from bcp_analytics._backend import SCHEMA, Backend
+from bcp_analytics._connection import connect
 from bcp_analytics._frozen import check_frozen
 from bcp_analytics._preflight import check
 from bcp_analytics._resources import migrations_folder, sql_folder
@@ -250,11 +251,10 @@ def _connected(conninfo: str) -> Iterator[Connection[Any]]:
             "percent-encode special characters of the password.",
         ) from None
     try:
-        conn = psycopg.connect(
+        conn = connect(
             conninfo,
             autocommit=True,
             prepare_threshold=None,
-            client_encoding="utf8",
             fallback_application_name="bcp-analytics migrate",
         )
     except psycopg.Error as error:
