@@ -17,6 +17,7 @@ from psycopg import errors as pg
 from typer.core import TyperGroup
 
 from bcp_analytics import embedded
+from bcp_analytics._connection import connect
 from bcp_analytics._visible import visible, visible_line
 from bcp_analytics.errors import BcpAnalyticsError
 
@@ -152,7 +153,7 @@ def connected(given: str | None, *, autocommit: bool = False) -> Iterator[Connec
     """Connect to the database of `readable_dsn`."""
     dsn = readable_dsn(given)
     try:
-        conn = psycopg.connect(dsn, autocommit=autocommit, fallback_application_name="bcp-analytics")
+        conn = connect(dsn, autocommit=autocommit, fallback_application_name="bcp-analytics")
     except psycopg.Error as error:
         raise BcpAnalyticsError(
             f"The database cannot be reached: {str(error).strip()}.",

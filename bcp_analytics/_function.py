@@ -22,11 +22,14 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, sql
 from psycopg.rows import BaseRowFactory, class_row, scalar_row
+from psycopg.types.string import TextBinaryLoader
 
 from bcp_analytics._arguments import as_sent
 from bcp_analytics.errors import InvalidArgument, translated
 
 Arguments = Mapping[str, object]
+# To psycopg, the type of what is of no type that it knows.
+_UNKNOWN_TYPE = 0
 
 P = ParamSpec("P")
 Row = TypeVar("Row")
@@ -137,16 +140,19 @@ def _twin(
     name = build.__name__
 
     # The cursors are made here and not by the connection, whose own cursor_factory and row_factory may be
-    # anything.
+    # anything. Answers come in binary, since the form of text is the session's: psycopg reads no times of
+    # datestyle German. What it does not know the type of is an enum, whose binary form is its label.
     def ask(conn: Connection[Any], arguments: Arguments) -> Value:
         with translated(), Cursor(conn, row_factory=factory) as cur:
-            cur.execute(_query(name, columns, tuple(arguments)), arguments)
+            cur.adapters.register_loader(_UNKNOWN_TYPE, TextBinaryLoader)
+            cur.execute(_query(name, columns, tuple(arguments)), arguments, binary=True)
             return finish(cur.fetchall() if columns is not None else [])
 
     async def ask_async(conn: AsyncConnection[Any], arguments: Arguments) -> Value:
         with translated():
             async with AsyncCursor(conn, row_factory=factory) as cur:
-                await cur.execute(_query(name, columns, tuple(arguments)), arguments)
+                cur.adapters.register_loader(_UNKNOWN_TYPE, TextBinaryLoader)
+                await cur.execute(_query(name, columns, tuple(arguments)), arguments, binary=True)
                 return finish(await cur.fetchall() if columns is not None else [])
 
     @wraps(build)

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import dict_row
 
+from bcp_analytics._connection import connect
 from bcp_analytics.errors import UnsupportedServer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from psycopg import Connection
 
     Row = dict[str, Any]
 
 OLDEST_POSTGRESQL, NEWEST_POSTGRESQL = 15, 18
-OLDEST_TIMESCALEDB = (2, 23)
+OLDEST_TIMESCALEDB, TESTED_TIMESCALEDB = (2, 23), (2, 28)
 # From PostgreSQL 16 on, CREATEROLE alone does not allow to grant a role that somebody else made.
 _GRANTS_NEED_ADMIN_OPTION = 160000
-_NEWER = "TimescaleDB Community 2.23 or later"
+_NEWER = "TimescaleDB Community 2.28 or later"
 
 # Functions of TimescaleDB that we call: as in bcp_internal.foreign_overloads, which is not there yet.
 CALLED = (
@@ -94,9 +97,19 @@ def check(conn: Connection[Any], conninfo: str) -> tuple[str, ...]:
     _check_timescaledb(facts)
     _check_privileges(facts)
     _check_licence(conn, conninfo, installed=facts["installed"] is not None)
+    return tuple(_warnings(facts))
+
+
+def _warnings(facts: Row) -> Iterator[str]:
     if facts["server"] // 10000 > NEWEST_POSTGRESQL:
-        return (f"PostgreSQL {facts['server_version']} is newer than the {NEWEST_POSTGRESQL} tested with.",)
-    return ()
+        yield f"PostgreSQL {facts['server_version']} is newer than the {NEWEST_POSTGRESQL} tested with."
+    # The embedded database's own version is one of development, and passes the tests.
+    timescaledb = facts["installed"] or facts["available"]
+    if version_tuple(timescaledb) < TESTED_TIMESCALEDB and not timescaledb.endswith("-dev"):
+        yield (
+            f"TimescaleDB {timescaledb} is older than the 2.28 tested with, and 2.23.0 left rows out of "
+            "answers: install TimescaleDB 2.28.4 or later, then run alter extension timescaledb update."
+        )
 
 
 def _check_server(facts: Row) -> None:
@@ -146,7 +159,7 @@ def _check_licence(conn: Connection[Any], conninfo: str, *, installed: bool) -> 
     else:
         # The extension's library says which edition it is, and is loaded by creating the extension.
         try:
-            with psycopg.connect(conninfo) as probe:
+            with connect(conninfo) as probe:
                 probe.execute("create extension timescaledb schema public")
                 licence = _licence(probe)
                 probe.rollback()

@@ -141,6 +141,8 @@ def status(
     else:
         state = "current" if found.sql_current else "of another version"
         tell(f"sql/ is {state}, loaded {found.sql_loaded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    for warning in found.warnings:
+        tell(f"Warning: {warning}.")
     tell("Up to date." if found.current else "Not up to date: run bcp-analytics migrate.")
 
 

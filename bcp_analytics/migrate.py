@@ -24,6 +24,7 @@ from yoyo import read_migrations
 
 from bcp_analytics import __version__, _sqlfiles
 from bcp_analytics._backend import SCHEMA, Backend
+from bcp_analytics._connection import connect
 from bcp_analytics._frozen import check_frozen
 from bcp_analytics._preflight import check
 from bcp_analytics._resources import migrations_folder, sql_folder
@@ -54,7 +55,7 @@ class MigrationResult:
     """What `migrate` did.
 
     `applied`: ids of the migrations it applied, in order; `sql_applied`: whether it loaded `sql/`;
-    `warnings`: sentences for the user, about a server that is not refused.
+    `warnings`: sentences for the user, about a server that is not refused, or jobs that do not run.
     """
 
     applied: tuple[str, ...]
@@ -81,7 +82,8 @@ class MigrationStatus:
 
     `pending`: ids of migrations it lacks; `unknown`: ids it has that this version does not know;
     `sql_current`: whether `sql/` is loaded as this version has it; `sql_loaded_at`: when it was loaded
-    last, None where never; `postgresql`, `timescaledb`: versions, None where there is no TimescaleDB.
+    last, None where never; `postgresql`, `timescaledb`: versions, None where there is no TimescaleDB;
+    `warnings`: sentences for the user, about background jobs that do not run.
     """
 
     applied: tuple[AppliedMigration, ...]
@@ -91,6 +93,7 @@ class MigrationStatus:
     sql_loaded_at: datetime | None
     postgresql: str
     timescaledb: str | None
+    warnings: tuple[str, ...]
 
     @property
     def current(self) -> bool:
@@ -144,7 +147,10 @@ def migrate(
             with _prepared(backend):
                 applied = _apply(backend, _read(migrations), say)
                 loaded = _load(backend, sql_files, say)
-    return MigrationResult(applied=applied, sql_applied=loaded, warnings=warnings)
+        troubles = _troubles(conn)
+        for trouble in troubles:
+            say(trouble)
+    return MigrationResult(applied=applied, sql_applied=loaded, warnings=(*warnings, *troubles))
 
 
 def status(
@@ -163,6 +169,7 @@ def status(
         ).fetchone()
         assert server is not None  # noqa: S101
         applied, loaded = _books(conn) if server[1] else ((), None)
+        troubles = _troubles(conn)
     ids = [m.id for m in applied]
     known = [m.id for m in _read(migrations)]
     return MigrationStatus(
@@ -173,6 +180,7 @@ def status(
         sql_loaded_at=loaded[1] if loaded else None,
         postgresql=server[0],
         timescaledb=server[2],
+        warnings=troubles,
     )
 
 
@@ -243,11 +251,10 @@ def _connected(conninfo: str) -> Iterator[Connection[Any]]:
             "percent-encode special characters of the password.",
         ) from None
     try:
-        conn = psycopg.connect(
+        conn = connect(
             conninfo,
             autocommit=True,
             prepare_threshold=None,
-            client_encoding="utf8",
             fallback_application_name="bcp-analytics migrate",
         )
     except psycopg.Error as error:
@@ -394,6 +401,14 @@ def _load(backend: Backend, folder: Path, say: Progress) -> bool:
             [digest, __version__],
         )
     return True
+
+
+def _troubles(conn: Connection[Any]) -> tuple[str, ...]:
+    """Return what keeps background jobs from running; nothing where `sql/` does not know it yet."""
+    there = conn.execute("select to_regprocedure('bcp_internal.job_troubles()') is not null").fetchone()
+    if there != (True,):
+        return ()
+    return tuple(row[0] for row in conn.execute("select trouble from bcp_internal.job_troubles()").fetchall())
 
 
 def _books(conn: Connection[Any]) -> tuple[tuple[AppliedMigration, ...], tuple[str, datetime] | None]:

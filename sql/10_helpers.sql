@@ -78,17 +78,6 @@ $func$;
 
 comment on function bcp_internal.setting(text) is 'Value of a row of bcp.settings; ZB003 where there is none.';
 
-create or replace function bcp_internal.timescaledb_version() returns integer[]
-language plpgsql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    return string_to_array(split_part((select extversion from pg_extension where extname = 'timescaledb'), '-', 1), '.')::integer[];
-end
-$func$;
-
-comment on function bcp_internal.timescaledb_version() is 'Version of TimescaleDB, {2,28,4}, to be compared.';
-
 create or replace function bcp_internal.uuidv7(p_time timestamptz) returns uuid
 language sql volatile parallel safe
 -- No search_path: with one it could not be inlined; every name is qualified instead.

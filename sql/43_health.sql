@@ -98,16 +98,10 @@ as $func$
         select 6, 'anonymiser', case when bcp_internal.anonymizer_works() then 'ok' else 'fail' end, '',
                'masks a known e-mail address and a known password'
         union all
-        select 7, 'jobs', case when count(*) filter (where s.last_run_status = 'Failed') = 0 then 'ok' else 'fail' end,
-               count(*)::text,
-               coalesce('failed last: ' || string_agg(concat_ws(' of ', j.proc_name, j.hypertable_name), ', ' order by j.job_id)
-                            filter (where s.last_run_status = 'Failed'), 'no job of ours failed last')
-        from timescaledb_information.jobs j
-        left join timescaledb_information.job_stats s using (job_id)
-        left join timescaledb_information.continuous_aggregates c
-            on c.materialization_hypertable_schema = j.hypertable_schema
-            and c.materialization_hypertable_name = j.hypertable_name
-        where 'bcp' in (j.hypertable_schema, c.view_schema) or j.proc_schema = 'bcp_internal'
+        select 7, 'jobs', case when bool_or(t.status = 'fail') then 'fail' when count(*) > 0 then 'warn' else 'ok' end,
+               (select count(*) from bcp_internal.jobs())::text,
+               coalesce(string_agg(t.trouble, '; ' order by t.ordinal), 'every job of ours runs, and none failed when last run')
+        from bcp_internal.job_troubles() with ordinality as t (status, trouble, ordinal)
         union all
         select 8, 'size', 'ok', pg_size_pretty(sum(public.hypertable_size(format('%I.%I', hypertable_schema, hypertable_name)::regclass))),
                format('%s hypertables, %s chunks', count(*), sum(num_chunks))

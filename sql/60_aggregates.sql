@@ -38,15 +38,6 @@ $func$;
 comment on function bcp_internal.refresh_start(integer) is
     'How far back aggregates are refreshed: two days short of retention, so that no refresh sees a dropped chunk and takes its calls away.';
 
-create or replace function bcp_internal.refreshes_in_batches() returns boolean
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-    select 'options' = any (proargnames) from pg_proc where oid = 'public.refresh_continuous_aggregate'::regproc
-$func$;
-
-comment on function bcp_internal.refreshes_in_batches() is 'Whether this TimescaleDB takes options for a refresh.';
-
 create or replace procedure bcp_internal.refresh_aggregate(p_name text, p_since timestamptz, p_until timestamptz)
 language plpgsql
 as $proc$
@@ -112,12 +103,8 @@ begin
             older_than => bcp_internal.now() operator(pg_catalog.-) a.columnstore_after) as s (chunk)
         join timescaledb_information.chunks i
             on pg_catalog.format('%I.%I', i.chunk_schema, i.chunk_name)::pg_catalog.regclass operator(pg_catalog.=) s.chunk
-        join _timescaledb_catalog.chunk c
-            on c.schema_name operator(pg_catalog.=) i.chunk_schema and c.table_name operator(pg_catalog.=) i.chunk_name
-        -- 1 is all of it in the columnstore, 4 frozen.
         where a.columnstore_after is not null
-          and c.status operator(pg_catalog.<>) 1
-          and c.status operator(pg_catalog.&) 4 operator(pg_catalog.=) 0
+          and not bcp_internal.is_in_columnstore(s.chunk)
         order by a.ordinal, i.range_start
     loop
         continue when v_chunk.name operator(pg_catalog.=) v_busy;

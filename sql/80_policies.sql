@@ -9,14 +9,7 @@ declare
     v_current jsonb;
 begin
     -- The policy functions with if_not_exists only warn where another policy exists, so: compare, then alter.
-    select j.config into v_current
-    from timescaledb_information.jobs j
-    left join timescaledb_information.continuous_aggregates c
-        on c.materialization_hypertable_schema = j.hypertable_schema
-        and c.materialization_hypertable_name = j.hypertable_name
-    where j.proc_name = p_procedure
-      and coalesce(c.view_schema, j.hypertable_schema) = 'bcp'
-      and coalesce(c.view_name, j.hypertable_name) = p_relation;
+    select j.config into v_current from bcp_internal.jobs() j where j.proc_name = p_procedure and j.relation = p_relation;
     if p_add is not null and v_current @> p_config then
         return false;
     end if;

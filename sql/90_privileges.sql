@@ -38,7 +38,7 @@ begin
                'checked_outcome', 'calls', 'latest_first', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',
                'release_reaches', 'has_regressed', 'archive_columns', 'archive_time_column', 'archive_text', 'archive_rows',
                'checksum_text', 'archive_checksum', 'chunk_is_archived', 'chunks_to_archive', 'archived_rows', 'time_column', 'old_chunks',
-               'retention_cutoff', 'foreign_overloads', 'creators_beside'))
+               'retention_cutoff', 'foreign_overloads', 'creators_beside', 'jobs', 'job_troubles'))
     loop
         execute format('grant execute on routine %s to %I', v_function.signature, case
             when not v_function.is_public then 'bcp_reader'
@@ -52,23 +52,38 @@ $block$;
 
 -- What a session may set changes how text is read and written: the code of a function itself (with
 -- standard_conforming_strings off its strings end elsewhere), and times, numbers and names in the statements it makes
--- (of 10:36 IST, India's, PostgreSQL reads 08:36 UTC). Who runs as the owner runs with the defaults, waits no
--- longer for what somebody's open transaction holds, shows nobody its plans, and puts new chunks where the hypertable is.
--- 3 us a call.
+-- (of 10:36 IST, India's, PostgreSQL reads 08:36 UTC). So what a session enters by has the defaults, and all that it calls
+-- has them too: functions of schema bcp, of triggers, those that make statements, and those that a procedure calls which
+-- commits and so can have no settings itself. 2 us a call, so not every small function.
+--
+-- Who runs as the owner, besides, waits no longer for what somebody's open transaction holds, shows nobody its plans, and
+-- puts new chunks where the hypertable is.
 do $block$
 declare
-    v_function regprocedure;
+    v_function record;
 begin
     for v_function in
-        select p.oid from pg_proc p where p.pronamespace in ('bcp'::regnamespace, 'bcp_internal'::regnamespace) and p.prosecdef
+        select p.oid::regprocedure as signature, p.prosecdef
+        from pg_proc p
+        where p.pronamespace in ('bcp'::regnamespace, 'bcp_internal'::regnamespace)
+          and p.proconfig::text ~ 'search_path'
+          and (p.prosecdef or p.pronamespace = 'bcp'::regnamespace or p.prorettype = 'trigger'::regtype
+               or p.prosrc ~ '\mexecute\M|%([0-9]+[$])?L'
+               or exists (
+                   select from pg_proc c
+                   where c.pronamespace in ('bcp'::regnamespace, 'bcp_internal'::regnamespace) and c.prokind = 'p' and strpos(c.prosrc, 'bcp_internal.' || p.proname || '(') > 0))
     loop
         execute format(
             'alter routine %s set standard_conforming_strings = on set array_nulls = on set transform_null_equals = off'
             ' set quote_all_identifiers = off set datestyle = %L set intervalstyle = postgres set timezone = %L'
-            ' set extra_float_digits = 1 set bytea_output = hex set lock_timeout = %L'
-            ' set debug_print_parse = off set debug_print_rewritten = off set debug_print_plan = off'
-            ' set default_tablespace = %L set default_table_access_method = heap',
-            v_function, 'ISO, MDY', 'UTC', '30s', '');
+            ' set extra_float_digits = 1 set bytea_output = hex',
+            v_function.signature, 'ISO, MDY', 'UTC');
+        if v_function.prosecdef then
+            execute format(
+                'alter routine %s set lock_timeout = %L set debug_print_parse = off set debug_print_rewritten = off'
+                ' set debug_print_plan = off set default_tablespace = %L set default_table_access_method = heap',
+                v_function.signature, '30s', '');
+        end if;
     end loop;
 end
 $block$;

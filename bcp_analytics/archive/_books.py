@@ -139,7 +139,7 @@ def chunks(
 def call(conn: Connection[Any], query: LiteralString, params: Any = None) -> list[Any]:  # noqa: ANN401
     """Run a query and return its rows as tuples, whatever row factory the connection has."""
     with translated(), Cursor(conn, row_factory=tuple_row) as cur:
-        return cur.execute(query, params).fetchall()
+        return cur.execute(query, params, binary=True).fetchall()
 
 
 def check_autocommit(conn: Connection[Any], name: str) -> None:
@@ -153,4 +153,4 @@ def check_autocommit(conn: Connection[Any], name: str) -> None:
 
 def _archives(conn: Connection[Any], query: LiteralString, params: list[Any]) -> list[Archive]:
     with translated(), Cursor(conn, row_factory=class_row(Archive)) as cur:
-        return cur.execute(query, params).fetchall()
+        return cur.execute(query, params, binary=True).fetchall()

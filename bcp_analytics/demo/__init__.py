@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bcp_analytics._connection import connect
 from bcp_analytics.demo import real_calls as real
 from bcp_analytics.demo.generate import BATCH_SIZE, DAYS
 from bcp_analytics.demo.present import Answers
@@ -132,7 +132,7 @@ def _migrate(database: EmbeddedDatabase, console: Console) -> None:
 
 def _run(database: EmbeddedDatabase, console: Console, *, seed: int, calls: int, real_calls: bool) -> None:
     end = datetime.now(UTC)
-    with psycopg.connect(database.dsn, autocommit=True, application_name=SOURCE) as conn:
+    with connect(database.dsn, autocommit=True, application_name=SOURCE) as conn:
         before = look(conn, seed, calls)
         if before.foreign:
             raise BcpAnalyticsError(

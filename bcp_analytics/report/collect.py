@@ -277,7 +277,7 @@ def _buckets(
     options: dict[str, Any] = {**asked, **names, "interval": interval, "time_zone": time_zone}
     latency = {row.time_bucket: row for row in latency_over_time(conn, **options)}
     with Cursor(conn) as cur:
-        counts = cur.execute(_BUCKETS, options).fetchall()
+        counts = cur.execute(_BUCKETS, options, binary=True).fetchall()
     return [Bucket(start, calls, good, failed, latency.get(start)) for start, calls, good, failed in counts]
 
 

@@ -55,7 +55,7 @@ def _check(**facts: Any) -> None:
         ({"server": 140011, "server_version": "14.11"}, "PostgreSQL 14.11, which is too old"),
         ({"standby": True}, "connect to the primary"),
         ({"encoding": "SQL_ASCII"}, "encoding 'UTF8'"),
-        ({"available": None}, "has no TimescaleDB: install TimescaleDB Community 2.23 or later"),
+        ({"available": None}, "has no TimescaleDB: install TimescaleDB Community 2.28 or later"),
         ({"loaded": False}, "add timescaledb to shared_preload_libraries"),
         ({"available": "2.22.1"}, "TimescaleDB 2.22.1 is too old"),
         ({"installed": "2.19.3", "schema": "public"}, "alter extension timescaledb update"),
@@ -101,6 +101,22 @@ def test_what_a_server_lacks_is_said_in_one_sentence(facts: dict[str, Any], sent
 )
 def test_what_will_do_is_let_through(facts: dict[str, Any]) -> None:
     _check(**facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"installed": "2.23.0"}, "TimescaleDB 2.23.0 is older than the 2.28 tested with"),
+        ({"available": "2.27.3"}, "install TimescaleDB 2.28.4 or later"),
+        ({"installed": "2.23.0-dev"}, None),
+        ({"installed": "2.28.0"}, None),
+        ({"server": 190001, "server_version": "19.1"}, "PostgreSQL 19.1 is newer"),
+    ],
+)
+def test_versions_that_nobody_tested_are_warned_about(facts: dict[str, Any], sentence: str | None) -> None:
+    found = list(_preflight._warnings(FITTING | facts))
+    assert len(found) == (sentence is not None)
+    assert all(str(sentence) in warning for warning in found)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_a_stranger_holds_up_no_run(dsn: str, clean_db: Db, stranger: Db, tmp_pa
     few(clean_db, "2020-01-05")
     said: list[str] = []
     migrate(dsn, progress=said.append, wait_seconds=1)
-    assert "of role bcp_test_user holds" in said[-1]
+    assert any("of role bcp_test_user holds" in sentence for sentence in said)
     assert len(archive(clean_db, tmp_path)) == 1
     clean_db.execute("select * from bcp.cleanup_old_data()")
     clean_db.execute("call bcp.erase_user('nobody')")

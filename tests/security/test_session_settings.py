@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
+from typer.testing import CliRunner
 
 from bcp_analytics import cleanup_plan
+from bcp_analytics._questions import QUESTIONS
 from bcp_analytics.archive import archive
+from bcp_analytics.cli import app
 from tests.security.roles import logged_in_as
-from tests.sql.events import KINDS, ingest, rows, usage
+from tests.sql.events import KINDS, ingest, open_alert, rows, something_to_answer, usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +40,28 @@ PINNED = {
     "default_tablespace": "pg_default",
     "default_table_access_method": "heap",
 }
+
+# How text is read and written, as strange as a session may have it.
+STRANGE = {
+    "standard_conforming_strings": "off",
+    "array_nulls": "off",
+    "transform_null_equals": "on",
+    "quote_all_identifiers": "on",
+    "datestyle": "German",
+    "timezone": "Asia/Kolkata",
+    "intervalstyle": "iso_8601",
+    "extra_float_digits": "-15",
+    "bytea_output": "escape",
+}
+MADE = """
+select (select md5(string_agg(r::text, '' order by r::text)) from bcp.anonymization_rules r),
+       (select md5(string_agg(r::text, '' order by r::text)) from bcp.sensitive_keys r),
+       (select md5(string_agg(pg_get_functiondef(p.oid), '' order by p.oid::regprocedure::text))
+        from pg_proc p
+        where p.pronamespace in ('bcp'::regnamespace, 'bcp_internal'::regnamespace) and p.prokind = 'f'),
+       (select md5(string_agg(pg_get_viewdef(c.oid), '' order by c.relname)) from pg_class c
+        where c.relnamespace = 'bcp'::regnamespace and c.relkind = 'v' and c.relname !~ '_[0-9]+(m|h|d|mo)$')
+"""
 
 
 @pytest.mark.parametrize("clock", ["2300-01-01", "0044-03-15 BC", "infinity", "yesterday's"])
@@ -129,6 +155,50 @@ def test_answers_do_not_depend_on_how_a_session_writes_times(db: Db) -> None:
             [time, time.replace(minute=37), width],
         )  # fmt: skip
         assert found == [{"n": 1}]
+
+
+def test_no_question_depends_on_how_a_session_reads_and_writes(db: Db) -> None:
+    [now] = rows(db, "select now() - interval '1 hour' as t")
+    for kind, events in something_to_answer(now["t"]).items():
+        ingest(db, events, kind)
+    open_alert(db)
+    db.execute("select set_config('bcp.now', (now() + interval '1 second')::text, true)")
+    answers = []
+    for settings in ({}, STRANGE):
+        for name, value in settings.items():
+            db.execute("select set_config(%s, %s, true)", [name, value])
+        answers.append({name: ask(db) for name, (ask, _) in QUESTIONS.items()})
+    assert all(answers[0].values())
+    assert answers[1] == answers[0]
+
+
+def test_our_commands_have_settings_of_their_own(blank_db: str, db: Db, tmp_path: Path) -> None:
+    usual = db.execute(MADE).fetchone()
+    strange = " ".join(f"-c {name}={value}" for name, value in STRANGE.items())
+    dsn = make_conninfo(blank_db, options=strange)
+
+    def command(*args: str) -> str:
+        done = CliRunner().invoke(app, [*args, "--dsn", dsn])
+        assert done.exit_code == 0, (args, done.output, done.exception)
+        return done.output
+
+    command("migrate")
+    with psycopg.connect(blank_db, autocommit=True) as conn:
+        assert conn.execute(MADE).fetchone() == usual
+        [old] = rows(conn, "select (now() - interval '100 days')::text as t")
+        ingest(conn, [usage(start_time=old["t"], duration_ms=0.1 + 0.2, user_id="u1")])
+        ingest(conn, [usage(success=False, user_id="u1")])
+    assert "nothing to do" in command("migrate")
+    assert "Up to date." in command("status")
+    command("refresh")
+    command("query", "tool_usage_stats", "--since", "200d")
+    command("report")
+    assert "tool_usage_logs" in command("cleanup", "--dry-run")
+    command("archive", "--location", str(tmp_path))
+    assert "1 row removed in 1 chunk" in command("cleanup")
+    command("restore", "--table", "tool_usage_logs", "--from", "200d", "--to", "now")
+    command("anonymize-history")
+    command("rollback", "--yes")
 
 
 def test_late_calls_reach_the_aggregates_whatever_their_sender_set(clean_db: Db) -> None:

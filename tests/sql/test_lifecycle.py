@@ -192,9 +192,9 @@ def test_chunks_go_to_the_columnstore_and_answer_the_same(clean_db: psycopg.Conn
 def hours(conn: psycopg.Connection[Any]) -> tuple[int, int]:
     """Return how many chunks tool_latency_1h has in the columnstore alone, and how many else."""
     [found] = conn.execute(
-        "select count(*) filter (where c.status = 1), count(*) filter (where c.status <> 1)"
-        " from _timescaledb_catalog.chunk c join _timescaledb_catalog.continuous_agg v"
-        " on v.mat_hypertable_id = c.hypertable_id where v.user_view_name = 'tool_latency_1h'"
+        "select count(*) filter (where s.status = 1), count(*) filter (where s.status <> 1)"
+        " from show_chunks('bcp.tool_latency_1h') c"
+        " cross join _timescaledb_functions.chunk_status(c) as s (status)"
     ).fetchall()
     return found
 

@@ -181,11 +181,13 @@ def health(conn: psycopg.Connection[Any]) -> dict[str, tuple[str, str]]:
     return {r["check_name"]: (r["status"], r["value"]) for r in rows(conn, "select * from bcp.health()")}
 
 
-def test_health_of_an_empty_store(db: psycopg.Connection[Any]) -> None:
+def test_health_of_an_empty_store(db: psycopg.Connection[Any], target: str) -> None:
+    db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")  # no job is late yet
     found = health(db)
-    # PostgreSQL logs the statements of errors, and lets everybody connect, unless it is told not to.
+    # PostgreSQL logs the statements of errors, and lets everybody connect, unless it is told not to; and the
+    # tests' own server has no workers for jobs.
     warnings = {name for name, (status, _) in found.items() if status != "ok"}
-    assert warnings == {"ingest", "server log", "strangers"}
+    assert warnings == {"ingest", "server log", "strangers"} | ({"jobs"} if target == "native" else set())
     assert found["ingest"] == ("warn", "0")
 
 
