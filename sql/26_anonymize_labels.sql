@@ -66,6 +66,8 @@ declare
     v_text text collate "C" := p_text;
     v_parts text[];
     v_marks text;
+    -- What tells values apart below.
+    v_marking constant text := E'\n\r\x01\x02';
     v_ways jsonb[] := '{}';
     v_way jsonb;
     v_place integer;
@@ -111,12 +113,18 @@ begin
         v_stays[i / 2] := case
             when v_value = p_rule.replacement
                 or (strpos(v_value, '#k') > 0 and v_value ~ '^[a-z][a-z0-9]*#k[0-9]+#[b-v]{16}$'
-                    and v_ways[(strpos(v_marks, left(v_parts[i], 1)) + 1) / 2] ->> 0 = 'hash') then E'\x02' else translate(
-            concat(right(v_parts[i - 1], 30), E'\x01', substr(v_parts[i], 2), E'\x01', left(v_parts[i + 1], 30)), E'\n\r\x02', '   ') end;
+                    and v_ways[(strpos(v_marks, left(v_parts[i], 1)) + 1) / 2] ->> 0 = 'hash') then E'\x02' else concat(
+                translate(right(v_parts[i - 1], 30), v_marking, '    '), E'\x01',
+                translate(substr(v_parts[i], 2), v_marking, '    '), E'\x01',
+                translate(left(v_parts[i + 1], 30), v_marking, '    ')) end;
     end loop;
     if p_rule.value_exceptions is not null and v_stays is not null then
         v_stays := string_to_array(regexp_replace(
-            lower(array_to_string(v_stays, E'\n') collate "C"), p_rule.value_exceptions, E'\x02', 'g'), E'\n');
+            lower(array_to_string(v_stays, E'\n') collate "C"), p_rule.value_exceptions, E'\x02', 'gn'), E'\n');
+        -- A match that took a line's end would tell of the wrong values: then none stays.
+        if cardinality(v_stays) <> cardinality(v_parts) / 2 then
+            v_stays := array_fill(''::text, array[cardinality(v_parts) / 2]);
+        end if;
     end if;
     for i in 2..cardinality(v_parts) by 2 loop
         v_place := strpos(v_marks, left(v_parts[i], 1));

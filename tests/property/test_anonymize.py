@@ -324,6 +324,10 @@ def test_no_value_of_a_sensitive_key_survives(
     before=pieces,
     keep=st.integers(0, 3),
 )
+@example(
+    secret="0000000a", form='{{"a": 1, "password": "{}"}}', before="x Authorization: Authorization: ", keep=0
+)
+@example(secret="0000000a\x01str\x01", form="password: '{}'", before="", keep=0)
 @shared
 def test_a_password_in_text_that_is_no_json_does_not_survive(
     db: Db, secret: str, form: str, before: str, keep: int
