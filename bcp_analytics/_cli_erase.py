@@ -28,8 +28,17 @@ from bcp_internal.erasure_forms(%s) as forms
 """
 
 
-def read_user_id() -> str:
+GivenId = Annotated[list[str] | None, typer.Argument(hidden=True)]
+"""An id where none may be: only to say where it goes."""
+
+
+def read_user_id(given: list[str] | None, command: str) -> str:
     """Read the id from standard input, since other users of this machine see what is on the command line."""
+    if given:
+        raise typer.BadParameter(
+            "the id comes from standard input, where no list of processes shows it: "
+            f"printf '%s' \"$ID\" | bcp-analytics {command}"
+        )
     if sys.stdin.isatty():
         said: str = typer.prompt("Id of the user", err=True)
         return said.strip()
@@ -42,6 +51,7 @@ def read_user_id() -> str:
 
 
 def erase_user(
+    given: GivenId = None,
     *,
     note: Annotated[
         str | None,
@@ -66,7 +76,7 @@ def erase_user(
     printf '%s' "$ID" | bcp-analytics erase-user
     printf '%s' "$ID" | bcp-analytics erase-user --yes --note "request 4711"
     """  # noqa: D301
-    user_id = read_user_id()
+    user_id = read_user_id(given, "erase-user")
     with connected(dsn, autocommit=True) as conn:
         if not yes:
             own = _one(conn, _OWN, [user_id])

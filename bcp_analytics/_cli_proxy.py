@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bcp_analytics._cli_support import DSN_VARIABLE, readable_dsn, say_error
+from bcp_analytics._cli_support import DSN_VARIABLE, counted, readable_dsn, say_error
 from bcp_analytics.proxy import NotStarted, run_proxy
 from bcp_analytics.proxy import say as tell
 
@@ -46,11 +46,12 @@ def _summary(outcome: Outcome) -> str:
     counts, stats = outcome.counts, outcome.stats
     if counts is None:
         return "how much was recorded is not known yet"
-    seen = f"{counts.calls} calls ({counts.failed_calls} failed), {counts.listings} lists of tools"
+    seen = f"{counted(counts.calls, 'call')} ({counts.failed_calls} failed)"
+    seen += f", {counted(counts.listings, 'list')} of tools"
     if counts.unread_lines:
-        seen += f", {counts.unread_lines} lines not read"
+        seen += f", {counted(counts.unread_lines, 'line')} not read"
     if counts.unrecorded:
-        seen += f", {counts.unrecorded} events failed to be recorded"
+        seen += f", {counted(counts.unrecorded, 'event')} failed to be recorded"
     if stats is None:
         return f"{seen}; nothing was recorded"
     events = ("stored", "duplicates", "rejected", "spooled", "buffered", "dropped")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bcp_analytics._cli_erase import read_user_id
+from bcp_analytics._cli_erase import GivenId, read_user_id
 from bcp_analytics._cli_support import Dsn, counted, readable_dsn, say, tell
 from bcp_analytics.collector import Collector, _erase, _folders, _format, _own, _segment
 from bcp_analytics.errors import BcpAnalyticsError
@@ -98,7 +98,7 @@ def resend(
 
 
 @app.command()
-def erase(spool: Folder = None) -> None:
+def erase(given: GivenId = None, *, spool: Folder = None) -> None:
     """Take a user out of what collectors left on disk, so that sending it does not bring them back.
 
     Reads the id from standard input, as the application sends it, and needs no database. Their events go, and
@@ -111,7 +111,7 @@ def erase(spool: Folder = None) -> None:
     printf '%s' "$ID" | bcp-analytics spool erase --spool /var/spool/my-app
     """  # noqa: D301
     root = spool or _folders.default_root()
-    user_id = read_user_id()
+    user_id = read_user_id(given, "spool erase")
     in_use = damaged = 0
     for base in _sources(root):
         found = _erase.erase(base, user_id)

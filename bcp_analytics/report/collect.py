@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from bcp_analytics.queries_tools import LatencyOverTime
 
 _TOP = 10
+# From here on a change is told as a multiple, as nobody reads +1666933 %.
+_MANY_TIMES = 10
 _MOST_TOOLS = 50
 _MOST_BUCKETS = 100
 _INTERVALS = (
@@ -286,7 +288,12 @@ def _totals(
 ) -> list[Total]:
     calls = sum(tool.call_count for tool in tools)
     good, failed = sum(tool.success_count for tool in tools), sum(tool.error_count for tool in tools)
-    change = f"{100 * (calls - before) / before:+.0f} % on the period before" if before else "none before"
+    if not before:
+        change = "none before"
+    elif calls >= _MANY_TIMES * before:
+        change = f"{calls / before:,.0f} times the period before"
+    else:
+        change = f"{100 * (calls - before) / before:+.0f} % on the period before"
     unknown = calls - good - failed
     totals = [
         Total("calls", f"{calls:,}", change),

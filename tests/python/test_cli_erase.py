@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+import pytest
 from typer.testing import CliRunner
 
 from bcp_analytics.cli import app
@@ -54,6 +55,13 @@ def test_it_says_how_many_archives_are_left(dsn: str, clean_db: psycopg.Connecti
 def test_nobody_is_erased_without_an_id(dsn: str) -> None:
     assert "There is no id on standard input." in run(dsn, "--yes", user_id=" ", code=1)
     assert "is stored as [REDACTED]" in run(dsn, "--yes", user_id="[REDACTED]", code=1)
+
+
+@pytest.mark.parametrize("command", ["erase-user", "spool erase"])
+def test_an_id_on_the_command_line_is_told_where_it_goes(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), JANE], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert f"printf '%s' \"$ID\" | bcp-analytics {command}" in result.stderr
 
 
 def test_stored_rows_are_masked_again(dsn: str, clean_db: psycopg.Connection[Any]) -> None:

@@ -94,7 +94,7 @@ def test_odd_bytes_pass_unchanged_both_ways_to_the_end() -> None:
     out, err = process.communicate(ODD, timeout=60)
     assert out == ODD
     assert process.returncode == 0
-    assert last_line(err).startswith("bcp-analytics proxy: 4 calls (0 failed), 1 lists of tools, ")
+    assert last_line(err).startswith("bcp-analytics proxy: 4 calls (0 failed), 1 list of tools, ")
     assert "Traceback" not in err.decode()
 
 
