@@ -148,12 +148,10 @@ begin
         end loop;
         -- Lists that have a form of their own.
         for v_node in
-            select v_low - 1 + e.n as n, r.masked
-            from (
-                select v, n from unnest(v_value[v_low:v_high]) with ordinality as l (v, n) where bcp_internal.has_lists(v) offset 0
-            ) as e
-            cross join lateral bcp_internal.mask_lists(e.v, p_state) as r (masked)
-            where r.masked <> e.v
+            select v_low - 1 + l.n as n, r.masked
+            from bcp_internal.lists_in(v_value[v_low:v_high]) as l
+            cross join lateral bcp_internal.mask_lists(l.value, p_state) as r (masked)
+            where r.masked <> l.value
         loop
             v_value[v_node.n] := v_node.masked;
             v_changed[v_node.n] := true;

@@ -83,19 +83,18 @@ create or replace function bcp_internal.grams(
     p_word text, p_next1 text, p_next2 text, p_next3 text, p_next4 text, p_next5 text)
 returns table (length integer, form text, after text)
 language sql immutable parallel safe
--- No search_path: with one it could not be inlined; every name is qualified instead.
+set search_path = pg_catalog, pg_temp
 as $func$
     select distinct g.length, f.form, g.after
     from (values
         (1, p_word, p_next1),
-        (2, p_word operator(pg_catalog.||) p_next1, p_next2),
-        (3, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2, p_next3),
-        (4, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2 operator(pg_catalog.||) p_next3, p_next4),
-        (5, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2 operator(pg_catalog.||) p_next3
-            operator(pg_catalog.||) p_next4, p_next5)
+        (2, p_word || p_next1, p_next2),
+        (3, p_word || p_next1 || p_next2, p_next3),
+        (4, p_word || p_next1 || p_next2 || p_next3, p_next4),
+        (5, p_word || p_next1 || p_next2 || p_next3 || p_next4, p_next5)
     ) as g (length, gram, after)
     cross join lateral (values
-        (g.gram), (pg_catalog.rtrim(g.gram, '0123456789')), (pg_catalog.regexp_replace(g.gram, 's?[0-9]*$', ''))
+        (g.gram), (rtrim(g.gram, '0123456789')), (regexp_replace(g.gram, 's?[0-9]*$', ''))
     ) as f (form)
     where g.gram is not null
 $func$;

@@ -116,26 +116,26 @@ $func$;
 comment on function bcp_internal.mask_members(integer[], text[], jsonb[], bcp_internal.anonymizer_state) is
     'Of the members of objects, each with its object''s number, key and value, those whose value is to be masked, with what takes its place.';
 
-create or replace function bcp_internal.has_lists(p_value jsonb) returns boolean
+create or replace function bcp_internal.lists_in(p_values jsonb[]) returns table (n bigint, value jsonb)
 language sql immutable
--- No search_path: with one it could not be inlined; every name is qualified instead. All objects and arrays are asked.
+set search_path = pg_catalog, pg_temp
 as $func$
-    select case
-        when pg_catalog.jsonb_typeof(p_value) operator(pg_catalog.=) 'array' then
-            case
-                when pg_catalog.jsonb_typeof(pg_catalog.jsonb_array_element(p_value, 0)) operator(pg_catalog.=) 'array' then
-                    pg_catalog.jsonb_typeof(pg_catalog.jsonb_array_element(pg_catalog.jsonb_array_element(p_value, 0), 0))
-                        operator(pg_catalog.=) 'string'
-                else pg_catalog.jsonb_typeof(pg_catalog.jsonb_array_element(p_value, 0)) operator(pg_catalog.=) 'string'
-                    and pg_catalog.jsonb_array_element(p_value, 1) is not null
+    select e.n, e.v
+    from unnest(p_values) with ordinality as e (v, n)
+    where case jsonb_typeof(v)
+        when 'array' then
+            case jsonb_typeof(v -> 0)
+                when 'array' then jsonb_typeof(v -> 0 -> 0) = 'string'
+                when 'string' then v -> 1 is not null
+                else false
             end
-        when pg_catalog.jsonb_typeof(p_value) operator(pg_catalog.=) 'object' then pg_catalog.jsonb_exists_any(
-            p_value, '{rows,data,values,records,results,items,tuples,body,Rows,Data,Values}')
+        when 'object' then v ?| '{rows,data,values,records,results,items,tuples,body,Rows,Data,Values}'
         else false
     end
 $func$;
 
-comment on function bcp_internal.has_lists(jsonb) is 'Whether a value may be one that bcp_internal.mask_lists knows.';
+comment on function bcp_internal.lists_in(jsonb[]) is
+    'Those of the values that may be one that bcp_internal.mask_lists knows, with their numbers.';
 
 create or replace function bcp_internal.mask_lists(p_value jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
 language plpgsql stable

@@ -10,8 +10,6 @@ import psycopg
 UNPINNED = {
     "bcp_internal.latency_ms(integer)": "inlined",
     "bcp_internal.only_digits(text)": "inlined",
-    "bcp_internal.grams(text,text,text,text,text,text)": "inlined",
-    "bcp_internal.has_lists(jsonb)": "inlined",
     "bcp_internal.uuidv7(timestamp with time zone)": "inlined",
     "bcp_internal.is_deeper(jsonb)": "inlined",
     "bcp_internal.says_error(jsonb)": "inlined",
