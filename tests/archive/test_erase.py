@@ -50,7 +50,7 @@ def fill(conn: Db) -> None:
             usage(start_time=at, user_id="bob", session_id="s-b", tool_name="e", parameters={"to": "carol"}),
         ],
     )  # fmt: skip
-    rejected = usage(start_time="never", user_id=JANE, tool_name="f")
+    rejected = usage(start_time=at, user_id=JANE, tool_name=None)
     ingest(conn, [rejected, rejected | {"user_id": "bob"}])
 
 

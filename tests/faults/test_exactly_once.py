@@ -157,9 +157,12 @@ def test_a_batch_that_is_taken_apart_holds_nothing_between_its_parts(
     also_bad: bool,  # noqa: FBT001
 ) -> None:
     """A third holds m, so that the batch stands still between its b and its a; another takes a, then b."""
-    bad = {"errors": {"level": "none"}, "metrics": {"aggregation_period": "1y"}}.get(
-        kind, {"user_id": "x" * 501}
-    )
+    bad: dict[str, Any] = {
+        "tool_usage": {"tool_name": None},
+        "errors": {"message": None},
+        "metrics": {"aggregation_period": "1y"},
+        "sessions": {"session_id": None},
+    }[kind]
 
     def batch(names: str) -> list[dict[str, Any]]:
         # Ids that are UUIDs keep their order.

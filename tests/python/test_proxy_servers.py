@@ -157,7 +157,7 @@ def test_the_time_server_of_either_protocol(
         clean_db,
         "select user_id, client_name, tool_calls_count, errors_count, ended_at is not null"
         " from bcp.user_sessions",
-    ) == [("42", "tester", 5, 3, True)]
+    ) == [("42", "tester", 4, 3, True)]
     [(listed, cost)] = rows(
         clean_db,
         "select jsonb_path_query_array(response_data, '$.tools[*].name'),"
