@@ -233,3 +233,16 @@ def test_advisory_locks_inside_functions_and_transactions(connect: Connect) -> N
         with pytest.raises(psycopg.errors.LockNotAvailable), one.transaction():
             one.execute("select pg_advisory_xact_lock(21)")  # nobody could free it meanwhile
     assert answer(two) == "t"
+
+
+def test_an_exception_that_is_caught_says_nothing(connect: Connect) -> None:
+    conn = connect()
+    heard: list[str | None] = []
+    conn.add_notice_handler(lambda notice: heard.append(notice.message_primary))
+    conn.execute(
+        "do $$ begin"
+        " begin create temporary table t (x int); raise 'no';"
+        " exception when others then raise warning 'yes'; end;"
+        " end $$"
+    )
+    assert heard == ["yes"]

@@ -2,6 +2,9 @@
 import * as wire from './wire.mjs'
 import { LOCK_WAIT } from './setup.mjs'
 
+// What this build of the engine says wherever a part of a transaction is undone, as by an exception that is caught.
+const ENGINE_NOTE = /\0M ?# \d+: aborting transaction \d+\0/
+
 export class Output {
   constructor(turns, client) {
     Object.assign(this, { turns, client })
@@ -100,6 +103,11 @@ export class Output {
         turns.server.notify(data.subarray(at, end))
       } else if (type === 0x45 || type === 0x4e) { // E and N
         if (type === 0x45) turns.errorSeen = true
+        if (type === 0x4e && ENGINE_NOTE.test(data.toString('latin1', at, end))) {
+          drop(end)
+          at = end
+          continue
+        }
         const fields = this.#mended(data.subarray(at, end))
         if (fields) {
           drop(end)
