@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC
+from difflib import get_close_matches
 from enum import StrEnum
 from inspect import getdoc, signature
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,6 +27,10 @@ from bcp_analytics._cli_support import (
     tell,
 )
 from bcp_analytics._questions import QUESTIONS
+from bcp_analytics.queries import tool_usage_stats
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 
 class Format(StrEnum):
@@ -202,12 +207,25 @@ def query(
                     _OPTIONS[parameter], given[parameter], zone, lambda: server_time(conn)
                 )
         rows = ask(conn, **given)
+        meant = _meant(conn, given) if not rows and output is Format.table else ""
     if output is Format.json:
         _write(render.to_json(rows))
     elif output is Format.csv:
         _write(render.to_csv(rows, kind, spreadsheet=spreadsheet))
     else:
-        _print_table(rows, kind, zone)
+        _print_table(rows, kind, zone, meant)
+
+
+def _meant(conn: Connection[Any], given: dict[str, Any]) -> str:
+    """Say which bundle or tool may have been meant, of those that were called in the range."""
+    called = tool_usage_stats(conn, **{name: given[name] for name in ("since", "until") if name in given})
+    for parameter, what in (("bcp_name", "bundle"), ("tool_name", "tool")):
+        names = {getattr(row, parameter) for row in called}
+        if parameter not in given or given[parameter] in names:
+            continue
+        if near := get_close_matches(given[parameter], names, n=1):
+            return f" In that range no {what} {given[parameter]!r} was called: did you mean {near[0]!r}?"
+    return ""
 
 
 def _check_options(name: str, given: dict[str, Any]) -> None:
@@ -252,9 +270,9 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _print_table(rows: list[Any], kind: type[Any], zone: Any) -> None:  # noqa: ANN401
+def _print_table(rows: list[Any], kind: type[Any], zone: Any, meant: str) -> None:  # noqa: ANN401
     if not rows:
-        say("Nothing was found. Try a longer range, such as --since 7d, or fewer filters.")
+        say(f"Nothing was found.{meant or ' Try a longer range, such as --since 7d, or fewer filters.'}")
         return
     terminal = Console()
     # Into a file or a pipe everything goes, however wide it is.

@@ -219,6 +219,14 @@ def test_nothing_found_is_said_on_stderr_and_no_error() -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_a_mistyped_bundle_or_tool_is_told_what_is_like_it() -> None:
+    [called, *_] = json.loads(ok("query", "tool_usage_stats", "--format", "json"))
+    for option, name in (("--bcp", called["bcp_name"]), ("--tool", called["tool_name"])):
+        said = run("query", "tool_usage_stats", option, f"{name}x").stderr
+        assert f"{name + 'x'!r} was called: did you mean {name!r}?" in " ".join(said.split())
+
+
+@pytest.mark.usefixtures("store")
 def test_a_narrow_terminal_hides_columns_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     result = run("query", "tool_usage_stats")
