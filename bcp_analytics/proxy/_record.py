@@ -99,10 +99,13 @@ def _run(passed: int, results: int, *about: Any) -> None:  # noqa: ANN401
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
-        with os.fdopen(passed, "rb") as items, os.fdopen(results, "wb") as file:
+        with os.fdopen(passed, "rb") as items:
             # Nothing comes where the server cannot be started.
             pickle.load(items)  # noqa: S301 - our own
-            pickle.dump(_record(items, *about), file)
+            recorded = _record(items, *about)
+        # All is sent by now, whether or not somebody still waits to hear so.
+        with suppress(BrokenPipeError), os.fdopen(results, "wb") as file:
+            pickle.dump(recorded, file)
     except EOFError:
         pass
     except Exception as error:  # noqa: BLE001 - nobody else would say so
