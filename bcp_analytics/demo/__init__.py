@@ -6,10 +6,14 @@ says about them.
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -28,9 +32,7 @@ from bcp_analytics.migrate import migrate
 from bcp_analytics.render import duration
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
-    from pathlib import Path
 
     from psycopg import Connection
 
@@ -204,17 +206,26 @@ def _send(
     return example
 
 
+def _own_command() -> str:
+    """Return how to call the command from here, also where its virtual environment is not active."""
+    beside = Path(sys.executable).with_name("bcp-analytics")
+    if shutil.which("bcp-analytics") or not beside.exists():
+        return "bcp-analytics"
+    return shlex.quote(os.path.relpath(beside))
+
+
 def _what_next(database: EmbeddedDatabase, console: Console, *, started: bool) -> None:
     folder = "" if database.path == EmbeddedDatabase().path else f" --data {shlex.quote(str(database.path))}"
     dsn = f' --dsn "{database.dsn}"' if folder else ""
     console.print()
     console.print(Text("The database runs on. Try:", style="bold"))
+    own = _own_command()
     for command in (
         f'psql "{database.dsn}"',
-        f"bcp-analytics query tool_usage_stats --since 7d --interval 1d --bcp payments{dsn}",
-        f"bcp-analytics query error_analysis --since 30d --format json{dsn}",
-        f"bcp-analytics report --since 30d{dsn}",
-        f"bcp-analytics down{folder}",
+        f"{own} query tool_usage_stats --since 7d --interval 1d --bcp payments{dsn}",
+        f"{own} query error_analysis --since 30d --format json{dsn}",
+        f"{own} report --since 30d{dsn}",
+        f"{own} down{folder}",
     ):
         console.print(f"  {command}", soft_wrap=True, markup=False, highlight=False)
     if started:
