@@ -1,5 +1,14 @@
 -- How a call ended, from what its sender said. Each rule is in one function; all are told masked text.
 
+create or replace function bcp_internal.outcomes() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select '{success,soft_fail,error,timeout,cancelled,rejected}'::text[]
+$func$;
+
+comment on function bcp_internal.outcomes() is 'The ways in which a call may end.';
+
 create or replace function bcp_internal.says_error(p_response jsonb) returns boolean
 language sql immutable parallel safe
 -- No search_path: with one it could not be inlined; every name is qualified instead.

@@ -86,8 +86,8 @@ begin
                 when t.end_time < v_oldest then 'end_time is longer ago than the setting max_event_age allows'
                 when t.end_time > v_latest then 'end_time is later than the setting max_event_lead allows'
                 when t.end_time < t.start_time then 'end_time is before start_time'
-                when c.outcome not in ('success', 'soft_fail', 'error', 'timeout', 'cancelled', 'rejected')
-                    then 'outcome is none of success, soft_fail, error, timeout, cancelled, rejected'
+                when c.outcome <> all (bcp_internal.outcomes())
+                    then 'outcome is none of ' || array_to_string(bcp_internal.outcomes(), ', ')
                 when c.success <> (c.outcome = 'success') and bcp_internal.contradicts(c.outcome, c.success)
                     then 'success contradicts outcome'
                 when jsonb_typeof(c.attributes) <> 'object' then 'attributes is no object'

@@ -77,7 +77,7 @@ $func$;
 
 comment on function bcp_internal.omitted(jsonb, boolean) is 'What stands in the place of a text or document that cannot be kept: its size.';
 
-create or replace function bcp_internal.masked_value(p_value jsonb, p_is_text boolean, p_max_bytes integer) returns jsonb
+create or replace function bcp_internal.kept_value(p_value jsonb, p_is_text boolean, p_max_bytes integer) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -100,7 +100,7 @@ exception
 end
 $func$;
 
-comment on function bcp_internal.masked_value(jsonb, boolean, integer) is
+comment on function bcp_internal.kept_value(jsonb, boolean, integer) is
     'A text or document, masked and cut to so many bytes; its size alone where the anonymiser cannot go through it.';
 
 create or replace function bcp_internal.marked_repaired(p_event jsonb, p_names text[]) returns jsonb
@@ -158,7 +158,7 @@ begin
         when p_field = 'ip_address' then
             return to_jsonb(bcp_internal.read_address(v_text));
         when p_field = 'outcome' then
-            return case when v_text in ('success', 'soft_fail', 'error', 'timeout', 'cancelled', 'rejected') then p_value end;
+            return case when v_text = any (bcp_internal.outcomes()) then p_value end;
         when p_field = 'level' then
             return case
                 when lower(v_text) in ('debug', 'info', 'warn', 'warning', 'error', 'fatal', 'critical') then p_value
@@ -179,7 +179,7 @@ begin
             return to_jsonb(bcp_internal.event_uuid(v_text));
         when right(p_field, 5) = '_name' or p_field = 'operation' then
             -- Masked before it is cut, since no rule would find half an address.
-            return to_jsonb(left(bcp_internal.masked_value(to_jsonb(v_text), true, 65536) #>> '{}', 499) || '…');
+            return to_jsonb(left(bcp_internal.kept_value(to_jsonb(v_text), true, 65536) #>> '{}', 499) || '…');
         else
             -- Two ids may begin alike.
             return null;
@@ -252,7 +252,7 @@ begin
         cross join lateral (select case e.content when 'text' then v_max_text else v_max_document end) as m (bytes)
         where e.content <> 'other' and not e.is_id and octet_length(p_event ->> e.field) > m.bytes
     loop
-        v_event := jsonb_set(v_event, array[f.field], bcp_internal.masked_value(f.value, f.is_text, f.max_bytes));
+        v_event := jsonb_set(v_event, array[f.field], bcp_internal.kept_value(f.value, f.is_text, f.max_bytes));
     end loop;
     return v_event;
 end
@@ -310,13 +310,13 @@ begin
         from bcp_internal.event_fields(p_kind) e
         where e.content <> 'other'
           and p_event -> e.field <> 'null'
-          and bcp_internal.masked_value(p_event -> e.field, e.content = 'text', 2147483647 / 4)
+          and bcp_internal.kept_value(p_event -> e.field, e.content = 'text', 2147483647 / 4)
               = bcp_internal.omitted(p_event -> e.field, e.content = 'text')
         union all
         -- A field that nobody knows.
         select a.key, bcp_internal.omitted(a.value, false)
         from jsonb_each(p_event - bcp_internal.known_fields(p_kind)) as a (key, value)
-        where bcp_internal.masked_value(a.value, false, 2147483647 / 4) = bcp_internal.omitted(a.value, false)
+        where bcp_internal.kept_value(a.value, false, 2147483647 / 4) = bcp_internal.omitted(a.value, false)
     ) as f;
     return bcp_internal.marked_repaired(
         p_event || coalesce(v_omitted, '{}'), array(select jsonb_object_keys(coalesce(v_omitted, '{}'))));

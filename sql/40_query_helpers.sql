@@ -102,8 +102,7 @@ create or replace function bcp_internal.checked_outcome(p_outcome text) returns 
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select bcp_internal.checked_choice(
-        'p_outcome', p_outcome, '{success,soft_fail,error,timeout,cancelled,rejected}')
+    select bcp_internal.checked_choice('p_outcome', p_outcome, bcp_internal.outcomes())
 $func$;
 
 comment on function bcp_internal.checked_outcome(text) is 'The outcome asked for, or ZB002 where there is none of that name.';

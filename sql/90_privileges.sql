@@ -35,7 +35,7 @@ begin
                'whole', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'call_filter', 'bucket_of',
                'usage_statement', 'usage_cells', 'usage_totals', 'sketch_statement', 'sketch_place', 'latency_cells',
                'latency_quantiles', 'error_cells', 'anonymizer_works', 'logged_values', 'checked_limit', 'checked_choice',
-               'checked_outcome', 'calls', 'latest_first', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',
+               'checked_outcome', 'outcomes', 'calls', 'latest_first', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',
                'release_reaches', 'has_regressed', 'archive_columns', 'archive_time_column', 'archive_text', 'archive_rows',
                'checksum_text', 'archive_checksum', 'chunk_is_archived', 'chunks_to_archive', 'archived_rows', 'time_column', 'old_chunks',
                'retention_cutoff', 'foreign_overloads', 'creators_beside', 'jobs', 'job_troubles'))
