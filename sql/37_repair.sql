@@ -36,13 +36,18 @@ create or replace function bcp_internal.read_number(p_value jsonb) returns numer
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select case
-        when jsonb_typeof(p_value) = 'number' or p_value #>> '{}' ~ '^\s*[-+]?\d{1,100}(\.\d{1,100})?([eE][-+]?\d{1,2})?\s*$'
-            then (p_value #>> '{}')::numeric
-    end
+    select case when abs(n) < 1e-300 then 0 else n end
+    from (
+        select case
+            when jsonb_typeof(p_value) = 'number'
+                or p_value #>> '{}' ~ '^[ \t\r\n]*[-+]?[0-9]{1,100}(\.[0-9]{1,100})?([eE][-+]?[0-9]{1,2})?[ \t\r\n]*$'
+                then (p_value #>> '{}')::numeric
+        end
+    ) as number (n)
 $func$;
 
-comment on function bcp_internal.read_number(jsonb) is 'Number that a field says, also as text; null where it says none.';
+comment on function bcp_internal.read_number(jsonb) is
+    'Number that a field says, also as text; 0 where it is too small for a double precision, null where it says none.';
 
 create or replace function bcp_internal.read_address(p_value text) returns text
 language plpgsql stable strict parallel safe
@@ -291,6 +296,10 @@ begin
     end if;
     return bcp_internal.marked_repaired(v_event, array(
         select key from jsonb_each(p_event) as f (key, value) where nullif(value, 'null') is distinct from nullif(v_event -> key, 'null')));
+exception
+    -- It is rejected as it is, and fails no other event.
+    when data_exception then
+        return p_event;
 end
 $func$;
 

@@ -63,6 +63,8 @@ REPAIRED: list[tuple[str, str, dict[str, Any]]] = [
     ("tool_usage", '"duration_ms": -1', {"duration_ms": None}),
     ("tool_usage", '"duration_ms": "NaN"', {"duration_ms": None}),
     ("tool_usage", '"duration_ms": "12.5"', {"duration_ms": 12.5}),
+    ("tool_usage", '"duration_ms": 1e-400', {"duration_ms": 0}),
+    ("tool_usage", '"duration_ms": "\\u200312"', {"duration_ms": None}),
     ("tool_usage", '"request_bytes": "12"', {"request_bytes": 12}),
     ("tool_usage", '"user_id": "%s"' % ("u" * 501), {"user_id": None}),
     ("tool_usage", '"session_id": " "', {"session_id": None}),
