@@ -182,13 +182,18 @@ begin
     if strpos(v_text, '%') > 0 or strpos(v_text, '&') > 0 then
         v_text := bcp_internal.decode_escapes(v_text);
     end if;
+    -- Control characters away, but for tabs and line ends.
+    if v_text ~ '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]' then
+        v_text := regexp_replace(v_text, '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]+', '', 'g');
+    end if;
     if octet_length(v_text) = length(v_text) then
         return v_text;
     end if;
-    -- Wide letters and digits to plain ones, invisible characters away, every dash a hyphen, every digit 0 to 9.
+    -- Wide letters and digits to plain ones, invisible characters away, and U+FFFD, which stands for what could not be read;
+    -- every dash a hyphen, every digit 0 to 9.
     v_text := regexp_replace(
         normalize(v_text, NFKC),
-        '[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U0001D173-\U0001D17A\U000E0000-\U000E0FFF]',
+        '[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufffd\U0001D173-\U0001D17A\U000E0000-\U000E0FFF]',
         '', 'g');
     if v_text !~ '[\u2010-\u2015\u2043\u2212\u2024\u3002\u2044\u2215\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\u0e50-\u0e59]' then
         return v_text;

@@ -212,7 +212,7 @@ begin
     into v_numbers, v_folded
     from unnest(v_texts) with ordinality as t (s, n)
     cross join lateral bcp_internal.fold_text(s) as folded
-    where (octet_length(s) > length(s) or strpos(s, '%') > 0 or strpos(s, '&') > 0) and folded <> s;
+    where folded <> s;
     if v_numbers is not null then
         v_masked := bcp_internal.settle_texts(v_folded, p_state);
         for i in 1..cardinality(v_numbers) loop

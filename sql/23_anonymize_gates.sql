@@ -227,6 +227,9 @@ declare
     v_gate text;
     v_candidates integer[];
     v_wide integer[];
+    -- No text has them but to hide something in it.
+    v_controls constant text := '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]';
+    v_has_controls boolean;
     v_left integer[];
     v_clean integer[] := '{}';
     v_lower text collate "C";
@@ -238,7 +241,9 @@ begin
     end if;
     -- First what costs least, and then only what is left. An escape may stand for any character; U+0001
     -- separates texts below. Other characters than ASCII, and escapes, may stand for ASCII ones.
-    select array_agg(t.n order by t.n), array_agg(t.n) filter (where octet_length(t.s) > length(t.s) or strpos(t.s, '%') > 0 or strpos(t.s, '&') > 0)
+    v_has_controls := array_to_string(p_texts, '') ~ v_controls;
+    select array_agg(t.n order by t.n), array_agg(t.n) filter (
+        where octet_length(t.s) > length(t.s) or strpos(t.s, '%') > 0 or strpos(t.s, '&') > 0 or v_has_controls and t.s ~ v_controls)
     into v_candidates, v_wide
     from unnest(p_texts) with ordinality as t (s, n)
     where (strpos(t.s, '\') = 0 or strpos(replace(t.s, '\"', ''), '\') = 0)
@@ -306,6 +311,15 @@ $func$;
 
 comment on function bcp_internal.json_texts(text[]) is
     'The texts of JSON in which every quote begins or ends a string. JSON has no raw control character: U+0001 takes the place of a backslash, U+0002 of a quote in a string, and U+0003 ends a key.';
+
+create or replace function bcp_internal.json_key(p_piece text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select concat('"', replace(replace(rtrim(p_piece, E'\x03'), E'\x01', '\\'), E'\x02', '\"'), '": ')
+$func$;
+
+comment on function bcp_internal.json_key(text) is 'A key of bcp_internal.strings_in as it stands in the text of JSON.';
 
 create or replace function bcp_internal.strings_in(p_docs text[]) returns table (n bigint, piece text)
 language sql immutable parallel safe
@@ -408,8 +422,8 @@ begin
         select n::integer
         from unnest(p_docs) with ordinality as d (doc, n)
         where strpos(doc, '[["') > 0
-           or exists (select from unnest(v_names) as k (name) where strpos(doc, concat('"', rtrim(k.name, E'\x03'), '": ')) > 0)
-              and exists (select from unnest(v_values) as k (name) where strpos(doc, concat('"', rtrim(k.name, E'\x03'), '": ')) > 0));
+           or exists (select from unnest(v_names) as k (name) where strpos(doc, bcp_internal.json_key(k.name)) > 0)
+              and exists (select from unnest(v_values) as k (name) where strpos(doc, bcp_internal.json_key(k.name)) > 0));
     v_names := bcp_internal.sensitive_names(array(
         with names as materialized (
             select name.piece

@@ -81,6 +81,10 @@ begin
     -- mask one for what follows a key in quotes and one for all else.
     v_marks := array_to_string(array(
         select chr(p.n) from (select generate_series(57344, 63743) as n) as p where strpos(p_text, chr(p.n)) = 0 limit 64), '');
+    -- A text with nearly all of the 6,400 in it was made to hide something.
+    if length(v_marks) < 64 then
+        return p_rule.replacement;
+    end if;
     v_parts := bcp_internal.split_at_matches(v_text, p_rule.pattern, false);
     for i in 2..cardinality(v_parts) by 2 loop
         v_way := p_labels -> v_parts[i];

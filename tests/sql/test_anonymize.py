@@ -141,6 +141,24 @@ def test_text_round_a_value_stays(db: Db) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pass\x01word=hunter2",
+        "password\x03=hunter2",
+        "joe\x02hunter2@example.com",
+        "\ufffd".join("password=hunter2"),
+        # All characters but one that could mark the places of values, and all.
+        "".join(map(chr, range(0xE001, 0xF900))) + " password=hunter2",
+        "".join(map(chr, range(0xE000, 0xF900))) + " password=hunter2",
+    ],
+)
+def test_characters_that_nobody_sees_hide_nothing(db: Db, text: str) -> None:
+    for masked in (mask_text(db, text), texts(mask(db, {"n": 1, "t": text}))):
+        assert "hunter2" not in masked
+        assert "hunter2" not in masked.replace("\ufffd", "")
+
+
 def test_null_in_is_null_out(db: Db) -> None:
     for name, kind in (("json", "jsonb"), ("text", "text"), ("ip", "inet")):
         assert one(db, f"select bcp_internal.anonymize_{name}(null::{kind})") is None
