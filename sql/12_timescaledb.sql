@@ -123,8 +123,11 @@ begin
     return (
         select s.words = '{COMPRESSED}' or 'FROZEN' = any (s.words)
         from (select _timescaledb_functions.chunk_status_text(_timescaledb_functions.chunk_status(p_chunk))) as s (words));
+exception
+    when undefined_object or invalid_parameter_value then
+        return null;
 end
 $func$;
 
 comment on function bcp_internal.is_in_columnstore(regclass) is
-    'Whether all rows of a chunk are in the columnstore, in order, or it is frozen and cannot be changed: false where some came later.';
+    'Whether all rows of a chunk are in the columnstore, in order, or it is frozen and cannot be changed: false where some came later, null where it is gone.';

@@ -36,7 +36,7 @@ comment on function bcp_internal.whole(tstzmultirange, interval) is 'The whole U
 
 create or replace function bcp_internal.stale(p_aggregate text, p_source text, p_asked tstzmultirange, p_horizon timestamptz)
 returns tstzmultirange
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
 as $func$
@@ -141,7 +141,7 @@ comment on function bcp_internal.grain(interval, text, timestamptz, timestamptz)
 
 create or replace function bcp_internal.pieces(p_family text, p_levels text[], p_since timestamptz, p_until timestamptz)
 returns table (relation text, ranges tstzmultirange)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare

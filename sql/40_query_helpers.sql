@@ -147,7 +147,7 @@ create or replace function bcp_internal.usage_statement(
     p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
     p_lists boolean default false)
 returns text
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
 as $func$
@@ -218,7 +218,7 @@ returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, operation text, calls bigint, successes bigint, errors bigint,
     timed_calls bigint, sum_duration_ms double precision, min_duration_ms double precision,
     max_duration_ms double precision, request_bytes bigint, response_bytes bigint)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- Aggregates answer before a statement is compiled, or workers have started; over raw rows these are worth waiting for.
 set jit = off
@@ -247,7 +247,7 @@ create or replace function bcp_internal.usage_totals(
     p_bcp_name text, p_tool_name text, p_operation text,
     p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
 returns table (time_bucket timestamptz, calls bigint)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- As above.
 set jit = off
@@ -272,7 +272,7 @@ create or replace function bcp_internal.sketch_statement(
     p_bcp_name text, p_tool_name text, p_operation text,
     p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
 returns text
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
@@ -368,7 +368,7 @@ create or replace function bcp_internal.latency_cells(
     p_bcp_name text, p_tool_name text, p_operation text,
     p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
 returns table (time_bucket timestamptz, lat_idx smallint, calls bigint)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
 -- As above.
@@ -419,7 +419,7 @@ create or replace function bcp_internal.latency_quantiles(
     p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
     p_by_tool boolean default true)
 returns table (time_bucket timestamptz, bcp_name text, tool_name text, timed_calls bigint, durations_ms double precision[])
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
 -- As above.

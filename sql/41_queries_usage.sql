@@ -10,7 +10,7 @@ returns table (
     success_rate double precision, avg_duration_ms double precision, p50_duration_ms double precision,
     p95_duration_ms double precision, p99_duration_ms double precision, max_duration_ms double precision,
     request_bytes bigint, response_bytes bigint)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
@@ -50,7 +50,7 @@ create or replace function bcp.latency_percentiles(
     p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
 returns table (
     bcp_name text, tool_name text, percentile double precision, duration_ms double precision, call_count bigint)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
@@ -85,7 +85,7 @@ create or replace function bcp.success_and_error_rates(
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, call_count bigint, success_count bigint, error_count bigint,
     unknown_count bigint, success_rate double precision, error_rate double precision)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     select
@@ -110,7 +110,7 @@ create or replace function bcp.throughput(
 returns table (
     time_bucket timestamptz, call_count bigint, calls_per_minute double precision, peak_calls_per_minute bigint,
     peak_minute timestamptz)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
@@ -158,7 +158,7 @@ create or replace function bcp.peak_usage_hours(
 returns table (
     weekday integer, hour_of_day integer, call_count bigint, share double precision, calls_per_hour double precision,
     peak_calls bigint, peak_hour timestamptz)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
@@ -268,7 +268,7 @@ create or replace function bcp.hourly_tool_usage(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null)
 returns setof bcp.hourly_tool_usage
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     select s.time_bucket, s.bcp_name, s.tool_name, s.call_count, s.success_count, s.avg_duration_ms, s.max_duration_ms,

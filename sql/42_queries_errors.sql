@@ -6,7 +6,7 @@ create or replace function bcp_internal.error_cells(
 returns table (
     day timestamptz, level bcp.error_level_enum, bcp_name text, tool_name text, error_type text, fingerprint text,
     errors bigint, first_seen timestamptz, last_seen timestamptz)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
@@ -50,7 +50,7 @@ create or replace function bcp.error_analysis(
 returns table (
     level bcp.error_level_enum, bcp_name text, tool_name text, error_type text, error_count bigint,
     share double precision, issue_count bigint, first_seen timestamptz, last_seen timestamptz, sample_message text)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with cells as materialized (
@@ -116,7 +116,7 @@ create or replace function bcp.daily_error_summary(
     p_since timestamptz default null, p_until timestamptz default null, p_level bcp.error_level_enum default null,
     p_bcp_name text default null, p_tool_name text default null)
 returns setof bcp.daily_error_summary
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     select c.day, c.level, c.bcp_name, c.tool_name, c.error_type, sum(c.errors)::bigint, count(distinct c.fingerprint),
@@ -179,7 +179,7 @@ comment on function bcp_internal.release_reaches(text, text) is
 
 create or replace function bcp_internal.has_regressed(p_fingerprint text, p_fixed_at timestamptz, p_fixed_release text)
 returns boolean
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
@@ -215,7 +215,7 @@ returns table (
     message text, error_count bigint, previous_count bigint, change double precision, total_count bigint,
     first_seen timestamptz, last_seen timestamptz, resolved_at timestamptz, resolved_by text, resolved_release text,
     notes text)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare

@@ -50,7 +50,7 @@ comment on function bcp_internal.logged_values() is
 
 create or replace function bcp.health()
 returns table (check_name text, status text, value text, detail text)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with day as materialized (

@@ -48,7 +48,7 @@ returns table (
     start_time timestamptz, duration_ms double precision, bcp_name text, tool_name text, operation text, outcome text,
     error_type text, user_id text, session_id text, client_name text, request_id text, trace_id text,
     request_bytes bigint, response_bytes bigint, event_id uuid)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- The plan depends on the range: which chunks, and whether they are in the columnstore.
 set plan_cache_mode = force_custom_plan
@@ -87,7 +87,7 @@ returns table (
     start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, error_type text,
     error_message text, duration_ms double precision, parameters jsonb, user_id text, session_id text,
     client_name text, request_id text, trace_id text, event_id uuid)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- As above.
 set plan_cache_mode = force_custom_plan
@@ -127,7 +127,7 @@ create or replace function bcp.search_parameters(
 returns table (
     start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, duration_ms double precision,
     parameters jsonb, user_id text, session_id text, client_name text, request_id text, event_id uuid)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- As above.
 set plan_cache_mode = force_custom_plan
@@ -186,7 +186,7 @@ returns table (
     happened_at timestamptz, rank real, level bcp.error_level_enum, error_type text, error_code text, headline text,
     message text, bcp_name text, tool_name text, operation text, user_id text, session_id text, request_id text,
     trace_id text, release text, fingerprint text, event_id uuid)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- As above.
 set plan_cache_mode = force_custom_plan

@@ -5,7 +5,7 @@ create or replace function bcp_internal.activity_cells(
     p_tool_name text, p_operation text, p_user_id text, p_session_id text, p_client_name text, p_outcome text)
 returns table (
     time_bucket timestamptz, id text, calls bigint, successes bigint, errors bigint, response_bytes bigint)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
 as $func$
@@ -68,7 +68,7 @@ returns table (
     session_id text, happened_at timestamptz, since_previous_ms double precision, kind text, bcp_name text,
     tool_name text, operation text, duration_ms double precision, outcome text, level bcp.error_level_enum,
     error_type text, message text, request_id text, event_id uuid)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- As in 44_queries_calls.sql.
 set plan_cache_mode = force_custom_plan
@@ -128,7 +128,7 @@ returns table (
     call_count bigint, error_count bigint, calls_per_session double precision, single_call_count bigint,
     avg_duration_ms double precision, p50_duration_ms double precision, p95_duration_ms double precision,
     max_duration_ms double precision)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- As above.
 set plan_cache_mode = force_custom_plan
@@ -170,7 +170,7 @@ create or replace function bcp.top_users(
 returns table (
     user_id text, call_count bigint, success_count bigint, error_count bigint, success_rate double precision,
     share double precision, response_bytes bigint)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     select
@@ -199,7 +199,7 @@ create or replace function bcp.active_users(
 returns table (
     day timestamptz, daily_users bigint, weekly_users bigint, monthly_users bigint, new_users bigint,
     stickiness double precision)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
@@ -262,7 +262,7 @@ create or replace function bcp.authentication_stats(
 returns table (
     time_bucket timestamptz, bcp_name text, method text, attempt_count bigint, success_count bigint,
     failure_count bigint, success_rate double precision, user_count bigint, failed_user_count bigint, top_failure text)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- As above.
 set plan_cache_mode = force_custom_plan
@@ -305,7 +305,7 @@ create or replace function bcp.tool_sequences(
 returns table (
     bcp_name text, tool_name text, next_bcp_name text, next_tool_name text, pair_count bigint, share double precision,
     avg_gap_ms double precision)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- As above.
 set plan_cache_mode = force_custom_plan

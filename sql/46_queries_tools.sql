@@ -9,7 +9,7 @@ returns table (
     success_rate double precision, previous_success_rate double precision, avg_duration_ms double precision,
     previous_avg_duration_ms double precision, p95_duration_ms double precision,
     previous_p95_duration_ms double precision, p95_change double precision)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
@@ -46,7 +46,7 @@ comment on function bcp.tool_trends(timestamptz, timestamptz, text, text, text, 
 create or replace function bcp_internal.listed_tools(p_since timestamptz, p_until timestamptz, p_bcp_name text)
 returns table (
     bcp_name text, tool_name text, listings bigint, last_listed timestamptz, context_bytes bigint)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- As in 44_queries_calls.sql.
 set plan_cache_mode = force_custom_plan
@@ -71,7 +71,7 @@ create or replace function bcp.unused_tools(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null)
 returns table (
     bcp_name text, tool_name text, listing_count bigint, last_listed timestamptz, context_bytes bigint)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
@@ -96,7 +96,7 @@ create or replace function bcp.unknown_tools(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null)
 returns table (
     bcp_name text, tool_name text, call_count bigint, success_count bigint, error_count bigint)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
@@ -126,7 +126,7 @@ create or replace function bcp.context_cost(
 returns table (
     bcp_name text, tool_name text, session_id text, call_count bigint, response_bytes bigint,
     avg_response_bytes double precision, share double precision, estimated_tokens bigint)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare

@@ -8,7 +8,7 @@ create or replace function bcp.latency_heatmap(
 returns table (
     time_bucket timestamptz, from_ms double precision, to_ms double precision, call_count bigint,
     share double precision)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
@@ -47,7 +47,7 @@ create or replace function bcp.latency_over_time(
 returns table (
     time_bucket timestamptz, call_count bigint, p50_duration_ms double precision, p95_duration_ms double precision,
     p99_duration_ms double precision)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     select q.time_bucket, q.timed_calls, q.durations_ms[1], q.durations_ms[2], q.durations_ms[3]

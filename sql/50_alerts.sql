@@ -2,7 +2,7 @@
 
 create or replace function bcp_internal.alert_values(p_rule bcp.alert_rules, p_lookback interval)
 returns table (bcp_name text, tool_name text, calls bigint, value double precision)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
@@ -44,7 +44,7 @@ create or replace function bcp_internal.judge_alerts()
 returns table (
     rule bcp.alert_rules, bcp_name text, tool_name text, calls bigint, value double precision, is_wrong boolean,
     is_well boolean, error text)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin

@@ -1,4 +1,4 @@
--- Aggregates: refreshing all of them, or those of chunks whose rows have changed or were never aggregated; and the columnstore.
+-- Aggregates: refreshing all of them, or those of chunks whose rows have changed or were never aggregated.
 
 create or replace function bcp_internal.aggregates()
 returns table (
@@ -81,48 +81,6 @@ $proc$;
 
 comment on procedure bcp.refresh_analytics_views() is
     'Brings every continuous aggregate up to the last bucket that is over, now. A job does it every five minutes; answers are fresh without it.';
-
-create or replace procedure bcp_internal.columnstore_aggregates()
--- No search_path: a procedure that commits can have none; every name is qualified instead.
-language plpgsql
-as $proc$
-declare
-    v_chunk record;
-    v_busy text;
-begin
-    perform bcp_internal.check_overloads();
-    -- Oldest first, which TimescaleDB's own policy does not promise: a chunk is merged with the one before it only where
-    -- that is in the columnstore already. After a load of 90 days it left 224 chunks of hours where 10 are enough.
-    for v_chunk in
-        select a.name, s.chunk
-        from bcp_internal.aggregates() a
-        join timescaledb_information.continuous_aggregates v
-            on v.view_schema operator(pg_catalog.=) 'bcp' and v.view_name operator(pg_catalog.=) a.name
-        cross join lateral public.show_chunks(
-            pg_catalog.format('%I.%I', v.materialization_hypertable_schema, v.materialization_hypertable_name)::pg_catalog.regclass,
-            older_than => bcp_internal.now() operator(pg_catalog.-) a.columnstore_after) as s (chunk)
-        join timescaledb_information.chunks i
-            on pg_catalog.format('%I.%I', i.chunk_schema, i.chunk_name)::pg_catalog.regclass operator(pg_catalog.=) s.chunk
-        where a.columnstore_after is not null
-          and not bcp_internal.is_in_columnstore(s.chunk)
-        order by a.ordinal, i.range_start
-    loop
-        continue when v_chunk.name operator(pg_catalog.=) v_busy;
-        -- Whoever asks after a lock that waits for a reader waits too.
-        perform pg_catalog.set_config('lock_timeout', '1s', true);
-        begin
-            perform public.compress_chunk(v_chunk.chunk, true, false);
-        exception
-            when lock_not_available then
-                v_busy := v_chunk.name; -- This one and those after it are left for the next run.
-        end;
-        commit;
-    end loop;
-end
-$proc$;
-
-comment on procedure bcp_internal.columnstore_aggregates() is
-    'Moves the chunks of aggregates that are old enough to the columnstore, oldest first, and those that changed in it anew.';
 
 create or replace function bcp_internal.refresh_later(p_table text, p_start timestamptz, p_end timestamptz) returns boolean
 language plpgsql volatile

@@ -72,7 +72,7 @@ returns table (table_name text, range_start timestamptz, range_end timestamptz, 
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select p.table_name, c.range_start, c.range_end, format('%I.%I', c.chunk_schema, c.chunk_name)::regclass, p.archive_before_delete
+    select p.table_name, c.range_start, c.range_end, to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name)), p.archive_before_delete
     from bcp.data_retention_policies p
     join timescaledb_information.chunks c on c.hypertable_schema = 'bcp' and c.hypertable_name = p.table_name
     where p.cleanup_enabled
@@ -88,7 +88,7 @@ comment on function bcp_internal.old_chunks() is 'Chunks past their retention, t
 create or replace function bcp_internal.cleanup_verdict(
     p_table text, p_range_start timestamptz, p_range_end timestamptz, p_archive_first boolean,
     out row_count bigint, out action text, out reason text)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
@@ -130,7 +130,7 @@ comment on function bcp_internal.cleanup_verdict(text, timestamptz, timestamptz,
 create or replace function bcp.cleanup_plan()
 returns table (
     table_name text, range_start timestamptz, range_end timestamptz, row_count bigint, bytes bigint, action text, reason text)
-language plpgsql stable
+language plpgsql volatile
 -- Sizes and TimescaleDB's log are the owner's to read; bcp_admin may see what cleanup would do.
 security definer
 set search_path = pg_catalog, pg_temp
@@ -196,26 +196,29 @@ create or replace function bcp_internal.drop_old_chunk(
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- Who writes to or reads an old chunk right now has precedence; the next cleanup tries again.
-set lock_timeout = '1s'
 as $func$
 declare
+    v_chunk constant text := bcp_internal.relation_name(p_chunk);
     v_verdict record;
     v_bytes bigint;
 begin
     perform bcp_internal.check_overloads();
+    if v_chunk is null then
+        return 0; -- Another cleanup has dropped it.
+    end if;
     begin
         -- Nothing may come in between the checksum and the drop. It takes seconds, in which others may read.
-        execute format('lock table %s in share row exclusive mode', p_chunk);
+        execute format('lock table %s in share row exclusive mode', v_chunk);
         select * into v_verdict from bcp_internal.cleanup_verdict(p_table, p_range_start, p_range_end, p_archive_first);
         if v_verdict.action = 'dropped' then
-            execute format('lock table %s in access exclusive mode', p_chunk);
+            execute format('lock table %s in access exclusive mode', v_chunk);
         end if;
     exception
-        when lock_not_available then
+        -- Who writes to or reads an old chunk right now has precedence; the next cleanup tries again.
+        when lock_not_available or deadlock_detected then
             select null::bigint as row_count, 'kept' as action, 'in use' as reason into v_verdict;
         when undefined_table then
-            return 0; -- Another cleanup has dropped it.
+            return 0;
     end;
     select s.total_bytes into v_bytes
     from public.chunks_detailed_size(format('bcp.%I', p_table)::regclass) s
@@ -242,7 +245,21 @@ end
 $func$;
 
 comment on function bcp_internal.drop_old_chunk(text, timestamptz, timestamptz, regclass, boolean) is
-    'Drops a chunk past its retention, if it may go, logs what it did, and returns how many rows went.';
+    'Drops a chunk past its retention, if it may go, logs what it did, and returns how many rows went. One in use stays: it waits for lock_timeout, which is to be well below deadlock_timeout.';
+
+create or replace function bcp_internal.ask_for_archives() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- What is left of these wants a new archive, or will when it is aggregated; to ask in vain costs little.
+    if exists (select from bcp_internal.old_chunks() c where c.archive_first) then
+        notify bcp_archive;
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.ask_for_archives() is 'NOTIFY bcp_archive, where cleanup has left chunks that want an archive first.';
 
 create or replace function bcp.cleanup_old_data()
 returns table (table_name text, deleted_count bigint)
@@ -250,6 +267,8 @@ language plpgsql volatile
 -- Chunks are the owner's to drop; bcp_admin may have those dropped whose time is over.
 security definer
 set search_path = pg_catalog, pg_temp
+-- As good as no wait: chunks that are dropped stay locked until the transaction ends, and readers wait for them.
+set lock_timeout = '1ms'
 as $func$
 declare
     v_table text;
@@ -283,10 +302,7 @@ begin
         where p.cleanup_enabled
         group by p.table_name
         order by p.table_name;
-    -- What is left of these wants a new archive, or will when it is aggregated; to ask in vain costs little.
-    if exists (select from bcp_internal.old_chunks() c where c.archive_first) then
-        notify bcp_archive;
-    end if;
+    perform bcp_internal.ask_for_archives();
 end
 $func$;
 
@@ -315,6 +331,8 @@ comment on function bcp_internal.refresh_old_chunks_later() is
 create or replace procedure bcp.run_cleanup()
 language plpgsql
 as $proc$
+declare
+    v_chunk record;
 begin
     perform bcp_internal.refresh_old_chunks_later();
     commit;
@@ -326,10 +344,18 @@ begin
     while bcp_internal.delete_old_rows('open_tool_calls', 10000) operator(pg_catalog.>) 0 loop
         commit;
     end loop;
-    perform bcp.cleanup_old_data();
+    -- Chunk by chunk, so that nobody waits for a chunk while another is looked at.
+    for v_chunk in select c.* from bcp_internal.old_chunks() c loop
+        perform bcp_internal.lock_table('bcp.cleanup_log', 'cleanup');
+        perform pg_catalog.set_config('lock_timeout', '400ms', true);
+        perform bcp_internal.drop_old_chunk(
+            v_chunk.table_name, v_chunk.range_start, v_chunk.range_end, v_chunk.chunk, v_chunk.archive_first);
+        commit;
+    end loop;
+    perform bcp_internal.ask_for_archives();
     commit;
 end
 $proc$;
 
 comment on procedure bcp.run_cleanup() is
-    'Aggregates what is past its retention and not yet aggregated, then does as bcp.cleanup_old_data(). A job does it every day; by hand, only the owner may, in autocommit mode.';
+    'Aggregates what is past its retention and not yet aggregated, then does as bcp.cleanup_old_data(), in many short transactions. A job does it every day; by hand, only the owner may, in autocommit mode.';

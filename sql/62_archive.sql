@@ -93,7 +93,7 @@ create or replace function bcp_internal.archive_checksum(
     p_relation regclass, p_columns jsonb, p_time_column text default null,
     p_start timestamptz default null, p_end timestamptz default null,
     out row_count bigint, out checksum text, out digest text)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
@@ -124,7 +124,7 @@ comment on function bcp_internal.archive_checksum(regclass, jsonb, text, timesta
 create or replace function bcp_internal.chunk_is_archived(
     p_table text, p_start timestamptz, p_end timestamptz, p_check_content boolean default true)
 returns boolean
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
@@ -159,7 +159,7 @@ comment on function bcp_internal.chunk_is_archived(text, timestamptz, timestampt
 
 create or replace function bcp.archives_wanted(p_check_content boolean default true)
 returns table (table_name text, range_start timestamptz, range_end timestamptz)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
@@ -195,7 +195,7 @@ comment on function bcp.archives_wanted(boolean) is
 
 create or replace function bcp_internal.chunks_to_archive(p_table text, p_since timestamptz, p_until timestamptz)
 returns table (table_name text, range_start timestamptz, range_end timestamptz)
-language sql stable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     select c.hypertable_name::text, c.range_start, c.range_end

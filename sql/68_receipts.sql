@@ -38,7 +38,7 @@ comment on function bcp_internal.begin_erasure(text, text) is
     'Makes the receipt of an erasure, or finds that of one that was interrupted, and notes the person''s sessions.';
 
 create or replace function bcp_internal.sessions_of(p_forms text[]) returns setof text
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare

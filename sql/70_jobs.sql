@@ -60,3 +60,15 @@ end
 $proc$;
 
 comment on procedure bcp_internal.columnstore_job(integer, jsonb) is 'Runs bcp_internal.columnstore_aggregates every hour.';
+
+create or replace procedure bcp_internal.columnstore_tables_job(p_job_id integer, p_config jsonb)
+-- As above.
+language plpgsql
+as $proc$
+begin
+    call bcp_internal.columnstore_tables();
+end
+$proc$;
+
+comment on procedure bcp_internal.columnstore_tables_job(integer, jsonb) is
+    'Runs bcp_internal.columnstore_tables every 12 hours: more often, each few late calls would rewrite what is around them.';

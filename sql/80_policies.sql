@@ -50,12 +50,9 @@ begin
             perform public.set_chunk_time_interval(format('bcp.%I', v_policy.table_name)::regclass, v_chunk_interval);
             v_changes := v_changes + 1;
         end if;
+        -- bcp_internal.columnstore_tables moves them: this policy waits for its locks as long as it takes, and readers with it.
         v_changes := v_changes + bcp_internal.set_policy(
-            'policy_compression', v_policy.table_name,
-            jsonb_build_object('compress_after', make_interval(days => v_policy.columnstore_after_days)::text),
-            case when v_policy.columnstore_after_days is not null then
-                format('call public.add_columnstore_policy(%L::regclass, after => make_interval(days => %s))',
-                       'bcp.' || quote_ident(v_policy.table_name), v_policy.columnstore_after_days) end,
+            'policy_compression', v_policy.table_name, null, null,
             format('call public.remove_columnstore_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.table_name)))::integer;
     end loop;
     for v_policy in
@@ -77,8 +74,9 @@ begin
     end loop;
     for v_policy in
         select w.name, w.every
-        from (values ('forget_keys_job', interval '1 hour'), ('columnstore_job', interval '1 hour'), ('evaluate_alerts_job', interval '1 minute'),
-                      ('find_floods_job', interval '1 minute'), ('cleanup_job', interval '1 day')) as w (name, every)
+        from (values ('forget_keys_job', interval '1 hour'), ('columnstore_job', interval '1 hour'),
+                     ('columnstore_tables_job', interval '12 hours'), ('evaluate_alerts_job', interval '1 minute'),
+                     ('find_floods_job', interval '1 minute'), ('cleanup_job', interval '1 day')) as w (name, every)
         where not exists (
             select from timescaledb_information.jobs j where j.proc_schema = 'bcp_internal' and j.proc_name = w.name)
     loop

@@ -63,7 +63,8 @@ declare
     v_function record;
 begin
     for v_function in
-        select p.oid::regprocedure as signature, p.prosecdef
+        select p.oid::regprocedure as signature, p.prosecdef,
+               coalesce((select split_part(c, '=', 2) from unnest(p.proconfig) c where starts_with(c, 'lock_timeout=')), '30s') as lock_timeout
         from pg_proc p
         where p.pronamespace in ('bcp'::regnamespace, 'bcp_internal'::regnamespace)
           and p.proconfig::text ~ 'search_path'
@@ -82,7 +83,7 @@ begin
             execute format(
                 'alter routine %s set lock_timeout = %L set debug_print_parse = off set debug_print_rewritten = off'
                 ' set debug_print_plan = off set default_tablespace = %L set default_table_access_method = heap',
-                v_function.signature, '30s', '');
+                v_function.signature, v_function.lock_timeout, '');
         end if;
     end loop;
 end
