@@ -37,7 +37,19 @@ class Packages:
         self.missing: dict[str, str] = {}
         if not Path(self.python).exists():
             subprocess.run([sys.executable, "-m", "venv", folder / "python"], check=True)  # noqa: S603
-        pip = [self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        # So that none brings another version of one of the others.
+        pinned = folder / "constraints.txt"
+        pinned.write_text("".join(f"{name}=={version}\n" for name, version in PYPI.items()))
+        pip = [
+            self.python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-c",
+            str(pinned),
+        ]
         for name, version in PYPI.items():
             self._install(name, version, [*pip, f"{name}=={version}"], str(folder))
         # What records in the server that is stopped.
@@ -57,7 +69,10 @@ class Packages:
                 command, check=True, capture_output=True, text=True, timeout=INSTALL_S, cwd=folder
             )
         except subprocess.CalledProcessError as error:
-            self.missing[name] = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
+            said = [
+                line for line in error.stderr.splitlines() if line.startswith(("ERROR:", "npm error code"))
+            ]
+            self.missing[name] = (said or ["no reason given"])[0]
         except subprocess.TimeoutExpired:
             self.missing[name] = f"not installed within {INSTALL_S} s"
 
