@@ -57,6 +57,7 @@ bench: $(READY)
 	@$(PIP) --editable '.[bench]'
 	@$(BIN)/python -m benchmarks.queries
 	@$(BIN)/python -m benchmarks.lifecycle
+	@$(BIN)/python -m benchmarks.real_clients
 
 format: $(READY)
 	@$(BIN)/ruff format .

@@ -59,6 +59,9 @@ begin
         v_head := btrim(split_part(translate(v_text, '([', '::'), ':', 1));
         if v_head ~ '^([A-Za-z_$][A-Za-z0-9_$]*[.])*[A-Z][A-Za-z0-9_$]*(Error|Exception|Timeout|Interrupt|Failure|Fault|Denied|Exceeded|NotFound|Cancelled|Canceled|Expired)$' then
             v_type := v_head;
+        elsif v_text ~ '^([0-9]+ validation errors? for |Input validation error: )' then
+            -- So servers of the Python SDK refuse arguments: by Pydantic's message, older ones by JSON Schema's.
+            v_type := 'ValidationError';
         elsif v_text ~ '[0-9]{3}' then
             v_type := coalesce(
                 -- JSON-RPC 2.0, 5.1: errors of the protocol are -32768 to -32000; LSP and MCP have more of them.
@@ -84,7 +87,7 @@ end
 $func$;
 
 comment on function bcp_internal.classify_error_type(text, jsonb) is
-    'Class of a failed call''s error: the exception that its message, else its answer, begins with, else a code of JSON-RPC, HTTP or the system in it, else error.code or error.type of the answer, else tool_error where that says isError; null where nothing says.';
+    'Class of a failed call''s error: the exception that its message, else its answer, begins with (ValidationError where it is Pydantic''s or the Python SDK''s without its class), else a code of JSON-RPC, HTTP or the system in it, else error.code or error.type of the answer, else tool_error where that says isError; null where nothing says.';
 
 create or replace function bcp_internal.classify_outcome(
     p_success boolean, p_error_type text, p_error_message text, p_response jsonb, p_cancelled_by text default null)

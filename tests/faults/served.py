@@ -9,7 +9,9 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import cache
+from socket import AF_UNIX, socket
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +68,17 @@ def fastmcp_server() -> FastMCP:
 
     @server.tool
     def ask() -> str:
+        return "answer"
+
+    @server.tool
+    async def outlast(path: str) -> str:
+        """Answer once the server takes no more connections, as after a signal."""
+        os.write(1, b"called\n")
+        with suppress(OSError):
+            while True:
+                with socket(AF_UNIX) as probe:
+                    probe.connect(path)
+                await asyncio.sleep(0.01)
         return "answer"
 
     return instrument(server, collector())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,7 +56,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def ask(path: Path, process: subprocess.Popen[bytes]) -> None:
+def ask(path: Path, process: subprocess.Popen[bytes], body: bytes = ASK) -> None:
     """Make a call, once there is somebody to answer."""
     until = time.monotonic() + 60
     while True:
@@ -62,15 +64,15 @@ def ask(path: Path, process: subprocess.Popen[bytes]) -> None:
         assert time.monotonic() < until, "the server does not answer"
         connection = _Connection(str(path))
         try:
-            connection.request("POST", "/mcp", ASK, HEADERS)
+            connection.request("POST", "/mcp", body, HEADERS)
             answer = connection.getresponse()
-            body = answer.read()
+            said = answer.read()
         except OSError:
             time.sleep(0.02)
             continue
         finally:
             connection.close()
-        assert answer.status == 200, body
+        assert answer.status == 200, said
         return
 
 
@@ -106,3 +108,37 @@ def test_no_call_is_lost(name: str, dsn: str, clean_db: psycopg.Connection[Any],
     [(stored,)] = clean_db.execute("select count(*) from bcp.tool_usage_logs").fetchall()
     # Of the one that the signal interrupted, nothing could be said.
     assert stored - answered in ({0, 1} if name == "within record()" else {0})
+
+
+def test_a_call_that_outlasts_the_signal(dsn: str, clean_db: psycopg.Connection[Any], tmp_path: Path) -> None:
+    """A server answers what it has begun before it ends: that is recorded, too."""
+    pytest.importorskip("fastmcp")
+    path = tmp_path / "http"
+    params = {"name": "outlast", "arguments": {"path": str(path)}}
+    call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    process = subprocess.Popen(
+        [sys.executable, "-m", APP, "fastmcp", str(path)],
+        env=os.environ | {"RECORD_TO": dsn, "SPOOL": str(tmp_path / "spool")},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    with process, ThreadPoolExecutor(CALLS) as clients:
+        try:
+            ask(path, process)
+            calls = [clients.submit(ask, path, process, call) for _ in range(CALLS)]
+            called = 0
+            while called < CALLS:
+                line = process.stdout.readline()
+                assert line, "the server ended by itself"
+                called += line == b"called\n"
+            process.send_signal(signal.SIGTERM)
+            for each in calls:
+                each.result(60)
+            process.stdout.read()
+            assert process.wait(60) == -signal.SIGTERM
+        finally:
+            process.kill()
+    stored = clean_db.execute(
+        "select tool_name, outcome, count(*) from bcp.tool_usage_logs group by 1, 2 order by 1"
+    ).fetchall()
+    assert stored == [("ask", "success", 1), ("outlast", "success", CALLS)]

@@ -58,6 +58,7 @@ def git_server(folder: Path) -> tuple[tuple[str, ...], Any]:
         ("git_log", path | {"max_count": 1}),
         ("git_show", path | {"revision": "no-such-revision"}),
         ("git_status", {"repo_path": "/"}),
+        ("git_log", path | {"max_count": "many"}),
     )
     return ("-m", "mcp_server_git"), calls
 
@@ -177,9 +178,9 @@ def test_the_git_server(dsn: str, clean_db: psycopg.Connection[Any], folder: Pat
     assert passed(folder, "git", "client") == passed(folder, "git", "server")
     found = rows(
         clean_db,
-        "select tool_name, success, response_bytes from bcp.tool_usage_logs order by start_time",
+        "select tool_name, outcome, response_bytes from bcp.tool_usage_logs order by start_time",
     )
     assert [row[0] for row in found] == ["tools/list", *(name for name, _ in calls)]
-    assert [row[1] for row in found] == [True, True, True, True, False, False]
+    assert [row[1] for row in found] == ["success"] * 4 + ["soft_fail"] * 2 + ["rejected"]
     assert found[2][2] > 20_000
     assert rows(clean_db, "select count(*) from bcp.rejected_events") == [(0,)]

@@ -69,6 +69,36 @@ SOFT = {"isError": True, "content": [{"type": "text", "text": "no such file"}]}
             "tool_error",
         ),
         ({"success": False, "error_type": "TimeoutError", "response_data": SOFT}, "timeout", "TimeoutError"),
+        # As a server of the Python SDK refuses arguments.
+        (
+            {
+                "success": False,
+                "error_message": "Error executing tool fetch: 1 validation error for fetchArguments\nurl\n"
+                "  Field required [type=missing, input_value={}, input_type=dict]",
+                "response_data": SOFT,
+            },
+            "rejected",
+            "ValidationError",
+        ),
+        (
+            {
+                "success": False,
+                "error_message": "Input validation error: 'url' is a required property",
+                "response_data": SOFT,
+            },
+            "rejected",
+            "ValidationError",
+        ),
+        # The result was wrong, not what was asked.
+        (
+            {
+                "success": False,
+                "error_message": "Output validation error: 'url' is a required property",
+                "response_data": SOFT,
+            },
+            "soft_fail",
+            "tool_error",
+        ),
         ({"cancelled_by": "user"}, "cancelled", None),
         ({"success": False, "cancelled_by": "client", "error_type": "no_answer"}, "cancelled", "no_answer"),
         ({"cancelled_by": "client", "error_message": "access denied"}, "cancelled", None),

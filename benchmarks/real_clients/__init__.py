@@ -1,0 +1,1 @@
+"""Servers and clients that nobody here wrote: each call is recorded once, and as the client saw it end."""
