@@ -18,9 +18,9 @@ from bcp_analytics._cli_support import (
     Dsn,
     connected,
     parse_interval,
+    parse_range,
     parse_setting,
     parse_shares,
-    parse_time,
     parse_zone,
     say,
     server_time,
@@ -105,8 +105,8 @@ def query(
     since: Annotated[
         str | None,
         typer.Option(
-            help="Start of the range: 30m, 24h, 7d or 2w ago, or an ISO 8601 time. By default 24 hours "
-            "before its end.",
+            help="Start of the range: 30m, 24h, 7d or 2w ago, today, yesterday, or an ISO 8601 time; or the "
+            "range itself: 2026-11-01..2026-11-08. By default 24 hours before its end.",
             show_default=False,
         ),
     ] = None,
@@ -164,6 +164,7 @@ def query(
     bcp-analytics query --list
     bcp-analytics query tool_usage_stats --since 7d --interval 1d --time-zone Europe/Berlin
     bcp-analytics query latency_percentiles --bcp mail --percentiles 0.5,0.99
+    bcp-analytics query failed_calls --since 2026-11-01..2026-11-08
     bcp-analytics query error_analysis --since 2026-01-31T18:00Z --format json
     bcp-analytics query search_errors --set query='"connection refused"' --set limit=10
     bcp-analytics query error_analysis --since 7d --format csv --spreadsheet > errors.csv
@@ -201,11 +202,8 @@ def query(
         given |= parse_setting(setting, _others(name))
     ask, kind = QUESTIONS[name]
     with connected(dsn) as conn:
-        for parameter in ("since", "until"):
-            if parameter in given:
-                given[parameter] = parse_time(
-                    _OPTIONS[parameter], given[parameter], zone, lambda: server_time(conn)
-                )
+        times = parse_range(given.get("since"), given.get("until"), zone, lambda: server_time(conn))
+        given |= {name: time for name, time in zip(("since", "until"), times, strict=True) if time}
         rows = ask(conn, **given)
         meant = _meant(conn, given) if not rows and output is Format.table else ""
     if output is Format.json:
