@@ -28,9 +28,15 @@ class ToolTrend:
     previous_success_rate: float | None
     avg_duration_ms: float | None
     previous_avg_duration_ms: float | None
+    p50_duration_ms: float | None
+    previous_p50_duration_ms: float | None
+    p50_change: float | None
     p95_duration_ms: float | None
     previous_p95_duration_ms: float | None
     p95_change: float | None
+    p99_duration_ms: float | None
+    previous_p99_duration_ms: float | None
+    p99_change: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,15 @@ def tool_trends(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    order: Literal[
+        "calls", "call_change", "success_rate", "p50_change", "p95_change", "p99_change"
+    ] = "calls",
 ) -> None:
-    """Compare the calls of each tool with the period of the same length before the range."""
+    """Compare the calls of each tool with the period of the same length before the range.
+
+    By default the tool with most calls is first; else the one whose calls or percentile grew most, or whose
+    success rate fell most.
+    """
 
 
 @question(UnusedTool)

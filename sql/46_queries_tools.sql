@@ -3,17 +3,22 @@
 create or replace function bcp.tool_trends(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_order text default 'calls')
 returns table (
     bcp_name text, tool_name text, call_count bigint, previous_call_count bigint, call_change double precision,
     success_rate double precision, previous_success_rate double precision, avg_duration_ms double precision,
-    previous_avg_duration_ms double precision, p95_duration_ms double precision,
-    previous_p95_duration_ms double precision, p95_change double precision)
+    previous_avg_duration_ms double precision, p50_duration_ms double precision,
+    previous_p50_duration_ms double precision, p50_change double precision, p95_duration_ms double precision,
+    previous_p95_duration_ms double precision, p95_change double precision, p99_duration_ms double precision,
+    previous_p99_duration_ms double precision, p99_change double precision)
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
-        select r.range_from, r.range_to, bcp_internal.period_before(r.range_from, r.range_to) as before
+        select r.range_from, r.range_to, bcp_internal.period_before(r.range_from, r.range_to) as before,
+               bcp_internal.checked_choice(
+                   'p_order', coalesce(p_order, ''), '{calls,call_change,success_rate,p50_change,p95_change,p99_change}') as by
         from bcp_internal.checked_range(p_since, p_until) r
     ), present as (
         select s.*
@@ -29,19 +34,39 @@ as $func$
             p_since => a.before, p_until => a.range_from, p_interval => null, p_bcp_name => p_bcp_name,
             p_tool_name => p_tool_name, p_operation => p_operation,
             p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name, p_outcome => p_outcome) s
+    ), compared as (
+        select
+            bcp_name, tool_name, coalesce(n.call_count, 0) as calls, coalesce(o.call_count, 0) as calls_before,
+            bcp_internal.relative_change(coalesce(n.call_count, 0), coalesce(o.call_count, 0)) as call_change,
+            n.success_rate, o.success_rate as success_rate_before, n.avg_duration_ms, o.avg_duration_ms as avg_before,
+            n.p50_duration_ms as p50, o.p50_duration_ms as p50_before,
+            bcp_internal.relative_change(n.p50_duration_ms, o.p50_duration_ms) as p50_change, n.p95_duration_ms as p95,
+            o.p95_duration_ms as p95_before, bcp_internal.relative_change(n.p95_duration_ms, o.p95_duration_ms) as p95_change,
+            n.p99_duration_ms as p99, o.p99_duration_ms as p99_before,
+            bcp_internal.relative_change(n.p99_duration_ms, o.p99_duration_ms) as p99_change
+        from present n
+        full join past o using (bcp_name, tool_name)
     )
     select
-        bcp_name, tool_name, coalesce(n.call_count, 0), coalesce(o.call_count, 0),
-        bcp_internal.relative_change(coalesce(n.call_count, 0), coalesce(o.call_count, 0)), n.success_rate,
-        o.success_rate, n.avg_duration_ms, o.avg_duration_ms, n.p95_duration_ms, o.p95_duration_ms,
-        bcp_internal.relative_change(n.p95_duration_ms, o.p95_duration_ms)
-    from present n
-    full join past o using (bcp_name, tool_name)
-    order by greatest(n.call_count, o.call_count) desc, bcp_name, tool_name
+        c.bcp_name, c.tool_name, c.calls, c.calls_before, c.call_change, c.success_rate, c.success_rate_before,
+        c.avg_duration_ms, c.avg_before, c.p50, c.p50_before, c.p50_change, c.p95, c.p95_before, c.p95_change, c.p99,
+        c.p99_before, c.p99_change
+    from compared c
+    cross join asked a
+    order by
+        case a.by
+            when 'call_change' then c.call_change
+            when 'success_rate' then c.success_rate_before - c.success_rate
+            when 'p50_change' then c.p50_change
+            when 'p95_change' then c.p95_change
+            when 'p99_change' then c.p99_change
+        end desc nulls last,
+        greatest(c.calls, c.calls_before) desc, c.bcp_name, c.tool_name
 $func$;
 
-comment on function bcp.tool_trends(timestamptz, timestamptz, text, text, text, text, text, text, text) is
-    'What has changed? One row a tool that was called in the range or in the period of the same length before it, the most called first; what is of that period begins with previous_. call_change and p95_change are shares of what was before: 0.5 is half as much again, null where there was nothing. Reads aggregates. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+comment on function bcp.tool_trends(
+    timestamptz, timestamptz, text, text, text, text, text, text, text, text) is
+    'What has changed? One row a tool that was called in the range or in the period of the same length before it, the most called first; with p_order call_change, p50_change, p95_change or p99_change the largest increase first, with success_rate the largest fall of that, what cannot be compared last. What is of the period before begins with previous_. Changes are shares of what was before: 0.5 is half as much again, null where there was nothing. Percentiles are in milliseconds, within 1 percent of exact. Reads aggregates. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
 
 create or replace function bcp_internal.listed_tools(p_since timestamptz, p_until timestamptz, p_bcp_name text)
 returns table (

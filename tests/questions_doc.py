@@ -74,8 +74,8 @@ from bcp.authentication_stats('2026-06-08')""",
 select tool_name, next_tool_name, pair_count, share, avg_gap_ms
 from bcp.tool_sequences('2026-06-08', p_limit => 4)""",
     "tool_trends": """
-select tool_name, call_count, previous_call_count, call_change, p95_duration_ms, p95_change
-from bcp.tool_trends()""",
+select tool_name, call_count, previous_call_count, call_change, p99_duration_ms, p99_change
+from bcp.tool_trends(p_order => 'p99_change')""",
     "context_cost": """
 select tool_name, call_count, response_bytes, share, estimated_tokens from bcp.context_cost('2026-06-08');
 select session_id, response_bytes, estimated_tokens
