@@ -91,7 +91,11 @@ _OPTIONS = {
     "user_id": "--user",
     "session_id": "--session",
     "client_name": "--client",
+    "client_version": "--client-version",
+    "client_model": "--model",
+    "release": "--release",
     "outcome": "--outcome",
+    "failed": "--failed",
     "time_zone": "--time-zone",
 }
 
@@ -135,8 +139,25 @@ def query(
         str | None, typer.Option(help="What happened in this session.", show_default=False)
     ] = None,
     client: Annotated[str | None, typer.Option(help="Calls from this client.", show_default=False)] = None,
+    client_version: Annotated[
+        str | None, typer.Option(help="Calls from this version of a client.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Calls that this model decided on.", show_default=False)
+    ] = None,
+    release: Annotated[
+        str | None, typer.Option(help="Calls or errors of this release of the tools.", show_default=False)
+    ] = None,
     outcome: Annotated[
         Outcome | None, typer.Option(help="Calls that ended like this.", show_default=False)
+    ] = None,
+    failed: Annotated[
+        bool | None,
+        typer.Option(
+            "--failed/--not-failed",
+            help="Calls that failed, or all others: succeeded, cancelled, unknown.",
+            show_default=False,
+        ),
     ] = None,
     time_zone: Annotated[
         str | None,
@@ -164,7 +185,7 @@ def query(
     bcp-analytics query --list
     bcp-analytics query tool_usage_stats --since 7d --interval 1d --time-zone Europe/Berlin
     bcp-analytics query latency_percentiles --bcp mail --percentiles 0.5,0.99
-    bcp-analytics query failed_calls --since 2026-11-01..2026-11-08
+    bcp-analytics query latency_percentiles --since 2026-11-01..2026-11-08 --release 2.1
     bcp-analytics query error_analysis --since 2026-01-31T18:00Z --format json
     bcp-analytics query search_errors --set query='"connection refused"' --set limit=10
     bcp-analytics query error_analysis --since 7d --format csv --spreadsheet > errors.csv
@@ -188,7 +209,11 @@ def query(
         "user_id": user,
         "session_id": session,
         "client_name": client,
+        "client_version": client_version,
+        "client_model": model,
+        "release": release,
         "outcome": outcome and outcome.value,
+        "failed": failed,
         "time_zone": time_zone,
     }
     given = {parameter: value for parameter, value in given.items() if value is not None}

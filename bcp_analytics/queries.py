@@ -10,9 +10,11 @@ They mean the same everywhere:
 
 - `since`, `until`: the range asked about, from `since` up to but not including `until`. By default it ends
   now and begins 24 hours before its end. A time without a zone is read as UTC, as in SQL.
-- `bcp_name`, `tool_name`, `operation`, `level`, `user_id`, `session_id`, `client_name`, `outcome`: only what
-  has this name. Aggregates do not know users, sessions, clients and outcomes, so that every raw row of the
-  range is read. Lists of tools are no calls: `operation="tools/list"` asks for them.
+- `bcp_name`, `tool_name`, `operation`, `level`, `user_id`, `session_id`, `client_name`, `client_version`,
+  `client_model`, `release`, `outcome`: only what has this name. `failed`: True is calls whose success is
+  false, False all others (succeeded, cancelled, unknown). Aggregates know bundles, tools and operations
+  alone: with any other filter every raw row of the range is read. Lists of tools are no calls:
+  `operation="tools/list"` asks for them.
 - `limit`: how many rows there may be, from 1 to 10,000.
 
 Times in answers are aware, in the time zone of the session. Names ending in `_ms` are milliseconds, in
@@ -195,6 +197,10 @@ def tool_usage_stats(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell how often each tool is called, how fast it is, how often it fails.
 
@@ -219,6 +225,10 @@ def latency_percentiles(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell how long calls take: a row a tool and percentile, the tool with most calls first.
 
@@ -240,6 +250,10 @@ def success_and_error_rates(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell what share of the calls succeeds and what share fails: a row a bucket and tool, latest first.
 
@@ -261,6 +275,10 @@ def throughput(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Count calls a minute, with the peak: a row a bucket that has calls, latest first.
 
@@ -282,6 +300,10 @@ def peak_usage_hours(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell when the load is highest: a row an hour of the day, or of the week, most calls first.
 
@@ -308,6 +330,7 @@ def error_analysis(
     level: ErrorLevel | None = None,
     bcp_name: str | None = None,
     tool_name: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell what fails, where, and how often: a row a level, tool and type, most frequent first."""
 
@@ -320,6 +343,7 @@ def daily_error_summary(
     level: ErrorLevel | None = None,
     bcp_name: str | None = None,
     tool_name: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Count errors by UTC day, level, tool and type, latest first: each whole day that overlaps the range."""
 

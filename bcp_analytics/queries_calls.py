@@ -87,6 +87,10 @@ def slow_calls(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     limit: int = 50,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """List the calls that took `min_duration_ms` or more, slowest first."""
 
@@ -104,6 +108,9 @@ def failed_calls(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     limit: int = 50,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """List the calls that failed, with their arguments, latest first."""
 
@@ -123,6 +130,10 @@ def search_parameters(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     limit: int = 50,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """List the calls that were made with these arguments, latest first.
 

@@ -81,6 +81,7 @@ def error_issues(
     bcp_name: str | None = None,
     tool_name: str | None = None,
     limit: int = 50,
+    release: str | None = None,
 ) -> None:
     """Tell what causes the errors: a row a group with one cause, most frequent first.
 
@@ -102,6 +103,7 @@ def search_errors(
     user_id: Id | None = None,
     session_id: Id | None = None,
     limit: int = 50,
+    release: str | None = None,
 ) -> None:
     """Find errors by what their message, type, code or tool says, the best match first.
 

@@ -147,6 +147,7 @@ def session_stats(
     user_id: Id | None = None,
     client_name: str | None = None,
     time_zone: str = "UTC",
+    client_version: str | None = None,
 ) -> None:
     """Tell how many sessions began, how long they last, how busy they are: a row a bucket and client."""
 
@@ -165,6 +166,10 @@ def top_users(
     outcome: Outcome | None = None,
     limit: int = 20,
     order: Literal["calls", "errors", "cost"] = "calls",
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """List the users who call most, fail most, or cost most (bytes of answers).
 
@@ -183,6 +188,10 @@ def active_users(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     time_zone: str = "UTC",
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Count who uses the tools by day, week and month: a row a day that overlaps the range, latest first.
 
@@ -202,6 +211,9 @@ def authentication_stats(
     session_id: Id | None = None,
     client_name: str | None = None,
     time_zone: str = "UTC",
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell who logs in, how, and how often that fails: a row a bucket, bundle and method.
 
@@ -222,6 +234,9 @@ def tool_sequences(
     session_id: Id | None = None,
     client_name: str | None = None,
     limit: int = 50,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell which tool follows which in a session, the most frequent pair first.
 

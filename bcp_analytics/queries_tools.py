@@ -119,6 +119,10 @@ def tool_trends(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
     order: Literal[
         "calls", "call_change", "success_rate", "p50_change", "p95_change", "p99_change"
     ] = "calls",
@@ -159,6 +163,10 @@ def context_cost(
     outcome: Outcome | None = None,
     limit: int = 50,
     bytes_per_token: float | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell what fills the model's context: bytes of answers, and an estimate of tokens, by tool or session.
 
@@ -184,6 +192,10 @@ def latency_heatmap(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell how durations spread over time: a row a bucket and band that has any call, latest first.
 
@@ -206,6 +218,10 @@ def latency_over_time(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell how long calls take over time, all tools together: a row a bucket, latest first.
 

@@ -99,8 +99,10 @@ Every function is there as `bcp.NAME` in SQL, as `bcp_analytics.NAME` in Python,
 without `p_` and a frozen dataclass a row, and as `bcp-analytics query NAME` on the command line. All need the
 role `bcp_reader`. An argument that is null, or left out, filters nothing; one that cannot be meant raises
 ZB002 with a hint. Calls are `tools/call` and what an application logs by other names; lists of tools are not:
-`p_operation => 'tools/list'` asks for them. Days and hours are those of UTC, unless a function takes
-`p_time_zone`. What is newer than the aggregates is read from the raw rows, so answers are fresh.
+`p_operation => 'tools/list'` asks for them. `p_failed` true is calls whose success is false, and false all
+others: succeeded, cancelled or unknown. Users are found by their ids as they are stored. Days and hours are
+those of UTC, unless a function takes `p_time_zone`. What is newer than the aggregates is read from the raw
+rows, so answers are fresh.
 
 """
 _FUNCTION = """

@@ -102,6 +102,10 @@ filters = st.fixed_dictionaries(
         "session_id": st.just("s2"),
         "client_name": st.just("c1"),
         "outcome": st.just("error"),
+        "failed": st.booleans(),
+        "client_version": st.just("2.0"),
+        "client_model": st.just("large"),
+        "release": st.just("r1"),
     },
 ) | st.just({})
 
@@ -109,7 +113,7 @@ filters = st.fixed_dictionaries(
 @shared
 @given(data=st.data(), interval=st.sampled_from(INTERVALS), zone=st.sampled_from(ZONES), chosen=filters)
 def test_usage_stats_and_rates_equal_the_raw_rows(
-    store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, str]
+    store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, Any]
 ) -> None:
     since, until = data.draw(ranges(store.now))
     expected = model.grouped(
@@ -156,7 +160,7 @@ def test_usage_stats_and_rates_equal_the_raw_rows(
 @shared
 @given(data=st.data(), shares=st.lists(st.floats(0, 1), max_size=4), chosen=filters)
 def test_percentiles_are_within_one_percent_of_percentile_disc(
-    store: Store, data: st.DataObject, shares: list[float], chosen: dict[str, str]
+    store: Store, data: st.DataObject, shares: list[float], chosen: dict[str, Any]
 ) -> None:
     since, until = data.draw(ranges(store.now))
     timed = [c for c in model.selected(store.calls, since, until, chosen) if c.ms is not None]
@@ -173,7 +177,7 @@ def test_percentiles_are_within_one_percent_of_percentile_disc(
 @shared
 @given(data=st.data(), interval=st.sampled_from(INTERVALS), zone=st.sampled_from(ZONES), chosen=filters)
 def test_throughput_equals_the_raw_rows(
-    store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, str]
+    store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, Any]
 ) -> None:
     since, until = data.draw(ranges(store.now))
     expected = model.grouped(
@@ -207,7 +211,7 @@ def test_throughput_equals_the_raw_rows(
 @shared
 @given(data=st.data(), zone=st.sampled_from(ZONES[:3]), by_weekday=st.booleans(), chosen=filters)
 def test_peak_hours_equal_the_raw_rows(
-    store: Store, data: st.DataObject, zone: str, *, by_weekday: bool, chosen: dict[str, str]
+    store: Store, data: st.DataObject, zone: str, *, by_weekday: bool, chosen: dict[str, Any]
 ) -> None:
     since, until = data.draw(ranges(store.now))
 

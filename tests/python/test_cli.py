@@ -172,6 +172,11 @@ def test_json_has_numbers_and_iso_times() -> None:
         # The 15th is from 10:00 of the 14th to 10:00 of the 15th there, and over.
         (["--since", "today", "--time-zone", "Pacific/Kiritimati"], 2),
         (["--since", "yesterday..today", "--time-zone", "Pacific/Kiritimati"], 0),
+        (["--failed"], 1),
+        (["--not-failed", "--since", "2d"], 2),
+        (["--client-version", "none such"], 0),
+        (["--model", "none such"], 0),
+        (["--release", "none such"], 0),
         (["--bcp", "files", "--tool", "write"], 1),
         (["--operation", "none such"], 0),
         (["--user", "none such"], 0),

@@ -82,6 +82,8 @@ def test_everything_is_found_in_the_rowstore_and_in_the_columnstore(store: psyco
         (f"failed_calls({RANGE}, p_tool_name => '''; drop table --')", [4]),
         (f"failed_calls({RANGE}, p_bcp_name => 'mail')", []),
         (f"failed_calls({RANGE}, p_operation => 'call', p_tool_name => 'write')", [2]),
+        (f"slow_calls({RANGE}, p_failed => false)", [0]),
+        (f"search_parameters({RANGE}, p_failed => true)", [4, 2, 1]),
         (f"search_parameters({RANGE})", [4, 3, 2, 1, 0]),
         (f"""search_parameters('{{"path": "/etc/hosts"}}', {RANGE})""", [0]),
         (f"""search_parameters('{{"n": [2]}}', {RANGE})""", [1]),
