@@ -65,6 +65,7 @@ from bcp_analytics.queries import (
     SuccessAndErrorRates,
     Throughput,
     ToolUsageStats,
+    UsageBreakdown,
     daily_error_summary,
     error_analysis,
     health,
@@ -74,6 +75,7 @@ from bcp_analytics.queries import (
     success_and_error_rates,
     throughput,
     tool_usage_stats,
+    usage_breakdown,
 )
 from bcp_analytics.queries_alerts import (
     ActiveAlert,
@@ -175,6 +177,7 @@ __all__ = [
     "UnknownTool",
     "UnsupportedServer",
     "UnusedTool",
+    "UsageBreakdown",
     "acknowledge_alert",
     "active_alerts",
     "active_users",
@@ -229,6 +232,7 @@ __all__ = [
     "touch_session",
     "unknown_tools",
     "unused_tools",
+    "usage_breakdown",
 ]
 
 _OF_THE_COLLECTOR = frozenset({"AsyncCollector", "Collector", "CollectorStats"})

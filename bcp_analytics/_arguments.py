@@ -29,5 +29,7 @@ def as_sent(name: str, value: Any) -> object:  # noqa: ANN401 - any argument of 
             return document(name, value)
         case "percentiles" | "bands":
             return [float(share) for share in value]
+        case "by" if not isinstance(value, str):
+            return list(value)
         case _:
             return value

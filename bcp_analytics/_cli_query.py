@@ -185,7 +185,7 @@ def query(
     bcp-analytics query --list
     bcp-analytics query tool_usage_stats --since 7d --interval 1d --time-zone Europe/Berlin
     bcp-analytics query latency_percentiles --bcp mail --percentiles 0.5,0.99
-    bcp-analytics query latency_percentiles --since 2026-11-01..2026-11-08 --release 2.1
+    bcp-analytics query usage_breakdown --since 2026-11-01..2026-11-08 --set by=client_model,release
     bcp-analytics query error_analysis --since 2026-01-31T18:00Z --format json
     bcp-analytics query search_errors --set query='"connection refused"' --set limit=10
     bcp-analytics query error_analysis --since 7d --format csv --spreadsheet > errors.csv

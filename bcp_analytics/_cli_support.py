@@ -260,8 +260,10 @@ def parse_setting(setting: str, takes: dict[str, str]) -> dict[str, Any]:
             f"{setting!r} names no parameter: write NAME=VALUE, with one of {names}.", param_hint="--set"
         )
     readers: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Any": json.loads}
-    if takes[name].startswith("Sequence"):
+    if takes[name].startswith("Sequence[float]"):
         return {name: parse_shares("--set", value)}
+    if takes[name].startswith("Sequence"):
+        return {name: value.split(",")}
     try:
         return {name: readers.get(takes[name], str)(value)}
     except ValueError:

@@ -37,6 +37,8 @@ from bcp_analytics._function import question
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+BreakdownColumn = Literal["bcp_name", "tool_name", "client_name", "client_version", "client_model", "release"]
+
 
 @dataclass(frozen=True, slots=True)
 class ToolUsageStats:
@@ -123,6 +125,33 @@ class PeakUsageHour:
     """The most in one such hour."""
     peak_hour: datetime | None
     """Start of the first with that many, None where there were no calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageBreakdown:
+    """Calls with the same values of the columns asked for; the other ones of the first six are None."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    bcp_name: str | None
+    tool_name: str | None
+    client_name: str | None
+    client_version: str | None
+    client_model: str | None
+    release: str | None
+    call_count: int
+    success_count: int
+    error_count: int
+    success_rate: float | None
+    """success_count / (success_count + error_count), None where both are 0."""
+    avg_duration_ms: float | None
+    """None where no call was timed, as all durations."""
+    p50_duration_ms: float | None
+    p95_duration_ms: float | None
+    p99_duration_ms: float | None
+    max_duration_ms: float | None
+    request_bytes: int
+    response_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +337,33 @@ def peak_usage_hours(
     """Tell when the load is highest: a row an hour of the day, or of the week, most calls first.
 
     Hours of the day are those of `time_zone`; hours without calls are rows too.
+    """
+
+
+@question(UsageBreakdown)
+def usage_breakdown(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    by: Sequence[BreakdownColumn] = ("client_model",),
+    interval: timedelta | str | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    time_zone: str = "UTC",
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
+) -> None:
+    """Compare models, clients or releases: a row a bucket and each value of the columns that `by` names.
+
+    `by` is one column or several. No aggregate knows clients, models or releases: by these every call of the
+    range is read. `interval` and `time_zone` are as of `tool_usage_stats`.
     """
 
 

@@ -31,6 +31,9 @@ from bcp.tool_usage_stats('2026-06-14', '2026-06-16', '1 day', p_bcp_name => 'fi
 where time_bucket = '2026-06-15'""",
     "latency_percentiles": """
 select * from bcp.latency_percentiles('2026-06-08', p_percentiles => '{0.5,0.99}', p_bcp_name => 'mail')""",
+    "usage_breakdown": """
+select client_name, client_model, call_count, success_rate, p50_duration_ms, p99_duration_ms
+from bcp.usage_breakdown('2026-06-08', p_by => '{client_name,client_model}')""",
     "hourly_tool_usage": """
 select hour, tool_name, total_calls, avg_duration_ms, p95_duration_ms from bcp.hourly_tool_usage() limit 3""",
     "error_analysis": """
@@ -125,6 +128,7 @@ def events() -> dict[str, list[dict[str, Any]]]:
     for number in range(16):
         session = {"session_id": f"s-{number}", "user_id": f"u{number % 5}"}
         session["client_name"] = ["desktop-chat", "ide-plugin"][number % 2]
+        model = {"client_model": ["large", "small"][number // 2 % 2]}
         time = NOW - timedelta(hours=11 * number + 1)
         for step, (bcp, tool) in enumerate(
             [
@@ -169,7 +173,7 @@ def events() -> dict[str, list[dict[str, Any]]]:
                     | {name: call[name] for name in ("bcp_name", "tool_name", "operation", "release")}
                     | session
                 )
-            calls.append(call | session)
+            calls.append(call | session | model)
     made_up = {
         "tool_name": "delete_all",
         "success": False,

@@ -130,11 +130,14 @@ def test_usage_stats_and_rates_equal_the_raw_rows(
     }
     found = store.ask("tool_usage_stats", session_zone, **asked)
     rates = store.ask("success_and_error_rates", session_zone, **asked)
+    parts = store.ask("usage_breakdown", session_zone, by=["bcp_name", "tool_name"], **asked)
     assert [(r["time_bucket"], r["bcp_name"], r["tool_name"]) for r in found] == sorted(
         expected, key=lambda k: (-k[0].timestamp(), -len(expected[k]), k[1], k[2])
     )
     assert [r["time_bucket"] for r in rates] == [r["time_bucket"] for r in found]
-    for row, rate in zip(found, rates, strict=True):
+    for row, rate, part in zip(found, rates, parts, strict=True):
+        assert [part[name] for name in row][:3] == list(row.values())[:3]
+        assert [part[name] for name in row][3:] == pytest.approx(list(row.values())[3:])
         group = expected[row["time_bucket"], row["bcp_name"], row["tool_name"]]
         assert row["call_count"] == rate["call_count"] == len(group)
         successes, errors = (sum(c.success is how for c in group) for how in (True, False))

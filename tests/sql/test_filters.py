@@ -18,6 +18,7 @@ QUESTIONS = (
     "success_and_error_rates",
     "throughput",
     "peak_usage_hours",
+    "usage_breakdown",
     "slow_calls",
     "failed_calls",
     "search_parameters",
@@ -127,5 +128,56 @@ def test_an_answer_about_some_calls_is_that_of_a_store_without_the_others(conn: 
         if name != "failed" and question != "peak_usage_hours":  # that has rows for hours without calls
             assert ask(conn, question, **{name: "none such"}) == [], question
     if name == "failed":
-        found = ask(conn, "tool_usage_stats", failed=False)
-        assert sum(row["call_count"] for row in found) == len(others)
+        [row] = ask(conn, "usage_breakdown", failed=False, by="{bcp_name}")
+        assert row["call_count"] == len(others)
+
+
+def test_a_breakdown_has_a_row_for_each_value(conn: Db) -> None:
+    durations = {"large": [10, 20, 400], "small": [1], None: [5, 5]}
+    ingest(
+        conn,
+        [
+            usage(
+                start_time=f"2026-06-15T{9 + n:02}:30:00Z",
+                duration_ms=ms,
+                success=ms < 100,
+                client_model=model,
+                client_name="ide",
+                client_version=str(n),
+                release="1.0",
+            )
+            for model, times in durations.items()
+            for n, ms in enumerate(times)
+        ],
+    )
+    found = rows(conn, f"select * from bcp.usage_breakdown({RANGE})")
+    assert [(r["client_model"], r["call_count"], r["success_rate"]) for r in found] == [
+        ("large", 3, 2 / 3),
+        (None, 2, 1),
+        ("small", 1, 1),
+    ]
+    large = found[0]
+    assert (large["avg_duration_ms"], large["max_duration_ms"]) == (430 / 3, 400)
+    assert [large[f"p{p}_duration_ms"] for p in (50, 95, 99)] == pytest.approx([20, 400, 400], rel=0.01)
+    assert {r["release"] for r in found} == {None}
+    both = rows(
+        conn,
+        f"select * from bcp.usage_breakdown({RANGE}, p_by => '{{client_version,client_name}}',"
+        " p_interval => '1 day', p_time_zone => 'Asia/Tokyo')",
+    )
+    assert [(r["client_name"], r["client_version"], r["call_count"]) for r in both] == [
+        ("ide", "0", 3),
+        ("ide", "1", 2),
+        ("ide", "2", 1),
+    ]
+    assert {r["time_bucket"].isoformat() for r in both} == {"2026-06-14T15:00:00+00:00"}
+    assert rows(conn, "select from bcp.usage_breakdown('2026-01-01', '2026-01-01')") == []
+
+
+@pytest.mark.parametrize(
+    "by", ["null", "'{}'", "'{user_id}'", "'{client_model,x}'", "'{null}'", "'{\"release; --\"}'"]
+)
+def test_a_breakdown_by_something_else_is_refused(db: Db, by: str) -> None:
+    with pytest.raises(psycopg.Error, match="p_by is none of bcp_name, ") as caught:
+        db.execute(f"select from bcp.usage_breakdown(p_by => {by})")  # type: ignore[arg-type]
+    assert caught.value.sqlstate == "ZB002"
