@@ -124,6 +124,26 @@ class ToolSequence:
     """From the end of the first to the begin of the next; negative where they overlap."""
 
 
+@dataclass(frozen=True, slots=True)
+class ToolRetries:
+    """What came after the failed calls of one tool, in the same session."""
+
+    bcp_name: str
+    tool_name: str
+    failed_count: int
+    """Failed calls in sessions."""
+    retried_count: int
+    """Those after whose end the session called the tool again."""
+    retry_rate: float
+    """retried_count / failed_count."""
+    retry_success_count: int
+    """Those whose next call succeeded."""
+    retry_success_rate: float | None
+    """retry_success_count / retried_count, None where that is 0."""
+    avg_gap_ms: float | None
+    """From the end of a failed call to the begin of the next."""
+
+
 @question(SessionEvent)
 def session_timeline(
     *,
@@ -242,3 +262,22 @@ def tool_sequences(
 
     `bcp_name` and `tool_name` are the first of the two.
     """
+
+
+@question(ToolRetries)
+def tool_retries(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
+    limit: int = 50,
+) -> None:
+    """Tell how often a failed call is followed by another of the same tool, and how many of these succeed."""

@@ -352,3 +352,64 @@ $func$;
 comment on function bcp.tool_sequences(
     timestamptz, timestamptz, text, text, text, text, text, integer, text, text, text) is
     'Which tool follows which in a session? One row a pair, most frequent first, at most p_limit (1 to 10000); p_bcp_name and p_tool_name are the first of the two. The next is null where the call was its session''s last in the range. share is of the calls of the first tool, from 0 to 1; avg_gap_ms goes from the end of the first to the begin of the next, negative where they overlap. Lists of tools are left out. Reads the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.tool_retries(
+    p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
+    p_tool_name text default null, p_operation text default null, p_user_id text default null,
+    p_session_id text default null, p_client_name text default null, p_client_version text default null,
+    p_client_model text default null, p_release text default null, p_limit integer default 50)
+returns table (
+    bcp_name text, tool_name text, failed_count bigint, retried_count bigint, retry_rate double precision,
+    retry_success_count bigint, retry_success_rate double precision, avg_gap_ms double precision)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_filters constant jsonb := bcp_internal.filters(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
+        p_client_version => p_client_version, p_client_model => p_client_model, p_release => p_release);
+begin
+    return query
+    with moments as (
+        -- The begin of every call, and the end of those that failed: a call that began before that is no retry.
+        select l.session_id, l.bcp_name, l.tool_name, m.at, l.start_time, l.event_id, m.is_failure, l.success
+        from bcp_internal.calls(v_range.range_from, v_range.range_to, v_filters) l
+        cross join lateral (values (l.start_time, false), (coalesce(l.end_time, l.start_time), true)) as m (at, is_failure)
+        where l.session_id is not null and (not m.is_failure or not l.success)
+    ), numbered as (
+        -- Counted from the last: a failure has the number of the call that began next after it.
+        select m.*, count(*) filter (where not m.is_failure) over (
+            partition by m.session_id, m.bcp_name, m.tool_name
+            order by m.at desc, m.start_time desc, m.event_id desc, m.is_failure desc rows unbounded preceding) as number
+        from moments m
+    ), pairs as (
+        select
+            n.bcp_name, n.tool_name, count(*) filter (where n.is_failure) as failures, bool_or(not n.is_failure) as has_retry,
+            coalesce(bool_or(n.success and not n.is_failure), false) as is_success,
+            count(*) filter (where n.is_failure) * extract(epoch from max(n.at) filter (where not n.is_failure))
+                - sum(extract(epoch from n.at)) filter (where n.is_failure) as gaps
+        from numbered n
+        group by n.session_id, n.bcp_name, n.tool_name, n.number
+        having bool_or(n.is_failure)
+    )
+    select
+        p.bcp_name, p.tool_name, sum(p.failures)::bigint, coalesce(sum(p.failures) filter (where p.has_retry), 0)::bigint,
+        coalesce(sum(p.failures) filter (where p.has_retry), 0)::double precision / sum(p.failures)::double precision,
+        coalesce(sum(p.failures) filter (where p.is_success), 0)::bigint,
+        coalesce(sum(p.failures) filter (where p.is_success), 0)::double precision
+            / sum(p.failures) filter (where p.has_retry)::double precision,
+        (sum(p.gaps) * 1000 / sum(p.failures) filter (where p.has_retry))::double precision
+    from pairs p
+    group by p.bcp_name, p.tool_name
+    order by sum(p.failures) desc, p.bcp_name, p.tool_name
+    limit v_limit;
+end
+$func$;
+
+comment on function bcp.tool_retries(
+    timestamptz, timestamptz, text, text, text, text, text, text, text, text, text, integer) is
+    'Are failed calls tried again, and does that help? One row a tool with failures in sessions, most failures first, at most p_limit (1 to 10000). retried_count counts those after whose end the same session called the same tool again within the range, with whatever arguments; retry_rate is their share of failed_count. retry_success_count counts those whose next call succeeded, retry_success_rate is its share of retried_count, null where there is none: both from 0 to 1. avg_gap_ms goes from the end of a failed call to the begin of the next. Reads the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';

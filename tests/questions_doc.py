@@ -76,6 +76,9 @@ from bcp.authentication_stats('2026-06-08')""",
     "tool_sequences": """
 select tool_name, next_tool_name, pair_count, share, avg_gap_ms
 from bcp.tool_sequences('2026-06-08', p_limit => 4)""",
+    "tool_retries": """
+select tool_name, failed_count, retried_count, retry_rate, retry_success_rate, avg_gap_ms
+from bcp.tool_retries('2026-06-08')""",
     "tool_trends": """
 select tool_name, call_count, previous_call_count, call_change, p99_duration_ms, p99_change
 from bcp.tool_trends(p_order => 'p99_change')""",

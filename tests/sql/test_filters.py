@@ -26,6 +26,7 @@ QUESTIONS = (
     "active_users",
     "authentication_stats",
     "tool_sequences",
+    "tool_retries",
     "tool_trends",
     "context_cost",
     "latency_heatmap",
