@@ -82,10 +82,12 @@ from bcp_analytics.queries_alerts import (
     active_alerts,
 )
 from bcp_analytics.queries_calls import (
+    Call,
     FailedCall,
     FoundCall,
     SlowCall,
     failed_calls,
+    find_calls,
     search_parameters,
     slow_calls,
 )
@@ -141,6 +143,7 @@ __all__ = [
     "AsyncCollector",
     "AuthenticationStats",
     "BcpAnalyticsError",
+    "Call",
     "CleanupCount",
     "CleanupStep",
     "Collector",
@@ -201,6 +204,7 @@ __all__ = [
     "error_analysis",
     "error_issues",
     "failed_calls",
+    "find_calls",
     "find_erasure",
     "health",
     "hourly_tool_usage",

@@ -96,6 +96,7 @@ _OPTIONS = {
     "release": "--release",
     "outcome": "--outcome",
     "failed": "--failed",
+    "event_id": "--event-id",
     "time_zone": "--time-zone",
 }
 
@@ -159,6 +160,13 @@ def query(
             show_default=False,
         ),
     ] = None,
+    event_id: Annotated[
+        str | None,
+        typer.Option(
+            help="What was sent with this event_id. Without --since it is looked for in all time.",
+            show_default=False,
+        ),
+    ] = None,
     time_zone: Annotated[
         str | None,
         typer.Option(help="Where days begin, such as Europe/Berlin. By default UTC.", show_default=False),
@@ -185,6 +193,7 @@ def query(
     bcp-analytics query --list
     bcp-analytics query tool_usage_stats --since 7d --interval 1d --time-zone Europe/Berlin
     bcp-analytics query latency_percentiles --bcp mail --percentiles 0.5,0.99
+    bcp-analytics query find_calls --since yesterday --user 42 --failed
     bcp-analytics query usage_breakdown --since 2026-11-01..2026-11-08 --set by=client_model,release
     bcp-analytics query error_analysis --since 2026-01-31T18:00Z --format json
     bcp-analytics query search_errors --set query='"connection refused"' --set limit=10
@@ -214,6 +223,7 @@ def query(
         "release": release,
         "outcome": outcome and outcome.value,
         "failed": failed,
+        "event_id": event_id,
         "time_zone": time_zone,
     }
     given = {parameter: value for parameter, value in given.items() if value is not None}

@@ -110,7 +110,8 @@ comment on function bcp_internal.checked_outcome(text) is 'The outcome asked for
 create or replace function bcp_internal.filters(
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null, p_user_id text default null,
     p_session_id text default null, p_client_name text default null, p_outcome text default null, p_failed boolean default null,
-    p_client_version text default null, p_client_model text default null, p_release text default null)
+    p_client_version text default null, p_client_model text default null, p_release text default null,
+    p_event_id text default null)
 returns jsonb
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -118,11 +119,12 @@ as $func$
     select jsonb_strip_nulls(jsonb_build_object(
         'bcp_name', p_bcp_name, 'tool_name', p_tool_name, 'operation', p_operation, 'user_id', p_user_id,
         'session_id', p_session_id, 'client_name', p_client_name, 'outcome', bcp_internal.checked_outcome(p_outcome),
-        'failed', p_failed, 'client_version', p_client_version, 'client_model', p_client_model, 'release', p_release))
+        'failed', p_failed, 'client_version', p_client_version, 'client_model', p_client_model, 'release', p_release,
+        'event_id', bcp_internal.event_uuid(p_event_id)))
 $func$;
 
-comment on function bcp_internal.filters(text, text, text, text, text, text, text, boolean, text, text, text) is
-    'Which calls a question is about, as an object: what a column has to be, and failed; nothing of what is null. bcp_internal.call_filter and bcp_internal.calls read it. ZB002 where there is no such outcome.';
+comment on function bcp_internal.filters(text, text, text, text, text, text, text, boolean, text, text, text, text) is
+    'Which calls a question is about, as an object: what a column has to be, and failed; nothing of what is null. An event_id is as its sender gave it. bcp_internal.call_filter and bcp_internal.calls read it. ZB002 where there is no such outcome.';
 
 create or replace function bcp_internal.call_filter(p_filters jsonb, p_lists boolean default false) returns text
 language sql immutable parallel safe
@@ -134,12 +136,12 @@ as $func$
                 when f.value::boolean then ' and not success'
                 else ' and success is not false'
             end, ''), '')
-        || case when p_lists or p_filters ? 'operation' then '' else ' and operation <> ''tools/list''' end
+        || case when p_lists or p_filters ?| '{operation,event_id}' then '' else ' and operation <> ''tools/list''' end
     from jsonb_each_text(p_filters) f
 $func$;
 
 comment on function bcp_internal.call_filter(jsonb, boolean) is
-    'Conditions on calls as of bcp_internal.filters, to follow others in a statement. A list of tools is no call: it passes where the filters name an operation, or p_lists says so.';
+    'Conditions on calls as of bcp_internal.filters, to follow others in a statement. A list of tools is no call: it passes where the filters name an operation or an event, or p_lists says so.';
 
 create or replace function bcp_internal.is_aggregated(p_filters jsonb, p_keys text) returns boolean
 language sql immutable parallel safe

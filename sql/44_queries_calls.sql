@@ -10,7 +10,7 @@ as $func$
     from bcp.tool_usage_logs l
     where l.start_time operator(pg_catalog.>=) p_since
       and l.start_time operator(pg_catalog.<) p_until
-      and (p_filters operator(pg_catalog.?) 'operation' or l.operation operator(pg_catalog.<>) 'tools/list')
+      and (p_filters operator(pg_catalog.?|) '{operation,event_id}' or l.operation operator(pg_catalog.<>) 'tools/list')
       and (p_filters operator(pg_catalog.->>) 'bcp_name' is null or l.bcp_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'bcp_name'))
       and (p_filters operator(pg_catalog.->>) 'tool_name' is null or l.tool_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'tool_name'))
       and (p_filters operator(pg_catalog.->>) 'operation' is null or l.operation operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'operation'))
@@ -21,13 +21,14 @@ as $func$
            or l.client_version operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_version'))
       and (p_filters operator(pg_catalog.->>) 'client_model' is null or l.client_model operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_model'))
       and (p_filters operator(pg_catalog.->>) 'release' is null or l.release operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'release'))
+      and (p_filters operator(pg_catalog.->>) 'event_id' is null or l.event_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'event_id')::pg_catalog.uuid)
       and (p_filters operator(pg_catalog.->>) 'outcome' is null or l.outcome operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'outcome'))
       and (not p_filters operator(pg_catalog.@>) '{"failed": true}' or not l.success)
       and (not p_filters operator(pg_catalog.@>) '{"failed": false}' or l.success is not false)
 $func$;
 
 comment on function bcp_internal.calls(timestamptz, timestamptz, jsonb) is
-    'Raw calls that began within [p_since, p_until) and pass filters as of bcp_internal.filters; a list of tools is no call, and is there where these name an operation.';
+    'Raw calls that began within [p_since, p_until) and pass filters as of bcp_internal.filters; a list of tools is no call, and is there where these name an operation or an event.';
 
 create or replace function bcp_internal.latest_first(p_since timestamptz, p_until timestamptz)
 returns table (range_from timestamptz, range_to timestamptz)
@@ -190,11 +191,69 @@ comment on function bcp.search_parameters(
     text) is
     'Which calls were made with these arguments? One row a call whose parameters contain p_contains (as @>) and have what the JSON path p_path looks for (as @?, or as @@ where it is a predicate), latest first, at most p_limit (1 to 10000). Values are as stored: masked. Reads the GIN index on parameters where there is one; chunks in the columnstore have none, and a store with the setting index_parameters off, so there it reads the parameters of the whole range. The range is [p_since, p_until), the last 24 hours by default.';
 
+create or replace function bcp_internal.checked_event_range(
+    p_since timestamptz, p_until timestamptz, p_event_id text, out range_from timestamptz, out range_to timestamptz)
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select r.range_from, r.range_to
+    from bcp_internal.checked_range(
+        coalesce(p_since, case when p_event_id is not null then '-infinity'::timestamptz end),
+        coalesce(p_until, case when p_event_id is not null then 'infinity'::timestamptz end)) r
+$func$;
+
+comment on function bcp_internal.checked_event_range(timestamptz, timestamptz, text) is
+    'As bcp_internal.checked_range, but all time where an event is looked for by its id: who has that need not know when it was.';
+
+create or replace function bcp.find_calls(
+    p_since timestamptz default null, p_until timestamptz default null, p_event_id text default null,
+    p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null,
+    p_outcome text default null, p_failed boolean default null, p_client_version text default null,
+    p_client_model text default null, p_release text default null, p_limit integer default 50)
+returns table (
+    start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, error_type text,
+    error_message text, duration_ms double precision, parameters jsonb, request_bytes bigint, response_bytes bigint,
+    user_id text, session_id text, client_name text, client_version text, client_model text, release text,
+    request_id text, trace_id text, event_id uuid)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_event_range(p_since, p_until, p_event_id);
+    v_left integer := bcp_internal.checked_limit(p_limit);
+    v_found integer;
+    v_span record;
+    v_filters constant jsonb := bcp_internal.filters(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
+        p_client_version, p_client_model, p_release, p_event_id);
+begin
+    for v_span in select * from bcp_internal.latest_first(v_range.range_from, v_range.range_to) loop
+        return query
+        select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message, l.duration_ms,
+               l.parameters, l.request_bytes, l.response_bytes, l.user_id, l.session_id, l.client_name, l.client_version,
+               l.client_model, l.release, l.request_id, l.trace_id, l.event_id
+        from bcp_internal.calls(v_span.range_from, v_span.range_to, v_filters) l
+        order by l.start_time desc, l.event_id
+        limit v_left;
+        get diagnostics v_found = row_count;
+        v_left := v_left - v_found;
+        exit when v_left = 0;
+    end loop;
+end
+$func$;
+
+comment on function bcp.find_calls(
+    timestamptz, timestamptz, text, text, text, text, text, text, text, text, boolean, text, text, text, integer) is
+    'Which calls were there? One row a call, latest first, at most p_limit (1 to 10000): those of one user (p_user_id, as it is stored), of a session, a model, a release, or the one that its sender gave p_event_id, any text or a UUID. p_failed true is a call whose success is false, and false any other: succeeded, cancelled or unknown. Reads the calls of the range; it is [p_since, p_until), the last 24 hours by default, with p_event_id all time.';
+
 create or replace function bcp.search_errors(
     p_query text default null, p_since timestamptz default null, p_until timestamptz default null,
     p_level bcp.error_level_enum default null, p_bcp_name text default null, p_tool_name text default null,
     p_operation text default null, p_user_id text default null, p_session_id text default null,
-    p_limit integer default 50, p_release text default null)
+    p_limit integer default 50, p_release text default null, p_event_id text default null)
 returns table (
     happened_at timestamptz, rank real, level bcp.error_level_enum, error_type text, error_code text, headline text,
     message text, bcp_name text, tool_name text, operation text, user_id text, session_id text, request_id text,
@@ -205,8 +264,9 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
-    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_range record := bcp_internal.checked_event_range(p_since, p_until, p_event_id);
     v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_event_id constant uuid := bcp_internal.event_uuid(p_event_id);
     v_query constant tsquery := websearch_to_tsquery('pg_catalog.english', p_query);
 begin
     if numnode(v_query) = 0 then
@@ -237,6 +297,7 @@ begin
           and (p_user_id is null or l.user_id = p_user_id)
           and (p_session_id is null or l.session_id = p_session_id)
           and (p_release is null or l.release = p_release)
+          and (v_event_id is null or l.event_id = v_event_id)
         order by rank desc, l."timestamp" desc, l.event_id
         limit v_limit
     ) f
@@ -245,5 +306,5 @@ end
 $func$;
 
 comment on function bcp.search_errors(
-    text, timestamptz, timestamptz, bcp.error_level_enum, text, text, text, text, text, integer, text) is
-    'Which errors say this? One row an error whose message, type, code or tool name matches p_query (a type by its words too: TimeoutError by timeout), best match first (ts_rank), then latest; at most p_limit (1 to 10000). p_query is as in a web search: words that must all be there in any form, "a phrase", or, -without; null finds all. headline is the message''s best part with ** around what matched, null without p_query; it is not escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the messages of the whole range. The range is [p_since, p_until), the last 24 hours by default.';
+    text, timestamptz, timestamptz, bcp.error_level_enum, text, text, text, text, text, integer, text, text) is
+    'Which errors say this? One row an error whose message, type, code or tool name matches p_query (a type by its words too: TimeoutError by timeout), best match first (ts_rank), then latest; at most p_limit (1 to 10000). p_query is as in a web search: words that must all be there in any form, "a phrase", or, -without; null finds all. headline is the message''s best part with ** around what matched, null without p_query; it is not escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the messages of the whole range. p_event_id is the id that the sender gave, any text or a UUID. The range is [p_since, p_until), the last 24 hours by default, with p_event_id all time.';

@@ -56,6 +56,11 @@ select start_time, duration_ms, tool_name, user_id, outcome
 from bcp.slow_calls('2026-06-08', p_min_duration_ms => 1000, p_limit => 3)""",
     "failed_calls": """
 select start_time, tool_name, outcome, error_type, parameters from bcp.failed_calls(p_limit => 3)""",
+    "find_calls": """
+select start_time, tool_name, outcome, user_id, client_model, event_id
+from bcp.find_calls(p_event_id => 'call-3');
+select start_time, tool_name, outcome
+from bcp.find_calls('2026-06-08', p_user_id => 'u1', p_failed => true)""",
     "search_parameters": """
 select start_time, tool_name, parameters, user_id
 from bcp.search_parameters('{"folder": "/home"}', '$.depth ? (@ > 2)', '2026-06-08', p_limit => 3)""",

@@ -267,6 +267,7 @@ def test_a_narrow_terminal_hides_columns_and_says_which(monkeypatch: pytest.Monk
             ["tool_usage_stats", "--since", "2d..1d", "--until", "now"],
             "'2d..1d' has an end: give that or --until",
         ),
+        (["usage_breakdown", "--failed", "--event-id", "7"], "usage_breakdown does not take --event-id"),
         (["tool_usage_stats", "--since", "999999w"], "'999999w' is not a time"),
         (["tool_usage_stats", "--interval", "1 fortnight"], "'1 fortnight' is not an interval"),
         (["tool_usage_stats", "--time-zone", "Mars/Olympus"], "there is no time zone 'Mars/Olympus'"),

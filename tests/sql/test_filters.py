@@ -21,6 +21,7 @@ QUESTIONS = (
     "usage_breakdown",
     "slow_calls",
     "failed_calls",
+    "find_calls",
     "search_parameters",
     "top_users",
     "active_users",

@@ -82,6 +82,10 @@ def test_everything_is_found_in_the_rowstore_and_in_the_columnstore(store: psyco
         (f"failed_calls({RANGE}, p_tool_name => '''; drop table --')", [4]),
         (f"failed_calls({RANGE}, p_bcp_name => 'mail')", []),
         (f"failed_calls({RANGE}, p_operation => 'call', p_tool_name => 'write')", [2]),
+        (f"find_calls({RANGE})", [4, 3, 2, 1, 0]),
+        (f"find_calls({RANGE}, p_user_id => 'u1')", [2]),
+        (f"find_calls({RANGE}, p_failed => true, p_limit => 2)", [4, 2]),
+        (f"find_calls({RANGE}, p_failed => false)", [3, 0]),
         (f"slow_calls({RANGE}, p_failed => false)", [0]),
         (f"search_parameters({RANGE}, p_failed => true)", [4, 2, 1]),
         (f"search_parameters({RANGE})", [4, 3, 2, 1, 0]),
@@ -229,3 +233,31 @@ def test_the_indexes_serve(clean_db: psycopg.Connection[Any]) -> None:
         (f"failed_calls({RANGE})", "tool_usage_logs_failed_idx"),
     ):
         assert index in plans(clean_db, question), question
+
+
+def test_an_event_is_found_by_the_id_that_its_sender_gave(store: psycopg.Connection[Any]) -> None:
+    key = "0190c2ee-0000-7000-8000-00000000ABCD"
+    given = ["call_17", 17, key, "' or true --"]
+    ingest(store, [usage(event_id=g, start_time="2026-05-01T10:00:00Z") for g in given])
+    listing = {"operation": "tools/list", "tool_name": "tools/list", "start_time": "2026-06-15T12:09:00Z"}
+    ingest(store, [usage(event_id="list", **listing)])
+    ingest(store, [{"level": "error", "message": "it broke", "event_id": "e 1"}
+                   | {"timestamp": "2026-05-01T10:00:00Z"}], "errors")  # fmt: skip
+    for event_id in [*map(str, given), key.lower().replace("-", "")]:
+        [found] = rows(store, "select * from bcp.find_calls(p_event_id => %s)", [event_id])
+        assert rows(
+            store, "select start_time from bcp.find_calls(p_event_id => %s)", [str(found["event_id"])]
+        )
+    assert str(found["event_id"]) == key.lower()
+    [found] = rows(store, "select * from bcp.find_calls(p_event_id => 'list')")
+    assert found["operation"] == "tools/list"
+    [error] = rows(store, "select * from bcp.search_errors(p_event_id => 'e 1')")
+    assert error["message"] == "it broke"
+    for question in (
+        "find_calls(p_event_id => 'e 1')",
+        "find_calls(p_event_id => '')",
+        "find_calls('2026-06-01', p_event_id => 'call_17')",
+        "find_calls(p_event_id => 'call_17', p_bcp_name => 'mail')",
+        "search_errors(p_event_id => 'call_17')",
+    ):
+        assert rows(store, f"select from bcp.{question}") == [], question
