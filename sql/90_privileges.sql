@@ -23,7 +23,7 @@ begin
     for v_function in
         select p.oid::regprocedure as signature, p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_|report_)' as writes,
                p.proname in ('apply_policies', 'rotate_anonymization_key', 'resolve_issue', 'reopen_issue', 'acknowledge_alert',
-                             'cleanup_plan', 'cleanup_old_data', 'find_erasure',
+                             'cleanup_plan', 'cleanup_old_data', 'find_erasure', 'hash_of',
                              'enable_anonymization_pack', 'disable_anonymization_pack') as manages,
                n.nspname = 'bcp' as is_public, p.prokind
         from pg_proc p

@@ -261,3 +261,39 @@ def test_an_event_is_found_by_the_id_that_its_sender_gave(store: psycopg.Connect
         "search_errors(p_event_id => 'call_17')",
     ):
         assert rows(store, f"select from bcp.{question}") == [], question
+
+
+def test_an_administrator_finds_calls_about_an_address(conn: psycopg.Connection[Any]) -> None:
+    about = {"to": "Ada@Example.com", "login": "ada.lovelace", "body": "write to ada@example.com"}
+    ingest(conn, [usage(user_id="ada@example.com", parameters=about), usage(user_id="u2")])
+    [call] = rows(conn, "select * from bcp.tool_usage_logs where user_id <> 'u2'")
+    [hashed] = rows(
+        conn,
+        "select bcp.hash_of('ada@example.com') as address, bcp.hash_of('ada.lovelace', 'login') as login,"
+        " bcp.hash_of('u2') as plain, bcp.hash_of('secret', 'password') as redacted,"
+        " bcp.hash_of(null) as none",
+    )
+    assert hashed == {
+        "address": call["user_id"],
+        "login": call["parameters"]["login"],
+        "plain": "u2",
+        "redacted": "[REDACTED]",
+        "none": None,
+    }
+    assert call["user_id"].startswith("email#k")
+    conn.execute("create role bcp_test_user; grant bcp_admin to bcp_test_user; set local role bcp_test_user")
+    until = "p_until => '2026-06-15 12:00:01'"
+    body = "format('$.body like_regex %s', to_json(bcp.hash_of('ada@example.com')))"
+    for question in (
+        f"find_calls(p_user_id => bcp.hash_of('ada@example.com'), {until})",
+        f"search_parameters(jsonb_build_object('to', bcp.hash_of('ada@example.com')), {until})",
+        f"search_parameters(p_path => {body}, {until})",
+    ):
+        assert [r["event_id"] for r in rows(conn, f"select * from bcp.{question}")] == [call["event_id"]]
+    # Who may not know the hash learns nothing from a question either.
+    conn.execute("reset role; revoke bcp_admin from bcp_test_user; grant bcp_reader to bcp_test_user")
+    conn.execute("set local role bcp_test_user")
+    assert rows(conn, f"select from bcp.find_calls(p_user_id => 'ada@example.com', {until})") == []
+    for code in ("bcp.hash_of('ada@example.com')", "bcp.hash_of('ada', 'login')"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), conn.transaction():
+            conn.execute(f"select {code}")  # type: ignore[arg-type]
