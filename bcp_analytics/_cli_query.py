@@ -18,9 +18,9 @@ from bcp_analytics._cli_support import (
     Dsn,
     connected,
     parse_interval,
+    parse_range,
     parse_setting,
     parse_shares,
-    parse_time,
     parse_zone,
     say,
     server_time,
@@ -91,7 +91,12 @@ _OPTIONS = {
     "user_id": "--user",
     "session_id": "--session",
     "client_name": "--client",
+    "client_version": "--client-version",
+    "client_model": "--model",
+    "release": "--release",
     "outcome": "--outcome",
+    "failed": "--failed",
+    "event_id": "--event-id",
     "time_zone": "--time-zone",
 }
 
@@ -105,8 +110,8 @@ def query(
     since: Annotated[
         str | None,
         typer.Option(
-            help="Start of the range: 30m, 24h, 7d or 2w ago, or an ISO 8601 time. By default 24 hours "
-            "before its end.",
+            help="Start of the range: 30m, 24h, 7d or 2w ago, today, yesterday, or an ISO 8601 time; or the "
+            "range itself: 2026-11-01..2026-11-08. By default 24 hours before its end.",
             show_default=False,
         ),
     ] = None,
@@ -135,8 +140,32 @@ def query(
         str | None, typer.Option(help="What happened in this session.", show_default=False)
     ] = None,
     client: Annotated[str | None, typer.Option(help="Calls from this client.", show_default=False)] = None,
+    client_version: Annotated[
+        str | None, typer.Option(help="Calls from this version of a client.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Calls that this model decided on.", show_default=False)
+    ] = None,
+    release: Annotated[
+        str | None, typer.Option(help="Calls or errors of this release of the tools.", show_default=False)
+    ] = None,
     outcome: Annotated[
         Outcome | None, typer.Option(help="Calls that ended like this.", show_default=False)
+    ] = None,
+    failed: Annotated[
+        bool | None,
+        typer.Option(
+            "--failed/--not-failed",
+            help="Calls that failed, or all others: succeeded, cancelled, unknown.",
+            show_default=False,
+        ),
+    ] = None,
+    event_id: Annotated[
+        str | None,
+        typer.Option(
+            help="What was sent with this event_id. Without --since it is looked for in all time.",
+            show_default=False,
+        ),
     ] = None,
     time_zone: Annotated[
         str | None,
@@ -164,6 +193,8 @@ def query(
     bcp-analytics query --list
     bcp-analytics query tool_usage_stats --since 7d --interval 1d --time-zone Europe/Berlin
     bcp-analytics query latency_percentiles --bcp mail --percentiles 0.5,0.99
+    bcp-analytics query find_calls --since yesterday --user 42 --failed
+    bcp-analytics query usage_breakdown --since 2026-11-01..2026-11-08 --set by=client_model,release
     bcp-analytics query error_analysis --since 2026-01-31T18:00Z --format json
     bcp-analytics query search_errors --set query='"connection refused"' --set limit=10
     bcp-analytics query error_analysis --since 7d --format csv --spreadsheet > errors.csv
@@ -187,7 +218,12 @@ def query(
         "user_id": user,
         "session_id": session,
         "client_name": client,
+        "client_version": client_version,
+        "client_model": model,
+        "release": release,
         "outcome": outcome and outcome.value,
+        "failed": failed,
+        "event_id": event_id,
         "time_zone": time_zone,
     }
     given = {parameter: value for parameter, value in given.items() if value is not None}
@@ -201,11 +237,8 @@ def query(
         given |= parse_setting(setting, _others(name))
     ask, kind = QUESTIONS[name]
     with connected(dsn) as conn:
-        for parameter in ("since", "until"):
-            if parameter in given:
-                given[parameter] = parse_time(
-                    _OPTIONS[parameter], given[parameter], zone, lambda: server_time(conn)
-                )
+        times = parse_range(given.get("since"), given.get("until"), zone, lambda: server_time(conn))
+        given |= {name: time for name, time in zip(("since", "until"), times, strict=True) if time}
         rows = ask(conn, **given)
         meant = _meant(conn, given) if not rows and output is Format.table else ""
     if output is Format.json:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from psycopg import IsolationLevel
 from rich.console import Console
 
-from bcp_analytics._cli_support import connected, parse_time, parse_zone, server_time
+from bcp_analytics._cli_support import connected, parse_range, parse_zone, server_time
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.report import collect, html, terminal
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 def run(
     *,
-    since: str,
-    until: str,
+    since: str | None,
+    until: str | None,
     time_zone: str,
     bcp: str | None,
     tool: str | None,
@@ -35,10 +36,11 @@ def run(
         conn.isolation_level = IsolationLevel.REPEATABLE_READ
         conn.read_only = True
         now = server_time(conn)
+        first, last = parse_range(since, until, zone, lambda: now)
         report = collect(
             conn,
-            since=parse_time("--since", since, zone, lambda: now),
-            until=parse_time("--until", until, zone, lambda: now),
+            since=first or now - timedelta(days=7),
+            until=last or now,
             time_zone=time_zone,
             zone=zone,
             bcp_name=bcp,

@@ -8,6 +8,7 @@ import re
 import traceback
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import time as clock
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -42,6 +43,7 @@ Dsn = Annotated[
 
 _AGO = re.compile(r"(\d{1,6})\s*(s|m|h|d|w)")
 _AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DAYS = {"today": 0, "yesterday": 1}
 _INTERVAL_UNITS = _AGO_UNITS | {"mo": "months", "y": "years"}
 _INTERVAL = re.compile(r"(\d{1,6})\s*(s|m|h|d|w|mo|y)")
 
@@ -183,23 +185,47 @@ def parse_zone(name: str) -> tzinfo:
 
 
 def parse_time(option: str, value: str, zone: tzinfo, now: Callable[[], datetime]) -> datetime:
-    """Read 24h (that long before now), now, or an ISO 8601 time, in `zone` where it names none.
+    """Read 24h (that long before now), now, the beginning of today or yesterday, or an ISO 8601 time.
 
-    Raises `typer.BadParameter`.
+    Days are those of `zone`, as is a time that names none. Raises `typer.BadParameter`.
     """
     try:
         if value == "now":
             return now()
         if found := _AGO.fullmatch(value):
             return now() - timedelta(**{_AGO_UNITS[found[2]]: int(found[1])})
+        if value in _DAYS:
+            day = now().astimezone(zone).date() - timedelta(days=_DAYS[value])
+            return datetime.combine(day, clock(), zone).astimezone(UTC)
         time = datetime.fromisoformat(value)
         return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
-            f"{value!r} is not a time: write 30m, 24h, 7d or 2w for that long ago, or ISO 8601 such as "
-            "2026-01-31 or 2026-01-31T18:00Z.",
+            f"{value!r} is not a time: write 30m, 24h, 7d or 2w for that long ago, today or yesterday for "
+            "when it began, or ISO 8601 such as 2026-01-31 or 2026-01-31T18:00Z.",
             param_hint=option,
         ) from None
+
+
+def parse_range(
+    since: str | None, until: str | None, zone: tzinfo, now: Callable[[], datetime]
+) -> tuple[datetime | None, datetime | None]:
+    """Read --since and --until, or 2026-11-01..2026-11-08 as --since, up to but not including the second.
+
+    Raises `typer.BadParameter`.
+    """
+    ends_in = "--until"
+    if since is not None and ".." in since:
+        if until is not None:
+            raise typer.BadParameter(
+                f"{since!r} has an end: give that or --until, not both.", param_hint="--since"
+            )
+        since, _, until = since.partition("..")
+        ends_in = "--since"
+    return (
+        None if since is None else parse_time("--since", since, zone, now),
+        None if until is None else parse_time(ends_in, until, zone, now),
+    )
 
 
 def parse_interval(value: str) -> str | None:
@@ -234,8 +260,10 @@ def parse_setting(setting: str, takes: dict[str, str]) -> dict[str, Any]:
             f"{setting!r} names no parameter: write NAME=VALUE, with one of {names}.", param_hint="--set"
         )
     readers: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Any": json.loads}
-    if takes[name].startswith("Sequence"):
+    if takes[name].startswith("Sequence[float]"):
         return {name: parse_shares("--set", value)}
+    if takes[name].startswith("Sequence"):
+        return {name: value.split(",")}
     try:
         return {name: readers.get(takes[name], str)(value)}
     except ValueError:

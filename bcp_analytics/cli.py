@@ -327,9 +327,16 @@ app.command("anonymize-history")(_cli_erase.anonymize_history)
 def report(
     *,
     since: Annotated[
-        str, typer.Option(help="Start of the range: 24h, 7d or 2w ago, or an ISO 8601 time.")
-    ] = "7d",
-    until: Annotated[str, typer.Option(help="End of the range, exclusive.")] = "now",
+        str | None,
+        typer.Option(
+            help="Start of the range: 24h, 7d or 2w ago, today, yesterday, or an ISO 8601 time; or the range "
+            "itself: 2026-11-01..2026-11-08. By default 7d ago.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="End of the range, exclusive. By default now.", show_default=False)
+    ] = None,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -350,7 +357,7 @@ def report(
     \b
     bcp-analytics report
     bcp-analytics report --since 7d --html report.html
-    bcp-analytics report --since 2026-01-01 --until 2026-02-01 --time-zone Europe/Berlin --html january.html
+    bcp-analytics report --since 2026-01-01..2026-02-01 --time-zone Europe/Berlin --html january.html
     bcp-analytics report --since 24h --bcp mail --tool send
     """  # noqa: D301
     from bcp_analytics._cli_report import run  # noqa: PLC0415 - nobody else pays for its imports

@@ -189,6 +189,17 @@ def find_erasure(user_id: str) -> Arguments:
     return {"user_id": text("user_id", user_id)}
 
 
+@scalar(str)
+def hash_of(value: str, *, key: str | None = None) -> Arguments:
+    """Return what the anonymiser writes for a value, so that calls about it can be found; for bcp_admin.
+
+    An e-mail address gives `email#k1#bdmgvtpkrslhcfnq`; what no rule knows is returned as it is. `key` is the
+    key that the value stood under, such as "login": some values are hashed there only. It is the hash of the
+    key in use: after `rotate_anonymization_key` what came before has another one.
+    """
+    return {"value": text("value", value), "key": text("key", key)}
+
+
 @procedure
 def anonymize_history(
     *, older_than: timedelta | None = None, table: str | None = None, forget_users: bool = False

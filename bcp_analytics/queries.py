@@ -10,9 +10,11 @@ They mean the same everywhere:
 
 - `since`, `until`: the range asked about, from `since` up to but not including `until`. By default it ends
   now and begins 24 hours before its end. A time without a zone is read as UTC, as in SQL.
-- `bcp_name`, `tool_name`, `operation`, `level`, `user_id`, `session_id`, `client_name`, `outcome`: only what
-  has this name. Aggregates do not know users, sessions, clients and outcomes, so that every raw row of the
-  range is read. Lists of tools are no calls: `operation="tools/list"` asks for them.
+- `bcp_name`, `tool_name`, `operation`, `level`, `user_id`, `session_id`, `client_name`, `client_version`,
+  `client_model`, `release`, `outcome`: only what has this name. `failed`: True is calls whose success is
+  false, False all others (succeeded, cancelled, unknown). Aggregates know bundles, tools and operations
+  alone: with any other filter every raw row of the range is read. Lists of tools are no calls:
+  `operation="tools/list"` asks for them.
 - `limit`: how many rows there may be, from 1 to 10,000.
 
 Times in answers are aware, in the time zone of the session. Names ending in `_ms` are milliseconds, in
@@ -34,6 +36,8 @@ from bcp_analytics._function import question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+BreakdownColumn = Literal["bcp_name", "tool_name", "client_name", "client_version", "client_model", "release"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,33 @@ class PeakUsageHour:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageBreakdown:
+    """Calls with the same values of the columns asked for; the other ones of the first six are None."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    bcp_name: str | None
+    tool_name: str | None
+    client_name: str | None
+    client_version: str | None
+    client_model: str | None
+    release: str | None
+    call_count: int
+    success_count: int
+    error_count: int
+    success_rate: float | None
+    """success_count / (success_count + error_count), None where both are 0."""
+    avg_duration_ms: float | None
+    """None where no call was timed, as all durations."""
+    p50_duration_ms: float | None
+    p95_duration_ms: float | None
+    p99_duration_ms: float | None
+    max_duration_ms: float | None
+    request_bytes: int
+    response_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class HourlyToolUsage:
     """Calls of one tool that began in one hour."""
 
@@ -195,6 +226,10 @@ def tool_usage_stats(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell how often each tool is called, how fast it is, how often it fails.
 
@@ -219,6 +254,10 @@ def latency_percentiles(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell how long calls take: a row a tool and percentile, the tool with most calls first.
 
@@ -240,6 +279,10 @@ def success_and_error_rates(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell what share of the calls succeeds and what share fails: a row a bucket and tool, latest first.
 
@@ -261,6 +304,10 @@ def throughput(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Count calls a minute, with the peak: a row a bucket that has calls, latest first.
 
@@ -282,10 +329,41 @@ def peak_usage_hours(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell when the load is highest: a row an hour of the day, or of the week, most calls first.
 
     Hours of the day are those of `time_zone`; hours without calls are rows too.
+    """
+
+
+@question(UsageBreakdown)
+def usage_breakdown(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    by: Sequence[BreakdownColumn] = ("client_model",),
+    interval: timedelta | str | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    time_zone: str = "UTC",
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
+) -> None:
+    """Compare models, clients or releases: a row a bucket and each value of the columns that `by` names.
+
+    `by` is one column or several. No aggregate knows clients, models or releases: by these every call of the
+    range is read. `interval` and `time_zone` are as of `tool_usage_stats`.
     """
 
 
@@ -308,6 +386,7 @@ def error_analysis(
     level: ErrorLevel | None = None,
     bcp_name: str | None = None,
     tool_name: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell what fails, where, and how often: a row a level, tool and type, most frequent first."""
 
@@ -320,6 +399,7 @@ def daily_error_summary(
     level: ErrorLevel | None = None,
     bcp_name: str | None = None,
     tool_name: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Count errors by UTC day, level, tool and type, latest first: each whole day that overlaps the range."""
 

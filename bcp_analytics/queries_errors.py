@@ -7,7 +7,7 @@ from datetime import datetime  # noqa: TC003 - so that the types of a row can be
 from typing import Literal
 from uuid import UUID  # noqa: TC003 - so that the types of a row can be found at run time
 
-from bcp_analytics._arguments import ErrorLevel, Id  # noqa: TC001 - found at run time
+from bcp_analytics._arguments import ErrorLevel, EventId, Id  # noqa: TC001 - found at run time
 from bcp_analytics._function import question
 
 IssueState = Literal["new", "ongoing", "regressed", "resolved"]
@@ -81,6 +81,7 @@ def error_issues(
     bcp_name: str | None = None,
     tool_name: str | None = None,
     limit: int = 50,
+    release: str | None = None,
 ) -> None:
     """Tell what causes the errors: a row a group with one cause, most frequent first.
 
@@ -102,9 +103,12 @@ def search_errors(
     user_id: Id | None = None,
     session_id: Id | None = None,
     limit: int = 50,
+    release: str | None = None,
+    event_id: EventId | None = None,
 ) -> None:
     """Find errors by what their message, type, code or tool says, the best match first.
 
     `query` is as in a web search: words that must all be there, in any form, `"a phrase"`, `or`, `-without`;
-    None finds all. Where chunks are in the columnstore, it reads all errors of the range.
+    None finds all. Where chunks are in the columnstore, it reads all errors of the range. `event_id` is as
+    its sender gave it; with it the range is by default all time.
     """

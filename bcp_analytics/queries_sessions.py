@@ -124,6 +124,26 @@ class ToolSequence:
     """From the end of the first to the begin of the next; negative where they overlap."""
 
 
+@dataclass(frozen=True, slots=True)
+class ToolRetries:
+    """What came after the failed calls of one tool, in the same session."""
+
+    bcp_name: str
+    tool_name: str
+    failed_count: int
+    """Failed calls in sessions."""
+    retried_count: int
+    """Those after whose end the session called the tool again."""
+    retry_rate: float
+    """retried_count / failed_count."""
+    retry_success_count: int
+    """Those whose next call succeeded."""
+    retry_success_rate: float | None
+    """retry_success_count / retried_count, None where that is 0."""
+    avg_gap_ms: float | None
+    """From the end of a failed call to the begin of the next."""
+
+
 @question(SessionEvent)
 def session_timeline(
     *,
@@ -147,6 +167,7 @@ def session_stats(
     user_id: Id | None = None,
     client_name: str | None = None,
     time_zone: str = "UTC",
+    client_version: str | None = None,
 ) -> None:
     """Tell how many sessions began, how long they last, how busy they are: a row a bucket and client."""
 
@@ -165,6 +186,10 @@ def top_users(
     outcome: Outcome | None = None,
     limit: int = 20,
     order: Literal["calls", "errors", "cost"] = "calls",
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """List the users who call most, fail most, or cost most (bytes of answers).
 
@@ -183,6 +208,10 @@ def active_users(
     client_name: str | None = None,
     outcome: Outcome | None = None,
     time_zone: str = "UTC",
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Count who uses the tools by day, week and month: a row a day that overlaps the range, latest first.
 
@@ -202,6 +231,9 @@ def authentication_stats(
     session_id: Id | None = None,
     client_name: str | None = None,
     time_zone: str = "UTC",
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell who logs in, how, and how often that fails: a row a bucket, bundle and method.
 
@@ -222,8 +254,30 @@ def tool_sequences(
     session_id: Id | None = None,
     client_name: str | None = None,
     limit: int = 50,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell which tool follows which in a session, the most frequent pair first.
 
     `bcp_name` and `tool_name` are the first of the two.
     """
+
+
+@question(ToolRetries)
+def tool_retries(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
+    limit: int = 50,
+) -> None:
+    """Tell how often a failed call is followed by another of the same tool, and how many of these succeed."""

@@ -28,9 +28,15 @@ class ToolTrend:
     previous_success_rate: float | None
     avg_duration_ms: float | None
     previous_avg_duration_ms: float | None
+    p50_duration_ms: float | None
+    previous_p50_duration_ms: float | None
+    p50_change: float | None
     p95_duration_ms: float | None
     previous_p95_duration_ms: float | None
     p95_change: float | None
+    p99_duration_ms: float | None
+    previous_p99_duration_ms: float | None
+    p99_change: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,19 @@ def tool_trends(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
+    order: Literal[
+        "calls", "call_change", "success_rate", "p50_change", "p95_change", "p99_change"
+    ] = "calls",
 ) -> None:
-    """Compare the calls of each tool with the period of the same length before the range."""
+    """Compare the calls of each tool with the period of the same length before the range.
+
+    By default the tool with most calls is first; else the one whose calls or percentile grew most, or whose
+    success rate fell most.
+    """
 
 
 @question(UnusedTool)
@@ -146,6 +163,10 @@ def context_cost(
     outcome: Outcome | None = None,
     limit: int = 50,
     bytes_per_token: float | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell what fills the model's context: bytes of answers, and an estimate of tokens, by tool or session.
 
@@ -171,6 +192,10 @@ def latency_heatmap(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell how durations spread over time: a row a bucket and band that has any call, latest first.
 
@@ -193,6 +218,10 @@ def latency_over_time(
     session_id: Id | None = None,
     client_name: str | None = None,
     outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> None:
     """Tell how long calls take over time, all tools together: a row a bucket, latest first.
 

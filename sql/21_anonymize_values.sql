@@ -122,6 +122,23 @@ $func$;
 comment on function bcp_internal.pseudonym(text, text) is
     'Keyed hash that stands for a value of a kind: email#k1#bcdfghjklmnpqrtv, 64 bits of HMAC-SHA256 with key 1. Equal for equal values, however they are written.';
 
+create or replace function bcp.hash_of(p_value text, p_key text default null) returns text
+language sql stable
+-- Nobody but the owner may use the anonymiser's key.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when p_key is null then bcp_internal.anonymize_text(p_value)
+        else (select d.value from jsonb_each_text(bcp_internal.anonymize_json(jsonb_build_object(p_key, p_value))) d)
+    end
+$func$;
+
+revoke all on function bcp.hash_of(text, text) from public;
+grant execute on function bcp.hash_of(text, text) to bcp_admin;
+comment on function bcp.hash_of(text, text) is
+    'What the anonymiser writes for a value: email#k1#bdmgvtpkrslhcfnq for an e-mail address, so that calls about it can be found; the value itself where no rule knows it. p_key is the key that it stood under, such as login: some values are hashed there only. For bcp_admin, who can so find out whether somebody is in the store. It is the hash of the key in use: after bcp.rotate_anonymization_key what came before has another one.';
+
 create or replace function bcp_internal.decode_escapes(p_text text) returns text
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp

@@ -107,23 +107,52 @@ $func$;
 
 comment on function bcp_internal.checked_outcome(text) is 'The outcome asked for, or ZB002 where there is none of that name.';
 
-create or replace function bcp_internal.call_filter(
-    p_bcp_name text, p_tool_name text, p_operation text, p_user_id text, p_session_id text, p_client_name text, p_outcome text,
-    p_lists boolean default false)
-returns text
+create or replace function bcp_internal.filters(
+    p_bcp_name text default null, p_tool_name text default null, p_operation text default null, p_user_id text default null,
+    p_session_id text default null, p_client_name text default null, p_outcome text default null, p_failed boolean default null,
+    p_client_version text default null, p_client_model text default null, p_release text default null,
+    p_event_id text default null)
+returns jsonb
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select coalesce(string_agg(format(' and %I = %L', f.name, f.value), ''), '')
-        || case when p_operation is null and not p_lists then ' and operation <> ''tools/list''' else '' end
-    from (values
-        ('bcp_name', p_bcp_name), ('tool_name', p_tool_name), ('operation', p_operation), ('user_id', p_user_id),
-        ('session_id', p_session_id), ('client_name', p_client_name), ('outcome', bcp_internal.checked_outcome(p_outcome))) as f (name, value)
-    where f.value is not null
+    select jsonb_strip_nulls(jsonb_build_object(
+        'bcp_name', p_bcp_name, 'tool_name', p_tool_name, 'operation', p_operation, 'user_id', p_user_id,
+        'session_id', p_session_id, 'client_name', p_client_name, 'outcome', bcp_internal.checked_outcome(p_outcome),
+        'failed', p_failed, 'client_version', p_client_version, 'client_model', p_client_model, 'release', p_release,
+        'event_id', bcp_internal.event_uuid(p_event_id)))
 $func$;
 
-comment on function bcp_internal.call_filter(text, text, text, text, text, text, text, boolean) is
-    'Conditions on calls, to follow others in a statement: none for what is null. A list of tools is no call: it passes where p_operation asks for it, or p_lists says so.';
+comment on function bcp_internal.filters(text, text, text, text, text, text, text, boolean, text, text, text, text) is
+    'Which calls a question is about, as an object: what a column has to be, and failed; nothing of what is null. An event_id is as its sender gave it. bcp_internal.call_filter and bcp_internal.calls read it. ZB002 where there is no such outcome.';
+
+create or replace function bcp_internal.call_filter(p_filters jsonb, p_lists boolean default false) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select coalesce(string_agg(
+            case
+                when f.key <> 'failed' then format(' and %I = %L', f.key, f.value)
+                when f.value::boolean then ' and not success'
+                else ' and success is not false'
+            end, ''), '')
+        || case when p_lists or p_filters ?| '{operation,event_id}' then '' else ' and operation <> ''tools/list''' end
+    from jsonb_each_text(p_filters) f
+$func$;
+
+comment on function bcp_internal.call_filter(jsonb, boolean) is
+    'Conditions on calls as of bcp_internal.filters, to follow others in a statement. A list of tools is no call: it passes where the filters name an operation or an event, or p_lists says so.';
+
+create or replace function bcp_internal.is_aggregated(p_filters jsonb, p_keys text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select p_filters - k.known = '{}' and coalesce(string_to_array(p_keys, ', ') <@ k.known, true)
+    from (values ('{bcp_name,tool_name,operation}'::text[])) as k (known)
+$func$;
+
+comment on function bcp_internal.is_aggregated(jsonb, text) is
+    'Whether the aggregates know all that calls are filtered and grouped by (names of columns with commas between): bundle, tool and operation.';
 
 create or replace function bcp_internal.bucket_of(p_column text, p_interval interval, p_zone text, p_shift interval)
 returns text
@@ -143,9 +172,7 @@ comment on function bcp_internal.bucket_of(text, interval, text, interval) is
 
 create or replace function bcp_internal.usage_statement(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
-    p_bcp_name text, p_tool_name text, p_operation text,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
-    p_lists boolean default false)
+    p_filters jsonb, p_lists boolean default false)
 returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -153,8 +180,7 @@ set datestyle = 'ISO'
 as $func$
 declare
     v_grain record;
-    v_filter constant text := bcp_internal.call_filter(
-        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_lists);
+    v_filter constant text := bcp_internal.call_filter(p_filters, p_lists);
     v_group constant text := coalesce(' group by ' || nullif(concat_ws(', ', case when p_interval is not null then '1' end, p_keys), ''), '');
     v_keys constant text := coalesce(p_keys || ', ', '');
     v_scans text;
@@ -188,8 +214,7 @@ begin
     into v_scans
     from bcp_internal.pieces(
         'tool_usage',
-        -- Aggregates do not know these.
-        case when num_nonnulls(p_user_id, p_session_id, p_client_name, p_outcome) > 0 then '{}' else v_grain.levels end,
+        case when bcp_internal.is_aggregated(p_filters, p_keys) then v_grain.levels else '{}' end,
         p_since, p_until) r;
     if v_scans is null then
         return null;
@@ -206,14 +231,12 @@ end
 $func$;
 
 comment on function bcp_internal.usage_statement(
-    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, text, boolean) is
-    'A statement that adds up the calls of a range by bucket and the columns named in p_keys, if any: columns as of bcp_internal.usage_cells; null where the range is empty. Aggregates know bundle, tool and operation: with any other filter all of it comes from raw rows.';
+    timestamptz, timestamptz, interval, text, text, jsonb, boolean) is
+    'A statement that adds up the calls of a range by bucket and the columns named in p_keys, if any: columns as of bcp_internal.usage_cells; null where the range is empty. Aggregates know bundle, tool and operation: with any other filter or key all of it comes from raw rows.';
 
 create or replace function bcp_internal.usage_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
-    p_bcp_name text, p_tool_name text, p_operation text,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
-    p_by_operation boolean default true, p_lists boolean default false)
+    p_filters jsonb, p_by_operation boolean default true, p_lists boolean default false)
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, operation text, calls bigint, successes bigint, errors bigint,
     timed_calls bigint, sum_duration_ms double precision, min_duration_ms double precision,
@@ -227,7 +250,7 @@ as $func$
 declare
     v_usage constant text := bcp_internal.usage_statement(
         p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name' || case when p_by_operation then ', operation' else '' end,
-        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_lists);
+        p_filters, p_lists);
 begin
     if v_usage is not null then
         return query execute format(
@@ -239,13 +262,12 @@ end
 $func$;
 
 comment on function bcp_internal.usage_cells(
-    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, boolean) is
-    'Calls of a range by bucket, bundle, tool and, unless p_by_operation is false, operation; one bucket that begins at p_since where the interval is null. With a user, session, client or outcome all of it comes from raw rows. Lists of tools as bcp_internal.call_filter.';
+    timestamptz, timestamptz, interval, text, jsonb, boolean, boolean) is
+    'Calls of a range by bucket, bundle, tool and, unless p_by_operation is false, operation; one bucket that begins at p_since where the interval is null. With any filter but bundle, tool and operation all of it comes from raw rows. Lists of tools as bcp_internal.call_filter.';
 
 create or replace function bcp_internal.usage_totals(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
-    p_bcp_name text, p_tool_name text, p_operation text,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+    p_filters jsonb)
 returns table (time_bucket timestamptz, calls bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -255,8 +277,7 @@ set parallel_setup_cost = 20000
 as $func$
 declare
     v_usage constant text := bcp_internal.usage_statement(
-        p_since, p_until, p_interval, p_time_zone, null, p_bcp_name, p_tool_name, p_operation,
-        p_user_id, p_session_id, p_client_name, p_outcome);
+        p_since, p_until, p_interval, p_time_zone, null, p_filters);
 begin
     if v_usage is not null then
         return query execute format('select u.time_bucket, u.calls from (%s) u', v_usage);
@@ -264,24 +285,21 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.usage_totals(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
+comment on function bcp_internal.usage_totals(timestamptz, timestamptz, interval, text, jsonb) is
     'Calls of a range by bucket, of all tools together. Filters as bcp_internal.usage_cells.';
 
 create or replace function bcp_internal.sketch_statement(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
-    p_bcp_name text, p_tool_name text, p_operation text,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+    p_filters jsonb)
 returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_grain record;
-    v_filter constant text := bcp_internal.call_filter(
-        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
+    v_filter constant text := bcp_internal.call_filter(p_filters);
     -- The sketch has no lists of tools, and its days and months have no operation.
-    v_sketch_filter constant text := bcp_internal.call_filter(
-        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_lists => true);
+    v_sketch_filter constant text := bcp_internal.call_filter(p_filters, p_lists => true);
     v_keys constant text := coalesce(p_keys || ', ', '');
     -- Where one bucket holds the whole range there is none but in the end: each column costs on each row.
     v_bucket constant text := case when p_interval is null then '' else 'bucket, ' end;
@@ -332,10 +350,10 @@ begin
     into v_scans, v_raw, v_grouped
     from bcp_internal.pieces(
         'tool_latency',
-        -- Aggregates do not know these, and days and months not the operation.
+        -- Days and months do not know the operation.
         case
-            when num_nonnulls(p_user_id, p_session_id, p_client_name, p_outcome) > 0 or p_operation = 'tools/list' then '{}'
-            when p_operation is not null then array(select unnest(v_grain.levels) intersect select '1h')
+            when not bcp_internal.is_aggregated(p_filters, p_keys) or p_filters ->> 'operation' = 'tools/list' then '{}'
+            when p_filters ? 'operation' then array(select unnest(v_grain.levels) intersect select '1h')
             else v_grain.levels
         end,
         p_since, p_until) r;
@@ -360,13 +378,12 @@ end
 $func$;
 
 comment on function bcp_internal.sketch_statement(
-    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, text) is
+    timestamptz, timestamptz, interval, text, text, jsonb) is
     'A statement that adds up the latency sketch of a range: bucket, the columns named in p_keys if any, lat_base, calls, and counts, an array of n0 to n31 of bcp.tool_latency_1d, of which calls is the sum; null where the range is empty.';
 
 create or replace function bcp_internal.latency_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
-    p_bcp_name text, p_tool_name text, p_operation text,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+    p_filters jsonb)
 returns table (time_bucket timestamptz, lat_idx smallint, calls bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -377,8 +394,7 @@ set parallel_setup_cost = 20000
 as $func$
 declare
     v_sketch constant text := bcp_internal.sketch_statement(
-        p_since, p_until, p_interval, p_time_zone, null, p_bcp_name, p_tool_name, p_operation, p_user_id,
-        p_session_id, p_client_name, p_outcome);
+        p_since, p_until, p_interval, p_time_zone, null, p_filters);
 begin
     if v_sketch is null then
         return;
@@ -390,7 +406,7 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.latency_cells(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
+comment on function bcp_internal.latency_cells(timestamptz, timestamptz, interval, text, jsonb) is
     'Latency sketch of a range by bucket, all tools together, a row a lat_idx; one bucket that begins at p_since where the interval is null. Filters as bcp_internal.usage_cells.';
 
 create or replace function bcp_internal.sketch_place(p_counts double precision[], p_before double precision) returns integer
@@ -415,9 +431,7 @@ comment on function bcp_internal.sketch_place(double precision[], double precisi
 
 create or replace function bcp_internal.latency_quantiles(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_percentiles double precision[],
-    p_bcp_name text, p_tool_name text, p_operation text,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
-    p_by_tool boolean default true)
+    p_filters jsonb, p_by_tool boolean default true)
 returns table (time_bucket timestamptz, bcp_name text, tool_name text, timed_calls bigint, durations_ms double precision[])
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -430,8 +444,7 @@ declare
     v_keys constant text := nullif(concat_ws(
         ', ', case when p_interval is not null then 'bucket' end, case when p_by_tool then 'bcp_name, tool_name' end), '');
     v_sketch constant text := bcp_internal.sketch_statement(
-        p_since, p_until, p_interval, p_time_zone, case when p_by_tool then 'bcp_name, tool_name' end, p_bcp_name,
-        p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome);
+        p_since, p_until, p_interval, p_time_zone, case when p_by_tool then 'bcp_name, tool_name' end, p_filters);
 begin
     if v_sketch is null then
         return;
@@ -493,5 +506,5 @@ end
 $func$;
 
 comment on function bcp_internal.latency_quantiles(
-    timestamptz, timestamptz, interval, text, double precision[], text, text, text, text, text, text, text, boolean) is
+    timestamptz, timestamptz, interval, text, double precision[], jsonb, boolean) is
     'Percentiles of the durations by bucket, bundle and tool, or where p_by_tool is false by bucket alone, all of them in one pass, in the order of p_percentiles; within 1 percent of percentile_disc. Filters as bcp_internal.usage_cells.';

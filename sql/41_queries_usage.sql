@@ -4,7 +4,9 @@ create or replace function bcp.tool_usage_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
     p_time_zone text default 'UTC', p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_outcome text default null)
+    p_client_name text default null, p_outcome text default null,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, call_count bigint, success_count bigint, error_count bigint,
     success_rate double precision, avg_duration_ms double precision, p50_duration_ms double precision,
@@ -14,20 +16,20 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
-        select r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone) as width
+        select r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone) as width,
+               bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
+                   p_outcome, p_failed, p_client_version, p_client_model, p_release) as filters
         from bcp_internal.checked_range(p_since, p_until) r
     ), usage as (
         select c.*
         from asked a
         cross join lateral bcp_internal.usage_cells(
-            a.range_from, a.range_to, a.width, p_time_zone, p_bcp_name, p_tool_name, p_operation,
-            p_user_id, p_session_id, p_client_name, p_outcome, p_by_operation => false) c
+            a.range_from, a.range_to, a.width, p_time_zone, a.filters, p_by_operation => false) c
     ), percentiles as (
         select c.time_bucket, c.bcp_name, c.tool_name, c.durations_ms as p
         from asked a
         cross join lateral bcp_internal.latency_quantiles(
-            a.range_from, a.range_to, a.width, p_time_zone, '{0.5,0.95,0.99}', p_bcp_name, p_tool_name, p_operation,
-            p_user_id, p_session_id, p_client_name, p_outcome) c
+            a.range_from, a.range_to, a.width, p_time_zone, '{0.5,0.95,0.99}', a.filters) c
     )
     select
         u.time_bucket, u.bcp_name, u.tool_name, u.calls, u.successes, u.errors,
@@ -40,14 +42,16 @@ as $func$
     order by u.time_bucket desc, u.calls desc, u.bcp_name, u.tool_name
 $func$;
 
-comment on function bcp.tool_usage_stats(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'How often is each tool called, how fast is it, how often does it fail? One row a bucket and tool, latest first; a null interval makes one row a tool. success_rate is a share of the calls that say whether they succeeded, from 0 to 1. Percentiles are within 1 percent of exact. The range is [p_since, p_until), the last 24 hours by default. Lists of tools are no calls: p_operation => ''tools/list'' asks for them. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+comment on function bcp.tool_usage_stats(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
+    'How often is each tool called, how fast is it, how often does it fail? One row a bucket and tool, latest first; a null interval makes one row a tool. success_rate is a share of the calls that say whether they succeeded, from 0 to 1. Percentiles are within 1 percent of exact. The range is [p_since, p_until), the last 24 hours by default. Lists of tools are no calls: p_operation => ''tools/list'' asks for them. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
 
 create or replace function bcp.latency_percentiles(
     p_since timestamptz default null, p_until timestamptz default null,
     p_percentiles double precision[] default '{0.5,0.9,0.95,0.99}',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     bcp_name text, tool_name text, percentile double precision, duration_ms double precision, call_count bigint)
 language plpgsql volatile
@@ -67,21 +71,24 @@ begin
         select c.bcp_name, c.tool_name, q.percentile, q.duration_ms, c.timed_calls
         from bcp_internal.checked_range(p_since, p_until) r
         cross join lateral bcp_internal.latency_quantiles(
-            r.range_from, r.range_to, null, 'UTC', v_percentiles, p_bcp_name, p_tool_name, p_operation,
-            p_user_id, p_session_id, p_client_name, p_outcome) c
+            r.range_from, r.range_to, null, 'UTC', v_percentiles,
+            bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
+                p_outcome, p_failed, p_client_version, p_client_model, p_release)) c
         cross join lateral unnest(v_percentiles, c.durations_ms) as q (percentile, duration_ms)
         order by c.timed_calls desc, c.bcp_name, c.tool_name, q.percentile;
 end
 $func$;
 
-comment on function bcp.latency_percentiles(timestamptz, timestamptz, double precision[], text, text, text, text, text, text, text) is
-    'How long do calls take? One row a tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of percentile_disc over the raw rows. call_count counts the calls whose duration is known. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+comment on function bcp.latency_percentiles(timestamptz, timestamptz, double precision[], text, text, text, text, text, text, text, boolean, text, text, text) is
+    'How long do calls take? One row a tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of percentile_disc over the raw rows. call_count counts the calls whose duration is known. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
 
 create or replace function bcp.success_and_error_rates(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
     p_time_zone text default 'UTC', p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_outcome text default null)
+    p_client_name text default null, p_outcome text default null,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, call_count bigint, success_count bigint, error_count bigint,
     unknown_count bigint, success_rate double precision, error_rate double precision)
@@ -94,19 +101,22 @@ as $func$
         c.errors / nullif(c.successes + c.errors, 0)::double precision
     from bcp_internal.checked_range(p_since, p_until) r
     cross join lateral bcp_internal.usage_cells(
-        r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone, p_bcp_name, p_tool_name,
-        p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_by_operation => false) c
+        r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone,
+        bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome,
+            p_failed, p_client_version, p_client_model, p_release), p_by_operation => false) c
     order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name
 $func$;
 
-comment on function bcp.success_and_error_rates(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'What share of the calls succeeds, and what share fails? One row a bucket and tool, latest first; a null interval makes one row a tool. Both rates are shares of the calls that say how they went, from 0 to 1, null where none does; unknown_count counts the others. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+comment on function bcp.success_and_error_rates(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
+    'What share of the calls succeeds, and what share fails? One row a bucket and tool, latest first; a null interval makes one row a tool. Both rates are shares of the calls that say how they went, from 0 to 1, null where none does; unknown_count counts the others. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
 
 create or replace function bcp.throughput(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
     p_time_zone text default 'UTC', p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_outcome text default null)
+    p_client_name text default null, p_outcome text default null,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     time_bucket timestamptz, call_count bigint, calls_per_minute double precision, peak_calls_per_minute bigint,
     peak_minute timestamptz)
@@ -122,8 +132,9 @@ as $func$
         select c.time_bucket as minute, c.calls
         from asked a
         cross join lateral bcp_internal.usage_totals(
-            a.range_from, a.range_to, interval '1 minute', 'UTC', p_bcp_name, p_tool_name, p_operation,
-            p_user_id, p_session_id, p_client_name, p_outcome) c
+            a.range_from, a.range_to, interval '1 minute', 'UTC',
+            bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
+                p_outcome, p_failed, p_client_version, p_client_model, p_release)) c
     ), buckets as (
         select
             case when a.width is null then a.range_from
@@ -147,14 +158,16 @@ as $func$
     order by b.bucket desc
 $func$;
 
-comment on function bcp.throughput(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'How many calls a minute? One row a bucket with calls, latest first; a null interval makes one row. calls_per_minute is the mean over the part of the bucket that lies in the range; peak_calls_per_minute is the most in one clock minute, the first of which is peak_minute. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+comment on function bcp.throughput(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
+    'How many calls a minute? One row a bucket with calls, latest first; a null interval makes one row. calls_per_minute is the mean over the part of the bucket that lies in the range; peak_calls_per_minute is the most in one clock minute, the first of which is peak_minute. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
 
 create or replace function bcp.peak_usage_hours(
     p_since timestamptz default null, p_until timestamptz default null, p_by_weekday boolean default false,
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
     p_time_zone text default 'UTC', p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_outcome text default null)
+    p_client_name text default null, p_outcome text default null,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     weekday integer, hour_of_day integer, call_count bigint, share double precision, calls_per_hour double precision,
     peak_calls bigint, peak_hour timestamptz)
@@ -169,8 +182,9 @@ as $func$
         select c.time_bucket as hour, c.calls
         from asked a
         cross join lateral bcp_internal.usage_totals(
-            a.range_from, a.range_to, a.width, p_time_zone, p_bcp_name, p_tool_name, p_operation,
-            p_user_id, p_session_id, p_client_name, p_outcome) c
+            a.range_from, a.range_to, a.width, p_time_zone,
+            bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
+                p_outcome, p_failed, p_client_version, p_client_model, p_release)) c
     ), counted as (
         select
             case when p_by_weekday then extract(isodow from l.time)::integer end as weekday, extract(hour from l.time)::integer as hour_of_day,
@@ -198,8 +212,87 @@ as $func$
     order by 3 desc, 1, 2
 $func$;
 
-comment on function bcp.peak_usage_hours(timestamptz, timestamptz, boolean, text, text, text, text, text, text, text, text) is
-    'When is the load highest? One row an hour of the day (0 to 23) of the time zone, or with p_by_weekday one an hour of the week (weekday 1 is Monday), most calls first; hours without calls too. share is of all the calls in the answer, from 0 to 1; calls_per_hour is the mean over the hours of that kind in the range; peak_calls is the most in one such hour, the first of which began at peak_hour. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+comment on function bcp.peak_usage_hours(timestamptz, timestamptz, boolean, text, text, text, text, text, text, text, text, boolean, text, text, text) is
+    'When is the load highest? One row an hour of the day (0 to 23) of the time zone, or with p_by_weekday one an hour of the week (weekday 1 is Monday), most calls first; hours without calls too. share is of all the calls in the answer, from 0 to 1; calls_per_hour is the mean over the hours of that kind in the range; peak_calls is the most in one such hour, the first of which began at peak_hour. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+
+create or replace function bcp.usage_breakdown(
+    p_since timestamptz default null, p_until timestamptz default null, p_by text[] default '{client_model}',
+    p_interval interval default null, p_bcp_name text default null, p_tool_name text default null,
+    p_operation text default null, p_time_zone text default 'UTC', p_user_id text default null,
+    p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
+returns table (
+    time_bucket timestamptz, bcp_name text, tool_name text, client_name text, client_version text, client_model text,
+    release text, call_count bigint, success_count bigint, error_count bigint, success_rate double precision,
+    avg_duration_ms double precision, p50_duration_ms double precision, p95_duration_ms double precision,
+    p99_duration_ms double precision, max_duration_ms double precision, request_bytes bigint, response_bytes bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- As bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
+as $func$
+declare
+    v_columns constant text[] := '{bcp_name,tool_name,client_name,client_version,client_model,release}';
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_width constant interval := bcp_internal.checked_interval(p_interval, p_time_zone);
+    v_filters constant jsonb := bcp_internal.filters(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
+        p_client_version, p_client_model, p_release);
+    v_keys constant text := (select string_agg(c, ', ' order by n) from unnest(v_columns) with ordinality as u (c, n) where c = any (p_by));
+    v_usage text;
+    v_percentile constant text :=
+        'least(greatest(bcp_internal.latency_ms(min(lat_idx) filter (where up_to >= ceil(%s::double precision * total))),'
+        ' min(min_ms)), max(max_ms))';
+begin
+    if not coalesce(p_by <@ v_columns and p_by <> '{}', false) then
+        raise exception using
+            errcode = 'ZB002', message = format('p_by is none of %s', array_to_string(v_columns, ', ')),
+            hint = 'Name one of these, or several: {client_name,client_version}.';
+    end if;
+    v_usage := bcp_internal.usage_statement(v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters);
+    if v_usage is null then
+        return;
+    end if;
+    -- Usage and sketch in one set: a join would have to compare columns that may be null. Rows of the sketch have a lat_idx.
+    return query execute format(
+        $query$
+            with cells as (
+                select time_bucket, %1$s, null::integer as lat_idx, 0 as in_sketch, calls, successes, errors, timed_calls,
+                       sum_ms, min_ms, max_ms, request_bytes, response_bytes
+                from (%2$s) usage
+                union all
+                select coalesce(bucket, %3$L), %1$s, (lat_base + c.place - 1)::integer, c.calls, 0, 0, 0, 0, null, null, null, 0, 0
+                from (%4$s) sketch
+                cross join lateral unnest(counts) with ordinality as c (calls, place)
+                where c.calls > 0
+            ), ranked as (
+                select
+                    c.*, sum(in_sketch) over (partition by time_bucket, %1$s order by lat_idx) as up_to,
+                    sum(in_sketch) over (partition by time_bucket, %1$s) as total
+                from cells c
+            )
+            select time_bucket, %5$s, sum(calls)::bigint, sum(successes)::bigint, sum(errors)::bigint,
+                   sum(successes)::double precision / nullif(sum(successes + errors), 0)::double precision,
+                   sum(sum_ms) / nullif(sum(timed_calls), 0)::double precision, %6$s, %7$s, %8$s, max(max_ms),
+                   sum(request_bytes)::bigint, sum(response_bytes)::bigint
+            from ranked
+            group by time_bucket, %1$s
+            order by time_bucket desc, sum(calls) desc, %1$s
+        $query$,
+        v_keys, v_usage, v_range.range_from,
+        bcp_internal.sketch_statement(v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters),
+        (select string_agg(case when c = any (p_by) then c else 'null::text' end, ', ' order by n)
+         from unnest(v_columns) with ordinality as u (c, n)),
+        format(v_percentile, 0.5), format(v_percentile, 0.95), format(v_percentile, 0.99));
+end
+$func$;
+
+comment on function bcp.usage_breakdown(
+    timestamptz, timestamptz, text[], interval, text, text, text, text, text, text, text, text, boolean, text, text,
+    text) is
+    'How do models, clients or releases compare? One row a bucket and each value of the columns that p_by names: bcp_name, tool_name, client_name, client_version, client_model, release, or several of them; latest first, most calls first; a null interval, the default, makes one bucket of the range. Columns that p_by leaves out are null, and so is what calls do not say. success_rate is a share of the calls that say whether they succeeded, from 0 to 1. Durations are in milliseconds, percentiles within 1 percent of exact. No aggregate knows clients, models or releases: by these, and with a filter other than bundle, tool and operation, it reads every raw row of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace view bcp.hourly_tool_usage as
 -- Usage and sketch in one set, so that a condition on the hour goes down into both; rows of the sketch have a lat_idx.

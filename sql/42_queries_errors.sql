@@ -2,7 +2,7 @@
 
 create or replace function bcp_internal.error_cells(
     p_since timestamptz, p_until timestamptz, p_level bcp.error_level_enum, p_bcp_name text, p_tool_name text,
-    p_by_day boolean default false)
+    p_by_day boolean default false, p_release text default null)
 returns table (
     day timestamptz, level bcp.error_level_enum, bcp_name text, tool_name text, error_type text, fingerprint text,
     errors bigint, first_seen timestamptz, last_seen timestamptz)
@@ -17,10 +17,12 @@ begin
         format(
             'select %s as day, level, bcp_name, tool_name, error_type, fingerprint, %s from bcp.%I where %s',
             bcp_internal.bucket_of(c.time, v_width, 'UTC', interval '0'), c.counts, r.relation,
-            bcp_internal.within(c.time, r.ranges)),
+            bcp_internal.within(c.time, r.ranges) || coalesce(' and release = ' || quote_literal(p_release), '')),
         ' union all ')
     into v_scans
-    from bcp_internal.pieces('errors', '{1d,1h}', p_since, p_until) r
+    from bcp_internal.pieces(
+        -- Aggregates know no release.
+        'errors', case when p_release is null then '{1d,1h}' else '{}' end::text[], p_since, p_until) r
     cross join lateral (
         select
             case r.relation when 'error_logs' then 'timestamp' else 'bucket' end,
@@ -41,12 +43,12 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.error_cells(timestamptz, timestamptz, bcp.error_level_enum, text, text, boolean) is
-    'Errors of a range by UTC day where asked, level, bundle, tool, type and issue.';
+comment on function bcp_internal.error_cells(timestamptz, timestamptz, bcp.error_level_enum, text, text, boolean, text) is
+    'Errors of a range by UTC day where asked, level, bundle, tool, type and issue; with a release from raw rows.';
 
 create or replace function bcp.error_analysis(
     p_since timestamptz default null, p_until timestamptz default null, p_level bcp.error_level_enum default null,
-    p_bcp_name text default null, p_tool_name text default null)
+    p_bcp_name text default null, p_tool_name text default null, p_release text default null)
 returns table (
     level bcp.error_level_enum, bcp_name text, tool_name text, error_type text, error_count bigint,
     share double precision, issue_count bigint, first_seen timestamptz, last_seen timestamptz, sample_message text)
@@ -56,7 +58,8 @@ as $func$
     with cells as materialized (
         select c.*
         from bcp_internal.checked_range(p_since, p_until) r
-        cross join lateral bcp_internal.error_cells(r.range_from, r.range_to, p_level, p_bcp_name, p_tool_name) c
+        cross join lateral bcp_internal.error_cells(
+            r.range_from, r.range_to, p_level, p_bcp_name, p_tool_name, p_release => p_release) c
     ), grouped as (
         select
             level, bcp_name, tool_name, error_type, sum(errors)::bigint as errors, count(distinct fingerprint) as issues,
@@ -73,8 +76,8 @@ as $func$
     order by g.errors desc, g.level desc, g.bcp_name, g.tool_name, g.error_type
 $func$;
 
-comment on function bcp.error_analysis(timestamptz, timestamptz, bcp.error_level_enum, text, text) is
-    'What fails, where, and how often? One row a level, tool and type, most frequent first; share is of all the errors in the answer, from 0 to 1; sample_message is the latest of its most frequent issue. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.error_analysis(timestamptz, timestamptz, bcp.error_level_enum, text, text, text) is
+    'What fails, where, and how often? One row a level, tool and type, most frequent first; share is of all the errors in the answer, from 0 to 1; sample_message is the latest of its most frequent issue. The range is [p_since, p_until), the last 24 hours by default. With p_release it reads every error of the range, not aggregates.';
 
 create or replace view bcp.daily_error_summary as
 with cells as (
@@ -114,7 +117,7 @@ comment on column bcp.daily_error_summary.last_seen is 'Time of the latest.';
 
 create or replace function bcp.daily_error_summary(
     p_since timestamptz default null, p_until timestamptz default null, p_level bcp.error_level_enum default null,
-    p_bcp_name text default null, p_tool_name text default null)
+    p_bcp_name text default null, p_tool_name text default null, p_release text default null)
 returns setof bcp.daily_error_summary
 language sql volatile
 set search_path = pg_catalog, pg_temp
@@ -125,14 +128,14 @@ as $func$
     cross join lateral bcp_internal.error_cells(
         date_trunc('day', r.range_from, 'UTC'),
         date_trunc('day', r.range_to + interval '24 hours' - interval '1 microsecond', 'UTC'),
-        p_level, p_bcp_name, p_tool_name, p_by_day => true) c
+        p_level, p_bcp_name, p_tool_name, p_by_day => true, p_release => p_release) c
     where r.range_from < r.range_to
     group by 1, 2, 3, 4, 5
     order by 1 desc, sum(c.errors) desc, c.level desc, c.bcp_name, c.tool_name, c.error_type
 $func$;
 
-comment on function bcp.daily_error_summary(timestamptz, timestamptz, bcp.error_level_enum, text, text) is
-    'How many errors are there by day? Rows as of the view bcp.daily_error_summary whose day overlaps [p_since, p_until), the last 24 hours by default; latest first.';
+comment on function bcp.daily_error_summary(timestamptz, timestamptz, bcp.error_level_enum, text, text, text) is
+    'How many errors are there by day? Rows as of the view bcp.daily_error_summary whose day overlaps [p_since, p_until), the last 24 hours by default; latest first. With p_release it reads every error of the range, not aggregates.';
 
 create or replace function bcp_internal.period_before(p_since timestamptz, p_until timestamptz) returns timestamptz
 language plpgsql stable parallel safe
@@ -209,7 +212,7 @@ comment on function bcp_internal.has_regressed(text, timestamptz, text) is
 create or replace function bcp.error_issues(
     p_since timestamptz default null, p_until timestamptz default null, p_state text default null,
     p_level bcp.error_level_enum default null, p_bcp_name text default null, p_tool_name text default null,
-    p_limit integer default 50)
+    p_limit integer default 50, p_release text default null)
 returns table (
     fingerprint text, state text, level bcp.error_level_enum, bcp_name text, tool_name text, error_type text,
     message text, error_count bigint, previous_count bigint, change double precision, total_count bigint,
@@ -227,11 +230,13 @@ begin
     return query
     with counted as (
         select c.fingerprint, sum(c.errors)::bigint as errors
-        from bcp_internal.error_cells(v_range.range_from, v_range.range_to, p_level, p_bcp_name, p_tool_name) c
+        from bcp_internal.error_cells(
+            v_range.range_from, v_range.range_to, p_level, p_bcp_name, p_tool_name, p_release => p_release) c
         group by c.fingerprint
     ), before as (
         select c.fingerprint, sum(c.errors)::bigint as errors
-        from bcp_internal.error_cells(v_before, v_range.range_from, p_level, p_bcp_name, p_tool_name) c
+        from bcp_internal.error_cells(
+            v_before, v_range.range_from, p_level, p_bcp_name, p_tool_name, p_release => p_release) c
         group by c.fingerprint
     ), states as (
         select
@@ -267,8 +272,8 @@ end
 $func$;
 
 comment on function bcp.error_issues(
-    timestamptz, timestamptz, text, bcp.error_level_enum, text, text, integer) is
-    'What causes the errors? One row a group of errors with one cause that has any in the range, most frequent first, at most p_limit (1 to 10000). state is resolved after bcp.resolve_issue; regressed where an error came after that, in the fixed release or a later one; else new where its first error ever is in the range, else ongoing. change compares error_count with previous_count, of the period of the same length before: 0.5 is half as much again, null where there was none. level is the most severe ever, message its latest, as a sample; total_count, first_seen and last_seen are of all time. Reads aggregates; of an issue that was resolved in a release, also its errors since. The range is [p_since, p_until), the last 24 hours by default.';
+    timestamptz, timestamptz, text, bcp.error_level_enum, text, text, integer, text) is
+    'What causes the errors? One row a group of errors with one cause that has any in the range, most frequent first, at most p_limit (1 to 10000). state is resolved after bcp.resolve_issue; regressed where an error came after that, in the fixed release or a later one; else new where its first error ever is in the range, else ongoing. change compares error_count with previous_count, of the period of the same length before: 0.5 is half as much again, null where there was none. level is the most severe ever, message its latest, as a sample; total_count, first_seen and last_seen are of all time. Reads aggregates; of an issue that was resolved in a release, also its errors since. The range is [p_since, p_until), the last 24 hours by default. p_release counts the errors of that release alone, of raw rows; the state is that of the whole issue.';
 
 create or replace function bcp_internal.act_on_issue(p_fingerprint text, p_action text, p_notes text, p_release text)
 returns timestamptz

@@ -1,27 +1,34 @@
 -- Questions about single calls and errors, answered from raw rows within a range, and the rows they share.
 
-create or replace function bcp_internal.calls(
-    p_since timestamptz, p_until timestamptz, p_bcp_name text, p_tool_name text, p_operation text, p_user_id text,
-    p_session_id text, p_client_name text, p_outcome text)
+create or replace function bcp_internal.calls(p_since timestamptz, p_until timestamptz, p_filters jsonb)
 returns setof bcp.tool_usage_logs
 language sql stable parallel safe
--- No search_path: with one it could not be inlined, and a limit or an index would come too late.
+-- No search_path: with one it could not be inlined, and a limit or an index would come too late. In a custom plan the
+-- filters are a constant, and of these conditions only those are left that ask for something.
 as $func$
     select l.*
     from bcp.tool_usage_logs l
     where l.start_time operator(pg_catalog.>=) p_since
       and l.start_time operator(pg_catalog.<) p_until
-      and (p_bcp_name is null or l.bcp_name operator(pg_catalog.=) p_bcp_name)
-      and (p_tool_name is null or l.tool_name operator(pg_catalog.=) p_tool_name)
-      and (p_operation is null and l.operation operator(pg_catalog.<>) 'tools/list' or l.operation operator(pg_catalog.=) p_operation)
-      and (p_user_id is null or l.user_id operator(pg_catalog.=) p_user_id)
-      and (p_session_id is null or l.session_id operator(pg_catalog.=) p_session_id)
-      and (p_client_name is null or l.client_name operator(pg_catalog.=) p_client_name)
-      and (p_outcome is null or l.outcome operator(pg_catalog.=) p_outcome)
+      and (p_filters operator(pg_catalog.?|) '{operation,event_id}' or l.operation operator(pg_catalog.<>) 'tools/list')
+      and (p_filters operator(pg_catalog.->>) 'bcp_name' is null or l.bcp_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'bcp_name'))
+      and (p_filters operator(pg_catalog.->>) 'tool_name' is null or l.tool_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'tool_name'))
+      and (p_filters operator(pg_catalog.->>) 'operation' is null or l.operation operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'operation'))
+      and (p_filters operator(pg_catalog.->>) 'user_id' is null or l.user_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'user_id'))
+      and (p_filters operator(pg_catalog.->>) 'session_id' is null or l.session_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'session_id'))
+      and (p_filters operator(pg_catalog.->>) 'client_name' is null or l.client_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_name'))
+      and (p_filters operator(pg_catalog.->>) 'client_version' is null
+           or l.client_version operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_version'))
+      and (p_filters operator(pg_catalog.->>) 'client_model' is null or l.client_model operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_model'))
+      and (p_filters operator(pg_catalog.->>) 'release' is null or l.release operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'release'))
+      and (p_filters operator(pg_catalog.->>) 'event_id' is null or l.event_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'event_id')::pg_catalog.uuid)
+      and (p_filters operator(pg_catalog.->>) 'outcome' is null or l.outcome operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'outcome'))
+      and (not p_filters operator(pg_catalog.@>) '{"failed": true}' or not l.success)
+      and (not p_filters operator(pg_catalog.@>) '{"failed": false}' or l.success is not false)
 $func$;
 
-comment on function bcp_internal.calls(timestamptz, timestamptz, text, text, text, text, text, text, text) is
-    'Raw calls that began within [p_since, p_until) and pass the filters that are not null; a list of tools is no call, and is there where p_operation asks for it.';
+comment on function bcp_internal.calls(timestamptz, timestamptz, jsonb) is
+    'Raw calls that began within [p_since, p_until) and pass filters as of bcp_internal.filters; a list of tools is no call, and is there where these name an operation or an event.';
 
 create or replace function bcp_internal.latest_first(p_since timestamptz, p_until timestamptz)
 returns table (range_from timestamptz, range_to timestamptz)
@@ -43,7 +50,9 @@ create or replace function bcp.slow_calls(
     p_since timestamptz default null, p_until timestamptz default null,
     p_min_duration_ms double precision default 5000, p_bcp_name text default null, p_tool_name text default null,
     p_operation text default null, p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_outcome text default null, p_limit integer default 50)
+    p_client_name text default null, p_outcome text default null, p_limit integer default 50,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     start_time timestamptz, duration_ms double precision, bcp_name text, tool_name text, operation text, outcome text,
     error_type text, user_id text, session_id text, client_name text, request_id text, trace_id text,
@@ -56,7 +65,9 @@ as $func$
 declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
     v_limit constant integer := bcp_internal.checked_limit(p_limit);
-    v_outcome constant text := bcp_internal.checked_outcome(p_outcome);
+    v_filters constant jsonb := bcp_internal.filters(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
+        p_client_version, p_client_model, p_release);
 begin
     if p_min_duration_ms is null or not p_min_duration_ms >= 0 or p_min_duration_ms = 'NaN' then
         raise exception using
@@ -65,9 +76,7 @@ begin
     return query
     select l.start_time, l.duration_ms, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.user_id,
            l.session_id, l.client_name, l.request_id, l.trace_id, l.request_bytes, l.response_bytes, l.event_id
-    from bcp_internal.calls(
-        v_range.range_from, v_range.range_to, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
-        p_client_name, v_outcome) l
+    from bcp_internal.calls(v_range.range_from, v_range.range_to, v_filters) l
     where l.duration_ms >= p_min_duration_ms
     order by l.duration_ms desc, l.start_time desc, l.event_id
     limit v_limit;
@@ -75,14 +84,16 @@ end
 $func$;
 
 comment on function bcp.slow_calls(
-    timestamptz, timestamptz, double precision, text, text, text, text, text, text, text, integer) is
+    timestamptz, timestamptz, double precision, text, text, text, text, text, text, text, integer, boolean, text, text,
+    text) is
     'Which calls took longest? One row a call that took p_min_duration_ms (milliseconds) or more, slowest first, at most p_limit (1 to 10000). Reads the durations of all calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace function bcp.failed_calls(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_user_id text default null,
     p_session_id text default null, p_client_name text default null, p_outcome text default null,
-    p_limit integer default 50)
+    p_limit integer default 50,
+    p_client_version text default null, p_client_model text default null, p_release text default null)
 returns table (
     start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, error_type text,
     error_message text, duration_ms double precision, parameters jsonb, user_id text, session_id text,
@@ -97,16 +108,15 @@ declare
     v_left integer := bcp_internal.checked_limit(p_limit);
     v_found integer;
     v_span record;
-    v_outcome constant text := bcp_internal.checked_outcome(p_outcome);
+    v_filters constant jsonb := bcp_internal.filters(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, true,
+        p_client_version, p_client_model, p_release);
 begin
     for v_span in select * from bcp_internal.latest_first(v_range.range_from, v_range.range_to) loop
         return query
         select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message, l.duration_ms,
                l.parameters, l.user_id, l.session_id, l.client_name, l.request_id, l.trace_id, l.event_id
-        from bcp_internal.calls(
-            v_span.range_from, v_span.range_to, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
-            p_client_name, v_outcome) l
-        where l.success = false
+        from bcp_internal.calls(v_span.range_from, v_span.range_to, v_filters) l
         order by l.start_time desc, l.event_id
         limit v_left;
         get diagnostics v_found = row_count;
@@ -116,14 +126,17 @@ begin
 end
 $func$;
 
-comment on function bcp.failed_calls(timestamptz, timestamptz, text, text, text, text, text, text, text, integer) is
+comment on function bcp.failed_calls(timestamptz, timestamptz, text, text, text, text, text, text, text, integer, text, text,
+    text) is
     'Which calls failed, and with what arguments? One row a call whose success is false, latest first, at most p_limit (1 to 10000). Reads an index of failed calls, and of what is in the columnstore the success of all. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace function bcp.search_parameters(
     p_contains jsonb default null, p_path text default null, p_since timestamptz default null,
     p_until timestamptz default null, p_bcp_name text default null, p_tool_name text default null,
     p_operation text default null, p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_outcome text default null, p_limit integer default 50)
+    p_client_name text default null, p_outcome text default null, p_limit integer default 50,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, duration_ms double precision,
     parameters jsonb, user_id text, session_id text, client_name text, request_id text, event_id uuid)
@@ -137,7 +150,9 @@ declare
     v_left integer := bcp_internal.checked_limit(p_limit);
     v_found integer;
     v_span record;
-    v_outcome constant text := bcp_internal.checked_outcome(p_outcome);
+    v_filters constant jsonb := bcp_internal.filters(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
+        p_client_version, p_client_model, p_release);
     v_path jsonpath;
     v_predicate jsonpath;
 begin
@@ -158,9 +173,7 @@ begin
         return query
         select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.duration_ms, l.parameters, l.user_id,
                l.session_id, l.client_name, l.request_id, l.event_id
-        from bcp_internal.calls(
-            v_span.range_from, v_span.range_to, p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
-            p_client_name, v_outcome) l
+        from bcp_internal.calls(v_span.range_from, v_span.range_to, v_filters) l
         where (p_contains is null or l.parameters @> p_contains)
           and (v_path is null or l.parameters @? v_path)
           and (v_predicate is null or l.parameters @@ v_predicate)
@@ -174,14 +187,73 @@ end
 $func$;
 
 comment on function bcp.search_parameters(
-    jsonb, text, timestamptz, timestamptz, text, text, text, text, text, text, text, integer) is
+    jsonb, text, timestamptz, timestamptz, text, text, text, text, text, text, text, integer, boolean, text, text,
+    text) is
     'Which calls were made with these arguments? One row a call whose parameters contain p_contains (as @>) and have what the JSON path p_path looks for (as @?, or as @@ where it is a predicate), latest first, at most p_limit (1 to 10000). Values are as stored: masked. Reads the GIN index on parameters where there is one; chunks in the columnstore have none, and a store with the setting index_parameters off, so there it reads the parameters of the whole range. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp_internal.checked_event_range(
+    p_since timestamptz, p_until timestamptz, p_event_id text, out range_from timestamptz, out range_to timestamptz)
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select r.range_from, r.range_to
+    from bcp_internal.checked_range(
+        coalesce(p_since, case when p_event_id is not null then '-infinity'::timestamptz end),
+        coalesce(p_until, case when p_event_id is not null then 'infinity'::timestamptz end)) r
+$func$;
+
+comment on function bcp_internal.checked_event_range(timestamptz, timestamptz, text) is
+    'As bcp_internal.checked_range, but all time where an event is looked for by its id: who has that need not know when it was.';
+
+create or replace function bcp.find_calls(
+    p_since timestamptz default null, p_until timestamptz default null, p_event_id text default null,
+    p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null,
+    p_outcome text default null, p_failed boolean default null, p_client_version text default null,
+    p_client_model text default null, p_release text default null, p_limit integer default 50)
+returns table (
+    start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, error_type text,
+    error_message text, duration_ms double precision, parameters jsonb, request_bytes bigint, response_bytes bigint,
+    user_id text, session_id text, client_name text, client_version text, client_model text, release text,
+    request_id text, trace_id text, event_id uuid)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_event_range(p_since, p_until, p_event_id);
+    v_left integer := bcp_internal.checked_limit(p_limit);
+    v_found integer;
+    v_span record;
+    v_filters constant jsonb := bcp_internal.filters(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
+        p_client_version, p_client_model, p_release, p_event_id);
+begin
+    for v_span in select * from bcp_internal.latest_first(v_range.range_from, v_range.range_to) loop
+        return query
+        select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message, l.duration_ms,
+               l.parameters, l.request_bytes, l.response_bytes, l.user_id, l.session_id, l.client_name, l.client_version,
+               l.client_model, l.release, l.request_id, l.trace_id, l.event_id
+        from bcp_internal.calls(v_span.range_from, v_span.range_to, v_filters) l
+        order by l.start_time desc, l.event_id
+        limit v_left;
+        get diagnostics v_found = row_count;
+        v_left := v_left - v_found;
+        exit when v_left = 0;
+    end loop;
+end
+$func$;
+
+comment on function bcp.find_calls(
+    timestamptz, timestamptz, text, text, text, text, text, text, text, text, boolean, text, text, text, integer) is
+    'Which calls were there? One row a call, latest first, at most p_limit (1 to 10000): those of one user (p_user_id, as it is stored), of a session, a model, a release, or the one that its sender gave p_event_id, any text or a UUID. p_failed true is a call whose success is false, and false any other: succeeded, cancelled or unknown. Reads the calls of the range; it is [p_since, p_until), the last 24 hours by default, with p_event_id all time.';
 
 create or replace function bcp.search_errors(
     p_query text default null, p_since timestamptz default null, p_until timestamptz default null,
     p_level bcp.error_level_enum default null, p_bcp_name text default null, p_tool_name text default null,
     p_operation text default null, p_user_id text default null, p_session_id text default null,
-    p_limit integer default 50)
+    p_limit integer default 50, p_release text default null, p_event_id text default null)
 returns table (
     happened_at timestamptz, rank real, level bcp.error_level_enum, error_type text, error_code text, headline text,
     message text, bcp_name text, tool_name text, operation text, user_id text, session_id text, request_id text,
@@ -192,8 +264,9 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
-    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_range record := bcp_internal.checked_event_range(p_since, p_until, p_event_id);
     v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_event_id constant uuid := bcp_internal.event_uuid(p_event_id);
     v_query constant tsquery := websearch_to_tsquery('pg_catalog.english', p_query);
 begin
     if numnode(v_query) = 0 then
@@ -223,6 +296,8 @@ begin
           and (p_operation is null or l.operation = p_operation)
           and (p_user_id is null or l.user_id = p_user_id)
           and (p_session_id is null or l.session_id = p_session_id)
+          and (p_release is null or l.release = p_release)
+          and (v_event_id is null or l.event_id = v_event_id)
         order by rank desc, l."timestamp" desc, l.event_id
         limit v_limit
     ) f
@@ -231,5 +306,5 @@ end
 $func$;
 
 comment on function bcp.search_errors(
-    text, timestamptz, timestamptz, bcp.error_level_enum, text, text, text, text, text, integer) is
-    'Which errors say this? One row an error whose message, type, code or tool name matches p_query (a type by its words too: TimeoutError by timeout), best match first (ts_rank), then latest; at most p_limit (1 to 10000). p_query is as in a web search: words that must all be there in any form, "a phrase", or, -without; null finds all. headline is the message''s best part with ** around what matched, null without p_query; it is not escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the messages of the whole range. The range is [p_since, p_until), the last 24 hours by default.';
+    text, timestamptz, timestamptz, bcp.error_level_enum, text, text, text, text, text, integer, text, text) is
+    'Which errors say this? One row an error whose message, type, code or tool name matches p_query (a type by its words too: TimeoutError by timeout), best match first (ts_rank), then latest; at most p_limit (1 to 10000). p_query is as in a web search: words that must all be there in any form, "a phrase", or, -without; null finds all. headline is the message''s best part with ** around what matched, null without p_query; it is not escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the messages of the whole range. p_event_id is the id that the sender gave, any text or a UUID. The range is [p_since, p_until), the last 24 hours by default, with p_event_id all time.';

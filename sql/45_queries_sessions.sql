@@ -1,8 +1,7 @@
 -- Questions about sessions and users.
 
 create or replace function bcp_internal.activity_cells(
-    p_of text, p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_bcp_name text,
-    p_tool_name text, p_operation text, p_user_id text, p_session_id text, p_client_name text, p_outcome text)
+    p_of text, p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
 returns table (
     time_bucket timestamptz, id text, calls bigint, successes bigint, errors bigint, response_bytes bigint)
 language plpgsql volatile
@@ -11,8 +10,7 @@ set datestyle = 'ISO'
 as $func$
 declare
     v_id constant text := p_of || '_id';
-    v_filter constant text := bcp_internal.call_filter(
-        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_lists => true);
+    v_filter constant text := bcp_internal.call_filter(p_filters, p_lists => true);
     v_grain record;
     v_scans text;
 begin
@@ -28,9 +26,7 @@ begin
         p_of || '_activity',
         case
             -- The aggregates know their id and the bundle; anything else is asked of the raw rows.
-            when num_nonnulls(
-                p_tool_name, p_operation, p_client_name, p_outcome, case p_of when 'user' then p_session_id else p_user_id end) = 0
-                and '1d' = any (v_grain.levels)
+            when p_filters - array['bcp_name', v_id] = '{}' and '1d' = any (v_grain.levels)
             then '{1d}'
             else '{}'
         end::text[], p_since, p_until) r
@@ -42,7 +38,7 @@ begin
                     '(%1$s)::integer as calls, (success and %1$s)::integer as successes, (not success and %1$s)::integer as errors,'
                     ' response_bytes::double precision',
                     -- A list of tools is no call, but fills the model's context.
-                    case when p_operation is null then 'operation <> ''tools/list''' else 'true' end)
+                    case when not p_filters ? 'operation' then 'operation <> ''tools/list''' else 'true' end)
                 else 'calls, successes, errors, response_bytes'
             end
     ) as c (time, counts);
@@ -58,8 +54,8 @@ end
 $func$;
 
 comment on function bcp_internal.activity_cells(
-    text, timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'Calls of a range by bucket, user or session (p_of); one bucket that begins at p_since where the interval is null. Lists of tools count with the bytes of their answers alone, unless p_operation asks for them. From days of aggregates, unless it takes a filter or a time zone that these do not know.';
+    text, timestamptz, timestamptz, interval, text, jsonb) is
+    'Calls of a range by bucket, user or session (p_of); one bucket that begins at p_since where the interval is null. Lists of tools count with the bytes of their answers alone, unless the filters name an operation. From days of aggregates, unless it takes a filter or a time zone that these do not know.';
 
 create or replace function bcp.session_timeline(
     p_session_id text default null, p_since timestamptz default null, p_until timestamptz default null,
@@ -122,7 +118,8 @@ comment on function bcp.session_timeline(text, timestamptz, timestamptz, integer
 
 create or replace function bcp.session_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 day',
-    p_user_id text default null, p_client_name text default null, p_time_zone text default 'UTC')
+    p_user_id text default null, p_client_name text default null, p_time_zone text default 'UTC',
+    p_client_version text default null)
 returns table (
     time_bucket timestamptz, client_name text, session_count bigint, user_count bigint, ended_count bigint,
     call_count bigint, error_count bigint, calls_per_session double precision, single_call_count bigint,
@@ -154,19 +151,22 @@ begin
       and s.started_at < v_range.range_to
       and (p_user_id is null or s.user_id = p_user_id)
       and (p_client_name is null or s.client_name = p_client_name)
+      and (p_client_version is null or s.client_version = p_client_version)
     group by 1, s.client_name
     order by 1 desc, count(*) desc, s.client_name;
 end
 $func$;
 
-comment on function bcp.session_stats(timestamptz, timestamptz, interval, text, text, text) is
+comment on function bcp.session_stats(timestamptz, timestamptz, interval, text, text, text, text) is
     'How many sessions are there, how long, how busy? One row a bucket and client, of the sessions that began in it, latest first; a null interval makes one row a client. A session lasts from its first event to its last, or its end; percentiles are exact. single_call_count counts those with one call: see also bcp.degenerate_sessions. Reads the sessions of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace function bcp.top_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_user_id text default null,
     p_session_id text default null, p_client_name text default null, p_outcome text default null,
-    p_limit integer default 20, p_order text default 'calls')
+    p_limit integer default 20, p_order text default 'calls',
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     user_id text, call_count bigint, success_count bigint, error_count bigint, success_rate double precision,
     share double precision, response_bytes bigint)
@@ -179,8 +179,9 @@ as $func$
         sum(c.calls)::double precision / sum(sum(c.calls)) over ()::double precision, least(sum(c.response_bytes), 9e18)::bigint
     from bcp_internal.checked_range(p_since, p_until) r
     cross join lateral bcp_internal.activity_cells(
-        'user', r.range_from, r.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id,
-        p_client_name, p_outcome) c
+        'user', r.range_from, r.range_to, null, 'UTC',
+        bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome,
+            p_failed, p_client_version, p_client_model, p_release)) c
     cross join bcp_internal.checked_choice('p_order', coalesce(p_order, ''), '{calls,errors,cost}') as o (by)
     group by c.id, o.by
     having sum(c.calls) > 0
@@ -189,13 +190,15 @@ as $func$
 $func$;
 
 comment on function bcp.top_users(
-    timestamptz, timestamptz, text, text, text, text, text, text, text, integer, text) is
+    timestamptz, timestamptz, text, text, text, text, text, text, text, integer, text, boolean, text, text, text) is
     'Who calls most? One row a user, most calls first, with p_order errors most failures, with cost most bytes of answers, lists of tools among them; at most p_limit (1 to 10000). share is of the calls of all users that pass the filters, from 0 to 1; calls without a user are left out. Reads a daily aggregate; filters other than bundle and user make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace function bcp.active_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_client_name text default null,
-    p_outcome text default null, p_time_zone text default 'UTC')
+    p_outcome text default null, p_time_zone text default 'UTC',
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     day timestamptz, daily_users bigint, weekly_users bigint, monthly_users bigint, new_users bigint,
     stickiness double precision)
@@ -214,7 +217,9 @@ begin
         select distinct c.id, (c.time_bucket at time zone p_time_zone)::date as day
         from bcp_internal.activity_cells(
             'user', (v_first - 29)::timestamp at time zone p_time_zone, (v_end + 1)::timestamp at time zone p_time_zone,
-            v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation, null, null, p_client_name, p_outcome) c
+            v_width, p_time_zone,
+            bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, null, null, p_client_name, p_outcome, p_failed,
+                p_client_version, p_client_model, p_release)) c
         where c.calls > 0
     ), changes as (
         -- A day's activity counts for as many days as the window is wide, or until the user's next: then that counts.
@@ -252,13 +257,14 @@ begin
 end
 $func$;
 
-comment on function bcp.active_users(timestamptz, timestamptz, text, text, text, text, text, text) is
+comment on function bcp.active_users(timestamptz, timestamptz, text, text, text, text, text, text, boolean, text, text, text) is
     'How many people use the tools? One row a day that overlaps the range, latest first: users with a call on that day, in the 7 days that end with it, and in the 30 days that do; new_users are those whom the store first saw on that day; stickiness is daily by monthly users, from 0 to 1. Calls without a user are left out. Reads a daily aggregate, from 29 days before the range on; a time zone other than UTC, or a filter other than the bundle, makes it read the calls of that time. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace function bcp.authentication_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default null,
     p_bcp_name text default null, p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_time_zone text default 'UTC')
+    p_client_name text default null, p_time_zone text default 'UTC',
+    p_client_version text default null, p_client_model text default null, p_release text default null)
 returns table (
     time_bucket timestamptz, bcp_name text, method text, attempt_count bigint, success_count bigint,
     failure_count bigint, success_rate double precision, user_count bigint, failed_user_count bigint, top_failure text)
@@ -270,10 +276,13 @@ as $func$
 declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
     v_width constant interval := bcp_internal.checked_interval(p_interval, p_time_zone);
+    v_filters constant jsonb := bcp_internal.filters(
+        p_bcp_name, p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name,
+        p_client_version => p_client_version, p_client_model => p_client_model, p_release => p_release);
     -- As they are spelt in the calls: to compare those in any case would take six times as long.
     v_names constant text[] := array(
         select distinct x.name
-        from bcp_internal.usage_cells(v_range.range_from, v_range.range_to, null, 'UTC', p_bcp_name, null, null) c
+        from bcp_internal.usage_cells(v_range.range_from, v_range.range_to, null, 'UTC', bcp_internal.filters(p_bcp_name)) c
         cross join lateral (values (c.operation), (c.tool_name)) as x (name)
         where lower(x.name) in (select btrim(lower(n)) from string_to_table(bcp_internal.setting('login_names'), ',') as n));
 begin
@@ -287,21 +296,22 @@ begin
         count(*) filter (where l.success)::double precision / nullif(count(l.success), 0),
         count(distinct l.user_id) filter (where l.success), count(distinct l.user_id) filter (where not l.success),
         mode() within group (order by coalesce(l.error_type, l.outcome)) filter (where not l.success)
-    from bcp_internal.calls(
-        v_range.range_from, v_range.range_to, p_bcp_name, null, null, p_user_id, p_session_id, p_client_name, null) l
+    from bcp_internal.calls(v_range.range_from, v_range.range_to, v_filters) l
     where l.operation = any (v_names) or l.tool_name = any (v_names)
     group by 1, l.bcp_name, l.tool_name
     order by 1 desc, count(*) desc, l.bcp_name, l.tool_name;
 end
 $func$;
 
-comment on function bcp.authentication_stats(timestamptz, timestamptz, interval, text, text, text, text, text) is
+comment on function bcp.authentication_stats(
+    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
     'Who logs in, how, and how often does that fail? A log-in is a call whose operation or tool has a name of the setting login_names; its tool is the method: bcp.log_tool_usage(''accounts'', ''password'', ''login'', p_success => false, p_error_type => ''wrong_password'', p_user_id => ''42''). One row a bucket, bundle and method, latest first; a null interval, the default, makes one row a method. user_count counts users who got in, failed_user_count users who failed at least once, top_failure is their most frequent error type. Reads aggregates, and where these have any log-in the names of all calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace function bcp.tool_sequences(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_limit integer default 50)
+    p_client_name text default null, p_limit integer default 50,
+    p_client_version text default null, p_client_model text default null, p_release text default null)
 returns table (
     bcp_name text, tool_name text, next_bcp_name text, next_tool_name text, pair_count bigint, share double precision,
     avg_gap_ms double precision)
@@ -313,14 +323,16 @@ as $func$
 declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
     v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_filters constant jsonb := bcp_internal.filters(
+        p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name,
+        p_client_version => p_client_version, p_client_model => p_client_model, p_release => p_release);
 begin
     return query
     with steps as (
         select
             l.bcp_name, l.tool_name, coalesce(l.end_time, l.start_time) as ended, lead(l.bcp_name) over w as next_bcp,
             lead(l.tool_name) over w as next_tool, lead(l.start_time) over w as next_start
-        from bcp_internal.calls(
-            v_range.range_from, v_range.range_to, null, null, null, p_user_id, p_session_id, p_client_name, null) l
+        from bcp_internal.calls(v_range.range_from, v_range.range_to, v_filters) l
         where l.session_id is not null
         window w as (partition by l.session_id order by l.start_time, l.event_id)
     )
@@ -338,5 +350,66 @@ end
 $func$;
 
 comment on function bcp.tool_sequences(
-    timestamptz, timestamptz, text, text, text, text, text, integer) is
+    timestamptz, timestamptz, text, text, text, text, text, integer, text, text, text) is
     'Which tool follows which in a session? One row a pair, most frequent first, at most p_limit (1 to 10000); p_bcp_name and p_tool_name are the first of the two. The next is null where the call was its session''s last in the range. share is of the calls of the first tool, from 0 to 1; avg_gap_ms goes from the end of the first to the begin of the next, negative where they overlap. Lists of tools are left out. Reads the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+create or replace function bcp.tool_retries(
+    p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
+    p_tool_name text default null, p_operation text default null, p_user_id text default null,
+    p_session_id text default null, p_client_name text default null, p_client_version text default null,
+    p_client_model text default null, p_release text default null, p_limit integer default 50)
+returns table (
+    bcp_name text, tool_name text, failed_count bigint, retried_count bigint, retry_rate double precision,
+    retry_success_count bigint, retry_success_rate double precision, avg_gap_ms double precision)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- As above.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_range record := bcp_internal.checked_range(p_since, p_until);
+    v_limit constant integer := bcp_internal.checked_limit(p_limit);
+    v_filters constant jsonb := bcp_internal.filters(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
+        p_client_version => p_client_version, p_client_model => p_client_model, p_release => p_release);
+begin
+    return query
+    with moments as (
+        -- The begin of every call, and the end of those that failed: a call that began before that is no retry.
+        select l.session_id, l.bcp_name, l.tool_name, m.at, l.start_time, l.event_id, m.is_failure, l.success
+        from bcp_internal.calls(v_range.range_from, v_range.range_to, v_filters) l
+        cross join lateral (values (l.start_time, false), (coalesce(l.end_time, l.start_time), true)) as m (at, is_failure)
+        where l.session_id is not null and (not m.is_failure or not l.success)
+    ), numbered as (
+        -- Counted from the last: a failure has the number of the call that began next after it.
+        select m.*, count(*) filter (where not m.is_failure) over (
+            partition by m.session_id, m.bcp_name, m.tool_name
+            order by m.at desc, m.start_time desc, m.event_id desc, m.is_failure desc rows unbounded preceding) as number
+        from moments m
+    ), pairs as (
+        select
+            n.bcp_name, n.tool_name, count(*) filter (where n.is_failure) as failures, bool_or(not n.is_failure) as has_retry,
+            coalesce(bool_or(n.success and not n.is_failure), false) as is_success,
+            count(*) filter (where n.is_failure) * extract(epoch from max(n.at) filter (where not n.is_failure))
+                - sum(extract(epoch from n.at)) filter (where n.is_failure) as gaps
+        from numbered n
+        group by n.session_id, n.bcp_name, n.tool_name, n.number
+        having bool_or(n.is_failure)
+    )
+    select
+        p.bcp_name, p.tool_name, sum(p.failures)::bigint, coalesce(sum(p.failures) filter (where p.has_retry), 0)::bigint,
+        coalesce(sum(p.failures) filter (where p.has_retry), 0)::double precision / sum(p.failures)::double precision,
+        coalesce(sum(p.failures) filter (where p.is_success), 0)::bigint,
+        coalesce(sum(p.failures) filter (where p.is_success), 0)::double precision
+            / sum(p.failures) filter (where p.has_retry)::double precision,
+        (sum(p.gaps) * 1000 / sum(p.failures) filter (where p.has_retry))::double precision
+    from pairs p
+    group by p.bcp_name, p.tool_name
+    order by sum(p.failures) desc, p.bcp_name, p.tool_name
+    limit v_limit;
+end
+$func$;
+
+comment on function bcp.tool_retries(
+    timestamptz, timestamptz, text, text, text, text, text, text, text, text, text, integer) is
+    'Are failed calls tried again, and does that help? One row a tool with failures in sessions, most failures first, at most p_limit (1 to 10000). retried_count counts those after whose end the same session called the same tool again within the range, with whatever arguments; retry_rate is their share of failed_count. retry_success_count counts those whose next call succeeded, retry_success_rate is its share of retried_count, null where there is none: both from 0 to 1. avg_gap_ms goes from the end of a failed call to the begin of the next. Reads the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';

@@ -3,17 +3,23 @@
 create or replace function bcp.tool_trends(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null, p_order text default 'calls')
 returns table (
     bcp_name text, tool_name text, call_count bigint, previous_call_count bigint, call_change double precision,
     success_rate double precision, previous_success_rate double precision, avg_duration_ms double precision,
-    previous_avg_duration_ms double precision, p95_duration_ms double precision,
-    previous_p95_duration_ms double precision, p95_change double precision)
+    previous_avg_duration_ms double precision, p50_duration_ms double precision,
+    previous_p50_duration_ms double precision, p50_change double precision, p95_duration_ms double precision,
+    previous_p95_duration_ms double precision, p95_change double precision, p99_duration_ms double precision,
+    previous_p99_duration_ms double precision, p99_change double precision)
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
-        select r.range_from, r.range_to, bcp_internal.period_before(r.range_from, r.range_to) as before
+        select r.range_from, r.range_to, bcp_internal.period_before(r.range_from, r.range_to) as before,
+               bcp_internal.checked_choice(
+                   'p_order', coalesce(p_order, ''), '{calls,call_change,success_rate,p50_change,p95_change,p99_change}') as by
         from bcp_internal.checked_range(p_since, p_until) r
     ), present as (
         select s.*
@@ -21,27 +27,51 @@ as $func$
         cross join lateral bcp.tool_usage_stats(
             p_since => a.range_from, p_until => a.range_to, p_interval => null, p_bcp_name => p_bcp_name,
             p_tool_name => p_tool_name, p_operation => p_operation,
-            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name, p_outcome => p_outcome) s
+            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name, p_outcome => p_outcome,
+            p_failed => p_failed, p_client_version => p_client_version, p_client_model => p_client_model,
+            p_release => p_release) s
     ), past as (
         select s.*
         from asked a
         cross join lateral bcp.tool_usage_stats(
             p_since => a.before, p_until => a.range_from, p_interval => null, p_bcp_name => p_bcp_name,
             p_tool_name => p_tool_name, p_operation => p_operation,
-            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name, p_outcome => p_outcome) s
+            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name, p_outcome => p_outcome,
+            p_failed => p_failed, p_client_version => p_client_version, p_client_model => p_client_model,
+            p_release => p_release) s
+    ), compared as (
+        select
+            bcp_name, tool_name, coalesce(n.call_count, 0) as calls, coalesce(o.call_count, 0) as calls_before,
+            bcp_internal.relative_change(coalesce(n.call_count, 0), coalesce(o.call_count, 0)) as call_change,
+            n.success_rate, o.success_rate as success_rate_before, n.avg_duration_ms, o.avg_duration_ms as avg_before,
+            n.p50_duration_ms as p50, o.p50_duration_ms as p50_before,
+            bcp_internal.relative_change(n.p50_duration_ms, o.p50_duration_ms) as p50_change, n.p95_duration_ms as p95,
+            o.p95_duration_ms as p95_before, bcp_internal.relative_change(n.p95_duration_ms, o.p95_duration_ms) as p95_change,
+            n.p99_duration_ms as p99, o.p99_duration_ms as p99_before,
+            bcp_internal.relative_change(n.p99_duration_ms, o.p99_duration_ms) as p99_change
+        from present n
+        full join past o using (bcp_name, tool_name)
     )
     select
-        bcp_name, tool_name, coalesce(n.call_count, 0), coalesce(o.call_count, 0),
-        bcp_internal.relative_change(coalesce(n.call_count, 0), coalesce(o.call_count, 0)), n.success_rate,
-        o.success_rate, n.avg_duration_ms, o.avg_duration_ms, n.p95_duration_ms, o.p95_duration_ms,
-        bcp_internal.relative_change(n.p95_duration_ms, o.p95_duration_ms)
-    from present n
-    full join past o using (bcp_name, tool_name)
-    order by greatest(n.call_count, o.call_count) desc, bcp_name, tool_name
+        c.bcp_name, c.tool_name, c.calls, c.calls_before, c.call_change, c.success_rate, c.success_rate_before,
+        c.avg_duration_ms, c.avg_before, c.p50, c.p50_before, c.p50_change, c.p95, c.p95_before, c.p95_change, c.p99,
+        c.p99_before, c.p99_change
+    from compared c
+    cross join asked a
+    order by
+        case a.by
+            when 'call_change' then c.call_change
+            when 'success_rate' then c.success_rate_before - c.success_rate
+            when 'p50_change' then c.p50_change
+            when 'p95_change' then c.p95_change
+            when 'p99_change' then c.p99_change
+        end desc nulls last,
+        greatest(c.calls, c.calls_before) desc, c.bcp_name, c.tool_name
 $func$;
 
-comment on function bcp.tool_trends(timestamptz, timestamptz, text, text, text, text, text, text, text) is
-    'What has changed? One row a tool that was called in the range or in the period of the same length before it, the most called first; what is of that period begins with previous_. call_change and p95_change are shares of what was before: 0.5 is half as much again, null where there was nothing. Reads aggregates. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+comment on function bcp.tool_trends(
+    timestamptz, timestamptz, text, text, text, text, text, text, text, boolean, text, text, text, text) is
+    'What has changed? One row a tool that was called in the range or in the period of the same length before it, the most called first; with p_order call_change, p50_change, p95_change or p99_change the largest increase first, with success_rate the largest fall of that, what cannot be compared last. What is of the period before begins with previous_. Changes are shares of what was before: 0.5 is half as much again, null where there was nothing. Percentiles are in milliseconds, within 1 percent of exact. Reads aggregates. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of both periods, not aggregates.';
 
 create or replace function bcp_internal.listed_tools(p_since timestamptz, p_until timestamptz, p_bcp_name text)
 returns table (
@@ -51,6 +81,8 @@ set search_path = pg_catalog, pg_temp
 -- As in 44_queries_calls.sql.
 set plan_cache_mode = force_custom_plan
 as $func$
+declare
+    v_filters constant jsonb := bcp_internal.filters(p_bcp_name, p_operation => 'tools/list');
 begin
     return query
     select
@@ -58,7 +90,7 @@ begin
         -- A bundle may say anything.
         (array_agg(jsonb_path_query_first(t.tool, '$.bytes ? (@ >= 0 && @ <= 1099511627776)')::bigint
                    order by l.start_time desc))[1]
-    from bcp_internal.calls(p_since, p_until, p_bcp_name, null, 'tools/list', null, null, null, null) l
+    from bcp_internal.calls(p_since, p_until, v_filters) l
     cross join lateral jsonb_path_query(l.response_data, '$.tools[*] ? (@.name.type() == "string")') as t (tool)
     group by 1, 2;
 end
@@ -80,7 +112,7 @@ as $func$
         -- Once: a subquery with the range in it would be run for each tool of the lists.
         select c.bcp_name, c.tool_name
         from asked r
-        cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', p_bcp_name, null, null) c
+        cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', bcp_internal.filters(p_bcp_name)) c
     )
     select t.bcp_name, t.tool_name, t.listings, t.last_listed, t.context_bytes
     from asked r
@@ -108,7 +140,7 @@ as $func$
     )
     select c.bcp_name, c.tool_name, sum(c.calls)::bigint, sum(c.successes)::bigint, sum(c.errors)::bigint
     from asked r
-    cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', p_bcp_name, null, null) c
+    cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', bcp_internal.filters(p_bcp_name)) c
     where c.bcp_name in (select l.bcp_name from listed l)
       and not exists (select from listed l where l.bcp_name = c.bcp_name and l.tool_name = c.tool_name)
     group by 1, 2
@@ -122,7 +154,9 @@ create or replace function bcp.context_cost(
     p_since timestamptz default null, p_until timestamptz default null, p_by text default 'tool',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
     p_user_id text default null, p_session_id text default null, p_client_name text default null,
-    p_outcome text default null, p_limit integer default 50, p_bytes_per_token double precision default null)
+    p_outcome text default null, p_limit integer default 50, p_bytes_per_token double precision default null,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     bcp_name text, tool_name text, session_id text, call_count bigint, response_bytes bigint,
     avg_response_bytes double precision, share double precision, estimated_tokens bigint)
@@ -134,6 +168,9 @@ declare
     v_limit constant integer := bcp_internal.checked_limit(p_limit);
     v_by constant text := bcp_internal.checked_choice('p_by', coalesce(p_by, ''), '{tool,session}');
     v_bytes_per_token constant double precision := coalesce(p_bytes_per_token, bcp_internal.setting('bytes_per_token')::double precision);
+    v_filters constant jsonb := bcp_internal.filters(
+        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
+        p_client_version, p_client_model, p_release);
 begin
     if v_bytes_per_token not between 0.1 and 1000 then
         raise exception using
@@ -145,15 +182,13 @@ begin
     with cells as (
         select c.bcp_name, c.tool_name, null as session_id, c.calls, c.response_bytes
         from bcp_internal.usage_cells(
-            v_range.range_from, v_range.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation, p_user_id,
             -- Lists are no calls, but fill the context too.
-            p_session_id, p_client_name, p_outcome, p_lists => true) c
+            v_range.range_from, v_range.range_to, null, 'UTC', v_filters, p_lists => true) c
         where v_by = 'tool'
         union all
         select null, null, c.id, c.calls, c.response_bytes
         from bcp_internal.activity_cells(
-            'session', v_range.range_from, v_range.range_to, null, 'UTC', p_bcp_name, p_tool_name, p_operation,
-            p_user_id, p_session_id, p_client_name, p_outcome) c
+            'session', v_range.range_from, v_range.range_to, null, 'UTC', v_filters) c
         where v_by = 'session'
     )
     select
@@ -169,5 +204,6 @@ end
 $func$;
 
 comment on function bcp.context_cost(
-    timestamptz, timestamptz, text, text, text, text, text, text, text, text, integer, double precision) is
+    timestamptz, timestamptz, text, text, text, text, text, text, text, text, integer, double precision, boolean, text, text,
+    text) is
     'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most bytes of answers first, at most p_limit (1 to 10000). share is of the bytes of all that pass the filters, from 0 to 1, null where there are none. estimated_tokens is bytes divided by p_bytes_per_token, as measured for the model at hand (0.1 to 1000), by default the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools, which are no calls, count as the tool tools/list, or with the bytes of their session. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';

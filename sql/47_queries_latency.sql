@@ -4,7 +4,9 @@ create or replace function bcp.latency_heatmap(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bands double precision[] default '{10,25,50,100,250,500,1000,2500,5000,10000}', p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_time_zone text default 'UTC',
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null)
+    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     time_bucket timestamptz, from_ms double precision, to_ms double precision, call_count bigint,
     share double precision)
@@ -27,8 +29,9 @@ begin
         c.time_bucket, case when b.band = 0 then 0 else p_bands[b.band] end, p_bands[b.band + 1], sum(c.calls)::bigint,
         sum(c.calls)::double precision / sum(sum(c.calls)) over (partition by c.time_bucket)::double precision
     from bcp_internal.latency_cells(
-        v_range.range_from, v_range.range_to, v_width, p_time_zone, p_bcp_name, p_tool_name, p_operation, p_user_id,
-        p_session_id, p_client_name, p_outcome) c
+        v_range.range_from, v_range.range_to, v_width, p_time_zone,
+        bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome,
+            p_failed, p_client_version, p_client_model, p_release)) c
     cross join lateral (select width_bucket(bcp_internal.latency_ms(c.lat_idx), p_bands)) as b (band)
     group by c.time_bucket, b.band
     order by c.time_bucket desc, b.band;
@@ -36,14 +39,16 @@ end
 $func$;
 
 comment on function bcp.latency_heatmap(
-    timestamptz, timestamptz, interval, double precision[], text, text, text, text, text, text, text, text) is
-    'How do durations spread over time? One row a bucket of time and band of durations, [from_ms, to_ms) in milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, and to_ms is null. share is of the bucket''s calls with a known duration, from 0 to 1. Reads the latency sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+    timestamptz, timestamptz, interval, double precision[], text, text, text, text, text, text, text, text, boolean, text, text, text) is
+    'How do durations spread over time? One row a bucket of time and band of durations, [from_ms, to_ms) in milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, and to_ms is null. share is of the bucket''s calls with a known duration, from 0 to 1. Reads the latency sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
 
 create or replace function bcp.latency_over_time(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
     p_time_zone text default 'UTC', p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_outcome text default null)
+    p_client_name text default null, p_outcome text default null,
+    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
+    p_release text default null)
 returns table (
     time_bucket timestamptz, call_count bigint, p50_duration_ms double precision, p95_duration_ms double precision,
     p99_duration_ms double precision)
@@ -54,9 +59,10 @@ as $func$
     from bcp_internal.checked_range(p_since, p_until) r
     cross join lateral bcp_internal.latency_quantiles(
         r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone, '{0.50,0.95,0.99}',
-        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_by_tool => false) q
+        bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome,
+            p_failed, p_client_version, p_client_model, p_release), p_by_tool => false) q
     order by q.time_bucket desc
 $func$;
 
-comment on function bcp.latency_over_time(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'How long do calls take, all tools together, over time? One row a bucket that has any call with a known duration, latest first; a null interval makes one row. Percentiles are within 1 percent of exact, and call_count counts what they are of. Reads the latency sketch. The range is [p_since, p_until), the last 24 hours by default. With a user, session, client or outcome every raw row of the range is read, not aggregates.';
+comment on function bcp.latency_over_time(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
+    'How long do calls take, all tools together, over time? One row a bucket that has any call with a known duration, latest first; a null interval makes one row. Percentiles are within 1 percent of exact, and call_count counts what they are of. Reads the latency sketch. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';

@@ -31,7 +31,7 @@ begin
             sum(u.successes)::double precision as successes, sum(u.errors)::double precision as errors,
             sum(u.timed_calls)::double precision as timed, sum(u.sum_duration_ms) as sum_ms
         from bcp_internal.usage_cells(
-            v_now - p_lookback, v_now, null, 'UTC', p_rule.bcp_name, p_rule.tool_name, p_rule.operation) u
+            v_now - p_lookback, v_now, null, 'UTC', bcp_internal.filters(p_rule.bcp_name, p_rule.tool_name, p_rule.operation)) u
         group by 1, 2
     ) c;
 end

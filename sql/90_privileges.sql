@@ -23,7 +23,7 @@ begin
     for v_function in
         select p.oid::regprocedure as signature, p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_|report_)' as writes,
                p.proname in ('apply_policies', 'rotate_anonymization_key', 'resolve_issue', 'reopen_issue', 'acknowledge_alert',
-                             'cleanup_plan', 'cleanup_old_data', 'find_erasure',
+                             'cleanup_plan', 'cleanup_old_data', 'find_erasure', 'hash_of',
                              'enable_anonymization_pack', 'disable_anonymization_pack') as manages,
                n.nspname = 'bcp' as is_public, p.prokind
         from pg_proc p
@@ -31,8 +31,8 @@ begin
         where n.nspname = 'bcp'
              and p.proname not in ('refresh_analytics_views', 'run_cleanup', 'erase_user', 'anonymize_history')
            or (n.nspname = 'bcp_internal' and p.proname in (
-               'known_years', 'checked_time', 'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_interval', 'invalidated', 'logged_changes',
-               'whole', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'call_filter', 'bucket_of',
+               'known_years', 'checked_time', 'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_event_range', 'checked_interval', 'invalidated', 'logged_changes',
+               'whole', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'filters', 'call_filter', 'is_aggregated', 'event_uuid', 'bucket_of',
                'usage_statement', 'usage_cells', 'usage_totals', 'sketch_statement', 'sketch_place', 'latency_cells',
                'latency_quantiles', 'error_cells', 'anonymizer_works', 'logged_values', 'checked_limit', 'checked_choice',
                'checked_outcome', 'outcomes', 'calls', 'latest_first', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',

@@ -31,6 +31,9 @@ from bcp.tool_usage_stats('2026-06-14', '2026-06-16', '1 day', p_bcp_name => 'fi
 where time_bucket = '2026-06-15'""",
     "latency_percentiles": """
 select * from bcp.latency_percentiles('2026-06-08', p_percentiles => '{0.5,0.99}', p_bcp_name => 'mail')""",
+    "usage_breakdown": """
+select client_name, client_model, call_count, success_rate, p50_duration_ms, p99_duration_ms
+from bcp.usage_breakdown('2026-06-08', p_by => '{client_name,client_model}')""",
     "hourly_tool_usage": """
 select hour, tool_name, total_calls, avg_duration_ms, p95_duration_ms from bcp.hourly_tool_usage() limit 3""",
     "error_analysis": """
@@ -53,6 +56,11 @@ select start_time, duration_ms, tool_name, user_id, outcome
 from bcp.slow_calls('2026-06-08', p_min_duration_ms => 1000, p_limit => 3)""",
     "failed_calls": """
 select start_time, tool_name, outcome, error_type, parameters from bcp.failed_calls(p_limit => 3)""",
+    "find_calls": """
+select start_time, tool_name, outcome, user_id, client_model, event_id
+from bcp.find_calls(p_event_id => 'call-3');
+select start_time, tool_name, outcome
+from bcp.find_calls('2026-06-08', p_user_id => 'u1', p_failed => true)""",
     "search_parameters": """
 select start_time, tool_name, parameters, user_id
 from bcp.search_parameters('{"folder": "/home"}', '$.depth ? (@ > 2)', '2026-06-08', p_limit => 3)""",
@@ -73,9 +81,12 @@ from bcp.authentication_stats('2026-06-08')""",
     "tool_sequences": """
 select tool_name, next_tool_name, pair_count, share, avg_gap_ms
 from bcp.tool_sequences('2026-06-08', p_limit => 4)""",
+    "tool_retries": """
+select tool_name, failed_count, retried_count, retry_rate, retry_success_rate, avg_gap_ms
+from bcp.tool_retries('2026-06-08')""",
     "tool_trends": """
-select tool_name, call_count, previous_call_count, call_change, p95_duration_ms, p95_change
-from bcp.tool_trends()""",
+select tool_name, call_count, previous_call_count, call_change, p99_duration_ms, p99_change
+from bcp.tool_trends(p_order => 'p99_change')""",
     "context_cost": """
 select tool_name, call_count, response_bytes, share, estimated_tokens from bcp.context_cost('2026-06-08');
 select session_id, response_bytes, estimated_tokens
@@ -99,8 +110,10 @@ Every function is there as `bcp.NAME` in SQL, as `bcp_analytics.NAME` in Python,
 without `p_` and a frozen dataclass a row, and as `bcp-analytics query NAME` on the command line. All need the
 role `bcp_reader`. An argument that is null, or left out, filters nothing; one that cannot be meant raises
 ZB002 with a hint. Calls are `tools/call` and what an application logs by other names; lists of tools are not:
-`p_operation => 'tools/list'` asks for them. Days and hours are those of UTC, unless a function takes
-`p_time_zone`. What is newer than the aggregates is read from the raw rows, so answers are fresh.
+`p_operation => 'tools/list'` asks for them. `p_failed` true is calls whose success is false, and false all
+others: succeeded, cancelled or unknown. Users are found by their ids as they are stored. Days and hours are
+those of UTC, unless a function takes `p_time_zone`. What is newer than the aggregates is read from the raw
+rows, so answers are fresh.
 
 """
 _FUNCTION = """
@@ -123,6 +136,7 @@ def events() -> dict[str, list[dict[str, Any]]]:
     for number in range(16):
         session = {"session_id": f"s-{number}", "user_id": f"u{number % 5}"}
         session["client_name"] = ["desktop-chat", "ide-plugin"][number % 2]
+        model = {"client_model": ["large", "small"][number // 2 % 2]}
         time = NOW - timedelta(hours=11 * number + 1)
         for step, (bcp, tool) in enumerate(
             [
@@ -167,7 +181,7 @@ def events() -> dict[str, list[dict[str, Any]]]:
                     | {name: call[name] for name in ("bcp_name", "tool_name", "operation", "release")}
                     | session
                 )
-            calls.append(call | session)
+            calls.append(call | session | model)
     made_up = {
         "tool_name": "delete_all",
         "success": False,

@@ -19,17 +19,18 @@ SPRING = datetime(2026, 4, 2, 13, 37, 21, 123456, tzinfo=UTC)
 AUTUMN = datetime(2026, 11, 3, 13, 37, 21, 123456, tzinfo=UTC)
 ZONES = ["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kolkata", "Australia/Lord_Howe"]
 INTERVALS = ["15 minutes", "1 hour", "3 hours", "1 day", "1 week", None]
-FILTERS = ("bcp_name", "tool_name", "operation", "user_id", "session_id", "client_name", "outcome")
 
 INSERT: LiteralString = """
 insert into bcp.tool_usage_logs (
     start_time, end_time, created_at, event_id, bcp_name, tool_name, operation, success, outcome, user_id,
-    session_id, client_name, request_bytes, response_bytes)
+    session_id, client_name, client_version, client_model, release, request_bytes, response_bytes)
 select start_time, start_time + duration_us * interval '1 microsecond', start_time, event_id, bcp_name,
-       tool_name, operation, success, outcome, user_id, session_id, client_name, 1, 2
+       tool_name, operation, success, outcome, user_id, session_id, client_name, client_version, client_model,
+       release, 1, 2
 from jsonb_to_recordset(%s::jsonb) as r (
     start_time timestamptz, duration_us bigint, event_id uuid, bcp_name text, tool_name text, operation text,
-    success boolean, outcome text, user_id text, session_id text, client_name text)
+    success boolean, outcome text, user_id text, session_id text, client_name text,
+    client_version text, client_model text, release text)
 """
 
 
@@ -46,6 +47,13 @@ class Call:
     user_id: str | None
     session_id: str
     client_name: str | None
+    client_version: str | None
+    client_model: str | None
+    release: str | None
+
+    @property
+    def failed(self) -> bool:
+        return self.success is False
 
     @property
     def ms(self) -> float | None:
@@ -77,6 +85,9 @@ def some_calls(seed: int, count: int, now: datetime, days: float) -> list[Call]:
             user_id=rng.choice(["u1", "u2", None]),
             session_id=rng.choice(["s1", "s2", "s3"]),
             client_name=rng.choice(["c1", None]),
+            client_version=rng.choice(["2.0", None]),
+            client_model=rng.choice(["large", None]),
+            release=rng.choice(["r1", None]),
         )
         for _ in range(count)
     ]
@@ -123,7 +134,7 @@ def change_late(conn: psycopg.Connection[Any], calls: list[Call], seed: int, now
     ]
 
 
-def selected(calls: list[Call], since: datetime, until: datetime, filters: dict[str, str]) -> list[Call]:
+def selected(calls: list[Call], since: datetime, until: datetime, filters: dict[str, Any]) -> list[Call]:
     return [
         c
         for c in calls

@@ -221,3 +221,41 @@ def test_trends_equal_the_raw_rows_of_both_periods(
     for row in found:
         key = row["bcp_name"], row["tool_name"]
         assert (row["call_count"], row["previous_call_count"]) == (now[key], before[key])
+
+
+@shared
+@given(drawn=ranges, where=filters)
+def test_retries_are_the_calls_that_begin_after_a_failed_one_ends(
+    conn: psycopg.Connection[Any], drawn: Range, where: dict[str, str]
+) -> None:
+    since, until = drawn
+    where = {name: value for name, value in where.items() if name in {"bcp_name", "tool_name"}}
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for call in passing(stored(conn, since, until), where):
+        if call["session_id"] is not None:
+            groups[call["bcp_name"], call["tool_name"], call["session_id"]].append(call)
+    counts: Counter[tuple[str, str, str]] = Counter()
+    gaps: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for (bcp, tool, _), calls in groups.items():
+        for call in calls:
+            if call["success"] is not False:
+                continue
+            ended = call["end_time"] or call["start_time"]
+            later = [c for c in calls if c["start_time"] >= ended and c is not call]
+            after = min(later, key=lambda c: c["start_time"], default=None)
+            counts[bcp, tool, "failed"] += 1
+            if after is not None:
+                counts[bcp, tool, "retried"] += 1
+                counts[bcp, tool, "success"] += after["success"] is True
+                gaps[bcp, tool].append((after["start_time"] - ended).total_seconds() * 1000)
+    found = ask(conn, f"select * from bcp.tool_retries(%s, %s{named(where)})", since, until, *where.values())
+    assert {(r["bcp_name"], r["tool_name"]) for r in found} == {(b, t) for b, t, _ in counts}
+    for row in found:
+        key = row["bcp_name"], row["tool_name"]
+        numbers = [counts[*key, what] for what in ("failed", "retried", "success")]
+        assert [row["failed_count"], row["retried_count"], row["retry_success_count"]] == numbers
+        assert row["retry_rate"] == pytest.approx(numbers[1] / numbers[0])
+        assert row["retry_success_rate"] == (pytest.approx(numbers[2] / numbers[1]) if numbers[1] else None)
+        assert row["avg_gap_ms"] == (
+            pytest.approx(sum(gaps[key]) / len(gaps[key]), abs=0.01) if gaps[key] else None
+        )

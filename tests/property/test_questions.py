@@ -102,6 +102,10 @@ filters = st.fixed_dictionaries(
         "session_id": st.just("s2"),
         "client_name": st.just("c1"),
         "outcome": st.just("error"),
+        "failed": st.booleans(),
+        "client_version": st.just("2.0"),
+        "client_model": st.just("large"),
+        "release": st.just("r1"),
     },
 ) | st.just({})
 
@@ -109,7 +113,7 @@ filters = st.fixed_dictionaries(
 @shared
 @given(data=st.data(), interval=st.sampled_from(INTERVALS), zone=st.sampled_from(ZONES), chosen=filters)
 def test_usage_stats_and_rates_equal_the_raw_rows(
-    store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, str]
+    store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, Any]
 ) -> None:
     since, until = data.draw(ranges(store.now))
     expected = model.grouped(
@@ -126,11 +130,14 @@ def test_usage_stats_and_rates_equal_the_raw_rows(
     }
     found = store.ask("tool_usage_stats", session_zone, **asked)
     rates = store.ask("success_and_error_rates", session_zone, **asked)
+    parts = store.ask("usage_breakdown", session_zone, by=["bcp_name", "tool_name"], **asked)
     assert [(r["time_bucket"], r["bcp_name"], r["tool_name"]) for r in found] == sorted(
         expected, key=lambda k: (-k[0].timestamp(), -len(expected[k]), k[1], k[2])
     )
     assert [r["time_bucket"] for r in rates] == [r["time_bucket"] for r in found]
-    for row, rate in zip(found, rates, strict=True):
+    for row, rate, part in zip(found, rates, parts, strict=True):
+        assert [part[name] for name in row][:3] == list(row.values())[:3]
+        assert [part[name] for name in row][3:] == pytest.approx(list(row.values())[3:])
         group = expected[row["time_bucket"], row["bcp_name"], row["tool_name"]]
         assert row["call_count"] == rate["call_count"] == len(group)
         successes, errors = (sum(c.success is how for c in group) for how in (True, False))
@@ -156,7 +163,7 @@ def test_usage_stats_and_rates_equal_the_raw_rows(
 @shared
 @given(data=st.data(), shares=st.lists(st.floats(0, 1), max_size=4), chosen=filters)
 def test_percentiles_are_within_one_percent_of_percentile_disc(
-    store: Store, data: st.DataObject, shares: list[float], chosen: dict[str, str]
+    store: Store, data: st.DataObject, shares: list[float], chosen: dict[str, Any]
 ) -> None:
     since, until = data.draw(ranges(store.now))
     timed = [c for c in model.selected(store.calls, since, until, chosen) if c.ms is not None]
@@ -173,7 +180,7 @@ def test_percentiles_are_within_one_percent_of_percentile_disc(
 @shared
 @given(data=st.data(), interval=st.sampled_from(INTERVALS), zone=st.sampled_from(ZONES), chosen=filters)
 def test_throughput_equals_the_raw_rows(
-    store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, str]
+    store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, Any]
 ) -> None:
     since, until = data.draw(ranges(store.now))
     expected = model.grouped(
@@ -207,7 +214,7 @@ def test_throughput_equals_the_raw_rows(
 @shared
 @given(data=st.data(), zone=st.sampled_from(ZONES[:3]), by_weekday=st.booleans(), chosen=filters)
 def test_peak_hours_equal_the_raw_rows(
-    store: Store, data: st.DataObject, zone: str, *, by_weekday: bool, chosen: dict[str, str]
+    store: Store, data: st.DataObject, zone: str, *, by_weekday: bool, chosen: dict[str, Any]
 ) -> None:
     since, until = data.draw(ranges(store.now))
 

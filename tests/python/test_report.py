@@ -308,7 +308,8 @@ def test_without_the_extra_it_names_it(monkeypatch: pytest.MonkeyPatch, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--since", "yesterday"], 2, "is not a time"),
+        (["--since", "tomorrow"], 2, "is not a time"),
+        (["--since", "2d..1d", "--until", "now"], 2, "has an end"),
         (["--time-zone", "Mars/Olympus"], 2, "no time zone 'Mars/Olympus'"),
         (["--since", "1d", "--until", "2d"], 1, "is after"),
     ],

@@ -308,3 +308,37 @@ def test_answers_are_the_same_when_aggregates_have_them(clean_db: psycopg.Connec
     # With a filter that they do not know it is otherwise, else this would count nothing.
     filtered = f"select * from bcp.top_users({WEEK}, p_tool_name => 'read')"
     assert raw_calls_read(clean_db, filtered, "2026-06-15") > 0
+
+
+def test_a_retry_begins_after_the_failed_call_ended_in_the_same_session(
+    conn: psycopg.Connection[Any],
+) -> None:
+    send(
+        conn,
+        # Three at once, of which two fail, and then one again: that is the next of both.
+        *[call("15T10:00:00", "s1", duration_ms=1000, success=n == 0, event_id=f"p{n}") for n in range(3)],
+        call("15T10:00:03", "s1", success=True),
+        # Each the next of the one before; without an end, and two at the same moment.
+        *[call("15T11:00:00", "s2", success=n == 1, event_id=f"q{n}") for n in range(2)],
+        call("15T11:00:05", "s2", success=False),
+        # Other sessions, tools and bundles, and none at all.
+        call("15T11:00:06", "s3", success=True),
+        call("15T11:00:06", "s2", "write", success=True),
+        call("15T11:00:06", "s2", bcp_name="mail", success=True),
+        call("15T11:00:06", success=False),
+        call("15T10:00:00", "s4", "write", success=False, outcome="cancelled"),
+        call("15T10:00:00", "s5", "write", outcome="timeout"),
+        call("15T10:00:01", "s5", "write"),
+    )
+    [read, write] = rows(conn, f"select * from bcp.tool_retries({WEEK})")
+    assert (read["tool_name"], read["failed_count"], read["retried_count"]) == ("read", 4, 3)
+    assert (read["retry_success_count"], read["retry_rate"], read["retry_success_rate"]) == (3, 0.75, 1)
+    # 2 s, 2 s, 0 s.
+    assert read["avg_gap_ms"] == pytest.approx(4000 / 3)
+    # Nobody says how the retry went.
+    assert (write["failed_count"], write["retried_count"], write["retry_success_rate"]) == (1, 1, 0)
+    [one] = rows(conn, f"select * from bcp.tool_retries({WEEK}, p_session_id => 's5')")
+    assert one["tool_name"] == "write"
+    early = "p_since => '2026-06-15', p_until => '2026-06-15 10:00:03'"
+    [read, _] = rows(conn, f"select * from bcp.tool_retries({early})")
+    assert (read["retried_count"], read["retry_success_rate"], read["avg_gap_ms"]) == (0, None, None)

@@ -201,7 +201,7 @@ def test_percentiles_of_an_operation_come_from_hours(conn: psycopg.Connection[An
     conn.execute("call bcp.refresh_analytics_views()")
     [(query,)] = conn.execute(
         "select bcp_internal.sketch_statement("
-        "'2026-04-15', '2026-06-10', null, 'UTC', null, null, null, 'rare')"
+        "'2026-04-15', '2026-06-10', null, 'UTC', null, bcp_internal.filters(p_operation => 'rare'))"
     ).fetchall()
     assert "bcp.tool_latency_1h" in query
     assert "bcp.tool_latency_1d" not in query
@@ -284,10 +284,10 @@ def test_plans_are_vectorised(conn: psycopg.Connection[Any]) -> None:
         compress(conn, relation)
     for statement in ("usage_statement", "sketch_statement"):
         for since, relation in (("2026-04-01", "1h"), ("2026-04-01", "logs")):
-            user = ", 'nobody'" if relation == "logs" else ""
+            user = "'nobody'" if relation == "logs" else "null"
             [(query,)] = conn.execute(
                 f"select bcp_internal.{statement}('{since}', '2026-06-12', '1 hour', 'UTC',"  # type: ignore[arg-type]
-                f" 'bcp_name, tool_name', null, null, null{user})"
+                f" 'bcp_name, tool_name', bcp_internal.filters(p_user_id => {user}))"
             ).fetchall()
             plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
             scans, vectorised = plan.count("(ColumnarScan)"), plan.count("(VectorAgg)")
@@ -296,7 +296,7 @@ def test_plans_are_vectorised(conn: psycopg.Connection[Any]) -> None:
             assert "Vectorized Filter" in plan or relation != "logs", plan
     [(query,)] = conn.execute(
         "select bcp_internal.sketch_statement("
-        "'2026-04-02', '2026-05-25', null, 'UTC', 'tool_name', null, 'read', null)"
+        "'2026-04-02', '2026-05-25', null, 'UTC', 'tool_name', bcp_internal.filters(p_tool_name => 'read'))"
     ).fetchall()
     plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
     assert "(VectorAgg)" in plan, plan
@@ -316,7 +316,7 @@ def test_one_chunk_is_vectorised(
         compress(conn, relation)
     [(query,)] = conn.execute(
         f"select bcp_internal.{statement}('{since}', '{until}', null, 'UTC',"  # type: ignore[arg-type]
-        f" 'bcp_name, tool_name', null, null, null, {user})"
+        f" 'bcp_name, tool_name', bcp_internal.filters(p_user_id => {user}))"
     ).fetchall()
     plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
     assert (plan.count("(ColumnarScan)"), plan.count("(VectorAgg)")) == (1, 1), plan

@@ -82,6 +82,12 @@ def test_everything_is_found_in_the_rowstore_and_in_the_columnstore(store: psyco
         (f"failed_calls({RANGE}, p_tool_name => '''; drop table --')", [4]),
         (f"failed_calls({RANGE}, p_bcp_name => 'mail')", []),
         (f"failed_calls({RANGE}, p_operation => 'call', p_tool_name => 'write')", [2]),
+        (f"find_calls({RANGE})", [4, 3, 2, 1, 0]),
+        (f"find_calls({RANGE}, p_user_id => 'u1')", [2]),
+        (f"find_calls({RANGE}, p_failed => true, p_limit => 2)", [4, 2]),
+        (f"find_calls({RANGE}, p_failed => false)", [3, 0]),
+        (f"slow_calls({RANGE}, p_failed => false)", [0]),
+        (f"search_parameters({RANGE}, p_failed => true)", [4, 2, 1]),
         (f"search_parameters({RANGE})", [4, 3, 2, 1, 0]),
         (f"""search_parameters('{{"path": "/etc/hosts"}}', {RANGE})""", [0]),
         (f"""search_parameters('{{"n": [2]}}', {RANGE})""", [1]),
@@ -227,3 +233,67 @@ def test_the_indexes_serve(clean_db: psycopg.Connection[Any]) -> None:
         (f"failed_calls({RANGE})", "tool_usage_logs_failed_idx"),
     ):
         assert index in plans(clean_db, question), question
+
+
+def test_an_event_is_found_by_the_id_that_its_sender_gave(store: psycopg.Connection[Any]) -> None:
+    key = "0190c2ee-0000-7000-8000-00000000ABCD"
+    given = ["call_17", 17, key, "' or true --"]
+    ingest(store, [usage(event_id=g, start_time="2026-05-01T10:00:00Z") for g in given])
+    listing = {"operation": "tools/list", "tool_name": "tools/list", "start_time": "2026-06-15T12:09:00Z"}
+    ingest(store, [usage(event_id="list", **listing)])
+    ingest(store, [{"level": "error", "message": "it broke", "event_id": "e 1"}
+                   | {"timestamp": "2026-05-01T10:00:00Z"}], "errors")  # fmt: skip
+    for event_id in [*map(str, given), key.lower().replace("-", "")]:
+        [found] = rows(store, "select * from bcp.find_calls(p_event_id => %s)", [event_id])
+        assert rows(
+            store, "select start_time from bcp.find_calls(p_event_id => %s)", [str(found["event_id"])]
+        )
+    assert str(found["event_id"]) == key.lower()
+    [found] = rows(store, "select * from bcp.find_calls(p_event_id => 'list')")
+    assert found["operation"] == "tools/list"
+    [error] = rows(store, "select * from bcp.search_errors(p_event_id => 'e 1')")
+    assert error["message"] == "it broke"
+    for question in (
+        "find_calls(p_event_id => 'e 1')",
+        "find_calls(p_event_id => '')",
+        "find_calls('2026-06-01', p_event_id => 'call_17')",
+        "find_calls(p_event_id => 'call_17', p_bcp_name => 'mail')",
+        "search_errors(p_event_id => 'call_17')",
+    ):
+        assert rows(store, f"select from bcp.{question}") == [], question
+
+
+def test_an_administrator_finds_calls_about_an_address(conn: psycopg.Connection[Any]) -> None:
+    about = {"to": "Ada@Example.com", "login": "ada.lovelace", "body": "write to ada@example.com"}
+    ingest(conn, [usage(user_id="ada@example.com", parameters=about), usage(user_id="u2")])
+    [call] = rows(conn, "select * from bcp.tool_usage_logs where user_id <> 'u2'")
+    [hashed] = rows(
+        conn,
+        "select bcp.hash_of('ada@example.com') as address, bcp.hash_of('ada.lovelace', 'login') as login,"
+        " bcp.hash_of('u2') as plain, bcp.hash_of('secret', 'password') as redacted,"
+        " bcp.hash_of(null) as none",
+    )
+    assert hashed == {
+        "address": call["user_id"],
+        "login": call["parameters"]["login"],
+        "plain": "u2",
+        "redacted": "[REDACTED]",
+        "none": None,
+    }
+    assert call["user_id"].startswith("email#k")
+    conn.execute("create role bcp_test_user; grant bcp_admin to bcp_test_user; set local role bcp_test_user")
+    until = "p_until => '2026-06-15 12:00:01'"
+    body = "format('$.body like_regex %s', to_json(bcp.hash_of('ada@example.com')))"
+    for question in (
+        f"find_calls(p_user_id => bcp.hash_of('ada@example.com'), {until})",
+        f"search_parameters(jsonb_build_object('to', bcp.hash_of('ada@example.com')), {until})",
+        f"search_parameters(p_path => {body}, {until})",
+    ):
+        assert [r["event_id"] for r in rows(conn, f"select * from bcp.{question}")] == [call["event_id"]]
+    # Who may not know the hash learns nothing from a question either.
+    conn.execute("reset role; revoke bcp_admin from bcp_test_user; grant bcp_reader to bcp_test_user")
+    conn.execute("set local role bcp_test_user")
+    assert rows(conn, f"select from bcp.find_calls(p_user_id => 'ada@example.com', {until})") == []
+    for code in ("bcp.hash_of('ada@example.com')", "bcp.hash_of('ada', 'login')"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), conn.transaction():
+            conn.execute(f"select {code}")  # type: ignore[arg-type]

@@ -50,6 +50,36 @@ def test_trends(conn: psycopg.Connection[Any]) -> None:
     assert rows(conn, f"select from bcp.tool_trends({DAY}, p_tool_name => '''; drop table --')") == []
 
 
+def test_trends_in_another_order(conn: psycopg.Connection[Any]) -> None:
+    before, now = "14T10:00:00", "15T10:00:00"
+    for tool, durations, failures in (
+        ("slower", ([100, 100, 100], [300, 300, 100]), (0, 1)),
+        ("tail", ([100] * 40, [100] * 39 + [900]), (0, 0)),
+        ("worse", ([50] * 2, [50] * 2), (0, 2)),
+        ("new", ([], [7]), (0, 0)),
+    ):
+        for time, some, failed in zip((before, now), durations, failures, strict=True):
+            send(conn, *[call(tool, time, duration_ms=ms, success=n >= failed) for n, ms in enumerate(some)])
+
+    def first(order: str) -> list[str]:
+        return [
+            r["tool_name"] for r in rows(conn, f"select * from bcp.tool_trends({DAY}, p_order => '{order}')")
+        ]
+
+    assert first("calls") == ["tail", "slower", "worse", "new"]
+    assert first("p50_change") == ["slower", "tail", "worse", "new"]
+    assert first("p95_change") == ["slower", "tail", "worse", "new"]
+    assert first("p99_change") == ["tail", "slower", "worse", "new"]
+    assert first("success_rate") == ["worse", "slower", "tail", "new"]
+    send(conn, call("worse", now), call("worse", now))
+    assert first("call_change") == ["worse", "tail", "slower", "new"]
+    [tail] = rows(conn, f"select * from bcp.tool_trends({DAY}, p_tool_name => 'tail')")
+    for name, now_ms, before_ms in (("p50", 100, 100), ("p95", 100, 100), ("p99", 900, 100)):
+        found = [tail[f"{name}_duration_ms"], tail[f"previous_{name}_duration_ms"]]
+        assert found == pytest.approx([now_ms, before_ms], rel=0.01)
+        assert tail[f"{name}_change"] == pytest.approx(found[0] / found[1] - 1)
+
+
 def test_trends_across_a_change_of_the_clocks(conn: psycopg.Connection[Any]) -> None:
     # In the session's zone the day before is 23 hours long; the period before the range has 24 all the same.
     conn.execute("set local timezone = 'Europe/Berlin'")
@@ -227,6 +257,7 @@ def test_ranges(conn: psycopg.Connection[Any], question: str) -> None:
     ("question", "message"),
     [
         ("tool_trends(p_until => 'infinity')", "the range has no end"),
+        ("tool_trends(p_order => 'p95')", "p_order is none of calls, call_change, "),
         ("context_cost(p_by => 'user')", "p_by is none of tool, session"),
         ("context_cost(p_by => null)", "p_by is none of"),
         ("context_cost(p_outcome => 'failed')", "p_outcome is none of"),
