@@ -336,10 +336,12 @@ def report_collector(
     dropped: int = 0,
     last_error: str | None = None,
     started_at: datetime | None = None,
+    last_error_at: datetime | None = None,
 ) -> Arguments:
     """Note what a collector did since it began, in events, and return when; `Collector` does so by itself.
 
-    `last_error` is a class and a code. Raises `InvalidArgument` where an argument is out of bounds.
+    `last_error` is a class and a code, `last_error_at` when that was. Raises `InvalidArgument` where an
+    argument is out of bounds.
     """
     return {
         "source": text("source", source),
@@ -351,6 +353,7 @@ def report_collector(
         "dropped": dropped,
         "last_error": text("last_error", last_error),
         "started_at": utc(started_at),
+        "last_error_at": utc(last_error_at),
     }
 
 
