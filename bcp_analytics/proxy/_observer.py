@@ -61,6 +61,8 @@ class _Open:
     method: str
     params: Json
     size: int
+    held: int
+    """Of these bytes, about how many are kept until the answer comes."""
     began: Moment
 
 
@@ -201,12 +203,17 @@ class Observer:
         older = key if key in self._open or len(self._open) < _MAX_OPEN else next(iter(self._open))
         if (lost := self._take(older)) is not None:
             self._record(older, lost, _UNKNOWN, None)
-        if size > events.MAX_DOCUMENT or self._open_bytes + size > _MAX_OPEN_BYTES:
+        held = min(size, events.MAX_DOCUMENT)
+        if size > events.MAX_DOCUMENT or self._open_bytes + held > _MAX_OPEN_BYTES:
             found = events.mapping(params)
             kept = {name: found[name] for name in ("name", "cursor", "_meta", "clientInfo") if name in found}
-            params = kept | {"arguments": {"_omitted": f"{size} bytes"}}
-        self._open[key] = _Open(method, params, size, at)
-        self._open_bytes += size
+            if self._open_bytes + held > _MAX_OPEN_BYTES:
+                held, arguments = 0, {"_omitted": f"{size} bytes"}
+            else:
+                arguments = events.fitting(found.get("arguments"), size)
+            params = kept | {"arguments": arguments}
+        self._open[key] = _Open(method, params, size, held, at)
+        self._open_bytes += held
 
     def _asked(self, request_id: Json) -> tuple[Key, _Open | None]:
         """Take the request that a message of either side names by its id."""
@@ -218,7 +225,7 @@ class Observer:
     def _take(self, key: Key) -> _Open | None:
         found = self._open.pop(key, None)
         if found is not None:
-            self._open_bytes -= found.size
+            self._open_bytes -= found.held
         return found
 
     def _cancel(self, params: Any, at: Moment) -> None:  # noqa: ANN401

@@ -10,10 +10,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bcp_analytics._mcp_events import MAX_DOCUMENT
+from bcp_analytics import _mcp_events as events
+from bcp_analytics._mcp_events import MAX_DOCUMENT, encoded_size
 from bcp_analytics.proxy import _observer as observing
 from bcp_analytics.proxy._lines import Lines
 from bcp_analytics.proxy._observer import Moment, Observer
@@ -309,17 +310,58 @@ def test_an_answer_too_long_to_be_read_still_ends_its_call(
     assert connection.observer.counts.unread_lines == 5
 
 
-def test_large_documents_are_kept_by_their_size(connection: Connection) -> None:
-    connection.ask(1, arguments={"text": "x" * MAX_DOCUMENT})
+def test_of_large_documents_the_beginning_is_kept(connection: Connection) -> None:
+    connection.ask(1, arguments={"path": "a.txt", "text": "some words " * MAX_DOCUMENT, "after": 1})
     image = {"type": "image", "mimeType": "image/png", "data": "A" * MAX_DOCUMENT}
     connection.answer(1, content=[image, {"type": "text", "text": "a picture"}])
     call = connection.only_call
-    assert call["parameters"] == {"_omitted": f"{call['request_bytes']} bytes"}
+    assert list(call["parameters"]) == ["path", "text"]
+    head, _, mark = call["parameters"]["text"].rpartition(" [TRUNCATED ")
+    assert mark == f"{11 * MAX_DOCUMENT} bytes]"
+    assert MAX_DOCUMENT - 100 < len(head) <= MAX_DOCUMENT
+    assert head.split() == ["some", "words"] * (len(head.split()) // 2) + ["some"] * (len(head.split()) % 2)
     assert call["response_data"]["content"] == [
         image | {"data": f"<{MAX_DOCUMENT} characters of base64>"},
         {"type": "text", "text": "a picture"},
     ]
     assert call["wire_bytes"] > MAX_DOCUMENT
+
+
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=200).map(lambda text: text * 9),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    room=st.integers(0, 3_000),
+)
+@example(value=["x" * 5_000], room=2_000)
+@example(value={"a": ["\U0001f600" * 900]}, room=2_001)
+def test_the_beginning_of_a_document_is_one(value: Any, room: int) -> None:
+    kept, left = events._beginning(value, room, 100)
+    if encoded_size(value) <= room // 2:
+        assert kept == value
+    if left > 0:
+        assert kept == value
+    assert is_beginning(kept, value)
+
+
+def is_beginning(kept: Any, whole: Any) -> bool:
+    if isinstance(kept, str) and kept != whole:
+        return isinstance(whole, str) and whole.startswith(kept.rpartition(" [TRUNCATED ")[0])
+    if isinstance(kept, list):
+        return all(map(is_beginning, kept, whole))
+    if isinstance(kept, dict):
+        return list(kept) == list(whole)[: len(kept)] and all(is_beginning(kept[k], whole[k]) for k in kept)
+    return bool(kept == whole)
+
+
+def test_what_is_nested_too_deep_for_the_store_costs_no_call(connection: Connection) -> None:
+    deep: Any = "x" * MAX_DOCUMENT
+    for _ in range(900):
+        deep = [deep]
+    connection.ask(1, arguments={"a": deep})
+    connection.answer(1, content=[])
+    assert "_omitted" in json.dumps(connection.only_call["parameters"])
 
 
 @pytest.mark.parametrize(
