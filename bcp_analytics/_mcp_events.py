@@ -23,6 +23,8 @@ Fields = dict[str, Any]
 
 CALL = "tools/call"
 LIST = "tools/list"
+ELICIT = "elicitation/create"
+"""By this a server asks the person at the client, while a call waits for the answer."""
 
 MAX_DOCUMENT = 262_144
 """Of larger parameters and results, in bytes, the beginning is recorded.
@@ -76,6 +78,19 @@ def string(value: Json) -> str | None:
 def encoded_size(value: Json) -> int:
     """Return the bytes of a value as compact JSON in UTF-8."""
     return text_bytes(json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str))
+
+
+def durations(began_ns: int, ended_ns: int, waits: list[tuple[int, int]]) -> Fields:
+    """Return how long a call took without the times, from and to, in which it waited for a person; and these.
+
+    Times may overlap, where the server asked twice at once.
+    """
+    waited, up_to = 0, began_ns
+    for since, until in sorted(waits):
+        waited += max(min(until, ended_ns) - max(since, up_to), 0)
+        up_to = max(up_to, until)
+    fields: Fields = {"duration_ms": (ended_ns - began_ns - waited) / 1e6}
+    return fields | {"waited_ms": waited / 1e6} if waits else fields
 
 
 def client_of(implementation: Json) -> Fields:

@@ -279,6 +279,51 @@ def test_ids_are_told_apart_by_direction_and_type(connection: Connection) -> Non
     assert [call["tool_name"] for call in connection.sink.calls] == ["string", "number"]
 
 
+def elicit(connection: Connection, request_id: Any) -> None:
+    connection.server({"jsonrpc": "2.0", "id": request_id, "method": "elicitation/create", "params": {}})
+
+
+def answered(connection: Connection, request_id: Any, after_ms: int = 0) -> None:
+    connection.ms += after_ms
+    connection.client({"jsonrpc": "2.0", "id": request_id, "result": {"action": "accept"}})
+
+
+def test_waiting_for_a_person_is_no_time_of_the_tool(connection: Connection) -> None:
+    """Of 302,003 ms a person took two times 150,000 and one for each message."""
+    connection.ask(1)
+    for question in ("a", "b"):
+        elicit(connection, question)
+        answered(connection, question, 150_000)
+    connection.answer(1, content=[])
+    call = connection.only_call
+    assert (call["duration_ms"], call["waited_ms"]) == (3.0, 300_002.0)
+
+
+def test_two_questions_at_once_are_one_wait_and_one_without_an_answer_is_one(connection: Connection) -> None:
+    connection.ask(1)
+    elicit(connection, 7)
+    elicit(connection, 8)
+    answered(connection, 7, 1_000)
+    connection.client({"method": "notifications/cancelled", "params": {"requestId": 1}})
+    call = connection.only_call
+    assert (call["duration_ms"], call["waited_ms"]) == (1.0, 1_003.0)
+
+
+def test_a_question_is_of_the_call_that_is_open_to_its_end_or_of_none(connection: Connection) -> None:
+    connection.ask(1)
+    connection.ask(2)
+    elicit(connection, "a")
+    connection.answer(1, content=[])
+    answered(connection, "a", 1_000)
+    connection.ask(3)
+    elicit(connection, "b")
+    answered(connection, "b", 1_000)
+    connection.answer(2, content=[])
+    connection.answer(3, content=[])
+    waited = {call["request_id"]: call.get("waited_ms") for call in connection.sink.calls}
+    assert waited == {"1": None, "2": 1_002.0, "3": None}
+
+
 def test_batches(connection: Connection) -> None:
     connection.client(
         [{"id": n, "method": "tools/call", "params": {"name": f"t{n}", "arguments": {}}} for n in range(3)]
