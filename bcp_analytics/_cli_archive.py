@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,6 +23,8 @@ from bcp_analytics import cleanup_old_data, render
 from bcp_analytics._cli_query import Format, Spreadsheet, check_spreadsheet
 from bcp_analytics._cli_support import Dsn, connected, counted, parse_time, say, say_error, server_time, tell
 from bcp_analytics._visible import visible, visible_line
+from bcp_analytics.archive import _extra
+from bcp_analytics.archive._model import LOCATION_VARIABLE
 from bcp_analytics.errors import BcpAnalyticsError
 
 if TYPE_CHECKING:
@@ -111,6 +114,7 @@ def archive(
     bcp-analytics archive query "select tool_name, count(*) from tool_usage_logs group by 1"
     """  # noqa: D301
     if context.invoked_subcommand is not None:
+        _pass_on(context)
         return
 
     def once() -> None:
@@ -125,9 +129,32 @@ def archive(
     _watch(dsn, location, poll, cleanup=cleanup)
 
 
+def _pass_on(context: typer.Context) -> None:
+    """Have options before the verb count as if they came after it; refuse those that it does not take."""
+    assert context.invoked_subcommand is not None  # noqa: S101 - asked for by the caller
+    verb = context.command.get_command(context, context.invoked_subcommand)  # type: ignore[attr-defined]
+    taken = {parameter.name for parameter in verb.params}
+    given = {
+        option.name: option.opts[0]
+        for option in context.command.params
+        if option.name
+        and (source := context.get_parameter_source(option.name))
+        and source.name == "COMMANDLINE"
+    }
+    if refused := [option for name, option in given.items() if name not in taken]:
+        raise typer.BadParameter(
+            f"does not go with {context.invoked_subcommand}.", param_hint=" ".join(refused)
+        )
+    context.default_map = {context.invoked_subcommand: {name: context.params[name] for name in given}}
+
+
 @app.command("list")
 def list_(
     *,
+    location: Annotated[
+        str | None,
+        typer.Option(help="Those there alone: a folder, or s3://bucket/prefix.", show_default=False),
+    ] = None,
     table: Table = None,
     since: From = None,
     until: To = None,
@@ -152,6 +179,7 @@ def list_(
     bcp-analytics archive list --format csv --spreadsheet > archives.csv
     """  # noqa: D301
     check_spreadsheet(output, spreadsheet=spreadsheet)
+    where = _location_url(location) if location is not None else None
     with connected(dsn, autocommit=True) as conn:
         found = archives.archives(
             conn,
@@ -176,6 +204,7 @@ def list_(
             files=" ".join(file["path"] for file in a.files),
         )
         for a in found
+        if where in (None, a.location)
     ]
     if output is Format.json:
         sys.stdout.write(render.to_json(listed))
@@ -192,6 +221,13 @@ def list_(
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="A query of DuckDB; - reads it from stdin.")],
     *,
+    location: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask the archives there, without a database: a folder, or s3://bucket/prefix.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Format,
         typer.Option("--format", help="A table for people; JSON or CSV, with times in UTC, for programs."),
@@ -204,14 +240,29 @@ def query(
     The views have a column day besides; a filter by it reads that day's files only. The query sees those
     files and nothing else, neither other files nor the network, and can change nothing.
 
+    With --location, or where the database cannot be reached and BCP_ARCHIVE_LOCATION is set, the manifests
+    beside the files say which those are, and no database is needed.
+
     \b
     bcp-analytics archive query "select day, count(*) from tool_usage_logs group by day order by day"
     bcp-analytics archive query "select * from error_logs where day = '2026-01-31'" --format csv
     bcp-analytics archive query "select * from error_logs" --format csv --spreadsheet > errors.csv
+    bcp-analytics archive query "select count(*) from error_logs" --location /srv/bcp-archive
     """  # noqa: D301
     check_spreadsheet(output, spreadsheet=spreadsheet)
-    with connected(dsn, autocommit=True) as conn:
-        found = archives.query(conn, sys.stdin.read() if sql == "-" else sql)
+    asked = sys.stdin.read() if sql == "-" else sql
+    with ExitStack() as kept:
+        conn = None
+        if location is None:
+            try:
+                conn = kept.enter_context(connected(dsn, autocommit=True))
+            except BcpAnalyticsError as error:
+                if not os.environ.get(LOCATION_VARIABLE):
+                    raise BcpAnalyticsError(
+                        f"{error}", hint=f"Or ask the files without it: --location, or {LOCATION_VARIABLE}."
+                    ) from None
+                say(f"{error} So the manifests beside the files say what is asked.")
+        found = archives.query(conn, asked, location=location)
     names, rows = found.column_names, [tuple(row.values()) for row in _rows(found)]
     if output is Format.json:
         sys.stdout.write(render.json_objects(dict(zip(names, map(_plain, row), strict=True)) for row in rows))
@@ -394,6 +445,13 @@ def bars() -> Iterator[Callable[[archives.Progress], None]]:
             )
 
         yield show
+
+
+def _location_url(location: str) -> str:
+    _extra.check()
+    from bcp_analytics.archive import _store  # noqa: PLC0415 - an extra
+
+    return _store.location_url(location)
 
 
 def _time(conn: Connection[Any], option: str, value: str | None) -> datetime | None:

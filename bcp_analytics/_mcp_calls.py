@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import wraps
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -27,7 +28,7 @@ UserId = str | Callable[[], str | None] | None
 
 _WITHOUT_SESSIONS = "2026-07-28"
 """The first version of the protocol that has none."""
-_watching: ContextVar[object] = ContextVar("bcp_analytics_request", default=None)
+_watching: ContextVar[Watched | None] = ContextVar("bcp_analytics_request", default=None)
 _logger = logging.getLogger("bcp_analytics.mcp")
 _SAID_AS_RESULT = {("fastmcp", name) for name in ("FastMCPError", "NotFoundError", "DisabledError")}
 """What FastMCP turns into a result that says isError; anything else becomes an error of the protocol."""
@@ -47,9 +48,12 @@ class Request:
 
 @dataclass(slots=True)
 class Watched:
-    """Takes the answer to a request."""
+    """Takes the answer to a request, and when a person was waited for."""
 
+    request: object = None
+    """Session and id."""
     read: Callable[[], Json] | None = None
+    waits: list[tuple[int, int]] = field(default_factory=list)
 
     def answer(self, read: Callable[[], Json]) -> None:
         """Take what returns the result as it is on the wire; it is called once the request is over."""
@@ -75,12 +79,14 @@ class CallRecorder:
         `about` is the framework's own object for the request, None where there is none. A request that comes
         by here once more while it is handled, as to a server that is mounted in another, is one call.
         """
-        watched = Watched()
-        request = (getattr(about, "session", None), getattr(about, "request_id", None))
-        if about is not None and _watching.get() == request:
+        session = getattr(about, "session", None)
+        watched = Watched((session, getattr(about, "request_id", None)))
+        around = _watching.get()
+        if about is not None and around is not None and around.request == watched.request:
             yield watched
             return
-        token = _watching.set(request)
+        token = _watching.set(watched)
+        _time_questions(session)
         began, epoch = time.monotonic_ns(), time.time()
         error: BaseException | None = None
         try:
@@ -90,9 +96,10 @@ class CallRecorder:
             raise
         finally:
             _watching.reset(token)
-            duration_ms = (time.monotonic_ns() - began) / 1e6
+            ended = time.monotonic_ns()
             try:
-                times = {"start_time": datetime.fromtimestamp(epoch, UTC), "duration_ms": duration_ms}
+                times = events.durations(began, ended, watched.waits)
+                times["start_time"] = datetime.fromtimestamp(epoch, UTC)
                 self._record(describe(), times, watched, error)
             except Exception as failure:  # noqa: BLE001 - a tool must not fail for being recorded
                 self._failed(failure)
@@ -132,6 +139,29 @@ class CallRecorder:
         self.failures += 1
         if self.failures == 1:
             _logger.warning("Recording failed; the tools go on.", exc_info=error)
+
+
+def _time_questions(session: Any) -> None:  # noqa: ANN401 - the SDK's, of a request or of a connection
+    """Have a session note with the call at hand when it asks the person at the client, and is answered."""
+    send = getattr(session, "send_request", None)
+    if send is None or hasattr(send, "__wrapped__"):
+        return
+
+    @wraps(send)
+    async def timed(request: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401
+        watched = _watching.get()
+        # mcp 1 has it in a model around it.
+        method = getattr(getattr(request, "root", request), "method", None)
+        if watched is None or method != events.ELICIT:
+            return await send(request, *args, **options)
+        asked = time.monotonic_ns()
+        try:
+            return await send(request, *args, **options)
+        finally:
+            watched.waits.append((asked, time.monotonic_ns()))
+
+    with suppress(AttributeError):
+        session.send_request = timed
 
 
 def _fields_of_exception(error: BaseException) -> Fields:

@@ -23,13 +23,17 @@ Fields = dict[str, Any]
 
 CALL = "tools/call"
 LIST = "tools/list"
+ELICIT = "elicitation/create"
+"""By this a server asks the person at the client, while a call waits for the answer."""
 
 MAX_DOCUMENT = 262_144
-"""Larger parameters and results, in bytes, are recorded by their size alone.
+"""Of larger parameters and results, in bytes, the beginning is recorded.
 
-The store keeps 65,536 bytes of a document (its setting max_document_bytes) and cuts after redaction. Cutting
-here, before it, could halve an address so that no rule finds it; so what is far larger is left out whole.
+The store keeps 65,536 bytes of a document (its setting max_document_bytes) and cuts after redaction. What is
+cut here, before it, loses what could be half of an address that no rule finds, as in bcp_internal.cut_text.
 """
+_MAX_DEPTH = 100
+"""The store keeps only the size of what is nested deeper (its setting max_json_depth)."""
 MAX_MESSAGE = 4_000
 """Characters of an error message."""
 
@@ -40,6 +44,8 @@ _PROTOCOL = "io.modelcontextprotocol/protocolVersion"
 _CLIENT = "io.modelcontextprotocol/clientInfo"
 _SERVER = "io.modelcontextprotocol/serverInfo"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+_LAST_WORD = re.compile(r'[^\s"]*\Z')
+_LONGEST_WORD = 1_000
 _BLOBS = {"image": "data", "audio": "data"}
 
 
@@ -72,6 +78,19 @@ def string(value: Json) -> str | None:
 def encoded_size(value: Json) -> int:
     """Return the bytes of a value as compact JSON in UTF-8."""
     return text_bytes(json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str))
+
+
+def durations(began_ns: int, ended_ns: int, waits: list[tuple[int, int]]) -> Fields:
+    """Return how long a call took without the times, from and to, in which it waited for a person; and these.
+
+    Times may overlap, where the server asked twice at once.
+    """
+    waited, up_to = 0, began_ns
+    for since, until in sorted(waits):
+        waited += max(min(until, ended_ns) - max(since, up_to), 0)
+        up_to = max(up_to, until)
+    fields: Fields = {"duration_ms": (ended_ns - began_ns - waited) / 1e6}
+    return fields | {"waited_ms": waited / 1e6} if waits else fields
 
 
 def client_of(implementation: Json) -> Fields:
@@ -120,14 +139,38 @@ def fields_of_handshake(request: Json, result: Json) -> Fields:
 def fitting(value: Json, size: int) -> Json:
     """Return a document, given its bytes on the wire, as small as it has to be to be sent on.
 
-    Images and sound in it become their size; what is still too large becomes a mark.
+    Images and sound in it become their size; of what is still too large the beginning stays.
     """
     small = _without_blobs(value)
-    if size > MAX_DOCUMENT:
-        left = size if small is value else encoded_size(small)
-        if left > MAX_DOCUMENT:
-            return {"_omitted": f"{left} bytes"}
+    if size > MAX_DOCUMENT and (small is value or encoded_size(small) > MAX_DOCUMENT):
+        return _beginning(small, MAX_DOCUMENT, _MAX_DEPTH)[0]
     return small
+
+
+def _beginning(value: Json, room: int, depth: int) -> tuple[Json, int]:
+    """Return what of a document takes at most `room` bytes, from its beginning on, and the room left."""
+    if isinstance(value, str):
+        size = encoded_size(value)
+        return (value, room - size) if size <= room else (_head(value, room), 0)
+    if not isinstance(value, Mapping | list):
+        return value, room - encoded_size(value)
+    if depth == 0:
+        return {"_omitted": f"{encoded_size(value)} bytes"}, room
+    kept: list[tuple[Json, Json]] = []
+    for key, member in value.items() if isinstance(value, Mapping) else enumerate(value):
+        room -= 4 + (encoded_size(key) if isinstance(value, Mapping) else 0)
+        if room <= 0:
+            break
+        inner, room = _beginning(member, room, depth - 1)
+        kept.append((key, inner))
+    return (dict(kept) if isinstance(value, Mapping) else [inner for _, inner in kept]), room
+
+
+def _head(text: str, room: int) -> str:
+    """Return the beginning of a text, by the rule of bcp_internal.without_last_word, marked with its size."""
+    head = text.encode("utf-8", "replace")[:room].decode("utf-8", "ignore")
+    word = _LAST_WORD.search(head[-_LONGEST_WORD:])
+    return f"{head[: len(head) - len(word[0] if word else '')]} [TRUNCATED {text_bytes(text)} bytes]"
 
 
 def _without_blobs(value: Json) -> Json:

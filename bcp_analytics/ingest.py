@@ -113,13 +113,15 @@ def log_tool_usage(
     ip_address: Address | None = None,
     user_agent: str | None = None,
     conversation_id: Id | None = None,
+    response_tokens: int | None = None,
 ) -> Arguments:
     """Take in one tool call.
 
     Any two of `start_time`, `end_time` and `duration_ms` (milliseconds) will do; without a time it began now.
     `parameters` and `response_data` are any JSON. `outcome` is success, soft_fail, error, timeout, cancelled
     or rejected, by default as SQL finds from the rest; where `success` says otherwise, it decides. Sizes are
-    in bytes, before anything was cut. An `event_id` that comes again is a duplicate. Its session is
+    in bytes, before anything was cut; `response_tokens` are what the answer takes of the model's context, by
+    default estimated from its bytes. An `event_id` that comes again is a duplicate. Its session is
     `conversation_id`, else `session_id`, else, where there is a user, found by user, client and time.
 
     Raises `InvalidDocument`, before anything is sent, where a text holds what PostgreSQL cannot store.
@@ -151,6 +153,7 @@ def log_tool_usage(
         "ip_address": text("ip_address", ip_address),
         "user_agent": text("user_agent", user_agent),
         "conversation_id": text("conversation_id", conversation_id),
+        "response_tokens": response_tokens,
     }
 
 
@@ -307,6 +310,7 @@ def end_tool_call(
     outcome: str | None = None,
     response_bytes: int | None = None,
     end_time: datetime | None = None,
+    response_tokens: int | None = None,
 ) -> Arguments:
     """End a call that `begin_tool_call` began, now by default, and store it.
 
@@ -321,6 +325,7 @@ def end_tool_call(
         "outcome": text("outcome", outcome),
         "response_bytes": response_bytes,
         "end_time": utc(end_time),
+        "response_tokens": response_tokens,
     }
 
 
@@ -336,10 +341,12 @@ def report_collector(
     dropped: int = 0,
     last_error: str | None = None,
     started_at: datetime | None = None,
+    last_error_at: datetime | None = None,
 ) -> Arguments:
     """Note what a collector did since it began, in events, and return when; `Collector` does so by itself.
 
-    `last_error` is a class and a code. Raises `InvalidArgument` where an argument is out of bounds.
+    `last_error` is a class and a code, `last_error_at` when that was. Raises `InvalidArgument` where an
+    argument is out of bounds.
     """
     return {
         "source": text("source", source),
@@ -351,6 +358,7 @@ def report_collector(
         "dropped": dropped,
         "last_error": text("last_error", last_error),
         "started_at": utc(started_at),
+        "last_error_at": utc(last_error_at),
     }
 
 

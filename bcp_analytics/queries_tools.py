@@ -75,9 +75,11 @@ class ContextCost:
     response_bytes: int
     avg_response_bytes: float
     share: float | None
-    """Of the bytes of all that pass the filters, None where there are none."""
-    estimated_tokens: int
-    """response_bytes divided by bytes_per_token."""
+    """Of the tokens of all that pass the filters, None where there are none."""
+    tokens: int
+    """As senders gave them; where they did not, response_bytes divided by bytes_per_token."""
+    given_tokens: int
+    """Those of them that senders gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +170,10 @@ def context_cost(
     client_model: str | None = None,
     release: str | None = None,
 ) -> None:
-    """Tell what fills the model's context: bytes of answers, and an estimate of tokens, by tool or session.
+    """Tell what fills the model's context: bytes and tokens of answers, by tool or session, most first.
 
-    A token is `bytes_per_token` bytes, as measured for the model at hand, from 0.1 to 1000; by default what
-    the setting of that name says, 4: OpenAI's rule of thumb for English text,
+    Where the sender gave no tokens, one is `bytes_per_token` bytes, as measured for the model at hand, from
+    0.1 to 1000; by default what the setting of that name says, 4: OpenAI's rule of thumb for English text,
     https://platform.openai.com/tokenizer. Filters that the aggregates do not know make it read all calls of
     the range.
     """

@@ -31,6 +31,7 @@ create table bcp.tool_usage_logs (
     response_data jsonb,
     request_bytes bigint,
     response_bytes bigint,
+    response_tokens bigint,
     user_id text,
     session_id text,
     request_id text,
@@ -82,6 +83,9 @@ comment on column bcp.tool_usage_logs.request_bytes is 'Size of the arguments in
 comment on column bcp.tool_usage_logs.response_bytes is
     'Size in bytes of what reaches the model of the answer, before any masking or cut. Of an MCP tool that is the text of its content: not structuredContent, which repeats it, nor images and sound.';
 
+comment on column bcp.tool_usage_logs.response_tokens is
+    'Tokens that the answer took of the model''s context, as the sender counted them; null: bcp.context_cost estimates them from response_bytes.';
+
 comment on column bcp.tool_usage_logs.user_id is 'Who called, as the application names them; an e-mail address or the like is a keyed hash.';
 
 comment on column bcp.tool_usage_logs.session_id is 'Session or conversation (OpenTelemetry: gen_ai.conversation.id, mcp.session.id).';
@@ -121,6 +125,7 @@ create type bcp.tool_call as (
     response_data jsonb,
     request_bytes bigint,
     response_bytes bigint,
+    response_tokens bigint,
     user_id text,
     session_id text,
     conversation_id text,
@@ -168,6 +173,8 @@ comment on column bcp.tool_call.request_bytes is 'Size of the arguments in bytes
 
 comment on column bcp.tool_call.response_bytes is
     'Size in bytes of what reaches the model of the answer; null: as bcp.tool_usage_logs.response_bytes says, of the answer that is here.';
+
+comment on column bcp.tool_call.response_tokens is 'Tokens that the answer takes of the model''s context; null: estimated from response_bytes.';
 
 comment on column bcp.tool_call.user_id is 'Who called.';
 

@@ -27,7 +27,10 @@ select
     max(duration_ms) as max_duration_ms,
     -- Of bigint a few calls that claim enough overflow the sum, and no refresh gets past them; this is exact to 2^53.
     sum(request_bytes)::double precision as request_bytes,
-    sum(response_bytes)::double precision as response_bytes
+    sum(response_bytes)::double precision as response_bytes,
+    -- Null, which costs nothing, where senders give no tokens.
+    sum(response_tokens)::double precision as given_tokens,
+    sum(response_bytes) filter (where response_tokens is not null)::double precision as given_bytes
 from bcp.tool_usage_logs
 group by 1, 2, 3, 4
 with no data;
@@ -58,7 +61,9 @@ select
     min(min_duration_ms) as min_duration_ms,
     max(max_duration_ms) as max_duration_ms,
     sum(request_bytes) as request_bytes,
-    sum(response_bytes) as response_bytes
+    sum(response_bytes) as response_bytes,
+    sum(given_tokens) as given_tokens,
+    sum(given_bytes) as given_bytes
 from bcp.tool_usage_1m
 group by 1, 2, 3, 4
 with no data;
@@ -90,7 +95,9 @@ select
     min(min_duration_ms) as min_duration_ms,
     max(max_duration_ms) as max_duration_ms,
     sum(request_bytes) as request_bytes,
-    sum(response_bytes) as response_bytes
+    sum(response_bytes) as response_bytes,
+    sum(given_tokens) as given_tokens,
+    sum(given_bytes) as given_bytes
 from bcp.tool_usage_1h
 group by 1, 2, 3, 4
 with no data;
@@ -122,7 +129,9 @@ select
     min(min_duration_ms) as min_duration_ms,
     max(max_duration_ms) as max_duration_ms,
     sum(request_bytes) as request_bytes,
-    sum(response_bytes) as response_bytes
+    sum(response_bytes) as response_bytes,
+    sum(given_tokens) as given_tokens,
+    sum(given_bytes) as given_bytes
 from bcp.tool_usage_1d
 group by 1, 2, 3, 4
 with no data;
@@ -152,7 +161,9 @@ begin
                 ('min_duration_ms', 'Shortest of them in milliseconds.'),
                 ('max_duration_ms', 'Longest of them in milliseconds.'),
                 ('request_bytes', 'Bytes of arguments.'),
-                ('response_bytes', 'Bytes of answers.')) as c (name, says)
+                ('response_bytes', 'Bytes of answers.'),
+                ('given_tokens', 'Tokens of answers, of those calls for which the sender gave them.'),
+                ('given_bytes', 'Bytes of the same answers.')) as c (name, says)
         loop
             execute pg_catalog.format('comment on column bcp.tool_usage_%s.%I is %L', v_view.suffix, v_column.name, v_column.says);
         end loop;
@@ -392,7 +403,9 @@ select
     count(*) filter (where operation <> 'tools/list') as calls,
     count(*) filter (where success and operation <> 'tools/list') as successes,
     count(*) filter (where not success and operation <> 'tools/list') as errors,
-    sum(response_bytes)::double precision as response_bytes
+    sum(response_bytes)::double precision as response_bytes,
+    sum(response_tokens)::double precision as given_tokens,
+    sum(response_bytes) filter (where response_tokens is not null)::double precision as given_bytes
 from bcp.tool_usage_logs
 where user_id is not null
 group by 1, 2, 3
@@ -414,6 +427,10 @@ comment on column bcp.user_activity_1d.errors is 'Of those, the ones that failed
 
 comment on column bcp.user_activity_1d.response_bytes is 'Bytes of answers, lists of tools too.';
 
+comment on column bcp.user_activity_1d.given_tokens is 'Tokens of answers, of those calls for which the sender gave them.';
+
+comment on column bcp.user_activity_1d.given_bytes is 'Bytes of the same answers.';
+
 create materialized view bcp.session_activity_1d
 with (
     timescaledb.continuous,
@@ -429,7 +446,9 @@ select
     count(*) filter (where operation <> 'tools/list') as calls,
     count(*) filter (where success and operation <> 'tools/list') as successes,
     count(*) filter (where not success and operation <> 'tools/list') as errors,
-    sum(response_bytes)::double precision as response_bytes
+    sum(response_bytes)::double precision as response_bytes,
+    sum(response_tokens)::double precision as given_tokens,
+    sum(response_bytes) filter (where response_tokens is not null)::double precision as given_bytes
 from bcp.tool_usage_logs
 where session_id is not null
 group by 1, 2, 3
@@ -450,3 +469,7 @@ comment on column bcp.session_activity_1d.successes is 'Of those, the ones that 
 comment on column bcp.session_activity_1d.errors is 'Of those, the ones that failed.';
 
 comment on column bcp.session_activity_1d.response_bytes is 'Bytes of answers, lists of tools too.';
+
+comment on column bcp.session_activity_1d.given_tokens is 'Tokens of answers, of those calls for which the sender gave them.';
+
+comment on column bcp.session_activity_1d.given_bytes is 'Bytes of the same answers.';

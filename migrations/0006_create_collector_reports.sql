@@ -8,6 +8,7 @@ create table bcp.collector_reports (
     spooled_bytes bigint not null,
     dropped bigint not null,
     last_error text,
+    last_error_at timestamptz,
     started_at timestamptz not null,
     reported_at timestamptz not null,
     sent_by text not null default session_user,
@@ -31,7 +32,10 @@ comment on column bcp.collector_reports.spooled_bytes is 'Size of the spool, in 
 
 comment on column bcp.collector_reports.dropped is 'Events that are lost, for want of room on the sender''s disk or in its memory.';
 
-comment on column bcp.collector_reports.last_error is 'Class and SQLSTATE of the sender''s latest error, masked.';
+comment on column bcp.collector_reports.last_error is
+    'Class and SQLSTATE of the sender''s latest error, masked; it may be over. Null before the first.';
+
+comment on column bcp.collector_reports.last_error_at is 'When that was, by the sender''s clock.';
 
 comment on column bcp.collector_reports.started_at is 'When the collector began.';
 

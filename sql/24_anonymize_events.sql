@@ -21,7 +21,7 @@ as $func$
         values
             ('tool_usage', 'bcp_name string !=|tool_name string !=|operation string =|start_time string -|end_time string -'
                 || '|duration_ms number|success boolean|outcome string|error_type string|error_message string'
-                || '|parameters any|response_data any|request_bytes number|response_bytes number'
+                || '|parameters any|response_data any|request_bytes number|response_bytes number|response_tokens number'
                 || '|user_id string,number =|session_id string,number =|conversation_id string,number ='
                 || '|request_id string,number|trace_id string|client_name string|client_version string|client_model string|release string'
                 || '|ip_address string -|user_agent string|event_id string -'),

@@ -20,27 +20,30 @@ $func$;
 
 comment on function bcp_internal.head_of(text, integer) is 'The beginning of a text, of at most so many bytes and whole characters.';
 
-create or replace function bcp_internal.cut_text(p_text text, p_max_bytes integer) returns text
-language plpgsql immutable strict
+create or replace function bcp_internal.without_last_word(p_head text) returns text
+language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_head text;
-    v_word integer;
-begin
-    if octet_length(p_text) <= p_max_bytes then
-        return p_text;
-    end if;
-    v_head := bcp_internal.head_of(p_text, p_max_bytes);
-    -- Half of a word may be half of a secret, which no rule finds, and half of a number may look like another one. A
-    -- word of a thousand characters is neither, and to drop it might leave nothing.
-    v_word := length(substring(right(v_head, 1000) from '[^\s"]*$'));
-    return case when v_word < 1000 then left(v_head, length(v_head) - v_word) else v_head end;
-end
+    -- Half of a word may be half of a secret, which no rule finds, and half of a number may look like another one. Text
+    -- without blanks, such as base64, Chinese or escaped lines, is one word: of that a thousand characters go, not all.
+    select left(p_head, length(p_head) - length(substring(right(p_head, 1000) from '[^\s"]*$')))
+$func$;
+
+comment on function bcp_internal.without_last_word(text) is
+    'The beginning of a text up to its last word, which may have been cut in two; of a longer word than a thousand characters without these.';
+
+create or replace function bcp_internal.cut_text(p_text text, p_max_bytes integer) returns text
+language sql immutable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when octet_length(p_text) <= p_max_bytes then p_text
+        else bcp_internal.without_last_word(bcp_internal.head_of(p_text, p_max_bytes))
+    end
 $func$;
 
 comment on function bcp_internal.cut_text(text, integer) is
-    'The beginning of a text, of at most so many bytes, to the end of a word: for what is to be masked and then truncated.';
+    'The beginning of a text, of at most so many bytes, without a word that was cut: for what is to be masked and then truncated.';
 
 create or replace function bcp_internal.close_json(
     p_head text, p_max_depth integer,
@@ -165,13 +168,12 @@ begin
         v_head := left(v_head, greatest(length(v_head) - 64, 0));
     end if;
     v_head := bcp_internal.head_of(v_head, p_max_bytes - octet_length(v_mark));
-    -- The last word goes if it was cut: half of a long number may look like a card's or a telephone's.
-    return regexp_replace(v_head, '"?[^\s"]*$', '') || v_mark;
+    return regexp_replace(bcp_internal.without_last_word(v_head), '"$', '') || v_mark;
 end
 $func$;
 
 comment on function bcp_internal.truncate_text(text, integer, integer) is
-    'Text of at most so many bytes, cut at the end of a word and marked with the size it had: p_bytes where it was cut before, and then it is marked even where it fits. Mask first.';
+    'Text of at most so many bytes, without a word that was cut, and marked with the size it had: p_bytes where it was cut before, and then it is marked even where it fits. Mask first.';
 
 create or replace function bcp_internal.truncate_json(p_doc jsonb, p_max_bytes integer, p_bytes integer default null)
 returns jsonb

@@ -16,7 +16,7 @@ as $func$
             case when r.end_time like '____-__-__T__:__%' then r.end_time::timestamptz
                 else bcp_internal.event_time('end_time', r.end_time, '-infinity', 'infinity') end,
             r.duration_ms, r.success, r.outcome, r.error_type, r.error_message, r.parameters, r.response_data,
-            r.request_bytes, r.response_bytes, r.user_id, r.session_id, r.conversation_id, r.request_id, r.trace_id,
+            r.request_bytes, r.response_bytes, r.response_tokens, r.user_id, r.session_id, r.conversation_id, r.request_id, r.trace_id,
             r.client_name, r.client_version, r.client_model, r.release, r.ip_address, r.user_agent,
             nullif(d.e - k.names, '{}')
         )::bcp.tool_call order by d.n)
@@ -24,7 +24,7 @@ as $func$
     cross join lateral jsonb_to_record(d.e) as r (
         event_id text, bcp_name text, tool_name text, operation text, start_time text, end_time text,
         duration_ms double precision, success boolean, outcome text, error_type text, error_message text,
-        parameters jsonb, response_data jsonb, request_bytes bigint, response_bytes bigint, user_id text,
+        parameters jsonb, response_data jsonb, request_bytes bigint, response_bytes bigint, response_tokens bigint, user_id text,
         session_id text, conversation_id text, request_id text, trace_id text, client_name text, client_version text,
         client_model text, release text, ip_address inet, user_agent text)
     cross join bcp_internal.known_fields('tool_usage') as k (names)
@@ -81,6 +81,7 @@ begin
                 when c.duration_ms > v_longest then 'duration_ms is longer than the setting max_event_age allows'
                 when c.request_bytes not between 0 and 1099511627776 then 'request_bytes is not from 0 to 2^40'
                 when c.response_bytes not between 0 and 1099511627776 then 'response_bytes is not from 0 to 2^40'
+                when c.response_tokens not between 0 and 1099511627776 then 'response_tokens is not from 0 to 2^40'
                 when t.start_time < v_oldest then 'start_time is longer ago than the setting max_event_age allows'
                 when t.start_time > v_latest then 'start_time is later than the setting max_event_lead allows'
                 when t.end_time < v_oldest then 'end_time is longer ago than the setting max_event_age allows'
@@ -259,7 +260,7 @@ begin
             ) as c (
                 event_id, bcp_name, tool_name, operation, call_start, call_end, duration_ms, call_success, call_outcome,
                 call_error_type, error_message, call_parameters, call_response, call_request_bytes, call_response_bytes,
-                call_user, call_session, conversation_id, request_id, trace_id, client_name, client_version, client_model,
+                response_tokens, call_user, call_session, conversation_id, request_id, trace_id, client_name, client_version, client_model,
                 release, ip, user_agent, call_attributes,
                 fresh, start_time, end_time, id, session_id, resolved_by, masked_parameters, masked_response,
                 masked_attributes, masked_answer, request_bytes, response_bytes)
@@ -270,7 +271,7 @@ begin
     ), stored as (
         insert into bcp.tool_usage_logs (
             start_time, end_time, created_at, event_id, bcp_name, tool_name, operation, success, outcome, error_type,
-            error_message, parameters, response_data, request_bytes, response_bytes, user_id, session_id, request_id,
+            error_message, parameters, response_data, request_bytes, response_bytes, response_tokens, user_id, session_id, request_id,
             trace_id, client_name, client_version, client_model, release, ip_address, user_agent, attributes,
             suspect_success)
         select
@@ -281,7 +282,7 @@ begin
                 else bcp_internal.classify_error_type(p.error_message, p.answer)
             end,
             p.error_message, p.parameters, p.response_data,
-            coalesce(p.call_request_bytes, p.request_bytes), coalesce(p.call_response_bytes, p.response_bytes),
+            coalesce(p.call_request_bytes, p.request_bytes), coalesce(p.call_response_bytes, p.response_bytes), p.response_tokens,
             p.user_id, p.session_id, p.request_id, p.trace_id, p.client_name, p.client_version, p.client_model,
             p.release, p.ip_address, p.user_agent,
             case

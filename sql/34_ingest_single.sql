@@ -9,7 +9,7 @@ create or replace function bcp.log_tool_usage(
     p_request_id text default null, p_trace_id text default null, p_client_name text default null,
     p_client_version text default null, p_client_model text default null, p_release text default null,
     p_request_bytes bigint default null, p_response_bytes bigint default null, p_ip_address inet default null,
-    p_user_agent text default null, p_conversation_id text default null,
+    p_user_agent text default null, p_conversation_id text default null, p_response_tokens bigint default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
 -- The writer role may insert into no table, so that nothing gets round the anonymiser.
@@ -24,12 +24,12 @@ as $func$
         'request_id', p_request_id, 'trace_id', p_trace_id, 'client_name', p_client_name,
         'client_version', p_client_version, 'client_model', p_client_model, 'release', p_release,
         'request_bytes', p_request_bytes, 'response_bytes', p_response_bytes, 'ip_address', host(p_ip_address),
-        'user_agent', p_user_agent, 'conversation_id', p_conversation_id)), null)
+        'user_agent', p_user_agent, 'conversation_id', p_conversation_id, 'response_tokens', p_response_tokens)), null)
 $func$;
 
 comment on function bcp.log_tool_usage(
     text, text, text, jsonb, jsonb, boolean, text, timestamptz, timestamptz, double precision, text, text, text, text,
-    text, text, text, text, text, text, text, bigint, bigint, inet, text, text) is
+    text, text, text, text, text, text, text, bigint, bigint, inet, text, text, bigint) is
     'Takes in one tool call. Any two of start, end and duration (milliseconds) will do; without a time it began now. p_outcome, by default found from the rest, decides where p_success says otherwise; of what was cancelled success is null. An event id that comes again is a duplicate. Its session is the conversation, else the session, else, where there is a user, by user and client as the setting session_gap says.';
 
 create or replace function bcp.log_error(
@@ -167,7 +167,7 @@ comment on function bcp.begin_tool_call(text, text, text, jsonb, text, text, tim
 create or replace function bcp.end_tool_call(
     p_event_id uuid, p_success boolean default null, p_response_data jsonb default null,
     p_error_message text default null, p_error_type text default null, p_outcome text default null,
-    p_response_bytes bigint default null, p_end_time timestamptz default null,
+    p_response_bytes bigint default null, p_end_time timestamptz default null, p_response_tokens bigint default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language plpgsql volatile
 -- As above.
@@ -177,7 +177,7 @@ as $func$
 declare
     v_event constant jsonb := jsonb_build_object(
         'event_id', p_event_id, 'success', p_success, 'response_data', p_response_data, 'error_message', p_error_message,
-        'error_type', p_error_type, 'outcome', p_outcome, 'response_bytes', p_response_bytes,
+        'error_type', p_error_type, 'outcome', p_outcome, 'response_bytes', p_response_bytes, 'response_tokens', p_response_tokens,
         'end_time', coalesce(p_end_time, bcp_internal.now()));
     v_begun jsonb;
 begin
@@ -198,5 +198,5 @@ begin
 end
 $func$;
 
-comment on function bcp.end_tool_call(uuid, boolean, jsonb, text, text, text, bigint, timestamptz) is
+comment on function bcp.end_tool_call(uuid, boolean, jsonb, text, text, text, bigint, timestamptz, bigint) is
     'Ends a call that bcp.begin_tool_call began, now by default, and stores it. Ending it twice is a duplicate; ending one that never began is rejected.';

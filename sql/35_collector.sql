@@ -3,7 +3,7 @@
 create or replace function bcp.report_collector(
     p_source text, p_instance uuid, p_recorded bigint default 0, p_sent bigint default 0, p_spooled bigint default 0,
     p_spooled_bytes bigint default 0, p_dropped bigint default 0, p_last_error text default null,
-    p_started_at timestamptz default null)
+    p_started_at timestamptz default null, p_last_error_at timestamptz default null)
 returns timestamptz
 language plpgsql volatile
 -- The writer role may insert into no table.
@@ -32,14 +32,16 @@ begin
     perform bcp_internal.note_names('collector', array[p_instance::text]);
     v_source := bcp_internal.source_name(p_source);
     insert into bcp.collector_reports as r (
-        instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, started_at, reported_at)
+        instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, last_error_at, started_at, reported_at)
     values (
         p_instance, v_source, coalesce(p_recorded, 0), coalesce(p_sent, 0), coalesce(p_spooled, 0),
         coalesce(p_spooled_bytes, 0), coalesce(p_dropped, 0), bcp_internal.anonymize_text(p_last_error),
+        bcp_internal.checked_time('p_last_error_at', p_last_error_at),
         coalesce(bcp_internal.checked_time('p_started_at', p_started_at), v_now), v_now)
     on conflict (instance) do update set
         source = excluded.source, recorded = excluded.recorded, sent = excluded.sent, spooled = excluded.spooled,
         spooled_bytes = excluded.spooled_bytes, dropped = excluded.dropped, last_error = excluded.last_error,
+        last_error_at = excluded.last_error_at,
         started_at = coalesce(p_started_at, r.started_at), reported_at = excluded.reported_at
         where r.sent_by = excluded.sent_by;
     if not found then
@@ -55,8 +57,8 @@ begin
 end
 $func$;
 
-comment on function bcp.report_collector(text, uuid, bigint, bigint, bigint, bigint, bigint, text, timestamptz) is
-    'Notes what a collector did since it began, in events, and returns when. source and last_error are masked; last_error is a class and a code, never a message. ZB002 where an argument is out of bounds, or the instance is that of another role. Reports of the same role and source as old as bcp.ingest_batches may be are removed.';
+comment on function bcp.report_collector(text, uuid, bigint, bigint, bigint, bigint, bigint, text, timestamptz, timestamptz) is
+    'Notes what a collector did since it began, in events, and returns when. source and last_error are masked; last_error is a class and a code, never a message, and may be over; p_last_error_at is when it was. ZB002 where an argument is out of bounds, or the instance is that of another role. Reports of the same role and source as old as bcp.ingest_batches may be are removed.';
 
 create or replace view bcp.ingest_ledger as
 select

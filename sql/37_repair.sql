@@ -151,7 +151,7 @@ begin
         when p_types = '{number}' then
             v_number := bcp_internal.read_number(p_value);
             return to_jsonb(case
-                when right(p_field, 6) = '_bytes' then case when v_number between 0 and 1099511627776 then round(v_number) end
+                when p_field ~ '_(bytes|tokens)$' then case when v_number between 0 and 1099511627776 then round(v_number) end
                 when p_field = 'duration_ms' then case when v_number >= 0 then v_number end
                 else v_number
             end);

@@ -190,14 +190,16 @@ begin
         format(
             'select bucket, %scalls::bigint as calls, successes::bigint as successes, errors::bigint as errors,'
             ' timed_calls::bigint as timed_calls, sum_ms, min_ms, max_ms,'
-            ' request_bytes::double precision as request_bytes, response_bytes::double precision as response_bytes from (%s) scan',
+            ' request_bytes::double precision as request_bytes, response_bytes::double precision as response_bytes,'
+            ' given_tokens, given_bytes from (%s) scan',
             v_keys,
             case
                 when r.relation = 'tool_usage_logs' then format(
                     'select %s as bucket, %scount(*) as calls, count(*) filter (where success) as successes,'
                     ' count(*) filter (where not success) as errors, count(duration_ms) as timed_calls, sum(duration_ms) as sum_ms,'
                     ' min(duration_ms) as min_ms, max(duration_ms) as max_ms, sum(request_bytes) as request_bytes,'
-                    ' sum(response_bytes) as response_bytes'
+                    ' sum(response_bytes) as response_bytes, sum(response_tokens)::double precision as given_tokens,'
+                    ' sum(response_bytes) filter (where response_tokens is not null)::double precision as given_bytes'
                     ' from bcp.tool_usage_logs where %s%s%s',
                     bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift), v_keys,
                     bcp_internal.within('start_time', r.ranges), v_filter, v_group)
@@ -205,7 +207,7 @@ begin
                     'select %s as bucket, %ssum(calls) as calls, sum(successes) as successes,'
                     ' sum(errors) as errors, sum(timed_calls) as timed_calls, sum(sum_duration_ms) as sum_ms,'
                     ' min(min_duration_ms) as min_ms, max(max_duration_ms) as max_ms, sum(request_bytes) as request_bytes,'
-                    ' sum(response_bytes) as response_bytes'
+                    ' sum(response_bytes) as response_bytes, sum(given_tokens) as given_tokens, sum(given_bytes) as given_bytes'
                     ' from bcp.%I where %s%s%s',
                     bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_keys, r.relation,
                     bcp_internal.within('bucket', r.ranges), v_filter, v_group)
@@ -224,7 +226,8 @@ begin
         'select %s as time_bucket, %ssum(calls)::bigint as calls, coalesce(sum(successes), 0)::bigint as successes,'
         ' coalesce(sum(errors), 0)::bigint as errors, sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms,'
         ' min(min_ms) as min_ms, max(max_ms) as max_ms, least(greatest(coalesce(sum(request_bytes), 0), 0), 9e18)::bigint as request_bytes,'
-        ' least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint as response_bytes'
+        ' least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint as response_bytes,'
+        ' coalesce(sum(given_tokens), 0) as given_tokens, coalesce(sum(given_bytes), 0) as given_bytes'
         ' from (%s) scans%s having sum(calls) > 0',
         case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end, v_keys, v_scans, v_group);
 end
@@ -240,7 +243,8 @@ create or replace function bcp_internal.usage_cells(
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, operation text, calls bigint, successes bigint, errors bigint,
     timed_calls bigint, sum_duration_ms double precision, min_duration_ms double precision,
-    max_duration_ms double precision, request_bytes bigint, response_bytes bigint)
+    max_duration_ms double precision, request_bytes bigint, response_bytes bigint,
+    given_tokens double precision, given_bytes double precision)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- Aggregates answer before a statement is compiled, or workers have started; over raw rows these are worth waiting for.
@@ -255,7 +259,7 @@ begin
     if v_usage is not null then
         return query execute format(
             'select u.time_bucket, u.bcp_name, u.tool_name, %s, u.calls, u.successes, u.errors, u.timed_calls, u.sum_ms, u.min_ms,'
-            ' u.max_ms, u.request_bytes, u.response_bytes from (%s) u',
+            ' u.max_ms, u.request_bytes, u.response_bytes, u.given_tokens, u.given_bytes from (%s) u',
             case when p_by_operation then 'u.operation' else 'null::text' end, v_usage);
     end if;
 end

@@ -3,7 +3,8 @@
 create or replace function bcp_internal.activity_cells(
     p_of text, p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
 returns table (
-    time_bucket timestamptz, id text, calls bigint, successes bigint, errors bigint, response_bytes bigint)
+    time_bucket timestamptz, id text, calls bigint, successes bigint, errors bigint, response_bytes bigint,
+    given_tokens double precision, given_bytes double precision)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
@@ -17,7 +18,7 @@ begin
     select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
     select string_agg(
         format(
-            'select %s as bucket, %I as id, %s as response_bytes from bcp.%I where %s%s',
+            'select %s as bucket, %I as id, %s from bcp.%I where %s%s',
             bcp_internal.bucket_of(c.time, p_interval, v_grain.zone, v_grain.shift), v_id, c.counts, r.relation,
             bcp_internal.within(c.time, r.ranges), v_filter),
         ' union all ')
@@ -36,10 +37,11 @@ begin
             case r.relation
                 when 'tool_usage_logs' then format(
                     '(%1$s)::integer as calls, (success and %1$s)::integer as successes, (not success and %1$s)::integer as errors,'
-                    ' response_bytes::double precision',
+                    ' response_bytes::double precision, response_tokens::double precision as given_tokens,'
+                    ' case when response_tokens is not null then response_bytes::double precision end as given_bytes',
                     -- A list of tools is no call, but fills the model's context.
                     case when not p_filters ? 'operation' then 'operation <> ''tools/list''' else 'true' end)
-                else 'calls, successes, errors, response_bytes'
+                else 'calls, successes, errors, response_bytes, given_tokens, given_bytes'
             end
     ) as c (time, counts);
     if v_scans is null then
@@ -48,7 +50,8 @@ begin
     -- As in bcp_internal.usage_statement.
     return query execute format(
         'select coalesce(c.bucket, %L), c.id, sum(c.calls)::bigint, coalesce(sum(c.successes), 0)::bigint,'
-        ' coalesce(sum(c.errors), 0)::bigint, least(greatest(coalesce(sum(c.response_bytes), 0), 0), 9e18)::bigint'
+        ' coalesce(sum(c.errors), 0)::bigint, least(greatest(coalesce(sum(c.response_bytes), 0), 0), 9e18)::bigint,'
+        ' coalesce(sum(c.given_tokens), 0), coalesce(sum(c.given_bytes), 0)'
         ' from (%s) c where c.id is not null group by 1, 2', p_since, v_scans);
 end
 $func$;

@@ -159,7 +159,7 @@ create or replace function bcp.context_cost(
     p_release text default null)
 returns table (
     bcp_name text, tool_name text, session_id text, call_count bigint, response_bytes bigint,
-    avg_response_bytes double precision, share double precision, estimated_tokens bigint)
+    avg_response_bytes double precision, share double precision, tokens bigint, given_tokens bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -180,25 +180,30 @@ begin
     end if;
     return query
     with cells as (
-        select c.bcp_name, c.tool_name, null as session_id, c.calls, c.response_bytes
+        select c.bcp_name, c.tool_name, null as session_id, c.calls, c.response_bytes, c.given_tokens, c.given_bytes
         from bcp_internal.usage_cells(
             -- Lists are no calls, but fill the context too.
             v_range.range_from, v_range.range_to, null, 'UTC', v_filters, p_lists => true) c
         where v_by = 'tool'
         union all
-        select null, null, c.id, c.calls, c.response_bytes
+        select null, null, c.id, c.calls, c.response_bytes, c.given_tokens, c.given_bytes
         from bcp_internal.activity_cells(
             'session', v_range.range_from, v_range.range_to, null, 'UTC', v_filters) c
         where v_by = 'session'
     )
     select
-        c.bcp_name, c.tool_name, c.session_id, sum(c.calls)::bigint, least(coalesce(sum(c.response_bytes), 0), 9e18)::bigint,
-        coalesce(sum(c.response_bytes), 0)::double precision / nullif(sum(c.calls), 0)::double precision,
-        coalesce(sum(c.response_bytes), 0)::double precision / nullif(sum(sum(c.response_bytes)) over (), 0)::double precision,
-        least(round(coalesce(sum(c.response_bytes), 0)::double precision / v_bytes_per_token), 9e18)::bigint
-    from cells c
-    group by 1, 2, 3
-    order by 5 desc, 4 desc, 1, 2, 3
+        c.bcp_name, c.tool_name, c.session_id, c.calls, c.bytes, c.bytes::double precision / nullif(c.calls, 0)::double precision,
+        c.tokens / nullif(sum(c.tokens) over (), 0::double precision), least(round(c.tokens), 9e18)::bigint,
+        least(c.given_tokens, 9e18)::bigint
+    from (
+        select
+            s.bcp_name, s.tool_name, s.session_id, sum(s.calls)::bigint as calls,
+            least(coalesce(sum(s.response_bytes), 0), 9e18)::bigint as bytes, sum(s.given_tokens) as given_tokens,
+            sum(s.given_tokens) + greatest(sum(s.response_bytes)::double precision - sum(s.given_bytes), 0) / v_bytes_per_token as tokens
+        from cells s
+        group by 1, 2, 3
+    ) c
+    order by c.tokens desc, c.bytes desc, c.calls desc, 1, 2, 3
     limit v_limit;
 end
 $func$;
@@ -206,4 +211,4 @@ $func$;
 comment on function bcp.context_cost(
     timestamptz, timestamptz, text, text, text, text, text, text, text, text, integer, double precision, boolean, text, text,
     text) is
-    'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most bytes of answers first, at most p_limit (1 to 10000). share is of the bytes of all that pass the filters, from 0 to 1, null where there are none. estimated_tokens is bytes divided by p_bytes_per_token, as measured for the model at hand (0.1 to 1000), by default the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools, which are no calls, count as the tool tools/list, or with the bytes of their session. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+    'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most tokens first, at most p_limit (1 to 10000). tokens are those that senders gave (response_tokens; given_tokens is their sum) and, for the other calls, an estimate; share is of the tokens of all that pass the filters, from 0 to 1, null where there are none. The estimate is the bytes of the answers divided by p_bytes_per_token, as measured for the model at hand (0.1 to 1000), by default the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools, which are no calls, count as the tool tools/list, or with what they take of their session. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';

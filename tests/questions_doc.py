@@ -88,8 +88,8 @@ from bcp.tool_retries('2026-06-08')""",
 select tool_name, call_count, previous_call_count, call_change, p99_duration_ms, p99_change
 from bcp.tool_trends(p_order => 'p99_change')""",
     "context_cost": """
-select tool_name, call_count, response_bytes, share, estimated_tokens from bcp.context_cost('2026-06-08');
-select session_id, response_bytes, estimated_tokens
+select tool_name, call_count, response_bytes, share, tokens from bcp.context_cost('2026-06-08');
+select session_id, response_bytes, tokens
 from bcp.context_cost('2026-06-08', p_by => 'session', p_limit => 2)""",
     "latency_heatmap": """
 select * from bcp.latency_heatmap('2026-06-15', p_interval => null, p_bands => '{10,100,1000}')""",

@@ -6,7 +6,7 @@ layout of the files.
 
 They need the extra: pip install "bcp_analytics[archive]". All take a psycopg connection in autocommit mode,
 because each step is a transaction of its own, and one of a role that has bcp_admin; `query` and `archives`
-need bcp_reader only.
+need bcp_reader only, and `query` does without a connection where it is given a location.
 """
 
 from __future__ import annotations

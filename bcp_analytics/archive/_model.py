@@ -8,6 +8,9 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal, TypedDict
 from uuid import UUID  # noqa: TC003 - as in the other models, the types are to be read
 
+LOCATION_VARIABLE = "BCP_ARCHIVE_LOCATION"
+MANIFEST_SUFFIX = ".manifest.json"
+
 
 class ArchiveFile(TypedDict):
     """A file of an archive; `path` is relative to the archive's location."""
@@ -69,7 +72,7 @@ class Archive:
     @property
     def manifest_path(self) -> str:
         """Where its manifest goes: beside its first file. Readers of folders leave out names with `_`."""
-        return f"{self.folder(self.first_day)}/_{self.name}.manifest.json"
+        return f"{self.folder(self.first_day)}/_{self.name}{MANIFEST_SUFFIX}"
 
 
 Phase = Literal["exporting", "uploading", "verifying", "verified", "reading", "restoring", "restored"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.archive import _books, _extra
 from bcp_analytics.archive._model import unwatched
+from bcp_analytics.errors import InvalidArgument
 
 if TYPE_CHECKING:
     import os
@@ -122,15 +123,28 @@ def erase(conn: Connection[Any], *, progress: Watch = unwatched) -> int:
         return _erase.erase_pending(conn, progress)
 
 
-def query(conn: Connection[Any], sql: str) -> pa.Table:
+def query(
+    conn: Connection[Any] | None, sql: str, *, location: str | os.PathLike[str] | None = None
+) -> pa.Table:
     """Run a query of DuckDB over the files of all proven archives: a view a table, by the table's name.
 
     The views have the columns of the files, and `day`, which it is quick to filter by. The query is one
     SELECT and reads those files: nothing else on this machine or the network, and it writes nothing.
 
-    Raises `ArchiveError` where the query fails.
+    `conn` tells which archives are proven. Without it, None, the manifests beside the files do: those of
+    `location`, by default that of BCP_ARCHIVE_LOCATION. They say the same but while a run puts an archive in
+    the place of another, or after one that died in that.
+
+    Raises `ArchiveError` where the query fails, and `InvalidArgument` where both are given.
     """
     _extra.check()
     from bcp_analytics.archive import _query  # noqa: PLC0415 - an extra
 
-    return _query.run(_books.archives(conn), sql)
+    if conn is None:
+        return _query.run(_query.of_location(location), sql)
+    if location is not None:
+        raise InvalidArgument(
+            "query() has both a connection and a location.",
+            hint="Give None for the connection to ask the files of a location.",
+        )
+    return _query.run(_query.of_archives(_books.archives(conn)), sql)

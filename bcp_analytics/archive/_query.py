@@ -1,4 +1,4 @@
-"""DuckDB over the files that the manifest says are proven, and over nothing else.
+"""DuckDB over the files that the manifests say are proven, and over nothing else.
 
 A query may come from somebody who may read the store and not this machine: DuckDB could read any file, fetch
 any address, and write over the archive itself.
@@ -6,9 +6,11 @@ any address, and write over the archive itself.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +18,12 @@ import duckdb
 import pyarrow as pa
 from obstore.fsspec import FsspecStore
 
-from bcp_analytics.archive._store import Store, s3_client_options
+from bcp_analytics.archive._model import MANIFEST_SUFFIX
+from bcp_analytics.archive._store import Store, location_url, s3_client_options
 from bcp_analytics.errors import ArchiveError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
 
     from bcp_analytics.archive._model import Archive
@@ -47,14 +51,50 @@ class _ReadOnly(FsspecStore):
         return super()._open(path, mode, *rest, **options)
 
 
-def run(archives: Sequence[Archive], sql: str) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a query needs to know of an archive; `location` is a URL."""
+
+    table_name: str
+    location: str
+    paths: list[str]
+
+
+def of_archives(archives: Iterable[Archive]) -> list[Manifest]:
+    """Return what the database says of archives."""
+    return [Manifest(a.table_name, a.location, [file["path"] for file in a.files]) for a in archives]
+
+
+def of_location(location: str | os.PathLike[str] | None) -> list[Manifest]:
+    """Return what stands beside the files of a location.
+
+    A run writes a manifest when the files are proven, and removes it with them when others take their place.
+    """
+    store = Store(location_url(location))
+    return [_read(store, path) for path in store.names(MANIFEST_SUFFIX)]
+
+
+def _read(store: Store, path: str) -> Manifest:
+    content = io.BytesIO()
+    store.read(path, content)
+    try:
+        said = json.loads(content.getvalue())
+        return Manifest(str(said["table_name"]), store.url, [str(file["path"]) for file in said["files"]])
+    except (ValueError, LookupError, TypeError):
+        raise ArchiveError(
+            f"{store.url}/{path} is no manifest of an archive.",
+            hint="Somebody has changed it, or cut it short.",
+        ) from None
+
+
+def run(manifests: Sequence[Manifest], sql: str) -> pa.Table:
     """Answer a query; see `bcp_analytics.archive.query`."""
     files: defaultdict[str, list[str]] = defaultdict(list)
-    for archive in archives:
-        store = Store(archive.location)
-        files[archive.table_name] += [store.uri(_inside(file["path"])) for file in archive.files]
+    for manifest in manifests:
+        store = Store(manifest.location)
+        files[manifest.table_name] += [store.uri(_inside(path)) for path in manifest.paths]
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as db:
-        if any(archive.location.startswith("s3://") for archive in archives):
+        if any(manifest.location.startswith("s3://") for manifest in manifests):
             # Not DuckDB's own extension, which it would have to download; nor a store that fsspec has kept:
             # AWS_* may name another now.
             db.register_filesystem(
@@ -67,7 +107,7 @@ def run(archives: Sequence[Archive], sql: str) -> pa.Table:
             for table, paths in files.items():
                 if paths:
                     db.execute(
-                        f'create view "{table}" as select * from'  # noqa: S608 - names of our own tables
+                        f"create view {_identifier(table)} as select * from"  # noqa: S608 - quoted
                         f" read_parquet([{_listed(paths)}], hive_partitioning = true, union_by_name = true)"
                     )
             _check(db, sql)
@@ -90,6 +130,10 @@ def _inside(path: str) -> str:
 
 def _listed(paths: Iterable[str]) -> str:
     return ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _check(db: duckdb.DuckDBPyConnection, sql: str) -> None:

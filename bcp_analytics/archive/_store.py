@@ -14,12 +14,12 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, S3Store
 
+from bcp_analytics.archive._model import LOCATION_VARIABLE
 from bcp_analytics.errors import ArchiveError, InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOCATION_VARIABLE = "BCP_ARCHIVE_LOCATION"
 # Parts under way at once, and how large: what an upload takes of memory, whatever the size of the file.
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS = 3
@@ -121,6 +121,16 @@ class Store:
         into.flush()
         into.seek(0)
         return digest.hexdigest()
+
+    def names(self, suffix: str) -> list[str]:
+        """Return the paths of all files whose name ends so, in order."""
+        with self._told("list", ""):
+            return sorted(
+                item["path"]
+                for items in obstore.list(self._store)
+                for item in items
+                if item["path"].endswith(suffix)
+            )
 
     def remove(self, folder: str, name: str) -> None:
         """Remove the files of a folder with `name` in theirs, also parts that a killed run left there."""

@@ -32,8 +32,8 @@ class Attempts:
         self.retries = 0
         self.away: Problem | None = None
         """Why the database does not take events; None while it does."""
-        self.retrying = False
-        self.last_error: str | None = None
+        self.retrying: Problem | None = None
+        """Why an attempt is repeated right now."""
         self.try_at = 0.0
         """When the next attempt is due while it is away, by the core's clock."""
         self._backoff = RetryCallState(Retrying(), None, (), {})
@@ -47,18 +47,17 @@ class Attempts:
         self.duplicates += result.duplicates
         self.rejected += result.rejected
         self.away = None
-        self.retrying = False
+        self.retrying = None
         self._backoff.attempt_number = 1
         self._unknown.pop(batch.id, None)
 
-    def repeated(self) -> None:
+    def repeated(self, problem: Problem) -> None:
         """Count an attempt that the sender is about to repeat by itself."""
         self.retries += 1
-        self.retrying = True
+        self.retrying = problem
 
     def is_hopeless(self, batch: Batch, problem: Problem) -> bool:
         """Whether to give up a batch for what happened to it now."""
-        self.last_error = problem.name
         if problem.verdict == "unknown":
             self._unknown[batch.id] = self._unknown.get(batch.id, 0) + 1
             return self._unknown[batch.id] >= _UNKNOWN_ATTEMPTS
@@ -73,6 +72,6 @@ class Attempts:
         """Note that the database is away, and set the time of the next attempt."""
         self.retries += 1
         self.away = problem
-        self.retrying = False
+        self.retrying = None
         self.try_at = now + (_LATER if problem.verdict == "failed" else _SOON)(self._backoff)
         self._backoff.attempt_number += 1

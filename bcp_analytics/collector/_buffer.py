@@ -161,6 +161,7 @@ class Buffer:
 
     def _note(self, error: OSError) -> None:
         self.disk_error = examine(error).name
+        self._log.note(self.disk_error)
         self._log.warn(
             "disk", "bcp_analytics: the spool cannot be written (%s); events stay in memory", self.disk_error
         )

@@ -38,6 +38,7 @@ class Call:
         "outcome",
         "response_bytes",
         "response_data",
+        "response_tokens",
         "success",
     )
 
@@ -67,6 +68,7 @@ class Call:
         self.error_type: str | None = None
         self.error_message: str | None = None
         self.response_bytes: int | None = None
+        self.response_tokens: int | None = None
 
     def __enter__(self) -> Self:
         """Begin: parameters are kept as they are now, and the time runs from now on."""
@@ -95,6 +97,7 @@ class Call:
             "error_type": self.error_type,
             "error_message": self.error_message,
             "response_bytes": self.response_bytes,
+            "response_tokens": self.response_tokens,
         }
         if "end_time" in self._fields:
             del fields["duration_ms"]

@@ -81,7 +81,7 @@ class _Base(Recorder):
         blocks = at_spool_limit == "block"
         base = _folders.of_source(Path(spool) if spool is not None else _folders.default_root(), self.source)
 
-        def make_sender(on_retry: Callable[[], None]) -> Delivery:
+        def make_sender(on_retry: Callable[[BaseException], None]) -> Delivery:
             return _sender or Sender(
                 dsn, self.source, connect_timeout_s=connect_timeout_s, sleep=time.sleep, on_retry=on_retry
             )

@@ -36,7 +36,7 @@ class Core:
 
     def __init__(
         self,
-        make_sender: Callable[[Callable[[], None]], Delivery],
+        make_sender: Callable[[Callable[[BaseException], None]], Delivery],
         make_spool: Callable[[], Spool],
         settings: Settings,
         clock: Callable[[], float],
@@ -67,6 +67,7 @@ class Core:
         self._buffer = Buffer(self._make_spool(), self._settings, self._lock, self._clock, self._log)
         self._thread: threading.Thread | None = None
         self._dead = False
+        self._died_of: str | None = None
         self._urgent = False
         self._closing = False
         self._adopting = False
@@ -99,7 +100,7 @@ class Core:
         """Count an event that could not even be taken."""
         with suppress(Exception):
             with self._lock:
-                self._attempts.last_error = examine(error).name
+                self._log.note(examine(error).name)
                 self._buffer.recorded += 1
                 self._buffer.lose(1)
             self._log.write()
@@ -112,8 +113,10 @@ class Core:
         # At the very end of a program no thread can be started: close() then spools what there is.
         try:
             self._thread.start()
-        except RuntimeError:
+        except RuntimeError as error:
             self._dead = True
+            self._died_of = examine(error).name
+            self._log.note(self._died_of)
 
     def flush(self, timeout: float | None) -> bool:
         """Have everything recorded so far sent or spooled; see Collector.flush."""
@@ -210,8 +213,9 @@ class Core:
         except BaseException as error:  # noqa: BLE001 - nobody would see it; close() spools what it leaves
             with self._lock:
                 self._dead = True
-                name = self._attempts.last_error = examine(error).name
-                self._log.warn("thread", "bcp_analytics: the collector's thread died: %s", name)
+                self._died_of = examine(error).name
+                self._log.note(self._died_of)
+                self._log.warn("thread", "bcp_analytics: the collector's thread died: %s", self._died_of)
                 self._adopting = False
                 self._answered = self._asked
                 self._buffer.changed.notify_all()
@@ -283,6 +287,7 @@ class Core:
         with self._lock:
             if self._closed:
                 return False
+            self._log.note(problem.name)
             if self._attempts.is_hopeless(batch, problem) and self._buffer.set_aside(batch):
                 self._attempts.gave_up(batch)
                 self._log.warn(
@@ -304,9 +309,11 @@ class Core:
         self._buffer.spill()
         return False
 
-    def _note_retry(self) -> None:
+    def _note_retry(self, error: BaseException) -> None:
+        problem = examine(error)
         with self._lock:
-            self._attempts.repeated()
+            self._log.note(problem.name)
+            self._attempts.repeated(problem)
 
     # The books
 
@@ -330,7 +337,9 @@ class Core:
                 spooled_bytes=spool.bytes,
                 damaged=spool.damaged,
                 state=self._state(),
-                last_error=attempts.last_error or buffer.disk_error,
+                error=self._error(),
+                last_error=self._log.last_error,
+                last_error_at=self._log.last_error_at,
             )
 
     def _state(self) -> State:
@@ -339,11 +348,24 @@ class Core:
             return "closed"
         if self._dead:
             return "dead"
-        if self._buffer.disk_error is not None and (away is not None or self._settings.durable):
+        if self._is_blocked():
             return "blocked"
         if away is not None:
             return "failed" if away.verdict == "failed" else "spooling"
-        return "retrying" if self._attempts.retrying else "ok"
+        return "retrying" if self._attempts.retrying is not None else "ok"
+
+    def _error(self) -> str | None:
+        problem = self._attempts.away or self._attempts.retrying
+        if self._dead:
+            return self._died_of
+        if self._is_blocked():
+            return self._buffer.disk_error
+        return problem.name if problem is not None else None
+
+    def _is_blocked(self) -> bool:
+        return self._buffer.disk_error is not None and (
+            self._attempts.away is not None or self._settings.durable
+        )
 
     def _report(self, *, last: bool = False) -> None:
         """Tell the database, at most once a minute and at the end, and only where it answered before."""
@@ -358,5 +380,5 @@ class Core:
         self._log.write()
         if error is not None:
             with self._lock:
-                self._attempts.last_error = error
+                self._log.note(error)
                 self._buffer.changed.notify_all()

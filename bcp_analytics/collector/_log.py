@@ -1,4 +1,4 @@
-"""Log lines that do not flood, and are written while no lock is held.
+"""What went wrong last, and log lines that do not flood and are written while no lock is held.
 
 A handler of the application may do anything, such as record the line with this same collector, and may hold a
 lock of its own meanwhile.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -18,14 +19,20 @@ _PERIOD_S: Final = 60.0
 
 
 class Log:
-    """Writes to the logger `bcp_analytics`, at most once a minute for each key."""
+    """Keeps the latest error; writes to the logger `bcp_analytics`, at most once a minute for each key."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """Take the clock, in seconds."""
+        self.last_error: str | None = None
+        self.last_error_at: datetime | None = None
         self._clock = clock
         self._last: dict[str, float] = {}
         self._held: dict[str, int] = {}
         self._waiting: deque[tuple[str, tuple[object, ...]]] = deque()
+
+    def note(self, error: str) -> None:
+        """Keep class and code of an error as the latest."""
+        self.last_error, self.last_error_at = error, datetime.now(UTC)
 
     def warn(self, key: str, message: str, *args: object) -> None:
         """Keep a warning for `write`, or only count it where the same key came less than a minute ago."""

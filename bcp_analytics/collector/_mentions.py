@@ -27,8 +27,9 @@ NAMES: Final = frozenset(
 )  # fmt: skip
 OTHERS: Final = frozenset(
     {
-        "start_time", "end_time", "duration_ms", "success", "request_bytes", "response_bytes", "ip_address",
-        "event_id", "level", "timestamp", "metric_value", "started_at", "last_activity", "ended_at",
+        "start_time", "end_time", "duration_ms", "success", "request_bytes", "response_bytes",
+        "response_tokens", "ip_address", "event_id", "level", "timestamp", "metric_value", "started_at",
+        "last_activity", "ended_at",
     }
 )  # fmt: skip
 """Fields of no text, which name nobody. Fields in none of these sets are attributes, and so JSON."""

@@ -56,6 +56,7 @@ class Recorder:
         release: str | None = None,
         request_bytes: int | None = None,
         response_bytes: int | None = None,
+        response_tokens: int | None = None,
         ip_address: Address | None = None,
         user_agent: str | None = None,
         conversation_id: Id | None = None,
@@ -93,6 +94,7 @@ class Recorder:
                 ("release", release),
                 ("request_bytes", request_bytes),
                 ("response_bytes", response_bytes),
+                ("response_tokens", response_tokens),
                 ("ip_address", ip_address),
                 ("user_agent", user_agent),
                 ("conversation_id", conversation_id),
@@ -234,8 +236,8 @@ class Recorder:
         """Return a context manager that records the call which its block makes, with duration and outcome.
 
         It yields a `Call`, on which the block may set `response_data`, `success`, `outcome`, `error_type`,
-        `error_message` and `response_bytes`. An exception of the block is recorded and goes on. `fields` are
-        further fields of record(); `parameters` are kept as they are at the start.
+        `error_message`, `response_bytes` and `response_tokens`. An exception of the block is recorded and
+        goes on. `fields` are further fields of record(); `parameters` are kept as they are at the start.
         """
         return Call(self, bcp_name, tool_name, operation, fields)
 

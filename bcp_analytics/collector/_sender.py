@@ -57,8 +57,8 @@ _ADVICE: Final = {
 }
 
 # libpq gives no SQLSTATE for a connection that never was, so its text has to do. Where the server's
-# messages are translated nothing matches, and the error counts as away: the events are as safe, only the
-# advice is missing.
+# messages are translated nothing matches, and the error counts as away (08001): the events are as safe, only
+# the advice is missing.
 _REFUSED: Final = (
     (
         re.compile(
@@ -68,6 +68,8 @@ _REFUSED: Final = (
     ),
     (re.compile('database ".*" does not exist'), "3D000"),
     (re.compile("permission denied for database"), "42501"),
+    (re.compile("the database system is "), "57P03"),
+    (re.compile("too many clients|too many connections|remaining connection slots"), "53300"),
 )
 
 
@@ -84,7 +86,12 @@ def examine(error: BaseException) -> Problem:
     """Say what an error means."""
     code = getattr(error, "sqlstate", None) or ""
     if not code and isinstance(error, psycopg.OperationalError):
-        code = next((found for pattern, found in _REFUSED if pattern.search(str(error))), "")
+        # Where it was an attempt to connect, psycopg names the connection. The others broke.
+        code = (
+            next((found for pattern, found in _REFUSED if pattern.search(str(error))), "08001")
+            if error.pgconn is not None
+            else "08006"
+        )
     advice = next((text for start, text in _ADVICE.items() if code.startswith(start)), None)
     if isinstance(error, OSError) and error.errno is not None:
         code = code or errno.errorcode.get(error.errno, "")
@@ -128,7 +135,7 @@ class Sender:
         *,
         connect_timeout_s: float,
         sleep: Callable[[float], None],
-        on_retry: Callable[[], None],
+        on_retry: Callable[[BaseException], None],
     ) -> None:
         """Keep what is needed to connect; raises `psycopg.ProgrammingError` where `dsn` is none."""
         given = conninfo_to_dict(dsn)
@@ -147,7 +154,7 @@ class Sender:
             wait=wait_random_exponential(multiplier=0.05, max=1),
             retry=retry_if_exception(self._is_passing),
             sleep=sleep,
-            before_sleep=lambda _: on_retry(),
+            before_sleep=lambda state: on_retry(state.outcome.exception()),  # type: ignore[union-attr,arg-type]
             reraise=True,
         )
 
@@ -167,6 +174,7 @@ class Sender:
             spooled_bytes=stats.spooled_bytes,
             dropped=stats.dropped,
             last_error=stats.last_error,
+            last_error_at=stats.last_error_at,
             started_at=started_at,
         )
 

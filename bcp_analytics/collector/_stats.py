@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - as in the models, the types are to be read
 from typing import Literal
 
 State = Literal["ok", "retrying", "spooling", "blocked", "closed", "failed", "dead"]
@@ -48,8 +49,12 @@ class CollectorStats:
     """ok: the latest batch arrived, or none was sent yet. retrying: an attempt failed, the next is soon.
     spooling: the database is away, events go to disk. blocked: and the disk takes no more. failed: as
     spooling, for a reason that somebody must mend, such as a wrong password or a missing migration; still
-    tried, now and then. dead: the thread that sends has ended, by an error that `last_error` names, or could
-    not be started; what is recorded is kept until close() or flush() writes it to the spool. closed: after
-    close()."""
+    tried, now and then. dead: the thread that sends has ended, or could not be started; what is recorded is
+    kept until close() or flush() writes it to the spool. closed: after close()."""
+    error: str | None
+    """What is wrong now: class and SQLSTATE, such as "ReadOnlySqlTransaction 25006", or the system's code, as
+    in "OSError ENOSPC". None while nothing is."""
     last_error: str | None
-    """Class and code of the latest error, such as "ReadOnlySqlTransaction 25006"; None before the first."""
+    """The latest error, which may be over; None before the first."""
+    last_error_at: datetime | None
+    """When that was."""

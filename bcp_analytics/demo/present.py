@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg.rows import dict_row
@@ -21,12 +21,18 @@ from bcp_analytics import charts
 from bcp_analytics._visible import visible_line
 from bcp_analytics.demo.generate import DAYS
 from bcp_analytics.demo.send import SOURCE
-from bcp_analytics.queries import error_analysis, health, tool_usage_stats
+from bcp_analytics.queries import (
+    error_analysis,
+    health,
+    peak_usage_hours,
+    success_and_error_rates,
+    tool_usage_stats,
+)
 from bcp_analytics.render import duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
+    from datetime import date, datetime
 
     from psycopg import Connection
 
@@ -58,46 +64,38 @@ class Answers:
     def busy(self) -> None:
         """Show calls by day and by hour of the day, errors by day."""
         with self._timed():
-            days = self._rows(
-                """
-                select
-                    u.day, coalesce(sum(s.calls), 0)::bigint as calls,
-                    coalesce(sum(s.errors), 0)::bigint as errors
-                from generate_series(date_trunc('day', %s, 'UTC'), %s, interval '1 day') as u (day)
-                left join (
-                    select time_bucket as day, call_count as calls, error_count as errors
-                    from bcp.tool_usage_stats(%s, %s, '1 day')
-                ) as s using (day)
-                group by u.day order by u.day
-                """,
-                self._since, self._until, self._since, self._until,
-            )  # fmt: skip
-            by_hour: Counter[int] = Counter()
-            for row in self._rows(
-                """
-                select
-                    extract(hour from time_bucket at time zone 'UTC')::integer as hour,
-                    sum(call_count)::bigint as calls
-                from bcp.tool_usage_stats(%s, %s, '1 hour') group by 1
-                """,
-                self._since, self._until,
-            ):  # fmt: skip
-                by_hour[row["hour"]] = row["calls"]
-        hours = [by_hour[hour] for hour in range(24)]
-        calls, errors = [row["calls"] for row in days], [row["errors"] for row in days]
-        dates = {0: f"{days[0]['day']:{_SHORT_DATE}}", len(days) - 1: f"{days[-1]['day']:{_SHORT_DATE}}"}
+            days = success_and_error_rates(
+                self._conn, since=self._since, until=self._until, interval=timedelta(days=1)
+            )
+            by_hour = {
+                row.hour_of_day: row.call_count
+                for row in peak_usage_hours(self._conn, since=self._since, until=self._until)
+            }
+        first = self._since.astimezone(UTC).date()
+        dates = [
+            first + timedelta(days=n) for n in range((self._until.astimezone(UTC).date() - first).days + 1)
+        ]
+        by_day: Counter[date] = Counter()
+        failed: Counter[date] = Counter()
+        for row in days:
+            day = row.time_bucket.astimezone(UTC).date()
+            by_day[day] += row.call_count
+            failed[day] += row.error_count
+        hours = [by_hour.get(hour, 0) for hour in range(24)]
+        calls, errors = [by_day[day] for day in dates], [failed[day] for day in dates]
+        ends = {n: f"{dates[n]:{_SHORT_DATE}}" for n in (0, len(dates) - 1)}
         self._heading("How busy?")
         self._console.print(
             Columns(
                 [
-                    self._chart(f"calls a day, up to {max(calls):,}", calls, dates, "cyan"),
+                    self._chart(f"calls a day, up to {max(calls):,}", calls, ends, "cyan"),
                     self._chart(
                         f"by hour (UTC), up to {max(hours):,}",
                         hours,
                         {0: "0", 6: "6", 12: "12", 18: "18", 23: "23"},
                         "cyan",
                     ),
-                    self._chart(f"failed a day, up to {max(errors):,}", errors, dates, "red"),
+                    self._chart(f"failed a day, up to {max(errors):,}", errors, ends, "red"),
                 ],
                 padding=(0, 3),
             )

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,20 @@ class _Open:
     method: str
     params: Json
     size: int
+    held: int
+    """Of these bytes, about how many are kept until the answer comes."""
     began: Moment
+    waits: list[tuple[int, int]] = field(default_factory=list)
+    """When a person was waited for, by the monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What the server asks the person at the client, and has no answer to yet."""
+
+    asked_ns: int
+    calls: list[_Open]
+    """Those that were open then: one of them waits, and nothing says which."""
 
 
 Key = tuple[str, Any]
@@ -89,6 +102,7 @@ class Observer:
         self._lines = {True: Lines(MAX_LINE), False: Lines(MAX_LINE)}
         self._open: OrderedDict[Key, _Open] = OrderedDict()
         self._open_bytes = 0
+        self._questions: OrderedDict[Key, _Question] = OrderedDict()
         self._unread_answers = False
         self._touch()
 
@@ -170,7 +184,9 @@ class Observer:
         """Take what is known of a message that cannot be read."""
         method = events.string(found.get("method"))
         if from_client:
-            if method is not None and "id" in found:
+            if method is None and "id" in found:
+                self._person_answered(_key(found["id"]), at)
+            elif method is not None and "id" in found:
                 params = {"name": found.get("name"), "arguments": {"_omitted": f"{size} bytes"}}
                 self._ask(_key(found["id"]), method, params, size, at)
         elif method is None and "id" not in found:
@@ -190,9 +206,26 @@ class Observer:
                 self._ask(_key(message["id"]), method, message.get("params"), size, at)
             elif method == "notifications/cancelled":
                 self._cancel(events.mapping(message.get("params")), at)
+            elif method is None:
+                self._person_answered(_key(message.get("id")), at)
         elif method is None:
             # What the server asks of the client has ids of its own, and is none of ours.
             self._answer(message, size, at)
+        elif method == events.ELICIT and message.get("id") is not None:
+            self._ask_person(_key(message["id"]), at)
+
+    def _ask_person(self, key: Key, at: Moment) -> None:
+        calls = [call for call in self._open.values() if call.method == events.CALL]
+        self._questions[key] = _Question(at.monotonic_ns, calls)
+        if len(self._questions) > _MAX_OPEN:
+            self._questions.popitem(last=False)
+
+    def _person_answered(self, key: Key, at: Moment) -> None:
+        question = self._questions.pop(key, None)
+        if question is not None:
+            waiting = [call for call in question.calls if any(call is other for other in self._open.values())]
+            if len(waiting) == 1:
+                waiting[0].waits.append((question.asked_ns, at.monotonic_ns))
 
     def _ask(self, key: Key, method: str, params: Json, size: int, at: Moment) -> None:
         if method not in {events.CALL, events.LIST, "initialize", "server/discover"}:
@@ -201,12 +234,17 @@ class Observer:
         older = key if key in self._open or len(self._open) < _MAX_OPEN else next(iter(self._open))
         if (lost := self._take(older)) is not None:
             self._record(older, lost, _UNKNOWN, None)
-        if size > events.MAX_DOCUMENT or self._open_bytes + size > _MAX_OPEN_BYTES:
+        held = min(size, events.MAX_DOCUMENT)
+        if size > events.MAX_DOCUMENT or self._open_bytes + held > _MAX_OPEN_BYTES:
             found = events.mapping(params)
             kept = {name: found[name] for name in ("name", "cursor", "_meta", "clientInfo") if name in found}
-            params = kept | {"arguments": {"_omitted": f"{size} bytes"}}
-        self._open[key] = _Open(method, params, size, at)
-        self._open_bytes += size
+            if self._open_bytes + held > _MAX_OPEN_BYTES:
+                held, arguments = 0, {"_omitted": f"{size} bytes"}
+            else:
+                arguments = events.fitting(found.get("arguments"), size)
+            params = kept | {"arguments": arguments}
+        self._open[key] = _Open(method, params, size, held, at)
+        self._open_bytes += held
 
     def _asked(self, request_id: Json) -> tuple[Key, _Open | None]:
         """Take the request that a message of either side names by its id."""
@@ -218,7 +256,7 @@ class Observer:
     def _take(self, key: Key) -> _Open | None:
         found = self._open.pop(key, None)
         if found is not None:
-            self._open_bytes -= found.size
+            self._open_bytes -= found.held
         return found
 
     def _cancel(self, params: Any, at: Moment) -> None:  # noqa: ANN401
@@ -271,13 +309,17 @@ class Observer:
             self.counts.calls += 1
         else:
             return
+        if at is not None:
+            # An answer that came while nobody had answered the question of the server.
+            asked = [q.asked_ns for q in self._questions.values() if len(q.calls) == 1 and q.calls[0] is call]
+            waits = call.waits + [(asked_ns, at.monotonic_ns) for asked_ns in asked]
+            fields = fields | events.durations(call.began.monotonic_ns, at.monotonic_ns, waits)
         fields = self._who | said | fields
         fields |= {
             "parameters": parameters,
             "request_id": str(key[1]),
             "request_bytes": call.size,
             "start_time": _time(call.began),
-            "duration_ms": None if at is None else (at.monotonic_ns - call.began.monotonic_ns) / 1e6,
         }
         fields = {name: value for name, value in fields.items() if value is not None}
         self._send(self._sink.record, self._bcp_name, tool, call.method, **fields)

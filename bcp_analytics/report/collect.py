@@ -232,7 +232,7 @@ def collect(
                     "response_bytes",
                     "avg_response_bytes",
                     "share",
-                    "estimated_tokens",
+                    "tokens",
                 ),
                 context_cost(conn, **asked, **names, limit=_TOP),
                 "No call returned anything.",

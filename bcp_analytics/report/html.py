@@ -52,9 +52,12 @@ def page(report: Report, *, made_at: datetime) -> str:
     if report.call_count:
         # Markup: pygal has escaped them, and their only texts are times and numbers.
         charts = [
-            ("Calls", "all, by how they ended", Markup(svg.calls(report))),  # noqa: S704
-            ("Failed calls", "alone", Markup(svg.failures(report))),  # noqa: S704
-            ("Latency", "all tools together, logarithmic scale", Markup(svg.latency(report))),  # noqa: S704
+            (title, note, *(Markup(draw(report, size)) for size in (svg.WIDE, svg.NARROW)))  # noqa: S704
+            for title, note, draw in (
+                ("Calls", "all, by how they ended", svg.calls),
+                ("Failed calls", "alone", svg.failures),
+                ("Latency", "all tools together, logarithmic scale", svg.latency),
+            )
         ]
     return environment.get_template("report.html.jinja").render(
         report=report,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,25 @@ if TYPE_CHECKING:
 
     from bcp_analytics.report.collect import Report
 
-_LABELS = 8
 _FONT = "system-ui, sans-serif"
 
 
-def calls(report: Report) -> str:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a chart is, in pixels of the page, and how many labels fit below it."""
+
+    width: int
+    height: int
+    margin_right: int
+    labels: int
+
+
+WIDE = Size(1100, 260, 40, 8)
+NARROW = Size(330, 240, 20, 3)
+"""For a telephone: WIDE would be shown at 0.3 of its size there, and its labels 3 pixels high."""
+
+
+def calls(report: Report, size: Size = WIDE) -> str:
     """Return stacked bars of the calls of each bucket, by how they ended."""
     buckets = report.buckets
     unknown = [b.call_count - b.success_count - b.error_count for b in buckets]
@@ -32,19 +47,23 @@ def calls(report: Report) -> str:
     if any(unknown):
         series["not known"] = ("var(--muted)", list(unknown))
     most = max(bucket.call_count for bucket in buckets)
-    return _chart(pygal.StackedBar, report, series, _count, "Calls over time", y_labels=_counts(most))
+    return _chart(
+        pygal.StackedBar, report, series, _count, "Calls over time", size=size, y_labels=_counts(most)
+    )
 
 
-def failures(report: Report) -> str:
+def failures(report: Report, size: Size = WIDE) -> str:
     """Return bars of the failed calls of each bucket alone, which are too few to be seen among all."""
     series: dict[str, tuple[str, list[float | None]]] = {
         "failed": ("var(--bad)", [b.error_count for b in report.buckets])
     }
     most = max(bucket.error_count for bucket in report.buckets)
-    return _chart(pygal.Bar, report, series, _count, "Failed calls over time", y_labels=_counts(most))
+    return _chart(
+        pygal.Bar, report, series, _count, "Failed calls over time", size=size, y_labels=_counts(most)
+    )
 
 
-def latency(report: Report) -> str:
+def latency(report: Report, size: Size = WIDE) -> str:
     """Return lines of the percentiles, on a logarithmic scale."""
     series: dict[str, tuple[str, list[float | None]]] = {}
     for name in ("p50", "p95", "p99"):
@@ -61,6 +80,7 @@ def latency(report: Report) -> str:
         series,
         duration,
         "Latency over time",
+        size=size,
         logarithmic=True,
         y_labels=_ticks(min(known, default=1), max(known, default=1)),
         show_dots=len(report.buckets) <= 2,  # noqa: PLR2004 - a line of fewer points is no line
@@ -95,6 +115,8 @@ def _chart(
     series: dict[str, tuple[str, list[float | None]]],
     show: Callable[[float], str],
     title: str,
+    *,
+    size: Size,
     **options: Any,  # noqa: ANN401 - pygal's own
 ) -> str:
     style = Style(
@@ -113,23 +135,26 @@ def _chart(
         opacity="1",
         transition="none",
     )
-    labels, major = _labels([b.start.astimezone(report.zone) for b in report.buckets], report.interval)
+    labels, major = _labels(
+        [b.start.astimezone(report.zone) for b in report.buckets], report.interval, size.labels
+    )
     chart = kind(
         style=style,
-        width=1100,
-        height=260,
+        width=size.width,
+        height=size.height,
         js=[],
         disable_xml_declaration=True,
         legend_at_bottom=True,
         legend_at_bottom_columns=len(series),
         legend_box_size=10,
         margin=8,
-        margin_right=40,
+        margin_right=size.margin_right,
         spacing=8,
         x_labels=labels,
         x_labels_major=major,
         show_minor_x_labels=False,
         truncate_label=-1,
+        truncate_legend=-1,
         value_formatter=lambda v: "" if v is None else show(v),
         **options,
     )
@@ -139,7 +164,7 @@ def _chart(
     return str(chart.render(is_unicode=True))
 
 
-def _labels(times: Sequence[datetime], interval: timedelta) -> tuple[list[str], list[str]]:
+def _labels(times: Sequence[datetime], interval: timedelta, most: int) -> tuple[list[str], list[str]]:
     """Return a label a bucket, and those that fit beside each other: of round hours, where there are some."""
     whole_days = interval >= timedelta(days=1)
     labels = [f"{t:%d %b}" if whole_days or t.hour == t.minute == 0 else f"{t:%d %b %H:%M}" for t in times]
@@ -149,22 +174,22 @@ def _labels(times: Sequence[datetime], interval: timedelta) -> tuple[list[str], 
     ]
     enough = 3  # fewer are no scale
     days = by_hours[-1] if len(by_hours[-1]) >= enough else labels
-    chosen = next((found for found in by_hours if enough <= len(found) <= _LABELS), days)
-    return labels, chosen[:: -(-len(chosen) // _LABELS) or 1]
+    chosen = next((found for found in by_hours if enough <= len(found) <= most), days)
+    return labels, chosen[:: -(-len(chosen) // most) or 1]
 
 
 def _quiet(root: Any, title: str) -> Any:  # noqa: ANN401 - an element of the library that pygal found
-    """Take the script out, and give each value to the browser's own tool tip and to a screen reader."""
+    """Take out the script and what it reads; give values to the browser's tool tip and to screen readers."""
     root.set("role", "img")
     root.set("aria-label", title)
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag == "script":
-                parent.remove(child)
     for group in root.iter("g"):
         found = {d.get("class"): d.text for d in group.findall("desc")}
         if "value" in found:
             tip = group.makeelement("title", {})
             tip.text = " ".join(filter(None, (found.get("x_label"), found["value"])))
             group.insert(0, tip)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in {"script", "desc"}:
+                parent.remove(child)
     return root

@@ -103,6 +103,53 @@ def test_a_range_that_is_not_due(clean_db: Db) -> None:
     assert said.endswith("Done: 1 archive.\n")
 
 
+def test_a_query_does_without_a_database(
+    clean_db: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few(clean_db, "2020-01-05")
+    few(clean_db, "2020-01-06")
+    run("archive")
+    # Of what a run that died had not proven there is no manifest.
+    [file, *_] = sorted((tmp_path / "archive").glob("*/*/*.parquet"))
+    (file.parent / "20200105T000000Z-0.parquet").write_bytes(b"not proven")
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "archive").rename(moved)
+    monkeypatch.setenv("BCP_ANALYTICS_DSN", f"host={tmp_path} connect_timeout=1")
+    monkeypatch.delenv("BCP_ARCHIVE_LOCATION")
+    sql = "select day::text as day, count(*) as n from tool_usage_logs group by day order by day"
+    both = [{"day": "2020-01-05", "n": 3}, {"day": "2020-01-06", "n": 3}]
+    where = ("--location", str(moved))
+    assert json.loads(run("archive", "query", sql, *where, "--format", "json")) == both
+    assert json.loads(run("archive", *where, "query", sql, "--format", "json")) == both
+    said = run("archive", "query", sql, code=1)
+    assert "cannot be reached" in said
+    assert "--location, or BCP_ARCHIVE_LOCATION" in said
+    monkeypatch.setenv("BCP_ARCHIVE_LOCATION", str(moved))
+    result = CliRunner().invoke(app, ["archive", "query", sql, "--format", "json"])
+    assert json.loads(result.stdout) == both
+    assert "manifests" in result.stderr
+    manifest = next(moved.glob("*/*/_*.json"))
+    manifest.write_text(manifest.read_text().replace("table=", "../table="))
+    assert "outside of its archive's location" in run("archive", "query", sql, *where, code=1)
+    manifest.write_text("[]")
+    assert "no manifest" in run("archive", "query", sql, *where, code=1)
+
+
+def test_options_before_the_verb_are_the_verbs(
+    dsn: str, clean_db: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few(clean_db, "2020-01-05")
+    run("archive")
+    monkeypatch.setenv("BCP_ANALYTICS_DSN", f"host={tmp_path} connect_timeout=1")
+    for where, n in ((str(tmp_path / "archive"), 1), (str(tmp_path), 0)):
+        for options in (
+            ["--location", where, "--dsn", dsn, "list"],
+            ["list", "--location", where, "--dsn", dsn],
+        ):
+            assert len(json.loads(run("archive", *options, "--format", "json"))) == n
+    assert "does not go with query" in run("archive", "--table", "error_logs", "query", "select 1", code=2)
+
+
 def test_what_can_go_wrong_is_told(clean_db: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few(clean_db, "2020-01-05")
     assert "goes with what is due" in run("archive", "--watch", "--table", "error_logs", code=2)

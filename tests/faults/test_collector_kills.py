@@ -171,7 +171,7 @@ def test_a_wrong_password(cluster: KillableCluster, tmp_path: Path, caplog: pyte
                 collector.flush(10)
                 assert time.monotonic() < until
             s = collector.stats()
-            assert (s.state, s.last_error, s.dropped) == ("failed", "OperationalError 28000", 0)
+            assert (s.state, s.error, s.dropped) == ("failed", "OperationalError 28000", 0)
             assert "Check user and password" in caplog.text
             assert "hunter2" not in caplog.text + repr(s)
         with Collector(f"{dsn} password=right", source="pw", spool=tmp_path) as collector:

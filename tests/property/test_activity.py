@@ -49,6 +49,7 @@ def sent() -> list[dict[str, Any]]:
             "session_id": rng.choice([None, *(f"s{n}" for n in range(40))]),
             "client_name": rng.choice([None, "cli", "ide"]),
             "response_bytes": rng.choice([None, 0, rng.randrange(5000)]),
+            "response_tokens": rng.choice([None, None, 0, rng.randrange(2000)]),
         }
         for _ in range(1500)
     ]
@@ -118,15 +119,25 @@ def test_top_users_and_context_cost_equal_the_raw_rows(
         "user_id"
     )
     assert not users or sum(u["share"] for u in users) == pytest.approx(1)
+    tokens: defaultdict[tuple[str, str], float] = defaultdict(float)
+    for c in calls:
+        given = c["response_tokens"]
+        cost = (c["response_bytes"] or 0) / 4 if given is None else given
+        for key in ("tool_name", "session_id"):
+            tokens[key, c[key]] += cost
     for by, key in (("tool", "tool_name"), ("session", "session_id")):
         costs = ask(
             conn,
-            f"select {key} as key, sum(call_count)::int as calls, sum(response_bytes)::int as bytes"
+            f"select {key} as key, sum(call_count)::int as calls, sum(response_bytes)::int as bytes,"
+            " sum(tokens)::int as tokens, count(*) as rows"
             f" from bcp.context_cost(%s, %s, %s, p_limit => 10000{named(where)}) group by 1",
             since, until, by, *where.values(),
         )  # fmt: skip
         expected = {name: (calls_, bytes_) for name, (calls_, _, bytes_) in counted(key).items()}
         assert {c["key"]: (c["calls"], c["bytes"]) for c in costs} == expected
+        for cost in costs:
+            # Each row is rounded.
+            assert abs(cost["tokens"] - tokens[key, cost["key"]]) <= 0.5 * cost["rows"]
 
 
 @shared

@@ -19,6 +19,7 @@ from tests.sql.events import ingest, rows, usage
 Db = psycopg.Connection[Any]
 shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 DEPTH = 100
+JWT = f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiw{'aB3d' * 60}fQ.{'x9Yz' * 10}abc"
 
 
 def one(db: Db, query: str, *args: Any) -> Any:
@@ -122,6 +123,22 @@ def test_a_cut_document_keeps_what_fits(db: Db, doc: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 400_000, "some words of prose. " * 20_000, "日本語の文章です。" * 15_000, "1,2,3;\n" * 60_000],
+    ids=["one word", "prose", "Japanese", "lines"],
+)
+def test_of_a_text_that_is_too_large_the_head_stays(db: Db, text: str) -> None:
+    ingest(db, [usage(parameters={"text": text}, error_message=text, success=False)])
+    [row] = rows(db, "select parameters, error_message from bcp.tool_usage_logs")
+    head = json.loads(row["parameters"]["_head"] + '"}')["text"]
+    assert text.startswith(head)
+    assert len(json.dumps(head, ensure_ascii=False).encode()) > 55_000
+    message = row["error_message"].partition(" [TRUNCATED ")[0]
+    assert text.startswith(message)
+    assert len(message.encode()) > 60_000
+
+
 @pytest.mark.parametrize("unit", ['"', "\\", '\\"', "[", '{"a":', "a ", "x", "1,", "\n", "é", '{"k": "v"}, '])
 @pytest.mark.parametrize("form", ["string", "array", "keys", "json", "deep"])
 def test_a_cut_takes_time_by_the_size_of_what_is_cut(db: Db, unit: str, form: str) -> None:
@@ -145,17 +162,20 @@ def test_a_cut_takes_time_by_the_size_of_what_is_cut(db: Db, unit: str, form: st
     assert took[1] < max(30 * took[0], 1.0)
 
 
-@given(offset=st.integers(-60, 60), wrap=st.booleans())
+@given(offset=st.integers(-400, 60), wrap=st.booleans(), glue=st.sampled_from([" ", ";", "|"]))
+@example(offset=-300, wrap=False, glue=";")
 @shared
-def test_nothing_secret_is_left_where_the_cut_is(db: Db, offset: int, *, wrap: bool) -> None:
+def test_nothing_secret_is_left_where_the_cut_is(db: Db, offset: int, glue: str, *, wrap: bool) -> None:
     """Not even a part of a secret that stands where the cut is, which no rule would know."""
-    limit = 600
+    limit = 2_000
     # Of this masking leaves a third, so that all that was masked fits.
-    filler = f"password={'x' * 56} " * 100
-    doc: Any = {"note": f"{filler[: 2 * limit + offset]} {EMAIL} 4111 1111 1111 1111 {filler}"}
+    filler = f"password={'x' * 56}{glue}" * 200
+    card = "4111 1111 1111 1111".replace(" ", " " if glue == " " else "")
+    secrets = glue.join([EMAIL, card, JWT])
+    doc: Any = {"note": f"{filler[: 2 * limit + offset]}{glue}{secrets}{glue}{filler}"}
     if wrap:
         # A pair that only JSON shows to be one.
-        pair = {"name": "DB_PASSWORD", "n": 1, "value": "some words " * 200}
+        pair = {"name": "DB_PASSWORD", "n": 1, "value": "some words " * 800}
         doc = {"text": json.dumps([pair]) + " " + filler}
     with db.transaction(force_rollback=True):
         db.execute("update bcp.settings set value = %s where name = 'max_document_bytes'", [str(limit)])
@@ -174,6 +194,7 @@ def test_nothing_secret_is_left_where_the_cut_is(db: Db, offset: int, *, wrap: b
     for kept in (row["text"], row["error_message"] or ""):
         assert EMAIL not in kept
         assert "4111" not in kept
+        assert JWT[:30] not in kept
     if wrap:
         assert "words" not in row["text"]
 

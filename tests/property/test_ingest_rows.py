@@ -44,6 +44,7 @@ calls = st.fixed_dictionaries(
         "parameters": documents,
         "response_data": documents,
         "request_bytes": st.integers(0, 10**6),
+        "response_tokens": st.integers(-1, 10**6),
         "user_id": ids,
         "session_id": ids,
         "conversation_id": ids,

@@ -30,7 +30,15 @@ anything = st.recursive(
 )
 FIELDS = [
     *("operation", "duration_ms", "success", "outcome", "error_type", "error_message", "parameters"),
-    *("response_data", "request_bytes", "response_bytes", "user_id", "session_id", "conversation_id"),
+    *(
+        "response_data",
+        "request_bytes",
+        "response_bytes",
+        "response_tokens",
+        "user_id",
+        "session_id",
+        "conversation_id",
+    ),
     *("request_id", "trace_id", "client_name", "client_version", "client_model", "release", "ip_address"),
     *("user_agent", "event_id", "own"),
 ]

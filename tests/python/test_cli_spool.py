@@ -60,7 +60,7 @@ def test_nothing_is_lost_where_it_cannot_be_sent(tmp_path: Path) -> None:
     leave(tmp_path)
     said = spool(tmp_path, "resend", "test", "--dsn", AWAY, code=1)
     assert said.splitlines()[0] == "0 stored, 0 known already, 0 rejected."
-    assert "Still on disk: 3 events (OperationalError)" in said
+    assert "Still on disk: 3 events (OperationalError 08001)" in said
     # What was refused is tried again like the rest.
     assert spool(tmp_path, "list") == "test: 3 events waiting, 0 refused, 0 damaged places\n"
 

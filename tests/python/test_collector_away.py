@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,14 @@ from tests.python.collector_fakes import Clock, Sender, balanced, crash, make, s
 
 
 def test_away_means_spooled_and_sent_later_once_in_order_under_the_same_id(tmp_path: Path) -> None:
-    sender, clock = Sender(), Clock()
+    sender, clock, began = Sender(), Clock(), datetime.now(UTC)
     with make(tmp_path, sender, clock) as collector:
         sender.mode = "lost"
         collector.record("mail", "first")
         assert collector.flush()
         s = collector.stats()
         assert (s.state, s.spooled, s.buffered, s.sent) == ("spooling", 1, 0, 0)
-        assert s.last_error == "OperationalError"
+        assert s.error == s.last_error == "OperationalError 08006"
         collector.record("mail", "second")
         assert collector.flush()
         assert sender.attempts == 1, "no attempt before its time"
@@ -31,6 +32,9 @@ def test_away_means_spooled_and_sent_later_once_in_order_under_the_same_id(tmp_p
         assert collector.flush()
         s = collector.stats()
         assert (s.state, s.spooled, s.stored, s.duplicates) == ("ok", 0, 1, 1)
+        assert (s.error, s.last_error) == (None, "OperationalError 08006"), "what is over is over"
+        assert s.last_error_at is not None
+        assert began <= s.last_error_at <= datetime.now(UTC)
         assert balanced(collector)
     assert [event["tool_name"] for event in stored(sender)] == ["first", "second"]
     assert sender.database.order[0] == sender.database.order[1]
@@ -64,7 +68,7 @@ def test_a_wrong_password_is_a_state_and_a_log_line_without_secrets(
             collector.flush()
             clock.now += 1
         s = collector.stats()
-        assert (s.state, s.last_error, s.spooled) == ("failed", "InvalidPassword 28P01", 5)
+        assert (s.state, s.error, s.spooled) == ("failed", "InvalidPassword 28P01", 5)
     [line] = [record.getMessage() for record in caplog.records]
     assert "28P01" in line
     assert "pg_hba.conf" in line
@@ -81,11 +85,12 @@ def test_a_refused_batch_is_kept_aside_and_holds_up_nothing(tmp_path: Path) -> N
         collector.record("mail", "good")
         assert collector.flush()
         s = collector.stats()
-        assert (s.rejected, s.stored, s.spooled, s.state, s.last_error) == (
+        assert (s.rejected, s.stored, s.spooled, s.state, s.error, s.last_error) == (
             1,
             1,
             0,
             "ok",
+            None,
             "InvalidBatch ZB001",
         )
         assert balanced(collector)
@@ -193,7 +198,7 @@ def test_a_full_disk_is_a_state_and_loses_nothing_that_memory_can_hold(
         assert not collector.flush(), "some of it is in memory only"
         s = collector.stats()
         assert s.state == "blocked"
-        assert "OSError ENOSPC" in {s.last_error, collector._core._buffer.disk_error}
+        assert s.error == "OSError ENOSPC"
         assert s.spooled > 0
         assert s.buffered > 0
         assert s.spooled + s.buffered == 30

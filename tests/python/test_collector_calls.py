@@ -303,6 +303,7 @@ def test_a_block_says_how_it_went(collector: Collector, sender: Sender) -> None:
     with collector.call("mail", "send", parameters={"a": 1}, client_name="cli") as call:
         call.response_data = {"sent": 1}
         call.response_bytes = 12
+        call.response_tokens = 3
         call.success = False
         call.outcome = "soft_fail"
         call.error_type = "Bounced"
@@ -316,6 +317,7 @@ def test_a_block_says_how_it_went(collector: Collector, sender: Sender) -> None:
         >= {
             "response_data": {"sent": 1},
             "response_bytes": 12,
+            "response_tokens": 3,
             "success": False,
             "outcome": "soft_fail",
             "error_type": "Bounced",

@@ -157,6 +157,7 @@ def test_a_deadlock_is_repeated_at_once_as_the_same_batch(
             assert flushed.result()
         s = collector.stats()
         assert (s.state, s.retries, s.batches, s.stored, s.spooled) == ("ok", 1, 2, 4, 0)
+        assert (s.error, s.last_error) == (None, "DeadlockDetected 40P01")
     assert rows(clean_db, "select count(*) from bcp.tool_usage_logs") == [(2,)]
 
 
@@ -168,13 +169,14 @@ def away_and_back(
         collector.record("mail", "send", parameters="hunter2")
         assert collector.flush(30)
     s = collector.stats()
-    assert (s.state, s.spooled, s.buffered, s.dropped, s.last_error) == (state, 1, 0, 0, error)
+    assert (s.state, s.spooled, s.buffered, s.dropped, s.error) == (state, 1, 0, 0, error)
     assert advice in caplog.text
     assert "hunter2" not in caplog.text
     yield
     drain(collector)
     s = collector.stats()
-    assert (s.state, s.spooled, s.stored) == ("ok", 0, 1)
+    assert (s.state, s.spooled, s.stored, s.error) == ("ok", 0, 1, None)
+    assert s.last_error is not None
 
 
 @pytest.mark.native("one server of the embedded target has one database")
@@ -219,7 +221,7 @@ def test_a_database_and_a_store_that_are_not_there_yet(
     with Collector(make_conninfo(blank_db, dbname="bcp_nowhere"), source="no", spool=tmp_path) as collector:
         collector.record("mail", "send")
         assert collector.flush(30)
-        assert (collector.stats().state, collector.stats().last_error) == ("failed", "OperationalError 3D000")
+        assert (collector.stats().state, collector.stats().error) == ("failed", "OperationalError 3D000")
     with Collector(blank_db, source="blank", spool=tmp_path) as collector:
         steps = away_and_back(collector, "failed", "InvalidSchemaName 3F000", caplog, "bcp-analytics migrate")
         next(steps)
@@ -242,7 +244,7 @@ def test_a_schema_one_version_behind(blank_db: str, tmp_path: Path, caplog: pyte
             assert collector.flush(30)
             wait_until(collector, lambda: collector.stats().last_error is not None)
         s = collector.stats()
-        assert (s.state, s.stored, s.last_error) == ("ok", 1, "UndefinedFunction 42883")
+        assert (s.state, s.stored, s.error, s.last_error) == ("ok", 1, None, "UndefinedFunction 42883")
         assert "run bcp-analytics migrate" in caplog.text
         with psycopg.connect(blank_db, autocommit=True) as conn:
             conn.execute("alter function bcp.ingest_tool_usage(uuid, text, text) rename to later_name")
@@ -259,14 +261,26 @@ def test_nobody_listens(tmp_path: Path) -> None:
         collector.record("mail", "send")
         assert collector.flush(30)
         s = collector.stats()
-        assert (s.state, s.spooled, s.last_error) == ("spooling", 1, "OperationalError")
+        assert (s.state, s.spooled, s.error) == ("spooling", 1, "OperationalError 08001")
 
 
 def test_a_report_is_one_row_a_collector_and_holds_no_text(db: psycopg.Connection[Any]) -> None:
     report_collector(db, "a", ONE, recorded=1)
     report_collector(
-        db, "a", ONE, recorded=9, sent=5, spooled=3, spooled_bytes=100, dropped=1, last_error="E 25006"
+        db,
+        "a",
+        ONE,
+        recorded=9,
+        sent=5,
+        spooled=3,
+        spooled_bytes=100,
+        dropped=1,
+        last_error="E 25006",
+        last_error_at=datetime(2026, 6, 15, tzinfo=UTC),
     )
+    assert rows(db, "select last_error, last_error_at::date::text from bcp.collector_reports") == [
+        ("E 25006", "2026-06-15")
+    ]
     assert rows(db, "select recorded, sent, spooled, spooled_bytes, dropped from bcp.collector_reports") == [
         (9, 5, 3, 100, 1)
     ]

@@ -16,6 +16,7 @@ from rich.console import Console
 from bcp_analytics import charts, embedded
 from bcp_analytics.demo import real_calls, run_demo
 from bcp_analytics.demo.generate import Traffic, batches
+from bcp_analytics.demo.present import Answers
 from bcp_analytics.demo.send import SOURCE, look, send
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.queries import tool_usage_stats
@@ -95,6 +96,27 @@ def test_it_sees_what_a_database_holds(db: psycopg.Connection[Any]) -> None:
 
     db.execute("update bcp.performance_metrics set created_at = created_at - interval '8 days'")
     assert look(db, 5, CALLS).forgotten
+
+
+def test_how_busy_is_no_question_of_latency(db: psycopg.Connection[Any]) -> None:
+    """Percentiles an hour and tool, which it does not show, were 700 of the 800 ms that it took."""
+    end = datetime.now(UTC)
+    send(db, silent(), seed=5, calls=CALLS, size=SIZE, end=end)
+    screen = io.StringIO()
+    db.execute("set local track_functions = 'pl'")
+    Answers(db, Console(file=screen, width=120, color_system=None), end).busy()
+    assert db.execute(
+        "select sum(pg_stat_get_xact_function_calls(oid)) from pg_proc where proname = 'latency_quantiles'"
+    ).fetchone() == (None,)
+    most = db.execute(
+        "select max(calls), max(failed) from (select count(*) as calls, count(*) filter (where not success)"
+        " as failed from bcp.tool_usage_logs group by date_trunc('day', start_time, 'UTC')) d"
+    ).fetchone()
+    assert most is not None
+    assert (
+        f"calls a day, up to {most[0]}" in screen.getvalue(),
+        f"failed a day, up to {most[1]}" in screen.getvalue(),
+    ) == (True, True)
 
 
 @pytest.fixture(scope="module")

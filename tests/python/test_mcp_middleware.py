@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,11 +17,12 @@ import fastmcp
 from mcp import Client, MCPError
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
-from mcp.server.mcpserver import MCPServer
-from mcp.types import Implementation
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.types import ElicitResult, Implementation
 from starlette.authentication import SimpleUser, UnauthenticatedUser
 from starlette.testclient import TestClient
 
+from bcp_analytics import _mcp_calls
 from bcp_analytics.collector import Collector
 from bcp_analytics.mcp import AnalyticsMiddleware, ServerAnalyticsMiddleware, instrument
 from tests.python.mcp_sink import Kept
@@ -310,3 +313,39 @@ def test_calls_arrive_in_the_database(dsn: str, clean_db: psycopg.Connection[Any
     ]
     assert clean_db.execute("select count(*) from bcp.error_logs").fetchall() == [(6,)]
     assert clean_db.execute("select count(*) from bcp.rejected_events").fetchall() == [(0,)]
+
+
+@servers
+def test_waiting_for_a_person_is_no_time_of_the_tool(
+    make: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0, time=time.time)
+    clock.monotonic_ns = lambda: clock.now
+    monkeypatch.setattr(_mcp_calls, "time", clock)
+    kept = Kept()
+    server = make(kept)
+    context = fastmcp.Context if make is fast else Context
+
+    async def book(ctx: Any) -> str:
+        answers = [
+            await ctx.session.elicit(text, {"type": "object", "properties": {}})
+            for text in ("sure?", "really?")
+        ]
+        return " ".join(answer.action for answer in answers)
+
+    book.__annotations__["ctx"] = context
+    server.tool()(book)
+
+    async def person(*_: Any) -> ElicitResult:
+        clock.now += 60_000_000_000
+        return ElicitResult(action="accept", content={})
+
+    async def call() -> Any:
+        inner = getattr(server, "_mcp_server", server)
+        async with Client(inner, mode="legacy", elicitation_callback=person) as client:
+            return await client.call_tool("book", {})
+
+    answer = asyncio.run(call())
+    assert answer.content[0].text == "accept accept"
+    [row] = [row for row in kept.calls if row["operation"] == "tools/call"]
+    assert (row["duration_ms"], row["waited_ms"]) == (0.0, 120_000.0)

@@ -10,10 +10,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bcp_analytics._mcp_events import MAX_DOCUMENT
+from bcp_analytics import _mcp_events as events
+from bcp_analytics._mcp_events import MAX_DOCUMENT, encoded_size
 from bcp_analytics.proxy import _observer as observing
 from bcp_analytics.proxy._lines import Lines
 from bcp_analytics.proxy._observer import Moment, Observer
@@ -278,6 +279,51 @@ def test_ids_are_told_apart_by_direction_and_type(connection: Connection) -> Non
     assert [call["tool_name"] for call in connection.sink.calls] == ["string", "number"]
 
 
+def elicit(connection: Connection, request_id: Any) -> None:
+    connection.server({"jsonrpc": "2.0", "id": request_id, "method": "elicitation/create", "params": {}})
+
+
+def answered(connection: Connection, request_id: Any, after_ms: int = 0) -> None:
+    connection.ms += after_ms
+    connection.client({"jsonrpc": "2.0", "id": request_id, "result": {"action": "accept"}})
+
+
+def test_waiting_for_a_person_is_no_time_of_the_tool(connection: Connection) -> None:
+    """Of 302,003 ms a person took two times 150,000 and one for each message."""
+    connection.ask(1)
+    for question in ("a", "b"):
+        elicit(connection, question)
+        answered(connection, question, 150_000)
+    connection.answer(1, content=[])
+    call = connection.only_call
+    assert (call["duration_ms"], call["waited_ms"]) == (3.0, 300_002.0)
+
+
+def test_two_questions_at_once_are_one_wait_and_one_without_an_answer_is_one(connection: Connection) -> None:
+    connection.ask(1)
+    elicit(connection, 7)
+    elicit(connection, 8)
+    answered(connection, 7, 1_000)
+    connection.client({"method": "notifications/cancelled", "params": {"requestId": 1}})
+    call = connection.only_call
+    assert (call["duration_ms"], call["waited_ms"]) == (1.0, 1_003.0)
+
+
+def test_a_question_is_of_the_call_that_is_open_to_its_end_or_of_none(connection: Connection) -> None:
+    connection.ask(1)
+    connection.ask(2)
+    elicit(connection, "a")
+    connection.answer(1, content=[])
+    answered(connection, "a", 1_000)
+    connection.ask(3)
+    elicit(connection, "b")
+    answered(connection, "b", 1_000)
+    connection.answer(2, content=[])
+    connection.answer(3, content=[])
+    waited = {call["request_id"]: call.get("waited_ms") for call in connection.sink.calls}
+    assert waited == {"1": None, "2": 1_002.0, "3": None}
+
+
 def test_batches(connection: Connection) -> None:
     connection.client(
         [{"id": n, "method": "tools/call", "params": {"name": f"t{n}", "arguments": {}}} for n in range(3)]
@@ -309,17 +355,58 @@ def test_an_answer_too_long_to_be_read_still_ends_its_call(
     assert connection.observer.counts.unread_lines == 5
 
 
-def test_large_documents_are_kept_by_their_size(connection: Connection) -> None:
-    connection.ask(1, arguments={"text": "x" * MAX_DOCUMENT})
+def test_of_large_documents_the_beginning_is_kept(connection: Connection) -> None:
+    connection.ask(1, arguments={"path": "a.txt", "text": "some words " * MAX_DOCUMENT, "after": 1})
     image = {"type": "image", "mimeType": "image/png", "data": "A" * MAX_DOCUMENT}
     connection.answer(1, content=[image, {"type": "text", "text": "a picture"}])
     call = connection.only_call
-    assert call["parameters"] == {"_omitted": f"{call['request_bytes']} bytes"}
+    assert list(call["parameters"]) == ["path", "text"]
+    head, _, mark = call["parameters"]["text"].rpartition(" [TRUNCATED ")
+    assert mark == f"{11 * MAX_DOCUMENT} bytes]"
+    assert MAX_DOCUMENT - 100 < len(head) <= MAX_DOCUMENT
+    assert head.split() == ["some", "words"] * (len(head.split()) // 2) + ["some"] * (len(head.split()) % 2)
     assert call["response_data"]["content"] == [
         image | {"data": f"<{MAX_DOCUMENT} characters of base64>"},
         {"type": "text", "text": "a picture"},
     ]
     assert call["wire_bytes"] > MAX_DOCUMENT
+
+
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=200).map(lambda text: text * 9),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    room=st.integers(0, 3_000),
+)
+@example(value=["x" * 5_000], room=2_000)
+@example(value={"a": ["\U0001f600" * 900]}, room=2_001)
+def test_the_beginning_of_a_document_is_one(value: Any, room: int) -> None:
+    kept, left = events._beginning(value, room, 100)
+    if encoded_size(value) <= room // 2:
+        assert kept == value
+    if left > 0:
+        assert kept == value
+    assert is_beginning(kept, value)
+
+
+def is_beginning(kept: Any, whole: Any) -> bool:
+    if isinstance(kept, str) and kept != whole:
+        return isinstance(whole, str) and whole.startswith(kept.rpartition(" [TRUNCATED ")[0])
+    if isinstance(kept, list):
+        return all(map(is_beginning, kept, whole))
+    if isinstance(kept, dict):
+        return list(kept) == list(whole)[: len(kept)] and all(is_beginning(kept[k], whole[k]) for k in kept)
+    return bool(kept == whole)
+
+
+def test_what_is_nested_too_deep_for_the_store_costs_no_call(connection: Connection) -> None:
+    deep: Any = "x" * MAX_DOCUMENT
+    for _ in range(900):
+        deep = [deep]
+    connection.ask(1, arguments={"a": deep})
+    connection.answer(1, content=[])
+    assert "_omitted" in json.dumps(connection.only_call["parameters"])
 
 
 @pytest.mark.parametrize(

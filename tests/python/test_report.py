@@ -126,12 +126,24 @@ def test_a_page_says_what_the_questions_answer(store: psycopg.Connection[Any]) -
     for section in report.sections:
         assert section.rows, section.title
         assert found.says(section.title)
-    assert found.tags["svg"] == 3
+    assert found.tags["svg"] == 6
     for text in ("75.0 %", "505 ms", "20.0 % fail", "300 kB", "2026-06-08 12:00"):
         assert found.says(text), text
     text = printed(report)
     for expected in ("101", "75.0 %", "300 kB", "█", "What causes the errors"):
         assert expected in text, expected
+
+
+def test_on_a_telephone_labels_are_readable_and_no_table_is_cut(store: psycopg.Connection[Any]) -> None:
+    """At 390 pixels the wide charts' labels were 3 pixels high, and tables ended after two columns."""
+    text, found = page(collect(store, **WEEK))
+    widths = [int(value.split()[2]) for name, value in found.attributes if name.lower() == "viewbox"]
+    assert sorted(widths) == [330, 330, 330, 1100, 1100, 1100]
+    assert re.findall(r"\.axis text\{[^}]*font-size:(\d+)px", text) == ["12"] * 6
+    # A row is a block there, so each cell says what it is.
+    headings = [value for name, value in found.attributes if name == "data-heading"]
+    assert len(headings) == found.tags["td"] > 0
+    assert all(headings)
 
 
 def test_an_empty_store_says_so(db: psycopg.Connection[Any]) -> None:
@@ -184,7 +196,7 @@ def test_calls_of_a_day_of_25_hours_are_in_its_bucket(db: psycopg.Connection[Any
     [busy] = [bucket for bucket in report.buckets if bucket.call_count]
     assert (busy.call_count, busy.start) == (50, datetime(2026, 10, 25, tzinfo=zone))
     assert {bucket.start.astimezone(zone).hour for bucket in report.buckets} == {0}
-    assert page(report)[1].tags["svg"] == 3
+    assert page(report)[1].tags["svg"] == 6
 
 
 def test_a_reader_may_ask_it(store: psycopg.Connection[Any]) -> None:
@@ -235,10 +247,11 @@ def test_ticks_of_a_logarithmic_scale_enclose_the_values(low: float, high: float
 )
 def test_labels_are_at_round_times(hours: float, count: int, chosen: list[str]) -> None:
     times = [NOW + timedelta(hours=hours) * n for n in range(count)]
-    labels, major = svg._labels(times, timedelta(hours=hours))
+    labels, major = svg._labels(times, timedelta(hours=hours), 8)
     assert len(labels) == count
     assert major[:5] == chosen
     assert len(major) <= 8
+    assert 1 <= len(svg._labels(times, timedelta(hours=hours), 3)[1]) <= 3
 
 
 @pytest.mark.parametrize("most", [0, 1, 2, 7, 10, 11, 49, 50, 99, 100, 355, 999_999, 1_000_000])

@@ -129,6 +129,9 @@ def test_a_bucket_is_all_of_s3_that_it_sees(clean_db: Db, monkeypatch: pytest.Mo
         [made] = archive(clean_db, "s3://archives/of/bcp", table="tool_usage_logs")
         file = f"{made.location}/{made.files[0]['path']}"
         assert query(clean_db, "select count(*) as n from tool_usage_logs").to_pylist() == [{"n": 3}]
+        assert query(
+            None, "select count(*) as n from tool_usage_logs", location="s3://archives/of/bcp"
+        ).to_pylist() == [{"n": 3}]
         faults.seen.clear()
         for sql in (
             "select * from read_text('s3://archives/of/other')",

@@ -23,6 +23,7 @@ TOO_MUCH: list[tuple[str, Mapping[str, Any], str]] = [
 LEFT_OUT: list[tuple[Mapping[str, Any], str]] = [
     ({"request_bytes": 2**63 - 1}, "request_bytes"),
     ({"response_bytes": -1}, "response_bytes"),
+    ({"response_tokens": -1}, "response_tokens"),
     ({"duration_ms": 1e300}, "duration_ms"),
     # What follows from two fields is bounded too.
     ({"start_time": "2026-06-15T11:00:00Z", "duration_ms": 2e8}, "duration_ms"),
@@ -101,7 +102,7 @@ def test_no_size_is_negative_in_what_is_made_of_it(conn: psycopg.Connection[Any]
         {"tool_name": "tools/list", "operation": "tools/list", "response_data": tools},
     ]
     ingest(conn, [KINDS["tool_usage"] | {"start_time": "2026-06-15T11:00:00Z"} | call for call in calls])
-    [cost] = rows(conn, "select min(estimated_tokens) as least from bcp.context_cost()")
+    [cost] = rows(conn, "select min(tokens) as least from bcp.context_cost()")
     assert cost == {"least": 0}
     assert rows(conn, "select context_bytes from bcp.unused_tools()") == [{"context_bytes": None}]
 

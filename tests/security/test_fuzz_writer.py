@@ -93,6 +93,7 @@ FIELDS = [
         "client_name",
         "request_bytes",
         "response_bytes",
+        "response_tokens",
         "duration_ms",
         "success",
     ),

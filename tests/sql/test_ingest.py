@@ -37,6 +37,7 @@ def test_fields_come_out_as_they_went_in(conn: psycopg.Connection[Any]) -> None:
         response_data=["a", None],
         request_bytes=12,
         response_bytes=34,
+        response_tokens=9,
         user_id=42,
         session_id="s-1",
         request_id="r-1",

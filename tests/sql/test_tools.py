@@ -156,7 +156,7 @@ def test_context_cost(conn: psycopg.Connection[Any]) -> None:
         call("send", response_bytes=0, bcp_name="mail"),
     )
     found = rows(conn, f"select * from bcp.context_cost({DAY})")
-    columns = ("tool_name", "call_count", "response_bytes", "avg_response_bytes", "share", "estimated_tokens")
+    columns = ("tool_name", "call_count", "response_bytes", "avg_response_bytes", "share", "tokens")
     assert [tuple(r[c] for c in columns) for r in found] == [
         ("read", 3, 800, 800 / 3, 0.5, 200),
         ("tools/list", 1, 400, 400, 0.25, 100),
@@ -182,11 +182,11 @@ def test_context_cost(conn: psycopg.Connection[Any]) -> None:
         query = f"select coalesce(sum(response_bytes), 0)::int as n from bcp.context_cost({DAY}, {filters})"
         assert rows(conn, query) == [{"n": total}], filters
     [nothing] = rows(conn, f"select * from bcp.context_cost({DAY}, p_bcp_name => 'mail')")
-    assert (nothing["share"], nothing["estimated_tokens"]) == (None, 0)
+    assert (nothing["share"], nothing["tokens"]) == (None, 0)
     conn.execute("update bcp.settings set value = '3.2' where name = 'bytes_per_token'")
-    assert rows(conn, f"select * from bcp.context_cost({DAY})")[0]["estimated_tokens"] == 250
+    assert rows(conn, f"select * from bcp.context_cost({DAY})")[0]["tokens"] == 250
     [measured, *_] = rows(conn, f"select * from bcp.context_cost({DAY}, p_bytes_per_token => 2.5)")
-    assert measured["estimated_tokens"] == 320
+    assert measured["tokens"] == 320
 
 
 def test_heatmap(conn: psycopg.Connection[Any]) -> None:
@@ -288,6 +288,37 @@ def test_a_wrong_argument_is_named(db: psycopg.Connection[Any], question: str, m
         db.execute(f"select * from bcp.{question}")  # type: ignore[arg-type]
     assert caught.value.sqlstate == "ZB002"
     assert caught.value.diag.message_hint
+
+
+@pytest.mark.parametrize("aggregated", [False, True], ids=["raw", "aggregated"])
+def test_tokens_that_the_sender_gives_count_and_the_rest_is_estimated(
+    clean_db: psycopg.Connection[Any],
+    aggregated: bool,  # noqa: FBT001
+) -> None:
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    send(
+        clean_db,
+        call("read", response_bytes=400, session_id="s"),
+        call("read", response_bytes=400, response_tokens=250, session_id="s"),
+        # A picture has no text, and costs what only the sender knows.
+        call("draw", response_bytes=0, response_tokens=1_000, session_id="s"),
+        call("list", response_bytes=600, session_id="t"),
+    )
+    if aggregated:
+        clean_db.execute("call bcp.refresh_analytics_views()")
+        clean_db.execute("select set_config('bcp.now', '2026-06-17', false)")
+
+    def tokens(arguments: str) -> list[tuple[Any, ...]]:
+        asked = rows(clean_db, f"select * from bcp.context_cost({DAY}, {arguments})")
+        return [(r["tool_name"] or r["session_id"], r["tokens"], r["given_tokens"]) for r in asked]
+
+    assert tokens("p_limit => 9") == [("draw", 1_000, 1_000), ("read", 350, 250), ("list", 150, 0)]
+    # What was measured is for what nobody gave.
+    assert tokens("p_bytes_per_token => 2") == [("draw", 1_000, 1_000), ("read", 450, 250), ("list", 300, 0)]
+    assert tokens("'session'") == [("s", 1_350, 1_250), ("t", 150, 0)]
+    assert tokens("p_session_id => 's'") == [("draw", 1_000, 1_000), ("read", 350, 250)]
+    [share, *_] = rows(clean_db, f"select share from bcp.context_cost({DAY})")
+    assert share["share"] == pytest.approx(1_000 / 1_500)
 
 
 def test_what_is_aggregated_is_asked_of_the_aggregates(clean_db: psycopg.Connection[Any]) -> None:
