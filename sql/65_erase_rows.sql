@@ -362,28 +362,21 @@ $func$;
 comment on function bcp_internal.erase_aggregate(uuid, text) is
     'Erases a person from what is aggregated, whatever its age, and returns how many rows were deleted or changed.';
 
-create or replace function bcp_internal.erase_statistics(p_erasure_id uuid) returns void
-language plpgsql volatile
+create or replace function bcp_internal.named_statistics(p_erasure_id uuid)
+returns table (schema_name text, relation_name text)
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_relation regclass;
-begin
-    -- The planner keeps the most frequent values of a column, and some of the others.
-    for v_relation in
-        select distinct format('%I.%I', s.schemaname, s.tablename)::regclass
-        from pg_stats s
-        join bcp_internal.erasure_work w on w.erasure_id = p_erasure_id
-        cross join lateral unnest(w.forms) as f
-        where s.schemaname in ('bcp', 'bcp_internal', '_timescaledb_internal')
-          and strpos(concat(s.most_common_vals::text, s.histogram_bounds::text, s.most_common_elems::text), f) > 0
-    loop
-        execute format('analyze %s', v_relation);
-    end loop;
-end
+    -- Of words an index has parts of an id only, so that those are renewed whatever they are.
+    select distinct k.schema_name, k.relation_name
+    from bcp_internal.erasure_work w
+    cross join bcp_internal.erasure_rule(w.forms) r
+    cross join bcp_internal.kept_statistics() k
+    where w.erasure_id = p_erasure_id
+      and (k.is_of_index or k.held ~ r.hint or k.ids && w.session_ids)
 $func$;
 
-comment on function bcp_internal.erase_statistics(uuid) is 'Analyses tables anew whose statistics hold an erased person.';
+comment on function bcp_internal.named_statistics(uuid) is 'Statistics of the planner that may hold an erased person.';
 
 create or replace procedure bcp.erase_user(p_user_id text, p_note text default null)
 language plpgsql
@@ -411,8 +404,10 @@ begin
         perform bcp_internal.erase_aggregate(v_erasure, v_step.name);
         commit;
     end loop;
-    perform bcp_internal.erase_statistics(v_erasure);
-    commit;
+    for v_step in select s.schema_name, s.relation_name from bcp_internal.named_statistics(v_erasure) s loop
+        perform bcp_internal.renew_statistics(v_step.schema_name, v_step.relation_name);
+        commit;
+    end loop;
     for v_step in select u.table_name, u.sqlstate from bcp_internal.unreached_tables(v_erasure) u loop
         raise warning 'not reached: %, SQLSTATE %', v_step.table_name, v_step.sqlstate;
     end loop;

@@ -448,6 +448,19 @@ $func$;
 
 comment on function bcp_internal.history_aggregates(text) is 'The aggregates of a table, or all.';
 
+create or replace function bcp_internal.masked_statistics(p_of_names boolean)
+returns table (schema_name text, relation_name text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select distinct k.schema_name, k.relation_name
+    from bcp_internal.kept_statistics() k
+    where k.is_of_index or p_of_names
+$func$;
+
+comment on function bcp_internal.masked_statistics(boolean) is
+    'Statistics of the planner that may hold what was masked: of words of errors, and of names in aggregates.';
+
 create or replace procedure bcp.anonymize_history(
     p_older_than interval default null, p_table text default null, p_forget_users boolean default false)
 language plpgsql
@@ -456,6 +469,7 @@ declare
     v_before timestamptz;
     v_step record;
     v_rows bigint;
+    v_names bigint := 0;
     v_unreached text;
 begin
     v_before := bcp_internal.history_cutoff(p_older_than, p_table, p_forget_users);
@@ -483,7 +497,14 @@ begin
     commit;
     call bcp_internal.refresh_pending();
     for v_step in select a.name from bcp_internal.history_aggregates(p_table) a loop
-        perform bcp_internal.mask_aggregate(v_step.name, v_before);
+        v_names := v_names operator(pg_catalog.+) bcp_internal.mask_aggregate(v_step.name, v_before);
+        commit;
+    end loop;
+    for v_step in
+        select s.schema_name, s.relation_name
+        from bcp_internal.masked_statistics(p_forget_users or v_names operator(pg_catalog.>) 0) s
+    loop
+        perform bcp_internal.renew_statistics(v_step.schema_name, v_step.relation_name);
         commit;
     end loop;
     perform bcp_internal.check_reached(v_unreached);

@@ -22,6 +22,7 @@ begin
         v_relation := format('%I.%I', p_schema, p_table)::regclass;
         execute format('comment on table %s is %L', v_relation, format('Restored from archives of bcp.%s.', p_table));
         execute format('grant select, insert, update, delete, truncate on %s to bcp_admin', v_relation);
+        perform bcp_internal.forgo_statistics(v_relation);
     elsif not exists (
         select
         from bcp_internal.restored_tables r
