@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -325,6 +326,32 @@ def test_what_cannot_be_made_anew_keeps_its_totals_and_loses_the_person(
         [old],
     ).fetchall()
     assert days == [("bob", 8), ("carol", 4)]
+
+
+@pytest.mark.native("the embedded database is one backend")
+def test_nobody_waits_while_a_chunk_is_put_back_into_the_columnstore(
+    dsn: str, clean_db: psycopg.Connection[Any]
+) -> None:
+    fill(clean_db)
+    clean_db.execute(
+        "create or replace function bcp_internal.compress_again(p_relation text, p_start timestamptz,"
+        " p_end timestamptz) returns void"
+        " language sql as 'select pg_advisory_xact_lock(4711)'"
+    )
+    waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    with psycopg.connect(dsn, autocommit=True) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("select pg_advisory_lock(4711); set lock_timeout = '100ms'")
+        erasing = pool.submit(manage.erase_user, clean_db, JANE)
+        while other.execute(waits).fetchall() == [(0,)]:
+            assert not erasing.done()
+        error = {"level": "error", "message": "failed for bob in step 9", "error_type": "Timeout"}
+        assert ingest(other, [error], "errors") == (1, 1, 0, 0)
+        other.execute("select pg_advisory_unlock(4711)")
+        erasing.result()
+
+
+def test_statistics_of_what_was_dropped_meanwhile_are_gone(db: psycopg.Connection[Any]) -> None:
+    db.execute("select bcp_internal.renew_statistics('_timescaledb_internal', '_hyper_2_4711_chunk')")
 
 
 @pytest.mark.parametrize("step", ["erase_tables", "refreshes", "erase_aggregate", "compress_again"])
