@@ -144,11 +144,12 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_own constant text[] := bcp_internal.own_rows(p_table);
+    v_name constant text := bcp_internal.name_of(p_relation);
 begin
-    execute format('delete from %s where (%s) or (%s)', p_relation, v_own[1], v_own[2]) using p_forms, p_session_ids;
+    execute format('delete from %s where (%s) or (%s)', v_name, v_own[1], v_own[2]) using p_forms, p_session_ids;
     get diagnostics deleted = row_count;
     execute format(
-        'update %s set %s where %s', p_relation, bcp_internal.without_mentions(p_relation, p_forms),
+        'update %s set %s where %s', v_name, bcp_internal.without_mentions(p_relation, p_forms),
         bcp_internal.mention_of(p_relation, p_forms));
     get diagnostics changed = row_count;
 end

@@ -87,10 +87,10 @@ begin
                 when 'session_id' then 'case when session_id not like ''gap-%'' then session_id end'
                 when 'attributes' then format('attributes - ''session_id'', ''%ss'', attributes -> ''session_id''', w.place)
                 else quote_ident(w.column_name) end), ', '),
-            p_relation, p_within),
+            bcp_internal.name_of(p_relation), p_within),
         format(
             'update %s t set %s from unnest($1, $2) as m (id, doc) where t.ctid = m.id and %s',
-            p_relation,
+            bcp_internal.name_of(p_relation),
             string_agg(format(
                 '%1$I = case when jsonb_typeof(m.doc -> %4$L) = ''null'' then t.%1$I else coalesce(m.doc %2$s %4$L, %3$L) end'
                     || case w.column_name when 'attributes'
@@ -173,7 +173,7 @@ begin
         case when p_write
             then 'update %1$s set ip_address = bcp_internal.anonymize_ip(ip_address) where %2$s and ip_address <> bcp_internal.anonymize_ip(ip_address)'
             else 'select from %1$s where %2$s and ip_address <> bcp_internal.anonymize_ip(ip_address) limit 1'
-        end, p_relation, p_within);
+        end, bcp_internal.name_of(p_relation), p_within);
     get diagnostics v_changed = row_count;
     return v_changed;
 end
@@ -191,7 +191,7 @@ declare
     v_within constant text := format('%1$I >= %2$L and %1$I < %3$L', bcp_internal.time_column(p_table), p_start, p_end);
     v_relation constant regclass := format('bcp.%I', p_table)::regclass;
     v_digest constant text := bcp_internal.rules_digest();
-    v_compressed regclass;
+    v_compressed text;
     v_changed bigint := 0;
 begin
     if exists (
@@ -200,7 +200,7 @@ begin
     then
         return 0;
     end if;
-    select format('%I.%I', chunk_schema, chunk_name)::regclass into v_compressed
+    select format('%I.%I', chunk_schema, chunk_name) into v_compressed
     from timescaledb_information.chunks
     where hypertable_schema = 'bcp' and hypertable_name = p_table and range_start = p_start and range_end = p_end
       and is_compressed;
@@ -209,12 +209,13 @@ begin
         or bcp_internal.mask_rows(v_relation, v_within, null, false) + bcp_internal.mask_addresses(v_relation, v_within, false) > 0
     then
         if v_compressed is not null then
-            perform public.decompress_chunk(v_compressed, true);
+            -- Null, and nothing to do, where it was dropped meanwhile.
+            perform public.decompress_chunk(c, true) from to_regclass(v_compressed) as c where c is not null;
         end if;
         v_changed := bcp_internal.mask_rows(v_relation, v_within, null, true)
             + bcp_internal.mask_addresses(v_relation, v_within, true);
         if v_compressed is not null then
-            perform public.compress_chunk(v_compressed, true, false);
+            perform public.compress_chunk(c, true, false) from to_regclass(v_compressed) as c where c is not null;
         end if;
     end if;
     if v_changed > 0 then
@@ -360,7 +361,7 @@ begin
     if v_known is null then
         return 0;
     end if;
-    execute format('update %s set %s where %s and (%s)', p_relation, v_nulls, p_within, v_known);
+    execute format('update %s set %s where %s and (%s)', bcp_internal.name_of(p_relation), v_nulls, p_within, v_known);
     get diagnostics v_changed = row_count;
     return v_changed;
 end

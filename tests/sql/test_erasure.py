@@ -350,8 +350,15 @@ def test_nobody_waits_while_a_chunk_is_put_back_into_the_columnstore(
         erasing.result()
 
 
-def test_statistics_of_what_was_dropped_meanwhile_are_gone(db: psycopg.Connection[Any]) -> None:
+def test_what_was_dropped_meanwhile_is_no_syntax_error(db: psycopg.Connection[Any]) -> None:
+    """A regclass of a table that is gone prints a number."""
     db.execute("select bcp_internal.renew_statistics('_timescaledb_internal', '_hyper_2_4711_chunk')")
+    for call in (
+        "erase_relation(4711::regclass, 'error_logs', '{jane}', '{}')",
+        "mask_rows(4711::regclass, 'true', null, true)",
+    ):
+        with pytest.raises(psycopg.errors.UndefinedTable), db.transaction():
+            db.execute(f"select bcp_internal.{call}")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("step", ["erase_tables", "refreshes", "erase_aggregate", "compress_again"])
