@@ -1,17 +1,19 @@
 -- Rules that watch the calls, and what they found.
 create table bcp.alert_rules (
-    rule_name text primary key,
+    -- NOTIFY takes 8,000 bytes, an index entry 2,700.
+    rule_name text primary key constraint alert_rules_rule_name check (length(rule_name) between 1 and 200),
     metric text not null constraint alert_rules_metric check (
         metric in ('avg_duration_ms', 'success_rate', 'error_rate', 'throughput', 'burn_rate')),
     fires text not null constraint alert_rules_fires check (fires in ('above', 'below')),
-    threshold double precision not null,
-    clear_threshold double precision not null,
-    lookback interval not null constraint alert_rules_lookback check (lookback > interval '0'),
+    threshold double precision not null constraint alert_rules_threshold check (abs(threshold) < 'infinity'),
+    clear_threshold double precision not null constraint alert_rules_clear_threshold check (abs(clear_threshold) < 'infinity'),
+    lookback interval not null constraint alert_rules_lookback check (lookback > interval '0' and lookback <= interval '366 days'),
     short_lookback interval constraint alert_rules_short_lookback check (
         short_lookback > interval '0' and short_lookback < lookback),
     objective double precision constraint alert_rules_objective check (objective > 0 and objective < 1),
     min_calls bigint not null default 1 constraint alert_rules_min_calls check (min_calls > 0),
-    for_at_least interval not null default '0' constraint alert_rules_for_at_least check (for_at_least >= interval '0'),
+    for_at_least interval not null default '0' constraint alert_rules_for_at_least check (
+        for_at_least >= interval '0' and for_at_least <= interval '366 days'),
     scope text not null default 'tool' constraint alert_rules_scope check (scope in ('all', 'bcp', 'tool')),
     bcp_name text,
     tool_name text,
@@ -28,7 +30,7 @@ create table bcp.alert_rules (
 comment on table bcp.alert_rules is
     'What bcp.active_alerts is about. Change, add and delete rows as you like; a job evaluates them every minute.';
 
-comment on column bcp.alert_rules.rule_name is 'Name of the rule.';
+comment on column bcp.alert_rules.rule_name is 'Name of the rule, up to 200 characters.';
 
 comment on column bcp.alert_rules.metric is
     'Of the calls of lookback: avg_duration_ms; success_rate and error_rate, shares from 0 to 1 of those that say whether they succeeded; throughput, calls a minute; burn_rate, error_rate / (1 - objective).';
@@ -39,7 +41,7 @@ comment on column bcp.alert_rules.threshold is 'An alert opens beyond it; in the
 
 comment on column bcp.alert_rules.clear_threshold is 'An open alert closes only where the metric is back on the right side of this, so that it does not flap.';
 
-comment on column bcp.alert_rules.lookback is 'Length of the time before each evaluation that is looked at.';
+comment on column bcp.alert_rules.lookback is 'Length of the time before each evaluation that is looked at, up to 366 days.';
 
 comment on column bcp.alert_rules.short_lookback is
     'If given, the threshold has to be exceeded within this time too, so that the alert closes soon after the fault.';
@@ -48,7 +50,7 @@ comment on column bcp.alert_rules.objective is 'Share of calls that should succe
 
 comment on column bcp.alert_rules.min_calls is 'With fewer calls within lookback that the metric is of, nothing is wrong.';
 
-comment on column bcp.alert_rules.for_at_least is 'How long the threshold has to be exceeded before the alert opens.';
+comment on column bcp.alert_rules.for_at_least is 'How long the threshold has to be exceeded before the alert opens, up to 366 days.';
 
 comment on column bcp.alert_rules.scope is 'all: one alert for all calls; bcp: one a bundle; tool: one a tool.';
 

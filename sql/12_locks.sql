@@ -10,6 +10,27 @@ $func$;
 
 comment on function bcp_internal.session_name(integer) is 'A session as a message names it.';
 
+create or replace function bcp_internal.name_of(p_relation regclass) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_name text;
+begin
+    select format('%I.%I', n.nspname, c.relname) into v_name
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where c.oid = p_relation;
+    if v_name is null then
+        raise exception using errcode = 'undefined_table', message = 'the table was dropped meanwhile';
+    end if;
+    return v_name;
+end
+$func$;
+
+comment on function bcp_internal.name_of(regclass) is
+    'Name of a table for a statement; 42P01 where it is no longer there, for which a regclass would print its number.';
+
 create or replace function bcp_internal.lock_table(p_table regclass, p_what text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

@@ -71,6 +71,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- As in 44_queries_calls.sql.
 set plan_cache_mode = force_custom_plan
+-- To compile it takes longer than to run it.
+set jit = off
 as $func$
 declare
     v_limit constant integer := bcp_internal.checked_limit(p_limit);

@@ -5,16 +5,6 @@
 -- statements takes a snapshot after its locks. Of two that wait for each other PostgreSQL ends the one that has waited for
 -- deadlock_timeout: so a job waits for less, and only while it holds nothing that a reader may want.
 
-create or replace function bcp_internal.relation_name(p_relation regclass) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-    select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = p_relation
-$func$;
-
-comment on function bcp_internal.relation_name(regclass) is
-    'Schema and name of a relation, quoted; null where it is gone. The cast of a regclass to text would then be a number.';
-
 create or replace function bcp_internal.move_chunk(p_chunk regclass, p_merging_in regclass default null) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -25,7 +15,7 @@ begin
     if p_merging_in is not null then
         -- A statement looks for its chunks after it has locked the table they are of. One that found this chunk, and not the
         -- one before it, would lack its rows as soon as the two are one. It also keeps readers from all other locks of this.
-        execute format('lock table only %s in access exclusive mode', bcp_internal.relation_name(p_merging_in));
+        execute format('lock table only %s in access exclusive mode', bcp_internal.name_of(p_merging_in));
     end if;
     perform public.compress_chunk(p_chunk, true, false);
     return true;

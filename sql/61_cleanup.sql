@@ -198,15 +198,13 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_chunk constant text := bcp_internal.relation_name(p_chunk);
+    v_chunk text;
     v_verdict record;
     v_bytes bigint;
 begin
     perform bcp_internal.check_overloads();
-    if v_chunk is null then
-        return 0; -- Another cleanup has dropped it.
-    end if;
     begin
+        v_chunk := bcp_internal.name_of(p_chunk);
         -- Nothing may come in between the checksum and the drop. It takes seconds, in which others may read.
         execute format('lock table %s in share row exclusive mode', v_chunk);
         select * into v_verdict from bcp_internal.cleanup_verdict(p_table, p_range_start, p_range_end, p_archive_first);
@@ -218,7 +216,7 @@ begin
         when lock_not_available or deadlock_detected then
             select null::bigint as row_count, 'kept' as action, 'in use' as reason into v_verdict;
         when undefined_table then
-            return 0;
+            return 0; -- Another cleanup has dropped it.
     end;
     select s.total_bytes into v_bytes
     from public.chunks_detailed_size(format('bcp.%I', p_table)::regclass) s

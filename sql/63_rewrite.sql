@@ -39,30 +39,50 @@ $func$;
 
 comment on function bcp_internal.event_chunks(timestamptz) is 'Chunks of the hypertables that end by a time.';
 
-create or replace function bcp_internal.compress_again(p_relation text, p_start timestamptz, p_end timestamptz) returns void
+create or replace function bcp_internal.put_back(p_chunk text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- It tells of each chunk where there is nothing to do.
+-- It tells where there is nothing to do.
 set client_min_messages = warning
+-- Who sends or asks after a lock that is waited for waits too. Deadlocks are looked for after a second.
+set lock_timeout = '200ms'
 as $func$
 declare
-    v_chunk record;
+    v_chunk regclass;
 begin
-    for v_chunk in
-        select format('%I.%I', c.chunk_schema, c.chunk_name)::regclass as chunk
-        from timescaledb_information.chunks c
-        left join timescaledb_information.continuous_aggregates a
-            on a.materialization_hypertable_schema = c.hypertable_schema
-            and a.materialization_hypertable_name = c.hypertable_name
-        where coalesce(a.view_schema, c.hypertable_schema) = 'bcp'
-          and coalesce(a.view_name, c.hypertable_name) = p_relation
-          and c.is_compressed
-          and c.range_start < p_end
-          and c.range_end > p_start
-    loop
-        perform public.compress_chunk(v_chunk.chunk, true, false);
+    for v_try in 1..20 loop
+        begin
+            v_chunk := to_regclass(nullif(p_chunk, ''));
+            exit when v_chunk is null;
+            perform public.compress_chunk(v_chunk, true, false);
+            exit;
+        exception
+            when lock_not_available or deadlock_detected then
+                perform pg_sleep(0.05);
+            when undefined_table or undefined_object then
+                exit; -- It was dropped meanwhile.
+        end;
     end loop;
 end
+$func$;
+
+comment on function bcp_internal.put_back(text) is
+    'Moves the rows of a chunk into the columnstore. One that is in use all the time is left to the job that does so every day.';
+
+create or replace function bcp_internal.compress_again(p_relation text, p_start timestamptz, p_end timestamptz) returns void
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.put_back(format('%I.%I', c.chunk_schema, c.chunk_name))
+    from timescaledb_information.chunks c
+    left join timescaledb_information.continuous_aggregates a
+        on a.materialization_hypertable_schema = c.hypertable_schema
+        and a.materialization_hypertable_name = c.hypertable_name
+    where coalesce(a.view_schema, c.hypertable_schema) = 'bcp'
+      and coalesce(a.view_name, c.hypertable_name) = p_relation
+      and c.is_compressed
+      and c.range_start < p_end
+      and c.range_end > p_start
 $func$;
 
 comment on function bcp_internal.compress_again(text, timestamptz, timestamptz) is

@@ -90,6 +90,9 @@ declare
     v_mention text;
     v_own text[];
     v_found record;
+    v_gone record;
+    v_own_rows text;
+    v_counted jsonb := '[]';
     v_deleted bigint := 0;
     v_changed bigint := 0;
 begin
@@ -107,27 +110,32 @@ begin
         return 0;
     end if;
     perform bcp_internal.refresh_later(p_table, p_start, p_end);
-    if v_found.by_user > 0 then
-        v_deleted := bcp_internal.delete_rows(p_erasure_id, p_table, v_within || ' and ' || v_own[1], v_work);
-    end if;
-    if v_found.by_session > 0 then
-        v_deleted := v_deleted + bcp_internal.delete_rows(p_erasure_id, p_table, v_within || ' and ' || v_own[2], v_work);
-    end if;
     if v_found.mentions > 0 then
         -- Only batches of these times are taken out of the columnstore.
         execute format(
-            'update %s set %s where %4$I >= %5$L and %4$I <= %6$L and (%3$s)',
-            v_relation, bcp_internal.without_mentions(v_relation, v_work.forms), v_mention, v_time, v_found.first, v_found.last);
+            'update %s set %s where %4$I >= %5$L and %4$I <= %6$L and (%3$s) and (%7$s) is not true and (%8$s) is not true',
+            v_relation, bcp_internal.without_mentions(v_relation, v_work.forms), v_mention, v_time, v_found.first,
+            v_found.last, v_own[1], v_own[2])
+        using v_work.forms, v_work.session_ids;
         get diagnostics v_changed = row_count;
     end if;
-    perform bcp_internal.compress_again(p_table, p_start, p_end);
+    for v_own_rows in
+        select w.condition
+        from (values (v_own[1], v_found.by_user), (v_own[2], v_found.by_session)) as w (condition, number)
+        where w.number > 0
+    loop
+        v_gone := bcp_internal.delete_rows(p_table, v_within || ' and ' || v_own_rows, v_work);
+        v_deleted := v_deleted + v_gone.deleted;
+        v_counted := v_counted || v_gone.counted;
+    end loop;
+    perform bcp_internal.count_down(p_erasure_id, p_table, v_counted);
     perform bcp_internal.count_erased(p_erasure_id, p_table, v_deleted, v_changed);
     return v_deleted + v_changed;
 end
 $func$;
 
 comment on function bcp_internal.erase_chunk(uuid, text, timestamptz, timestamptz) is
-    'Erases a person from a chunk, and returns how many rows were deleted or changed.';
+    'Erases a person from a chunk, and returns how many rows were deleted or changed; bcp_internal.compress_again has to follow. What ingest changes too is locked last.';
 
 create or replace function bcp_internal.erase_relation(
     p_relation regclass, p_table text, p_forms text[], p_session_ids text[], out deleted bigint, out changed bigint)
@@ -136,11 +144,12 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_own constant text[] := bcp_internal.own_rows(p_table);
+    v_name constant text := bcp_internal.name_of(p_relation);
 begin
-    execute format('delete from %s where (%s) or (%s)', p_relation, v_own[1], v_own[2]) using p_forms, p_session_ids;
+    execute format('delete from %s where (%s) or (%s)', v_name, v_own[1], v_own[2]) using p_forms, p_session_ids;
     get diagnostics deleted = row_count;
     execute format(
-        'update %s set %s where %s', p_relation, bcp_internal.without_mentions(p_relation, p_forms),
+        'update %s set %s where %s', v_name, bcp_internal.without_mentions(p_relation, p_forms),
         bcp_internal.mention_of(p_relation, p_forms));
     get diagnostics changed = row_count;
 end
@@ -174,47 +183,76 @@ comment on function bcp_internal.erase_restored(uuid) is
     'Erases whom an archive still has from its rows in bcp_restored (bcp_internal.begin_restore), and returns the erasures.';
 
 create or replace function bcp_internal.delete_rows(
-    p_erasure_id uuid, p_table text, p_condition text, p_work bcp_internal.erasure_work)
-returns bigint
+    p_table text, p_condition text, p_work bcp_internal.erasure_work, out deleted bigint, out counted jsonb)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_deleted bigint;
 begin
-    case p_table
-        when 'tool_usage_logs' then
-            -- A session of several people stays, with fewer calls.
-            execute format(
-                'with gone as (delete from bcp.tool_usage_logs where %s returning session_id, success, operation), counted as ('
-                ' update bcp.user_sessions s set tool_calls_count = greatest(s.tool_calls_count - g.calls, 0),'
-                ' errors_count = greatest(s.errors_count - g.errors, 0)'
-                ' from (select session_id, count(*) as calls, count(*) filter (where not success) as errors from gone'
-                ' where operation <> ''tools/list'' group by 1) g'
-                ' where s.session_id = g.session_id)'
-                ' select count(*) from gone', p_condition)
-            into v_deleted using p_work.forms, p_work.session_ids;
-        when 'error_logs' then
-            execute format(
-                'with gone as (delete from bcp.error_logs where %s returning fingerprint, "timestamp"), counted as ('
-                ' update bcp.error_issues i set events = greatest(i.events - g.errors, 0)'
-                ' from (select fingerprint, count(*) as errors, max("timestamp") as latest from gone group by 1) g'
-                ' where i.fingerprint = g.fingerprint'
-                ' returning i.fingerprint, g.latest >= i.last_seen or i.events = 0 as is_stale), noted as ('
-                ' update bcp_internal.erasure_work set issues = array(select unnest(issues) union select fingerprint from counted where is_stale)'
-                ' where erasure_id = $3)'
-                ' select count(*) from gone', p_condition)
-            into v_deleted using p_work.forms, p_work.session_ids, p_erasure_id;
-        else
-            execute format('delete from bcp.%I where %s', p_table, p_condition) using p_work.forms, p_work.session_ids;
-            get diagnostics v_deleted = row_count;
-    end case;
-    return v_deleted;
+    execute format(
+        'with gone as (delete from bcp.%1$I where %2$s returning *)'
+        ' select count(*), coalesce((select jsonb_agg(c) from (%3$s) as c), ''[]'') from gone',
+        p_table, p_condition,
+        case p_table
+            when 'tool_usage_logs' then
+                'select session_id as id, count(*) as rows, count(*) filter (where not success) as failed'
+                ' from gone where operation <> ''tools/list'' and session_id is not null group by 1'
+            when 'error_logs' then
+                'select fingerprint as id, count(*) as rows, max("timestamp") as latest from gone group by 1'
+            else 'select where false'
+        end)
+    into deleted, counted using p_work.forms, p_work.session_ids;
 end
 $func$;
 
-comment on function bcp_internal.delete_rows(uuid, text, text, bcp_internal.erasure_work) is
-    'Deletes the rows of a hypertable that a condition on $1, the forms, and $2, the sessions, says, and counts sessions and issues down.';
+comment on function bcp_internal.delete_rows(text, text, bcp_internal.erasure_work) is
+    'Deletes the rows of a hypertable that a condition on $1, the forms, and $2, the sessions, says, and returns how many, and for bcp_internal.count_down of which sessions or issues.';
+
+create or replace function bcp_internal.count_down(p_erasure_id uuid, p_table text, p_counted jsonb) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- Locked in the order in which ingest locks them.
+    case p_table
+        when 'tool_usage_logs' then
+            -- A session of several people stays, with fewer calls.
+            with gone as (
+                select id, sum(rows) as rows, sum(failed) as failed
+                from jsonb_to_recordset(p_counted) as c (id text, rows bigint, failed bigint)
+                group by id
+            ), locked as materialized (
+                select s.session_id from bcp.user_sessions s where s.session_id in (select id from gone) order by 1 for update
+            )
+            update bcp.user_sessions s
+            set tool_calls_count = greatest(s.tool_calls_count - g.rows, 0), errors_count = greatest(s.errors_count - g.failed, 0)
+            from locked l
+            join gone g on g.id = l.session_id
+            where s.session_id = l.session_id;
+        when 'error_logs' then
+            with gone as (
+                select id, sum(rows) as rows, max(latest) as latest
+                from jsonb_to_recordset(p_counted) as c (id text, rows bigint, latest timestamptz)
+                group by id
+            ), locked as materialized (
+                select i.fingerprint from bcp.error_issues i where i.fingerprint in (select id from gone) order by 1 for update
+            ), counted as (
+                update bcp.error_issues i
+                set events = greatest(i.events - g.rows, 0)
+                from locked l
+                join gone g on g.id = l.fingerprint
+                where i.fingerprint = l.fingerprint
+                returning i.fingerprint, g.latest >= i.last_seen or i.events = 0 as is_stale
+            )
+            update bcp_internal.erasure_work
+            set issues = array(select unnest(issues) union select fingerprint from counted where is_stale)
+            where erasure_id = p_erasure_id;
+        else null;
+    end case;
+end
+$func$;
+
+comment on function bcp_internal.count_down(uuid, text, jsonb) is
+    'Takes calls that were deleted off their sessions, and errors off their issues, and notes issues whose latest error went.';
 
 create or replace function bcp_internal.erase_tables(p_erasure_id uuid) returns void
 language plpgsql volatile
@@ -362,28 +400,21 @@ $func$;
 comment on function bcp_internal.erase_aggregate(uuid, text) is
     'Erases a person from what is aggregated, whatever its age, and returns how many rows were deleted or changed.';
 
-create or replace function bcp_internal.erase_statistics(p_erasure_id uuid) returns void
-language plpgsql volatile
+create or replace function bcp_internal.named_statistics(p_erasure_id uuid)
+returns table (schema_name text, relation_name text)
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_relation regclass;
-begin
-    -- The planner keeps the most frequent values of a column, and some of the others.
-    for v_relation in
-        select distinct format('%I.%I', s.schemaname, s.tablename)::regclass
-        from pg_stats s
-        join bcp_internal.erasure_work w on w.erasure_id = p_erasure_id
-        cross join lateral unnest(w.forms) as f
-        where s.schemaname in ('bcp', 'bcp_internal', '_timescaledb_internal')
-          and strpos(concat(s.most_common_vals::text, s.histogram_bounds::text, s.most_common_elems::text), f) > 0
-    loop
-        execute format('analyze %s', v_relation);
-    end loop;
-end
+    -- Of words an index has parts of an id only, so that those are renewed whatever they are.
+    select distinct k.schema_name, k.relation_name
+    from bcp_internal.erasure_work w
+    cross join bcp_internal.erasure_rule(w.forms) r
+    cross join bcp_internal.kept_statistics() k
+    where w.erasure_id = p_erasure_id
+      and (k.is_of_index or k.held ~ r.hint or k.ids && w.session_ids)
 $func$;
 
-comment on function bcp_internal.erase_statistics(uuid) is 'Analyses tables anew whose statistics hold an erased person.';
+comment on function bcp_internal.named_statistics(uuid) is 'Statistics of the planner that may hold an erased person.';
 
 create or replace procedure bcp.erase_user(p_user_id text, p_note text default null)
 language plpgsql
@@ -399,6 +430,8 @@ begin
         v_rows := bcp_internal.erase_chunk(v_erasure, v_step.table_name, v_step.range_start, v_step.range_end);
         if v_rows operator(pg_catalog.>) 0 then
             raise notice '% from %: % rows', v_step.table_name, v_step.range_start, v_rows;
+            commit;
+            perform bcp_internal.compress_again(v_step.table_name, v_step.range_start, v_step.range_end);
         end if;
         commit;
     end loop;
@@ -411,8 +444,10 @@ begin
         perform bcp_internal.erase_aggregate(v_erasure, v_step.name);
         commit;
     end loop;
-    perform bcp_internal.erase_statistics(v_erasure);
-    commit;
+    for v_step in select s.schema_name, s.relation_name from bcp_internal.named_statistics(v_erasure) s loop
+        perform bcp_internal.renew_statistics(v_step.schema_name, v_step.relation_name);
+        commit;
+    end loop;
     for v_step in select u.table_name, u.sqlstate from bcp_internal.unreached_tables(v_erasure) u loop
         raise warning 'not reached: %, SQLSTATE %', v_step.table_name, v_step.sqlstate;
     end loop;

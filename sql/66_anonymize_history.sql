@@ -87,10 +87,10 @@ begin
                 when 'session_id' then 'case when session_id not like ''gap-%'' then session_id end'
                 when 'attributes' then format('attributes - ''session_id'', ''%ss'', attributes -> ''session_id''', w.place)
                 else quote_ident(w.column_name) end), ', '),
-            p_relation, p_within),
+            bcp_internal.name_of(p_relation), p_within),
         format(
             'update %s t set %s from unnest($1, $2) as m (id, doc) where t.ctid = m.id and %s',
-            p_relation,
+            bcp_internal.name_of(p_relation),
             string_agg(format(
                 '%1$I = case when jsonb_typeof(m.doc -> %4$L) = ''null'' then t.%1$I else coalesce(m.doc %2$s %4$L, %3$L) end'
                     || case w.column_name when 'attributes'
@@ -173,7 +173,7 @@ begin
         case when p_write
             then 'update %1$s set ip_address = bcp_internal.anonymize_ip(ip_address) where %2$s and ip_address <> bcp_internal.anonymize_ip(ip_address)'
             else 'select from %1$s where %2$s and ip_address <> bcp_internal.anonymize_ip(ip_address) limit 1'
-        end, p_relation, p_within);
+        end, bcp_internal.name_of(p_relation), p_within);
     get diagnostics v_changed = row_count;
     return v_changed;
 end
@@ -182,7 +182,7 @@ $func$;
 comment on function bcp_internal.mask_addresses(regclass, text, boolean) is
     'Cuts addresses to the settings ip_prefix_v4 and ip_prefix_v6, and returns how many changed; without writing, whether any would.';
 
-create or replace function bcp_internal.mask_chunk(p_table text, p_start timestamptz, p_end timestamptz) returns bigint
+create or replace function bcp_internal.open_chunk(p_table text, p_start timestamptz, p_end timestamptz) returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
@@ -190,47 +190,70 @@ as $func$
 declare
     v_within constant text := format('%1$I >= %2$L and %1$I < %3$L', bcp_internal.time_column(p_table), p_start, p_end);
     v_relation constant regclass := format('bcp.%I', p_table)::regclass;
-    v_digest constant text := bcp_internal.rules_digest();
-    v_compressed regclass;
-    v_changed bigint := 0;
+    v_name text;
+    v_chunk regclass;
 begin
-    if exists (
-        select from bcp_internal.anonymize_progress
-        where table_name = p_table and range_start = p_start and range_end = p_end and rules_digest = v_digest)
-    then
-        return 0;
-    end if;
-    select format('%I.%I', chunk_schema, chunk_name)::regclass into v_compressed
+    select format('%I.%I', chunk_schema, chunk_name) into v_name
     from timescaledb_information.chunks
     where hypertable_schema = 'bcp' and hypertable_name = p_table and range_start = p_start and range_end = p_end
       and is_compressed;
     -- Rows of the columnstore are looked at where they are, and taken out of it only where one changes.
-    if v_compressed is null
-        or bcp_internal.mask_rows(v_relation, v_within, null, false) + bcp_internal.mask_addresses(v_relation, v_within, false) > 0
-    then
-        if v_compressed is not null then
-            perform public.decompress_chunk(v_compressed, true);
-        end if;
+    if v_name is null then
+        return null;
+    elsif bcp_internal.mask_rows(v_relation, v_within, null, false) + bcp_internal.mask_addresses(v_relation, v_within, false) = 0 then
+        return '';
+    end if;
+    v_chunk := to_regclass(v_name);
+    if v_chunk is not null then
+        perform public.decompress_chunk(v_chunk, true);
+    end if;
+    return v_name;
+end
+$func$;
+
+comment on function bcp_internal.open_chunk(text, timestamptz, timestamptz) is
+    'Takes a chunk that masking would change out of the columnstore, and returns its name; empty where nothing would change, null where it is in none. Nobody reads the chunk until the transaction ends.';
+
+create or replace function bcp_internal.is_masked(p_table text, p_start timestamptz, p_end timestamptz) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select exists (
+        select from bcp_internal.anonymize_progress
+        where table_name = p_table and range_start = p_start and range_end = p_end and rules_digest = bcp_internal.rules_digest())
+$func$;
+
+comment on function bcp_internal.is_masked(text, timestamptz, timestamptz) is 'Whether the present rules have been over a chunk.';
+
+create or replace function bcp_internal.mask_chunk(p_table text, p_start timestamptz, p_end timestamptz, p_opened text) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_within constant text := format('%1$I >= %2$L and %1$I < %3$L', bcp_internal.time_column(p_table), p_start, p_end);
+    v_relation constant regclass := format('bcp.%I', p_table)::regclass;
+    v_changed bigint := 0;
+begin
+    -- Empty again where somebody has put it back meanwhile, and nothing is left to change.
+    if p_opened is distinct from '' and bcp_internal.open_chunk(p_table, p_start, p_end) is distinct from '' then
         v_changed := bcp_internal.mask_rows(v_relation, v_within, null, true)
             + bcp_internal.mask_addresses(v_relation, v_within, true);
-        if v_compressed is not null then
-            perform public.compress_chunk(v_compressed, true, false);
-        end if;
     end if;
     if v_changed > 0 then
         perform bcp_internal.refresh_later(p_table, p_start, p_end);
         perform bcp_internal.replace_archives(p_table, p_start, p_end);
     end if;
     insert into bcp_internal.anonymize_progress as p (table_name, range_start, range_end, rules_digest, done_at)
-    values (p_table, p_start, p_end, v_digest, bcp_internal.now())
+    values (p_table, p_start, p_end, bcp_internal.rules_digest(), bcp_internal.now())
     on conflict (table_name, range_start, range_end)
         do update set rules_digest = excluded.rules_digest, done_at = excluded.done_at;
     return v_changed;
 end
 $func$;
 
-comment on function bcp_internal.mask_chunk(text, timestamptz, timestamptz) is
-    'Masks a chunk by the present rules, unless they have done so already, and returns how many rows changed.';
+comment on function bcp_internal.mask_chunk(text, timestamptz, timestamptz, text) is
+    'Masks a chunk by the present rules, after bcp_internal.open_chunk, whose result it takes, and returns how many rows changed.';
 
 create or replace function bcp_internal.masked_values(p_column text, p_values jsonb[])
 returns table (value jsonb, masked jsonb)
@@ -360,7 +383,7 @@ begin
     if v_known is null then
         return 0;
     end if;
-    execute format('update %s set %s where %s and (%s)', p_relation, v_nulls, p_within, v_known);
+    execute format('update %s set %s where %s and (%s)', bcp_internal.name_of(p_relation), v_nulls, p_within, v_known);
     get diagnostics v_changed = row_count;
     return v_changed;
 end
@@ -448,6 +471,19 @@ $func$;
 
 comment on function bcp_internal.history_aggregates(text) is 'The aggregates of a table, or all.';
 
+create or replace function bcp_internal.masked_statistics(p_of_names boolean)
+returns table (schema_name text, relation_name text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select distinct k.schema_name, k.relation_name
+    from bcp_internal.kept_statistics() k
+    where k.is_of_index or p_of_names
+$func$;
+
+comment on function bcp_internal.masked_statistics(boolean) is
+    'Statistics of the planner that may hold what was masked: of words of errors, and of names in aggregates.';
+
 create or replace procedure bcp.anonymize_history(
     p_older_than interval default null, p_table text default null, p_forget_users boolean default false)
 language plpgsql
@@ -456,6 +492,8 @@ declare
     v_before timestamptz;
     v_step record;
     v_rows bigint;
+    v_opened text;
+    v_names bigint := 0;
     v_unreached text;
 begin
     v_before := bcp_internal.history_cutoff(p_older_than, p_table, p_forget_users);
@@ -464,11 +502,17 @@ begin
     loop
         if p_forget_users then
             perform bcp_internal.forget_chunk(v_step.table_name, v_step.range_start, v_step.range_end);
+            commit;
         end if;
-        v_rows := bcp_internal.mask_chunk(v_step.table_name, v_step.range_start, v_step.range_end);
+        continue when bcp_internal.is_masked(v_step.table_name, v_step.range_start, v_step.range_end);
+        v_opened := bcp_internal.open_chunk(v_step.table_name, v_step.range_start, v_step.range_end);
+        commit;
+        v_rows := bcp_internal.mask_chunk(v_step.table_name, v_step.range_start, v_step.range_end, v_opened);
         if v_rows operator(pg_catalog.>) 0 then
             raise notice '% from %: % rows masked', v_step.table_name, v_step.range_start, v_rows;
         end if;
+        commit;
+        perform bcp_internal.put_back(v_opened);
         commit;
     end loop;
     if p_forget_users then
@@ -483,7 +527,14 @@ begin
     commit;
     call bcp_internal.refresh_pending();
     for v_step in select a.name from bcp_internal.history_aggregates(p_table) a loop
-        perform bcp_internal.mask_aggregate(v_step.name, v_before);
+        v_names := v_names operator(pg_catalog.+) bcp_internal.mask_aggregate(v_step.name, v_before);
+        commit;
+    end loop;
+    for v_step in
+        select s.schema_name, s.relation_name
+        from bcp_internal.masked_statistics(p_forget_users or v_names operator(pg_catalog.>) 0) s
+    loop
+        perform bcp_internal.renew_statistics(v_step.schema_name, v_step.relation_name);
         commit;
     end loop;
     perform bcp_internal.check_reached(v_unreached);

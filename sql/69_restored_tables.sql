@@ -22,6 +22,7 @@ begin
         v_relation := format('%I.%I', p_schema, p_table)::regclass;
         execute format('comment on table %s is %L', v_relation, format('Restored from archives of bcp.%s.', p_table));
         execute format('grant select, insert, update, delete, truncate on %s to bcp_admin', v_relation);
+        perform bcp_internal.forgo_statistics(v_relation);
     elsif not exists (
         select
         from bcp_internal.restored_tables r
@@ -127,9 +128,11 @@ begin
                 v_table.relation, v_table.table_name, v_work.forms, v_work.session_ids);
             perform bcp_internal.count_erased(p_erasure_id, v_table.relation::text, v_found.deleted, v_found.changed);
         exception
-            -- Its columns may be others by now. The receipt says so.
+            -- Its columns may be others by now. The receipt says so, but of one that was dropped meanwhile.
             when others then
-                v_unreached := v_unreached || jsonb_build_object('table', v_table.relation::text, 'sqlstate', sqlstate);
+                if exists (select from pg_class c where c.oid = v_table.relation) then
+                    v_unreached := v_unreached || jsonb_build_object('table', v_table.relation::text, 'sqlstate', sqlstate);
+                end if;
         end;
     end loop;
     update bcp.erasures set unreached = v_unreached where erasure_id = p_erasure_id;
@@ -178,7 +181,9 @@ begin
             perform bcp_internal.mask_addresses(v_table.relation, v_within, true);
         exception
             when others then
-                v_unreached := concat_ws(', ', v_unreached, format('%s (SQLSTATE %s)', v_table.relation, sqlstate));
+                if exists (select from pg_class c where c.oid = v_table.relation) then
+                    v_unreached := concat_ws(', ', v_unreached, format('%s (SQLSTATE %s)', v_table.relation, sqlstate));
+                end if;
         end;
     end loop;
     return v_unreached;

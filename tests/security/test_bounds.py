@@ -161,6 +161,7 @@ def test_a_rule_that_fails_stops_no_other_and_shows(conn: psycopg.Connection[Any
         return rows(conn, "select status, detail from bcp.health() where check_name = 'alert rules'")
 
     assert health() == [{"status": "ok", "detail": "every rule could be evaluated"}]
+    conn.execute("alter table bcp.alert_rules drop constraint alert_rules_lookback")
     conn.execute("update bcp.alert_rules set lookback = '300000 years' where rule_name = 'slow'")
     # Well again, so that both would close.
     conn.execute("update bcp.alert_rules set threshold = 2, clear_threshold = 2 where rule_name = 'errors'")

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
-from bcp_analytics import erase_user, health, ingest_tool_usage, report_collector
+from bcp_analytics import erase_user, health, ingest_errors, ingest_tool_usage, report_collector
 from bcp_analytics.archive import archive, archives, restore
 from bcp_analytics.migrate import migrate
 from tests.archive.rows import count, few, time
@@ -180,7 +180,17 @@ def _live(owners: str, admins: str, folder: Path) -> None:
         assert count(admin) == 2
         with pytest.raises(InsufficientPrivilege):
             admin.execute("call bcp.erase_user('ada')")
+        # Words of the errors that the planner knows of a chunk whose rows are in the columnstore.
+        for user in ("ada", "bob"):
+            error = {"level": "error", "message": f"{user} is gone", "user_id": user}
+            ingest_errors(admin, [error] * 9)
+        owner.execute("analyze")
+        owner.execute("select public.compress_chunk(c) from public.show_chunks('bcp.error_logs') c")
+        words = "select count(*) from bcp_internal.kept_statistics() where is_of_index and held like '%ada%'"
+        assert owner.execute(words).fetchall() == [(1,)]
         erase_user(owner, "ada")
+        assert owner.execute(words).fetchall() == [(0,)]
+        assert owner.execute("select unreached from bcp.erasures").fetchall() == [([],)]
         archive(owner, folder)
         assert [(one.state, one.row_count) for one in archives(owner)] == [("restored", 1)]
         for query in (

@@ -244,11 +244,72 @@ def test_a_job_evaluates_every_minute(clean_db: psycopg.Connection[Any]) -> None
     assert len(active(clean_db)) == 1
 
 
+def test_a_rule_that_fails_stops_no_other(conn: psycopg.Connection[Any]) -> None:
+    """Wherever it fails: in its window, in its time, or where it is told."""
+    conn.execute(
+        "alter table bcp.alert_rules drop constraint alert_rules_lookback,"
+        " drop constraint alert_rules_for_at_least, drop constraint alert_rules_rule_name"
+    )
+    only(conn, "errors")
+    for name, changes in (
+        ("a", "'lookback', '100000 years'"),
+        ("b", "'for_at_least', '300000 years'"),
+        ("x" * 9000, "'scope', 'tool'"),
+    ):
+        conn.execute(
+            "insert into bcp.alert_rules select n.* from bcp.alert_rules r cross join lateral"
+            " jsonb_populate_record(r, jsonb_build_object('rule_name', %s::text,"
+            f" {changes})) n where r.rule_name = 'errors'",  # type: ignore[arg-type]
+            [name],
+        )
+    send(conn, "11:55", bad=50)
+    for minute in ("12:00", "12:01"):
+        at(conn, minute)
+        evaluate(conn)
+        assert active(conn) == [("errors", "files", None, 1)]
+    assert rows(
+        conn, "select left(rule_name, 6) as name, last_error from bcp.alert_rules where enabled order by 1"
+    ) == [
+        {"name": "a", "last_error": "22008"},
+        {"name": "b", "last_error": "22008"},
+        {"name": "errors", "last_error": None},
+        {"name": "xxxxxx", "last_error": "22023"},
+    ]
+    # Once it can be evaluated again, it says so.
+    conn.execute("update bcp.alert_rules set for_at_least = '0' where rule_name = 'b'")
+    evaluate(conn)
+    assert rows(conn, "select last_error from bcp.alert_rules where rule_name = 'b'") == [
+        {"last_error": None}
+    ]
+
+
+def test_thousands_of_open_alerts_take_no_time(conn: psycopg.Connection[Any]) -> None:
+    only(conn, "low_success", min_calls=1)
+    at(conn, "12:00")
+    conn.execute(
+        "insert into bcp.tool_usage_logs"
+        " (start_time, created_at, event_id, bcp_name, tool_name, operation, success, outcome)"
+        " select '2026-06-15T11:55Z', now(), gen_random_uuid(), 'many', 'tool ' || n, 'call', false, 'error'"
+        " from generate_series(1, 4000) n"
+    )
+    # It takes a fraction; where each alert is compared with each tool, more.
+    conn.execute("set local statement_timeout = '3s'")
+    assert evaluate(conn) == 4000
+    for minute in ("12:01", "12:02"):
+        at(conn, minute)
+        assert evaluate(conn) == 0
+
+
 @pytest.mark.parametrize(
     "change",
     [
         "threshold = 0.01",
         "lookback = '0'",
+        "lookback = '100000 years'",
+        "for_at_least = '100000 years'",
+        "threshold = 'NaN'",
+        "clear_threshold = '-Infinity'",
+        "rule_name = repeat('x', 201)",
         "short_lookback = '1 day'",
         "objective = 0.9",
         "min_calls = 0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -110,6 +111,8 @@ def fill(conn: psycopg.Connection[Any], jane: str = JANE) -> None:
     ).fetchall()
     manage.resolve_issue(conn, fingerprint, notes=f"told {jane}")
     refresh_all(conn)
+    # Statistics outlive the rows: those of a chunk move to the columnstore, and nobody analyses it again.
+    conn.execute("analyze")
     for table in ("tool_usage_logs", "error_logs", "performance_metrics"):
         conn.execute(
             f"select public.compress_chunk(c) from public.show_chunks('bcp.{table}', older_than => %s) c",
@@ -262,10 +265,21 @@ def test_a_dump_holds_no_trace(clean_db: psycopg.Connection[Any], target: str) -
         pytest.skip("there is no pg_dump for this server")
     fill(clean_db)
     stored = stored_as(clean_db, JANE)
+    # Even where somebody sent it in the place of a name, which the planner has values of.
+    at = (DAYS[1] - timedelta(hours=5)).isoformat()
+    ingest(clean_db, [usage(start_time=at, bcp_name=f"of {stored}", tool_name=f"tool {stored}")] * 9)
+    refresh_all(clean_db)
+    clean_db.execute("analyze")
+    held = "select count(*) from bcp_internal.kept_statistics() where held like '%%' || %s || '%%'"
+    assert clean_db.execute(held, [stored]).fetchall() > [(9,)]
     manage.erase_user(clean_db, JANE)
+    assert clean_db.execute(held, [stored]).fetchall() == [(0,)]
+    # From 18 on it may hold them.
+    statistics = ["--statistics"] if clean_db.info.server_version >= 180000 else []
     dump = subprocess.run(
         [
             "pg_dump",
+            *statistics,
             f"--host={clean_db.info.host}",
             f"--port={clean_db.info.port}",
             f"--username={clean_db.info.user}",
@@ -312,6 +326,39 @@ def test_what_cannot_be_made_anew_keeps_its_totals_and_loses_the_person(
         [old],
     ).fetchall()
     assert days == [("bob", 8), ("carol", 4)]
+
+
+@pytest.mark.native("the embedded database is one backend")
+def test_nobody_waits_while_a_chunk_is_put_back_into_the_columnstore(
+    dsn: str, clean_db: psycopg.Connection[Any]
+) -> None:
+    fill(clean_db)
+    clean_db.execute(
+        "create or replace function bcp_internal.compress_again(p_relation text, p_start timestamptz,"
+        " p_end timestamptz) returns void"
+        " language sql as 'select pg_advisory_xact_lock(4711)'"
+    )
+    waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    with psycopg.connect(dsn, autocommit=True) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("select pg_advisory_lock(4711); set lock_timeout = '100ms'")
+        erasing = pool.submit(manage.erase_user, clean_db, JANE)
+        while other.execute(waits).fetchall() == [(0,)]:
+            assert not erasing.done()
+        error = {"level": "error", "message": "failed for bob in step 9", "error_type": "Timeout"}
+        assert ingest(other, [error], "errors") == (1, 1, 0, 0)
+        other.execute("select pg_advisory_unlock(4711)")
+        erasing.result()
+
+
+def test_what_was_dropped_meanwhile_is_no_syntax_error(db: psycopg.Connection[Any]) -> None:
+    """A regclass of a table that is gone prints a number."""
+    db.execute("select bcp_internal.renew_statistics('_timescaledb_internal', '_hyper_2_4711_chunk')")
+    for call in (
+        "erase_relation(4711::regclass, 'error_logs', '{jane}', '{}')",
+        "mask_rows(4711::regclass, 'true', null, true)",
+    ):
+        with pytest.raises(psycopg.errors.UndefinedTable), db.transaction():
+            db.execute(f"select bcp_internal.{call}")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("step", ["erase_tables", "refreshes", "erase_aggregate", "compress_again"])
