@@ -9,12 +9,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from bcp_analytics import migrate as runner
 from bcp_analytics.errors import MigrationError
 from tests.catalog import snapshot
 from tests.migration import older
 from tests.migration.conftest import Project, value
+from tests.targets import pg_config
 
 # One function with more parameters than before, one with another result, one with other names, one that goes.
 BEFORE = """
@@ -137,6 +139,15 @@ def test_a_lock_of_somebody_else_is_waited_for_a_little_at_a_time(
         assert upgraded.migrate(scratch, progress=let_go).sql_applied
 
 
+NOW = "-c bcp.now=2026-01-10T00:00:00Z"
+# A few hundred calls of the days before.
+FILL = """
+select bcp.ingest_tool_usage(null, (
+    select jsonb_agg(jsonb_build_object(
+        'bcp_name', 'b', 'tool_name', 't' || n % 5, 'duration_ms', n, 'success', n % 7 <> 0,
+        'start_time', timestamptz '2026-01-01Z' + n * interval '7 minutes'))
+    from generate_series(1, 500) as n))
+"""
 QUESTIONS = [
     "select * from bcp.tool_usage_stats('2026-01-01', '2026-01-04', '1 day')",
     "select * from bcp.latency_percentiles('2026-01-01', '2026-01-04')",
@@ -149,15 +160,11 @@ JOBS = "select array_agg(job_id || proc_name order by job_id) from timescaledb_i
 def test_a_store_with_data_jobs_and_readers_becomes_what_a_fresh_one_is(
     blank_db: str, clean_db: psycopg.Connection[Any], target: str, tmp_path: Path
 ) -> None:
-    runner.migrate(blank_db, sql_files=older.write(tmp_path / "sql"))
-    with psycopg.connect(blank_db) as conn:
+    dsn = make_conninfo(blank_db, options=NOW)
+    runner.migrate(dsn, sql_files=older.write(tmp_path / "sql"))
+    with psycopg.connect(dsn) as conn:
         conn.execute("drop table bcp_migrations.loaded_objects")  # as a version before leaves it
-        conn.execute(
-            "select bcp.ingest_tool_usage(null, (select jsonb_agg(jsonb_build_object("
-            " 'bcp_name', 'b', 'tool_name', 't' || n % 5, 'duration_ms', n, 'success', n % 7 <> 0,"
-            " 'start_time', timestamptz '2026-01-01Z' + n * interval '7 minutes'))"
-            " from generate_series(1, 500) as n))"
-        )
+        conn.execute(FILL)
         conn.execute(
             "create view public.mine as select * from bcp.tool_usage_stats('2026-01-01', '2026-01-04')"
         )
@@ -168,7 +175,7 @@ def test_a_store_with_data_jobs_and_readers_becomes_what_a_fresh_one_is(
     outcomes: list[Any] = []
 
     def ask(question: str, answer: Any) -> None:
-        with psycopg.connect(blank_db, autocommit=True) as conn:
+        with psycopg.connect(dsn, autocommit=True) as conn:
             while not stop.is_set():
                 try:
                     outcomes.append(conn.execute(question).fetchall() == answer)
@@ -182,9 +189,9 @@ def test_a_store_with_data_jobs_and_readers_becomes_what_a_fresh_one_is(
             reader.start()
             until_done.callback(reader.join)
         until_done.callback(stop.set)
-        runner.migrate(blank_db)
+        runner.migrate(dsn)
     assert set(outcomes) <= {True}
-    with psycopg.connect(blank_db) as conn:
+    with psycopg.connect(dsn) as conn:
         assert [conn.execute(q).fetchall() for q in QUESTIONS] == answers
         assert conn.execute("select count(*) > 0 from public.mine").fetchone() == (True,)
         conn.execute("drop view public.mine")
@@ -196,3 +203,38 @@ def test_a_store_with_data_jobs_and_readers_becomes_what_a_fresh_one_is(
         assert {name.lstrip("0123456789") for name in gone} == {"find_floods_job", "gone_job"}
         assert [name.lstrip("0123456789") for name in set(left[0]) - set(jobs[0])] == ["find_floods_job"]
         assert snapshot(conn) == snapshot(clean_db)
+
+
+@pytest.mark.native("the embedded database has one version of TimescaleDB")
+def test_timescaledb_updates_below_a_store(blank_db: str) -> None:
+    dsn = make_conninfo(blank_db, options=NOW)
+    with psycopg.connect(dsn) as conn:
+        found = conn.execute(
+            "select max(string_to_array(version, '.')::integer[])"
+            " from pg_available_extension_versions v join pg_available_extensions e using (name)"
+            " where name = 'timescaledb' and version <> default_version and version ~ '^[0-9.]+$'"
+        ).fetchone()
+    assert found is not None
+    version = ".".join(map(str, found[0] or ()))
+    if not version or not (pg_config("--pkglibdir") / f"timescaledb-{version}.so").exists():
+        pytest.skip("this server has one version of TimescaleDB")
+    with psycopg.connect(dsn) as conn:
+        conn.execute("drop extension if exists timescaledb")
+        conn.commit()
+    with psycopg.connect(dsn) as conn:
+        conn.execute(f"create extension timescaledb schema public version '{version}'".encode())
+    runner.migrate(dsn)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(FILL)
+        conn.execute("call bcp.refresh_analytics_views()")
+        conn.execute("select public.compress_chunk(c) from public.show_chunks('bcp.tool_usage_logs') c")
+        answers = [conn.execute(q).fetchall() for q in QUESTIONS]
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("alter extension timescaledb update")
+    runner.migrate(dsn)
+    assert runner.status(dsn).timescaledb != version
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        assert [conn.execute(q).fetchall() for q in QUESTIONS] == answers
+        conn.execute(FILL)
+        conn.execute("call bcp.refresh_analytics_views()")
+        assert conn.execute("select sum(calls) from bcp.tool_usage_1d").fetchone() == (1000,)
