@@ -19,6 +19,8 @@ from psycopg import sql
 from yoyo import internalmigrations  # type: ignore[import-untyped]
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend  # type: ignore[import-untyped]
 
+from bcp_analytics import _code
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,6 +44,11 @@ create table if not exists bcp_migrations.loaded_sql (
     package_version text not null,
     loaded_at timestamptz not null
 );
+create table if not exists bcp_migrations.loaded_objects (
+    type text,
+    identity text,
+    primary key (type, identity)
+);
 revoke all on schema bcp_migrations from public;
 comment on schema bcp_migrations is 'What bcp-analytics migrate has done here, by yoyo.';
 comment on table bcp_migrations.yoyo_lock is 'Lock of the yoyo command line.';
@@ -51,6 +58,10 @@ comment on column bcp_migrations.loaded_sql.only_row is 'There is one row.';
 comment on column bcp_migrations.loaded_sql.digest is 'SHA-256, in hexadecimal.';
 comment on column bcp_migrations.loaded_sql.package_version is 'Version of the package that loaded it.';
 comment on column bcp_migrations.loaded_sql.loaded_at is 'When.';
+comment on table bcp_migrations.loaded_objects is
+    'One row per routine, view or trigger of the last load of sql/: the next drops what it no longer makes.';
+comment on column bcp_migrations.loaded_objects.type is 'As DROP names it.';
+comment on column bcp_migrations.loaded_objects.identity is 'As DROP takes it.';
 """
 
 
@@ -111,6 +122,12 @@ class Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]
         """Create yoyo's tables and ours where they are missing."""
         with self.connection.transaction():
             self.connection.execute(BOOKS)
+            unrecorded = self.connection.execute(
+                "select exists (select from bcp_migrations.loaded_sql)"
+                " and not exists (select from bcp_migrations.loaded_objects)"
+            ).fetchone()
+            if unrecorded == (True,):
+                _code.record_all(self.connection)
         with self.transaction():
             self.ensure_internal_schema_updated()
 

