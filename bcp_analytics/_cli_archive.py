@@ -299,6 +299,9 @@ def _archive_once(
             progress=seen,
             verified=verified,
         )
+    if cleanup and not done:
+        # What was archived before and could not be dropped then, such as a chunk in use.
+        cleanup_old_data(conn)
     tell(f"Done: {counted(len(done), 'archive')}." if done else "Nothing to archive.")
     sys.stdout.flush()
 
@@ -354,6 +357,8 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                             cleanup=cleanup,
                             step=stopper.check,
                         )
+                        # Cleanup asks for what it kept, and the one just done would ask us over and over.
+                        list(conn.notifies(timeout=0))
                         with stopper.waiting():
                             asked = bool(list(conn.notifies(timeout=poll, stop_after=1)))
             except (BcpAnalyticsError, psycopg.Error) as error:
