@@ -236,6 +236,7 @@ def restore(
     keep_days: Annotated[
         float, typer.Option(min=0, help="Days for which cleanup leaves restored rows in the table.")
     ] = 7,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another run to end.")] = 600,
     dsn: Dsn = None,
 ) -> None:
     """Put archived rows back: whole chunks, each as its manifest says or not at all.
@@ -253,7 +254,15 @@ def restore(
         assert last is not None  # noqa: S101
         with bars() as show:
             done = archives.restore(
-                conn, table, first, last, into_schema=into_schema, keep_days=keep_days, progress=show
+                conn,
+                table,
+                first,
+                last,
+                into_schema=into_schema,
+                keep_days=keep_days,
+                wait_seconds=wait,
+                waiting=say,
+                progress=show,
             )
     if not done:
         tell("Nothing to restore: no archive of a dropped chunk is in that range.")
