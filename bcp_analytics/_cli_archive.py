@@ -287,6 +287,7 @@ def restore(
     keep_days: Annotated[
         float, typer.Option(min=0, help="Days for which cleanup leaves restored rows in the table.")
     ] = 7,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another run to end.")] = 600,
     dsn: Dsn = None,
 ) -> None:
     """Put archived rows back: whole chunks, each as its manifest says or not at all.
@@ -304,7 +305,15 @@ def restore(
         assert last is not None  # noqa: S101
         with bars() as show:
             done = archives.restore(
-                conn, table, first, last, into_schema=into_schema, keep_days=keep_days, progress=show
+                conn,
+                table,
+                first,
+                last,
+                into_schema=into_schema,
+                keep_days=keep_days,
+                wait_seconds=wait,
+                waiting=say,
+                progress=show,
             )
     if not done:
         tell("Nothing to restore: no archive of a dropped chunk is in that range.")
@@ -350,6 +359,9 @@ def _archive_once(
             progress=seen,
             verified=verified,
         )
+    if cleanup and not done:
+        # What was archived before and could not be dropped then, such as a chunk in use.
+        cleanup_old_data(conn)
     tell(f"Done: {counted(len(done), 'archive')}." if done else "Nothing to archive.")
     sys.stdout.flush()
 
@@ -405,6 +417,8 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                             cleanup=cleanup,
                             step=stopper.check,
                         )
+                        # Cleanup asks for what it kept, and the one just done would ask us over and over.
+                        list(conn.notifies(timeout=0))
                         with stopper.waiting():
                             asked = bool(list(conn.notifies(timeout=poll, stop_after=1)))
             except (BcpAnalyticsError, psycopg.Error) as error:

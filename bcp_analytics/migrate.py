@@ -174,13 +174,14 @@ def status(
         assert server is not None  # noqa: S101
         applied, loaded = _books(conn) if server[1] else ((), None)
         troubles = _troubles(conn)
+        lost = _grants_lost(conn)
     ids = [m.id for m in applied]
     known = [m.id for m in _read(migrations)]
     return MigrationStatus(
         applied=applied,
         pending=tuple(i for i in known if i not in ids),
         unknown=tuple(i for i in ids if i not in known),
-        sql_current=loaded is not None and loaded[0] == _sqlfiles.digest(ids, sql_files),
+        sql_current=loaded is not None and loaded[0] == _sqlfiles.digest(ids, sql_files) and not lost,
         sql_loaded_at=loaded[1] if loaded else None,
         postgresql=server[0],
         timescaledb=server[2],
@@ -415,7 +416,7 @@ def _load(backend: Backend, folder: Path, say: Progress) -> bool:
     conn = backend.connection
     digest = _sqlfiles.digest(backend.applied().values(), folder)
     last = conn.execute("select digest from bcp_migrations.loaded_sql").fetchone()
-    if last is not None and last[0] == digest:
+    if last is not None and last[0] == digest and not _grants_lost(conn):
         return False
     say(f"loading the {len(_sqlfiles.files(folder))} files of sql/")
     with _dependents_named():
@@ -444,6 +445,16 @@ def _dependents_named() -> Iterator[None]:
         ) from error
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
         raise MigrationError(str(error).strip(), sqlstate=error.sqlstate) from error
+
+
+def _grants_lost(conn: Connection[Any]) -> bool:
+    """Tell whether the rights that `sql/` gives are gone, as in a database restored from a dump."""
+    # Whoever may read may ask this: one function stands for all.
+    lost = conn.execute(
+        "select exists (select from pg_proc p where p.oid = to_regprocedure('bcp.health()') and not exists ("
+        " select from aclexplode(p.proacl) a where a.grantee = to_regrole('bcp_reader')))"
+    ).fetchone()
+    return lost == (True,)
 
 
 def _troubles(conn: Connection[Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
--- Schemas, roles and settings: what every later file stands on.
+-- Schemas and settings: what every later file stands on.
 create schema if not exists bcp;
 
 create schema if not exists bcp_internal;
@@ -10,23 +10,6 @@ comment on schema bcp_internal is 'Parts of bcp_analytics that nobody outside it
 revoke all on schema bcp from public;
 
 revoke all on schema bcp_internal from public;
-
--- Roles belong to the whole cluster, so another database of it may have made them already (then this needs no right to
--- create roles), or may be making them at this moment.
-do $block$
-declare
-    v_role text;
-begin
-    foreach v_role in array array['bcp_reader', 'bcp_writer', 'bcp_admin'] loop
-        continue when exists (select from pg_catalog.pg_roles where rolname operator(pg_catalog.=) v_role);
-        begin
-            execute pg_catalog.format('create role %I nologin', v_role);
-        exception
-            when duplicate_object or unique_violation then null;
-        end;
-    end loop;
-end
-$block$;
 
 create table bcp.settings (
     name text primary key,

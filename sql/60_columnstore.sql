@@ -30,7 +30,7 @@ comment on function bcp_internal.move_chunk(regclass, regclass) is
     'Moves a chunk to the columnstore, or what has changed in it since; where the hypertable it is merged in is given, with that all to itself. False where others use it. Waits for lock_timeout, which is to be well below deadlock_timeout: hold no other lock.';
 
 create or replace function bcp_internal.chunks_to_move()
-returns table (name text, chunk regclass, merged_in regclass)
+returns table (name text, chunk regclass, merged_in regclass, due_since timestamptz)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -46,7 +46,8 @@ as $func$
         from bcp.data_retention_policies p
         where p.columnstore_after_days is not null
     )
-    select m.name, r.chunk, m.merged_in
+    select m.name, r.chunk, m.merged_in,
+           case when not c.is_compressed then greatest(c.range_end + m.after, c.chunk_creation_time) end
     from moving m
     join timescaledb_information.chunks c using (hypertable_schema, hypertable_name)
     cross join lateral to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name)) as r (chunk)
@@ -58,7 +59,7 @@ as $func$
 $func$;
 
 comment on function bcp_internal.chunks_to_move() is
-    'Chunks of tables and aggregates that are old enough for the columnstore and not in it, or changed since, in the order to move them; merged_in is the hypertable where a chunk is merged with the one before it.';
+    'Chunks of tables and aggregates that are old enough for the columnstore and not in it, or changed since, in the order to move them; merged_in is the hypertable where a chunk is merged with the one before it; due_since is null where rows of it are in the columnstore already.';
 
 create or replace procedure bcp_internal.move_chunks(p_of_aggregates boolean)
 -- No search_path: a procedure that commits can have none; every name is qualified instead.

@@ -68,11 +68,18 @@ $func$;
 comment on function bcp_internal.retention_cutoff(integer) is 'Start of the UTC day up to which rows may go.';
 
 create or replace function bcp_internal.old_chunks()
-returns table (table_name text, range_start timestamptz, range_end timestamptz, chunk regclass, archive_first boolean)
+returns table (
+    table_name text, range_start timestamptz, range_end timestamptz, chunk regclass, archive_first boolean, due_since timestamptz)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select p.table_name, c.range_start, c.range_end, to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name)), p.archive_before_delete
+    select p.table_name, c.range_start, c.range_end, to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name)), p.archive_before_delete,
+           -- Old calls that were loaded at once, or restored, have not been waiting since their time.
+           greatest(c.range_end + p.retention_days * interval '24 hours', c.chunk_creation_time, (
+               select max(a.keep_until)
+               from bcp.archives a
+               where a.table_name = p.table_name and a.range_start = c.range_start and a.range_end = c.range_end
+                 and a.state = 'restored'))
     from bcp.data_retention_policies p
     join timescaledb_information.chunks c on c.hypertable_schema = 'bcp' and c.hypertable_name = p.table_name
     where p.cleanup_enabled
@@ -83,7 +90,7 @@ as $func$
     order by p.table_name, c.range_start desc
 $func$;
 
-comment on function bcp_internal.old_chunks() is 'Chunks past their retention, the latest of a table first.';
+comment on function bcp_internal.old_chunks() is 'Chunks past their retention, the latest of a table first, and since when each could have been dropped.';
 
 create or replace function bcp_internal.cleanup_verdict(
     p_table text, p_range_start timestamptz, p_range_end timestamptz, p_archive_first boolean,

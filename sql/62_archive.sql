@@ -213,34 +213,36 @@ $func$;
 comment on function bcp_internal.chunks_to_archive(text, timestamptz, timestamptz) is
     'Whole chunks of a range that are over and not archived as they are now, due or not, of a table or of all that want an archive; null: an open end.';
 
+create or replace function bcp_internal.has_chunk(p_table text, p_start timestamptz, p_end timestamptz) returns boolean
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    select exists (
+        select from timescaledb_information.chunks c
+        where c.hypertable_schema = 'bcp' and c.hypertable_name = p_table and c.range_start = p_start and c.range_end = p_end
+          -- In a transaction that is repeatable read the view still shows a chunk that has been dropped, but it has no relation.
+          and to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name)) is not null)
+$func$;
+
+comment on function bcp_internal.has_chunk(text, timestamptz, timestamptz) is
+    'Whether a table has a chunk of exactly this range, at this moment.';
+
 create or replace function bcp_internal.begin_archive(p_table text, p_start timestamptz, p_end timestamptz, p_location text)
 returns setof bcp.archives
-language plpgsql volatile
+language sql volatile
 -- Nobody but the owner writes the manifest; bcp_admin may through these functions.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
-begin
-    if not exists (
-        select from timescaledb_information.chunks c
-        where c.hypertable_schema = 'bcp' and c.hypertable_name = p_table and c.range_start = p_start and c.range_end = p_end
-          and c.range_end <= bcp_internal.now())
-    then
-        raise exception using
-            errcode = 'ZB002',
-            message = format('table %s has no chunk from %s to %s that is over', quote_literal(left(p_table, 63)), p_start, p_end),
-            hint = 'bcp.archives_wanted() and timescaledb_information.chunks list those there are.';
-    end if;
-    return query
     insert into bcp.archives (table_name, range_start, range_end, state, location, columns, schema_version, started_at)
-    values (p_table, p_start, p_end, 'writing', p_location, bcp_internal.archive_columns(p_table),
-            (select max(m.migration_id) from bcp_migrations._yoyo_migration m), bcp_internal.now())
-    returning *;
-end
+    select p_table, p_start, p_end, 'writing', p_location, bcp_internal.archive_columns(p_table),
+           (select max(m.migration_id) from bcp_migrations._yoyo_migration m), bcp_internal.now()
+    where p_end <= bcp_internal.now() and bcp_internal.has_chunk(p_table, p_start, p_end)
+    returning *
 $func$;
 
 comment on function bcp_internal.begin_archive(text, timestamptz, timestamptz, text) is
-    'Notes that an archive of a chunk is being written; ZB002 where there is no such chunk, or it is not over. To be committed before any file is, so that the files of a run that dies are known.';
+    'Notes that an archive of a chunk is being written. No row where there is no such chunk, or no longer, or it is not over. To be committed before any file is, so that the files of a run that dies are known.';
 
 create or replace function bcp_internal.refuse_archive(p_archive_id uuid, p_to_be text) returns void
 language plpgsql immutable
@@ -283,6 +285,11 @@ begin
     from bcp_internal.archive_checksum(
         format('bcp.%I', v_archive.table_name)::regclass, v_archive.columns,
         bcp_internal.archive_time_column(v_archive.table_name), v_archive.range_start, v_archive.range_end);
+    -- What was read stays until this transaction ends. Of a chunk that was dropped before there was nothing to read.
+    if not bcp_internal.has_chunk(v_archive.table_name, v_archive.range_start, v_archive.range_end) then
+        delete from bcp.archives a where a.archive_id = p_archive_id;
+        return;
+    end if;
     return query
     update bcp.archives a
     set row_count = v_found.row_count, checksum = v_found.checksum, digest = v_found.digest
@@ -292,7 +299,7 @@ end
 $func$;
 
 comment on function bcp_internal.count_archive(uuid) is
-    'Notes how many rows the chunk of an archive that is being written has, with their checksum and digest. In a transaction that is repeatable read it is of the same rows as what is then read from the chunk.';
+    'Notes how many rows the chunk of an archive that is being written has, with their checksum and digest. In a transaction that is repeatable read it is of the same rows as what is then read from the chunk. No row where the chunk has been dropped: the archive is forgotten.';
 
 create or replace function bcp_internal.proven_files(
     p_archive bcp.archives, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)

@@ -66,18 +66,20 @@ def one(conn: Connection[Any], archive_id: UUID) -> Archive:
     return found[0]
 
 
-def begin(conn: Connection[Any], table: str, start: datetime, end: datetime, location: str) -> Archive:
-    """Note that an archive is being written."""
-    return _archives(
+def begin(conn: Connection[Any], table: str, start: datetime, end: datetime, location: str) -> Archive | None:
+    """Note that an archive is being written; None where the chunk has been dropped."""
+    found = _archives(
         conn,
         _SELECT + " from bcp_internal.begin_archive(%s, %s, %s, %s)",
         [table, start, end, location],
-    )[0]
+    )
+    return found[0] if found else None
 
 
-def count(conn: Connection[Any], archive: Archive) -> Archive:
-    """Have the database count the rows of its chunk, and note that."""
-    return _archives(conn, _SELECT + " from bcp_internal.count_archive(%s)", [archive.archive_id])[0]
+def count(conn: Connection[Any], archive: Archive) -> Archive | None:
+    """Have the database count the rows of its chunk, and note that; None where it has been dropped."""
+    found = _archives(conn, _SELECT + " from bcp_internal.count_archive(%s)", [archive.archive_id])
+    return found[0] if found else None
 
 
 def finish(conn: Connection[Any], archive: Archive) -> Archive:

@@ -31,24 +31,27 @@ def export(
     time_column: str,
     writer: DayWriter,
     seen: Callable[[int, int], None],
-) -> Archive:
+) -> Archive | None:
     """Write the rows of its range; return the archive with the count and checksum that SQL noted of them.
 
-    Both are of one snapshot. `seen` is called with rows done, of how many.
+    None where its chunk has been dropped. Count and checksum are of one snapshot. `seen` is called with rows
+    done, of how many.
     """
     with translated(), conn.transaction():
         conn.execute("set transaction isolation level repeatable read")
-        archive = _books.count(conn, archive)
+        counted = _books.count(conn, archive)
+        if counted is None:
+            return None
         dump(
             conn,
-            archive,
-            (sql.Identifier("bcp", archive.table_name).as_string(conn), time_column),
+            counted,
+            (sql.Identifier("bcp", counted.table_name).as_string(conn), time_column),
             writer,
             seen,
-            within=(archive.range_start, archive.range_end),
+            within=(counted.range_start, counted.range_end),
         )
     _steps.reached("exported")
-    return archive
+    return counted
 
 
 def dump(

@@ -68,6 +68,8 @@ def restore(
     *,
     into_schema: str | None = None,
     keep_days: float = 7,
+    wait_seconds: float = 600,
+    waiting: Callable[[str], None] = lambda _: None,
     progress: Watch = unwatched,
 ) -> list[Archive]:
     """Put back what archives have of a table from `since` to `until`, whole chunks, and return the archives.
@@ -78,16 +80,20 @@ def restore(
     those chunks. The table is the owner's of the store, so that erasures and late masking reach it; one that
     no restore has made is left alone.
 
+    Where another run archives or restores, this waits for it, at most `wait_seconds`, and calls `waiting`
+    with a sentence that says so.
+
     Each archive comes back as its manifest says, to the row, or not at all: raises `ArchiveError`, also while
-    a person is being erased.
+    a person is being erased, or where the other run takes longer.
     """
     _extra.check()
-    from bcp_analytics.archive import _restore  # noqa: PLC0415 - an extra
+    from bcp_analytics.archive import _lock, _restore  # noqa: PLC0415 - an extra
 
     _books.check_autocommit(conn, "restore")
-    if into_schema is None:
-        return _restore.into_table(conn, table, since, until, keep_days=keep_days, watch=progress)
-    return _restore.beside(conn, table, since, until, schema=into_schema, watch=progress)
+    with _lock.locked(conn, wait_seconds, waiting):
+        if into_schema is None:
+            return _restore.into_table(conn, table, since, until, keep_days=keep_days, watch=progress)
+        return _restore.beside(conn, table, since, until, schema=into_schema, watch=progress)
 
 
 def rewrite(conn: Connection[Any], archive_id: UUID, change: Callable[[], object]) -> Archive | None:

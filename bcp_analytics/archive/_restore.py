@@ -12,7 +12,6 @@ from psycopg import sql
 from bcp_analytics.archive import _books, _columns, _steps
 from bcp_analytics.archive._export import time_column_of
 from bcp_analytics.archive._files import batches, fetch
-from bcp_analytics.archive._lock import locked
 from bcp_analytics.archive._model import Progress
 from bcp_analytics.archive._store import Store
 from bcp_analytics.errors import translated
@@ -28,34 +27,31 @@ if TYPE_CHECKING:
 def into_table(
     conn: Connection[Any], table: str, since: datetime, until: datetime, *, keep_days: float, watch: Watch
 ) -> list[Archive]:
-    """Restore what has been dropped; see `bcp_analytics.archive.restore`."""
-    with locked(conn):
-        found = _books.archives(conn, table=table, since=since, until=until, states=("dropped",))
-        for number, archive in enumerate(found, 1):
-            with ExitStack() as kept:
-                files = read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
-                _steps.reached("read")
-                with translated(), conn.transaction():
-                    fill(
-                        conn, archive, files, Progress(archive, number, len(found), "restoring", 0, 0), watch
-                    )
-                    _steps.reached("filled")
-                    _books.call(
-                        conn,
-                        "select bcp_internal.finish_restore(%s, bcp_internal.now() + %s)",
-                        [archive.archive_id, timedelta(days=keep_days)],
-                    )
-                    _steps.reached("restoring")
-            _steps.reached("restored")
-            watch(_at(Progress(archive, number, len(found), "restored", 0, 0), archive.row_count or 0))
-        return found
+    """Restore what has been dropped, under the lock; see `bcp_analytics.archive.restore`."""
+    found = _books.archives(conn, table=table, since=since, until=until, states=("dropped",))
+    for number, archive in enumerate(found, 1):
+        with ExitStack() as kept:
+            files = read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
+            _steps.reached("read")
+            with translated(), conn.transaction():
+                fill(conn, archive, files, Progress(archive, number, len(found), "restoring", 0, 0), watch)
+                _steps.reached("filled")
+                _books.call(
+                    conn,
+                    "select bcp_internal.finish_restore(%s, bcp_internal.now() + %s)",
+                    [archive.archive_id, timedelta(days=keep_days)],
+                )
+                _steps.reached("restoring")
+        _steps.reached("restored")
+        watch(_at(Progress(archive, number, len(found), "restored", 0, 0), archive.row_count or 0))
+    return found
 
 
 def beside(
     conn: Connection[Any], table: str, since: datetime, until: datetime, *, schema: str, watch: Watch
 ) -> list[Archive]:
     """Put all rows that archives have of a range into a table of another schema, in one transaction."""
-    with locked(conn), translated(), ExitStack() as kept:
+    with translated(), ExitStack() as kept:
         time_column_of(conn, table)
         found = _books.archives(conn, table=table, since=since, until=until)
         fetched = [

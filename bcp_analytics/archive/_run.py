@@ -43,9 +43,12 @@ def run(
         wanted = _books.chunks(conn, *asked, check_content=check_content)
         made = []
         for number, chunk in enumerate(wanted, 1):
-            made.append(_archive_chunk(conn, store, chunk, (number, len(wanted)), watch))
+            archive = _archive_chunk(conn, store, chunk, (number, len(wanted)), watch)
+            if archive is None:
+                continue
+            made.append(archive)
             if verified is not None:
-                verified(made[-1])
+                verified(archive)
         return made
 
 
@@ -55,9 +58,13 @@ def _archive_chunk(
     chunk: tuple[str, datetime, datetime],
     place: tuple[int, int],
     watch: Watch,
-) -> Archive:
+) -> Archive | None:
+    """Archive a chunk; None where it has been dropped since it was looked for."""
     table, start, end = chunk
-    archive = _books.begin(conn, table, start, end, store.url)
+    begun = _books.begin(conn, table, start, end, store.url)
+    if begun is None:
+        return None
+    archive = begun
     _steps.reached("begun")
     if taken := _HIVE & {column["name"] for column in archive.columns}:
         raise ArchiveError(
@@ -70,7 +77,10 @@ def _archive_chunk(
         watch(Progress(archive, place[0], place[1], phase, rows, of_rows or 0))
 
     with DayWriter(archive, time_column) as writer:
-        archive = export(conn, archive, time_column, writer, lambda done, of: tell("exporting", done, of))
+        exported = export(conn, archive, time_column, writer, lambda done, of: tell("exporting", done, of))
+        if exported is None:
+            return None
+        archive = exported
         tell("uploading", 0, archive.row_count)
         archive = upload(store, archive, writer.written)
     tell("verifying", 0, archive.row_count)

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from bcp_analytics import _cli_archive
 from bcp_analytics.cli import app
 from tests.archive.rows import count, few
 
@@ -190,6 +191,37 @@ def test_it_watches(clean_db: Db, stop: signal.Signals) -> None:
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == "stopped\n"
+
+
+def test_cleanup_runs_where_nothing_is_to_be_archived(clean_db: Db) -> None:
+    aggregated(clean_db, "2020-01-05")
+    run("archive")
+    assert run("archive", "--cleanup") == "Nothing to archive.\n"
+    assert count(clean_db) == 0
+
+
+def test_watch_is_not_asked_by_its_own_cleanup(
+    dsn: str, clean_db: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Cleanup keeps what was restored, and asks for archives of what it kept.
+    aggregated(clean_db, "2020-01-05")
+    run("archive", "--cleanup")
+    run("restore", "--table", "tool_usage_logs", "--from", "2020-01-05", "--to", "2020-01-06")
+    once = _cli_archive._archive_once
+    asked = []
+
+    def twice(*args: Any, check_content: bool, **options: Any) -> None:
+        once(*args, check_content=check_content, **options)
+        asked.append(check_content)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_cli_archive, "_archive_once", twice)
+    monkeypatch.setattr(_cli_archive.signal, "signal", lambda *_: None)
+    _cli_archive._watch(dsn, str(tmp_path / "archive"), 0.01, cleanup=True)
+    # It looks at the content where somebody asks.
+    assert asked == [True, False]
+    assert count(clean_db) == 3
 
 
 def test_help_has_examples() -> None:

@@ -8,7 +8,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from bcp_analytics.archive import archive, archives, restore, rewrite
+from bcp_analytics.archive import PROVEN, _steps, archive, archives, restore, rewrite
 from bcp_analytics.archive._store import Store
 from bcp_analytics.errors import ArchiveError, InvalidArgument
 from tests.archive.rows import count, drop, few, time
@@ -55,17 +55,67 @@ def test_one_run_at_a_time(dsn: str, clean_db: Db, tmp_path: Path, target: str) 
         with psycopg.connect(dsn, autocommit=True) as other:
             for start in (
                 lambda: archive(other, tmp_path),
-                lambda: restore(other, "tool_usage_logs", *DAY),
+                lambda: restore(other, "tool_usage_logs", *DAY, wait_seconds=0.01, waiting=said.append),
             ):
                 with pytest.raises(ArchiveError, match="Another run archives or restores") as caught:
                     start()
                 said.append(str(caught.value))
 
     archive(clean_db, tmp_path, verified=meanwhile)
-    assert len(said) == 2
+    assert len(said) == 3
+    assert said[1].startswith("waiting for another run that archives or restores on this database")
     if target == "native":  # on embedded there are no processes to name
         assert f"server process {clean_db.info.backend_pid} of role {clean_db.info.user}, since 20" in said[0]
     assert archive(clean_db, tmp_path) == []
+
+
+def test_restore_waits_for_another_run(dsn: str, clean_db: Db, tmp_path: Path) -> None:
+    few(clean_db, "2020-01-05")
+    archive(clean_db, tmp_path)
+    drop(clean_db, start="2020-01-05", end="2020-01-06")
+    with psycopg.connect(dsn, autocommit=True) as other:
+        other.execute("select bcp_internal.lock_archive()")
+
+        def end_of_the_other(_: str) -> None:
+            other.execute("select bcp_internal.unlock_archive()")
+
+        assert len(restore(clean_db, "tool_usage_logs", *DAY, waiting=end_of_the_other)) == 1
+    assert count(clean_db) == 3
+
+
+def test_a_chunk_that_is_dropped_meanwhile_gets_no_archive(
+    clean_db: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in ("2020-01-05", "2020-01-06", "2020-01-07"):
+        few(clean_db, day)
+
+    def drop_two(step: str) -> None:
+        # The latest comes first.
+        if step == "begun" and count(clean_db) == 9:
+            clean_db.execute(
+                "select drop_chunks('bcp.tool_usage_logs', newer_than => timestamptz '2020-01-06Z')"
+            )
+
+    monkeypatch.setattr(_steps, "reached", drop_two)
+    [made] = archive(clean_db, tmp_path)
+    assert (made.range_start, made.row_count) == (DAY[0], 3)
+    assert archives(clean_db, states=("writing", "replaced", *PROVEN)) == [made]
+    assert len(list(tmp_path.rglob("*.parquet"))) == 1
+
+
+@pytest.mark.native("two transactions at the same time")
+def test_nor_does_one_that_an_older_snapshot_still_shows(clean_db: Db, dsn: str) -> None:
+    few(clean_db, "2020-01-05")
+    [(begun,)] = clean_db.execute(
+        "select archive_id from bcp_internal.begin_archive("
+        "'tool_usage_logs', '2020-01-05Z', '2020-01-06Z', 'file:///x')"
+    ).fetchall()
+    with psycopg.connect(dsn) as older:
+        older.execute("set transaction isolation level repeatable read")
+        older.execute("select count(*) from bcp.archives")
+        clean_db.execute("select drop_chunks('bcp.tool_usage_logs', older_than => now())")
+        assert older.execute("select * from bcp_internal.count_archive(%s)", [begun]).fetchall() == []
+    assert archives(clean_db, states=("writing",)) == []
 
 
 def test_only_in_autocommit_mode(dsn: str, tmp_path: Path) -> None:

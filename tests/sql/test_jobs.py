@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -19,15 +21,18 @@ if TYPE_CHECKING:
 
 Db = psycopg.Connection[Any]
 
-# What the scheduler writes after a job has failed.
+# What the scheduler writes after jobs have failed.
 FAILED = """
-with job as (
-    select job_id from timescaledb_information.jobs where proc_name = 'cleanup_job'
+with job (job_id, message) as (
+    select j.job_id, e.message
+    from timescaledb_information.jobs j
+    join (values ('cleanup_job', '"relation\\n is gone"'), ('columnstore_job', '"relation x is gone"'))
+        as e (proc_name, message) using (proc_name)
 ), noted as (
     insert into _timescaledb_internal.bgw_job_stat_history
         (job_id, pid, execution_start, execution_finish, succeeded, data)
     select job_id, 1, now(), now(), false,
-           '{"error_data": {"sqlerrcode": "42P01", "message": "relation is gone"}}'
+           format('{"error_data": {"sqlerrcode": "42P01", "message": %s}}', message)::jsonb
     from job
 )
 insert into _timescaledb_internal.bgw_job_stat (
@@ -38,6 +43,19 @@ select job_id, now(), now(), now() + interval '1 hour', '-infinity', false, 1, '
 from job
 on conflict (job_id) do update set
     last_finish = excluded.last_finish, last_run_success = false, next_start = excluded.next_start
+"""
+# What a stop of the server leaves of a job that it came in the way of.
+CRASHED = """
+insert into _timescaledb_internal.bgw_job_stat (
+    job_id, last_start, last_finish, next_start, last_successful_finish, last_run_success, total_runs,
+    total_duration, total_duration_failures, total_successes, total_failures, total_crashes,
+    consecutive_failures, consecutive_crashes, flags)
+select
+    job_id, now() - %s::interval, '-infinity', '-infinity', '-infinity', false, 7, '0', '0', 5, 0, 2, 0, 1, 0
+from timescaledb_information.jobs where proc_name = 'cleanup_job'
+on conflict (job_id) do update set
+    last_start = excluded.last_start, last_finish = excluded.last_finish, next_start = excluded.next_start,
+    total_runs = excluded.total_runs, total_successes = excluded.total_successes
 """
 
 
@@ -89,17 +107,18 @@ def test_a_job_that_failed_is_told_of_with_the_text_of_its_error(clean_db: Db, d
     clean_db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")
     assert troubles(clean_db) == []
     clean_db.execute(FAILED)
-    told = "background jobs that failed when last run: cleanup_job: 42P01 relation is gone"
+    told = "background job cleanup_job failed when last run: 42P01 relation is gone"
+    other = "background job columnstore_job failed when last run: 42P01 relation x is gone"
     said: list[str] = []
     try:
-        assert troubles(clean_db) == [told]
+        assert troubles(clean_db) == [told, other]
         assert told in status(dsn).warnings
         assert told in migrate(dsn, progress=said.append).warnings
         assert told in said
         with logged_in_as(clean_db, "bcp_reader"):
             [jobs] = rows(clean_db, "select status, detail from bcp.health() where check_name = 'jobs'")
         assert jobs["status"] == "fail"
-        assert told in jobs["detail"]
+        assert jobs["detail"].splitlines()[-2:] == [told, other]
     finally:
         # No table of ours, so nobody else empties them.
         clean_db.execute(
@@ -117,9 +136,61 @@ def test_jobs_that_nobody_runs_are_told_of(db: Db) -> None:
     assert f"forget_keys_job is paused until select alter_job({paused['id']}, scheduled => true)" in trouble
     db.execute("update bcp_migrations.loaded_sql set loaded_at = now() - interval '11 minutes'")
     [late, _] = troubles(db)
-    assert "should have run by now" in late
+    assert "have never run" in late
     assert "policy_refresh_continuous_aggregate of tool_usage_1h" in late
     assert "forget_keys_job" not in late
+
+
+def test_a_job_that_crashed_is_told_of(db: Db) -> None:
+    db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")
+    # Its process may not be there yet.
+    db.execute(CRASHED, ["10 seconds"])
+    assert troubles(db) == []
+    db.execute(CRASHED, ["20 minutes"])
+    [crashed] = troubles(db)
+    assert crashed.startswith("background job cleanup_job crashed when last run, at ")
+    assert "as did 2 of its 7 runs" in crashed
+
+
+def test_chunks_that_nobody_moves_to_the_columnstore_are_told_of(db: Db) -> None:
+    db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")
+    ingest(db, [usage(start_time=datetime.now(UTC).isoformat())])
+    told = (
+        "chunks that should have moved to the columnstore a day ago or more,"
+        " by columnstore_job and columnstore_tables_job: 1 of tool_usage_logs"
+    )
+    # It ends within a day, is due a day later, and is to be told of after one more.
+    for days, found in ((0.5, []), (4, [told])):
+        db.execute("select set_config('bcp.now', (now() + %s)::text, true)", [timedelta(days=days)])
+        assert troubles(db) == found
+    moved = "select bcp_internal.move_chunk(chunk, merged_in) as moved from bcp_internal.chunks_to_move()"
+    assert [row["moved"] for row in rows(db, moved)] == [True]
+    assert troubles(db) == []
+    # That a call came late for it says nothing about how long the chunk has waited.
+    db.execute("reset bcp.now")
+    ingest(db, [usage(start_time=datetime.now(UTC).isoformat())])
+    db.execute("select set_config('bcp.now', (now() + interval '4 days')::text, true)")
+    assert len(rows(db, moved.replace("move_chunk(chunk, merged_in)", "relation_name(chunk)"))) == 1
+    assert troubles(db) == []
+
+
+def test_old_chunks_are_told_of_whatever_the_log_of_cleanup_says(db: Db) -> None:
+    def retention() -> tuple[str, str, str]:
+        [found] = rows(db, "select status, value, detail from bcp.health() where check_name = 'retention'")
+        return found["status"], found["value"], found["detail"]
+
+    well = ("ok", "0", "no chunk past its retention is kept")
+    ingest(db, [usage(start_time=datetime.now(UTC).isoformat())])
+    db.execute("select set_config('bcp.now', (now() + interval '91 days')::text, true)")
+    assert retention() == well
+    db.execute("select set_config('bcp.now', (now() + interval '94 days')::text, true)")
+    assert retention()[:2] == ("warn", "1")
+    assert "cleanup has not come to it for a day or more" in retention()[2]
+    db.execute("select bcp.cleanup_old_data()")
+    assert "not archived yet" in retention()[2] or "not all of it is aggregated yet" in retention()[2]
+    # By hand: the log still has it as kept.
+    db.execute("select drop_chunks('bcp.tool_usage_logs', older_than => bcp_internal.now())")
+    assert retention() == well
 
 
 @pytest.mark.native("the embedded engine has no workers")
@@ -127,7 +198,15 @@ def test_a_server_without_workers_is_told_of(db: Db) -> None:
     db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")
     told = rows(db, "select status, trouble from bcp_internal.job_troubles()")
     assert [row["status"] for row in told] == ["warn"]
-    assert "set it to 16 or more and restart" in told[0]["trouble"]
+    # A worker a job, TimescaleDB's own among them, one for its launcher and one for its scheduler.
+    [wanted] = rows(db, "select count(*) + 2 as n from timescaledb_information.jobs")
+    assert f"set it to {wanted['n']} or more" in told[0]["trouble"]
+    # The store of docker-compose.yml has one database.
+    compose = (Path(__file__).parents[2] / "docker-compose.yml").read_text(encoding="utf-8")
+    [given] = re.findall(r"max_background_workers=(\d+)", compose)
+    [processes] = re.findall(r"max_worker_processes=(\d+)", compose)
+    assert int(given) >= wanted["n"]
+    assert int(processes) >= int(given) + 8 + 3
 
 
 @pytest.fixture

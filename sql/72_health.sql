@@ -100,7 +100,7 @@ as $func$
         union all
         select 7, 'jobs', case when bool_or(t.status = 'fail') then 'fail' when count(*) > 0 then 'warn' else 'ok' end,
                (select count(*) from bcp_internal.jobs())::text,
-               coalesce(string_agg(t.trouble, '; ' order by t.ordinal), 'every job of ours runs, and none failed when last run')
+               coalesce(string_agg(t.trouble, E'\n' order by t.ordinal), 'every job of ours runs, and none failed when last run')
         from bcp_internal.job_troubles() with ordinality as t (status, trouble, ordinal)
         union all
         select 8, 'size', 'ok', pg_size_pretty(sum(public.hypertable_size(format('%I.%I', hypertable_schema, hypertable_name)::regclass))),
@@ -112,12 +112,20 @@ as $func$
                coalesce('chunks past their retention are kept; bcp.cleanup_log has each. ' || string_agg(distinct k.reason, '; '),
                         'no chunk past its retention is kept')
         from (
-            select distinct on (l.table_name, l.range_start) l.table_name, l.range_start, l.action, l.reason
-            from bcp.cleanup_log l
-            where l.range_start is not null
-            order by l.table_name, l.range_start, l.logged_at desc
+            select case when l.action = 'kept' and not starts_with(l.reason, 'restored') then l.reason
+                        -- The log says nothing where cleanup does not run.
+                        when c.due_since < bcp_internal.now() - interval '1 day' then 'cleanup has not come to it for a day or more'
+                   end as reason
+            from bcp_internal.old_chunks() c
+            left join lateral (
+                select l.action, l.reason
+                from bcp.cleanup_log l
+                where l.table_name = c.table_name and l.range_start = c.range_start
+                order by l.logged_at desc
+                limit 1
+            ) l on true
         ) k
-        where k.action = 'kept' and not starts_with(k.reason, 'restored')
+        where k.reason is not null
         union all
         select 10, 'sessions', case when count(*) = 0 then 'ok' else 'warn' end, count(*)::text,
                coalesce('clients with a new session a call, in bcp.degenerate_sessions: '
