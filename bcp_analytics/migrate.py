@@ -216,8 +216,9 @@ def rollback(
     again. The extension timescaledb and the roles stay, as others may use them. What is lost is lost: ask the
     user first, with `rollback_plan`.
 
-    Raises `MigrationError` where a migration has no rollback file (yoyo would skip it in silence) or one
-    fails; each migration is a transaction, so those before it stay rolled back.
+    Raises `MigrationError` where something of a user's depends on the code, where a migration has no rollback
+    file (yoyo would skip it in silence) or one fails; each migration is a transaction, so those before it
+    stay rolled back.
     """
     say = progress or _silent
     folder = migrations or migrations_folder()
@@ -376,9 +377,9 @@ def _upgrade(
     while True:
         try:
             with backend.transaction():
-                backend.connection.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT_SECONDS}s'")
                 # Who got past the advisory lock, on the embedded database's one backend, waits here instead.
                 backend.connection.execute("lock table bcp_migrations.loaded_sql in exclusive mode")
+                backend.connection.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT_SECONDS}s'")
                 applied = _apply(backend, list(backend.to_apply(known)), say)
                 return (*alone, *applied), _load(backend, folder, say)
         except MigrationError as error:
