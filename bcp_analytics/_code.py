@@ -25,8 +25,7 @@ OURS = ["bcp", "bcp_internal"]
 # Continuous aggregates are views, too, but state, which migrations make and drop.
 _ROUTINES_VIEWS_TRIGGERS: LiteralString = """
 select
-    i.type, i.identity, o.oid, o.version::text, o.shape,
-    o.owner in (n.nspowner, (select oid from pg_roles where rolname = current_user)) as is_owned
+    i.type, i.identity, o.oid, o.version::text, o.shape, o.owner = n.nspowner as is_owned
 from (
     select 'pg_proc'::regclass as class, p.oid, p.pronamespace as schema, p.proowner as owner,
            d.xmin as version,

@@ -45,7 +45,6 @@ _LOCK_KEY = int.from_bytes(b"bcp_anal")
 # While a run waits for a lock, whoever wants to read the table waits behind it.
 _LOCK_TIMEOUT_SECONDS = 2
 _PAUSE_SECONDS = 1
-_SOMEBODY_HOLDS_A_LOCK = ("55P03", "40P01")
 # Counting stops here, so that saying what would be lost takes no scan of a large store.
 _COUNT_LIMIT = 1_000_000
 _DROP = re.compile(
@@ -217,8 +216,9 @@ def rollback(
     again. The extension timescaledb and the roles stay, as others may use them. What is lost is lost: ask the
     user first, with `rollback_plan`.
 
-    Raises `MigrationError` where a migration has no rollback file (yoyo would skip it in silence) or one
-    fails; each migration is a transaction, so those before it stay rolled back.
+    Raises `MigrationError` where something of a user's depends on the code, where a migration has no rollback
+    file (yoyo would skip it in silence) or one fails; each migration is a transaction, so those before it
+    stay rolled back.
     """
     say = progress or _silent
     folder = migrations or migrations_folder()
@@ -377,16 +377,25 @@ def _upgrade(
     while True:
         try:
             with backend.transaction():
-                backend.connection.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT_SECONDS}s'")
                 # Who got past the advisory lock, on the embedded database's one backend, waits here instead.
                 backend.connection.execute("lock table bcp_migrations.loaded_sql in exclusive mode")
+                backend.connection.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT_SECONDS}s'")
                 applied = _apply(backend, list(backend.to_apply(known)), say)
                 return (*alone, *applied), _load(backend, folder, say)
         except MigrationError as error:
-            if error.sqlstate not in _SOMEBODY_HOLDS_A_LOCK or time.monotonic() > give_up:
+            if not _will_pass(error) or time.monotonic() > give_up:
                 raise
-            say(f"a lock is held by somebody else, so this begins anew: {error}")
+            say(f"others are at work on the same tables, so this begins anew: {error}")
             time.sleep(_PAUSE_SECONDS)
+
+
+def _will_pass(error: MigrationError) -> bool:
+    """Whether it is about a lock, or a chunk that a job dropped or changed after TimescaleDB had listed it."""
+    return (
+        error.sqlstate in ("55P03", "40P01")
+        or (error.sqlstate == "42P01" and "_timescaledb_internal." in str(error))
+        or (error.sqlstate == "XX000" and "tuple concurrently" in str(error))
+    )
 
 
 def _apply_up_to_last_alone(backend: Backend, known: MigrationList, say: Progress) -> tuple[str, ...]:

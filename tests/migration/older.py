@@ -1,4 +1,4 @@
-"""The code of a version before: what this version has, but for what `create or replace` cannot undo."""
+"""The code of a version before: this version's, but for what `create or replace` leaves behind or refuses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EDITS = {
         # Another type returned.
         ("latest_refresh() returns bigint", "latest_refresh() returns numeric"),
     ],
-    # A parameter of another name, in a trigger's and a job's reach.
+    # A parameter of another name, of the procedure of a job.
     "70_jobs.sql": [("find_floods_job(p_job_id integer, p_config", "find_floods_job(p_id integer, p_config")],
     # A column more, in the middle.
     "29_sessions.sql": [

@@ -1,4 +1,4 @@
-"""A run that is killed with SIGKILL, wherever it was, is taken up by the next."""
+"""A run that is killed with SIGKILL, wherever it was, leaves the database as it was."""
 
 from __future__ import annotations
 
