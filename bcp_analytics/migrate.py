@@ -45,7 +45,6 @@ _LOCK_KEY = int.from_bytes(b"bcp_anal")
 # While a run waits for a lock, whoever wants to read the table waits behind it.
 _LOCK_TIMEOUT_SECONDS = 2
 _PAUSE_SECONDS = 1
-_SOMEBODY_HOLDS_A_LOCK = ("55P03", "40P01")
 # Counting stops here, so that saying what would be lost takes no scan of a large store.
 _COUNT_LIMIT = 1_000_000
 _DROP = re.compile(
@@ -383,10 +382,19 @@ def _upgrade(
                 applied = _apply(backend, list(backend.to_apply(known)), say)
                 return (*alone, *applied), _load(backend, folder, say)
         except MigrationError as error:
-            if error.sqlstate not in _SOMEBODY_HOLDS_A_LOCK or time.monotonic() > give_up:
+            if not _will_pass(error) or time.monotonic() > give_up:
                 raise
-            say(f"a lock is held by somebody else, so this begins anew: {error}")
+            say(f"others are at work on the same tables, so this begins anew: {error}")
             time.sleep(_PAUSE_SECONDS)
+
+
+def _will_pass(error: MigrationError) -> bool:
+    """Whether it is about a lock, or a chunk that a job changed after TimescaleDB had listed it."""
+    return (
+        error.sqlstate in ("55P03", "40P01")
+        or (error.sqlstate == "42P01" and "_timescaledb_internal." in str(error))
+        or (error.sqlstate == "XX000" and "tuple concurrently" in str(error))
+    )
 
 
 def _apply_up_to_last_alone(backend: Backend, known: MigrationList, say: Progress) -> tuple[str, ...]:

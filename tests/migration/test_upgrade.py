@@ -139,6 +139,36 @@ def test_a_lock_of_somebody_else_is_waited_for_a_little_at_a_time(
         assert upgraded.migrate(scratch, progress=let_go).sql_applied
 
 
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "tries"),
+    [
+        ("42P01", 'relation "_timescaledb_internal._hyper_1_2_chunk" does not exist', 2),
+        ("XX000", "tuple concurrently updated", 2),
+        ("40P01", "deadlock detected", 2),
+        ("42P01", 'relation "bcp.nothing" does not exist', 1),
+    ],
+)
+def test_what_a_job_did_meanwhile_begins_it_anew(
+    project: Project, scratch: str, monkeypatch: pytest.MonkeyPatch, sqlstate: str, message: str, tries: int
+) -> None:
+    """Granting on a hypertable goes through its chunks, which jobs drop."""
+    monkeypatch.setattr(runner, "_PAUSE_SECONDS", 0)
+    project.code("30_fail.sql", f"do $$ begin raise '{message}' using errcode = '{sqlstate}'; end $$;")
+    said: list[str] = []
+
+    def mend(sentence: str) -> None:
+        if "begins anew" in sentence:
+            said.append(sentence)
+            project.code("30_fail.sql", "select 1;")
+
+    if tries == 2:
+        assert project.migrate(scratch, progress=mend).sql_applied
+    else:
+        with pytest.raises(MigrationError, match=sqlstate):
+            project.migrate(scratch, progress=mend)
+    assert len(said) == tries - 1
+
+
 NOW = "-c bcp.now=2026-01-10T00:00:00Z"
 # A few hundred calls of the days before.
 FILL = """
