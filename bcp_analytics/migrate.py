@@ -390,7 +390,7 @@ def _upgrade(
 
 
 def _will_pass(error: MigrationError) -> bool:
-    """Whether it is about a lock, or a chunk that a job dropped or changed after TimescaleDB had listed it."""
+    """Whether it is about a lock, or a chunk that a job changed after TimescaleDB had listed it."""
     return (
         error.sqlstate in ("55P03", "40P01")
         or (error.sqlstate == "42P01" and "_timescaledb_internal." in str(error))
