@@ -191,15 +191,15 @@ begin
             'select bucket, %scalls::bigint as calls, successes::bigint as successes, errors::bigint as errors,'
             ' timed_calls::bigint as timed_calls, sum_ms, min_ms, max_ms,'
             ' request_bytes::double precision as request_bytes, response_bytes::double precision as response_bytes,'
-            ' given_tokens, given_bytes from (%s) scan',
+            ' given_tokens::double precision as given_tokens, given_bytes::double precision as given_bytes from (%s) scan',
             v_keys,
             case
                 when r.relation = 'tool_usage_logs' then format(
                     'select %s as bucket, %scount(*) as calls, count(*) filter (where success) as successes,'
                     ' count(*) filter (where not success) as errors, count(duration_ms) as timed_calls, sum(duration_ms) as sum_ms,'
                     ' min(duration_ms) as min_ms, max(duration_ms) as max_ms, sum(request_bytes) as request_bytes,'
-                    ' sum(response_bytes) as response_bytes, sum(response_tokens)::double precision as given_tokens,'
-                    ' sum(response_bytes) filter (where response_tokens is not null)::double precision as given_bytes'
+                    ' sum(response_bytes) as response_bytes, sum(response_tokens) as given_tokens,'
+                    ' sum(response_bytes) filter (where response_tokens is not null) as given_bytes'
                     ' from bcp.tool_usage_logs where %s%s%s',
                     bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift), v_keys,
                     bcp_internal.within('start_time', r.ranges), v_filter, v_group)
