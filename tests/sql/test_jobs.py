@@ -59,6 +59,12 @@ on conflict (job_id) do update set
 """
 
 
+def loaded(conn: Db, ago: timedelta = timedelta(0)) -> None:
+    """Let the code have been loaded, and jobs be due, that long ago: the tests' own server may be older."""
+    conn.execute("update bcp_migrations.loaded_sql set loaded_at = now() - %s", [ago])
+    conn.execute("update _timescaledb_internal.bgw_job_stat set next_start = now() - %s", [ago])
+
+
 def troubles(conn: Db) -> list[str]:
     """Return what is wrong with the jobs, but for that the tests' own server runs none."""
     found = rows(conn, "select trouble from bcp_internal.job_troubles()")
@@ -97,14 +103,14 @@ def test_such_a_version_is_told_of_with_the_remedy(db: Db) -> None:
         "create or replace function bcp_internal.jobs_cannot_run(p_timescaledb integer[], p_server integer)"
         " returns boolean language sql as 'select true'"
     )
-    db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")
+    loaded(db)
     [trouble] = troubles(db)
     assert "fails every background job on PostgreSQL" in trouble
     assert "install TimescaleDB 2.27.3, 2.28.4, or 2.31.2 or later" in trouble
 
 
 def test_a_job_that_failed_is_told_of_with_the_text_of_its_error(clean_db: Db, dsn: str) -> None:
-    clean_db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")
+    loaded(clean_db)
     assert troubles(clean_db) == []
     clean_db.execute(FAILED)
     told = "background job cleanup_job failed when last run: 42P01 relation is gone"
@@ -127,14 +133,14 @@ def test_a_job_that_failed_is_told_of_with_the_text_of_its_error(clean_db: Db, d
 
 
 def test_jobs_that_nobody_runs_are_told_of(db: Db) -> None:
-    db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")
+    loaded(db)
     [paused] = rows(
         db, "select job_id as id from timescaledb_information.jobs where proc_name = 'forget_keys_job'"
     )
     db.execute("select alter_job(%s, scheduled => false)", [paused["id"]])
     [trouble] = troubles(db)
     assert f"forget_keys_job is paused until select alter_job({paused['id']}, scheduled => true)" in trouble
-    db.execute("update bcp_migrations.loaded_sql set loaded_at = now() - interval '11 minutes'")
+    loaded(db, timedelta(minutes=11))
     [late, _] = troubles(db)
     assert "have never run" in late
     assert "policy_refresh_continuous_aggregate of tool_usage_1h" in late
@@ -142,7 +148,7 @@ def test_jobs_that_nobody_runs_are_told_of(db: Db) -> None:
 
 
 def test_a_job_that_crashed_is_told_of(db: Db) -> None:
-    db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")
+    loaded(db)
     # Its process may not be there yet.
     db.execute(CRASHED, ["10 seconds"])
     assert troubles(db) == []
@@ -153,7 +159,7 @@ def test_a_job_that_crashed_is_told_of(db: Db) -> None:
 
 
 def test_chunks_that_nobody_moves_to_the_columnstore_are_told_of(db: Db) -> None:
-    db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")
+    loaded(db)
     ingest(db, [usage(start_time=datetime.now(UTC).isoformat())])
     told = (
         "chunks that should have moved to the columnstore a day ago or more,"
@@ -195,7 +201,7 @@ def test_old_chunks_are_told_of_whatever_the_log_of_cleanup_says(db: Db) -> None
 
 @pytest.mark.native("the embedded engine has no workers")
 def test_a_server_without_workers_is_told_of(db: Db) -> None:
-    db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")
+    loaded(db)
     told = rows(db, "select status, trouble from bcp_internal.job_troubles()")
     assert [row["status"] for row in told] == ["warn"]
     # A worker a job, TimescaleDB's own among them, one for its launcher and one for its scheduler.
