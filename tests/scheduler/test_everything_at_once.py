@@ -220,7 +220,8 @@ def test_everything_at_once(cluster: NativeCluster, tmp_path: Path) -> None:
     assert "deadlock detected" not in log
     with connected(cluster) as conn:
         check_the_store(conn, total)
-    assert not status(dsn).warnings
+    # One that was running when the server was killed waits five minutes before it runs again, and is told of.
+    assert [told for told in status(dsn).warnings if "crashed when last run" not in told] == []
 
 
 def finished(process: subprocess.Popen[str]) -> dict[str, Any]:
