@@ -45,7 +45,8 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m tests.pgspot_all
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m tools.pgspot_all
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.record
@@ -64,4 +65,4 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from bcp_analytics._questions import QUESTIONS
 from bcp_analytics.migrate import migrate, status
-from tests import catalog, questions_doc
+from bcp_analytics.queries._questions import QUESTIONS
+from tests import catalog
 from tests.security.roles import logged_in_as
 from tests.targets import NativeCluster, pg_config
+from tools import questions_doc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
