@@ -18,6 +18,7 @@ from bcp_analytics import (
     __version__,
     _cli_archive,
     _cli_cleanup,
+    _cli_compose,
     _cli_erase,
     _cli_query,
     _cli_spool,
@@ -318,6 +319,7 @@ def refresh(dsn: Dsn = None) -> None:
 
 app.command()(_cli_archive.restore)
 app.command()(_cli_cleanup.cleanup)
+app.command()(_cli_compose.compose)
 app.command()(_cli_query.query)
 app.command("erase-user")(_cli_erase.erase_user)
 app.command("anonymize-history")(_cli_erase.anonymize_history)
