@@ -8,15 +8,17 @@ BIN    := $(VENV)/bin
 WORKERS ?= auto
 DEMO   := $(VENV)/.demo
 READY  := $(VENV)/.ready
+DOCS   := $(VENV)/docs/.ready
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: demo test lint bench format clean
+.PHONY: demo test lint docs bench format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   start an embedded TimescaleDB, send tool calls, print the answers"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff, mypy --strict, pgspot"
+	@echo "make docs   build the pages of docs/ into site/, and check every link"
 	@echo "make bench  measure, on a native TimescaleDB, and write benchmarks/results/"
 
 $(BIN)/python:
@@ -48,6 +50,15 @@ lint: $(READY)
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tools.pgspot_all
 
+# In an environment of its own: it needs none of the package, and make test none of it.
+$(DOCS): docs/requirements.txt | $(BIN)/python
+	@$(PYTHON) -m venv $(VENV)/docs
+	@$(VENV)/docs/bin/python -m pip install --disable-pip-version-check --progress-bar off --requirement $<
+	@touch $@
+
+docs: $(DOCS)
+	@$(VENV)/docs/bin/zensical build --clean --strict
+
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.record
 	@$(BIN)/python -m benchmarks.proxy
@@ -65,4 +76,4 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
+	rm -rf $(VENV) site .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

@@ -20,7 +20,7 @@ requirements' REFRESH MATERIALIZED VIEW CONCURRENTLY of hourly_tool_usage, widen
 
 Growth is that of our question alone, the sizes asked in turn at the end, each on a server of its own.
 
-Prints medians, and writes them with the ratios and a plot to benchmarks/results/.
+Prints medians, and writes them with the ratios to benchmarks/results/, and a plot to docs/design/.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     Rows = dict[tuple[str, str], tuple[float, ...]]
 
 RESULTS = Path(__file__).parent / "results"
+PICTURE = Path(__file__).parents[1] / "docs" / "design" / "queries.svg"
 NOW = "2026-11-20 13:37:21+00"
 SINCE = "2026-08-22 13:37:21+00"
 PERCENTILES = ("p50", "p95", "p99")
@@ -402,7 +403,7 @@ def plot(found: dict[int, dict[str, Any]], about: str) -> None:
     axes.legend(frameon=False)
     figure.text(0.01, 0.01, about, fontsize=7, color="grey")
     figure.tight_layout()
-    figure.savefig(RESULTS / "queries.svg", metadata={"Date": None})
+    figure.savefig(PICTURE, metadata={"Date": None})
 
 
 def main() -> None:

@@ -122,7 +122,7 @@ as $func$
 $func$;
 
 comment on function bcp.unused_tools(timestamptz, timestamptz, text) is
-    'Which tools are listed and never called? One row a tool that a list of the range named and that no call of the range used, the most expensive first: context_bytes is what its latest listing costs a model''s context, as docs/capture.md says, null where that is not known. Lists are recorded by the proxy and the middleware, with the operation tools/list. Reads those of the range, and of calls an aggregate. The range is [p_since, p_until), the last 24 hours by default.';
+    'Which tools are listed and never called? One row a tool that a list of the range named and that no call of the range used, the most expensive first: context_bytes is what its latest listing costs a model''s context, as docs/reference/calls.md says, null where that is not known. Lists are recorded by the proxy and the middleware, with the operation tools/list. Reads those of the range, and of calls an aggregate. The range is [p_since, p_until), the last 24 hours by default.';
 
 create or replace function bcp.unknown_tools(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null)

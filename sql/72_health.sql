@@ -23,7 +23,7 @@ create or replace function bcp_internal.logged_values() returns table (setting t
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- How each of these brings values into the log: docs/anonymisation.md, "The server's log". Each is as the session that
+    -- How each of these brings values into the log: docs/how-to/anonymise.md, "The server's log". Each is as the session that
     -- asks has it. What is not loaded, such as auto_explain, has no setting.
     select s.name, s.safe
     from (

@@ -1,4 +1,4 @@
-"""Writes docs/questions.md from the comments of the functions and from what they answer of fixed data:
+"""Writes docs/reference/questions.md from the functions' comments and their answers about fixed data:
 
     python -m tools.questions_doc
 
@@ -20,7 +20,7 @@ import psycopg
 from bcp_analytics.queries._questions import QUESTIONS
 from tests.sql.events import ingest
 
-FILE = Path(__file__).parent.parent / "docs" / "questions.md"
+FILE = Path(__file__).parent.parent / "docs" / "reference" / "questions.md"
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 # The others are asked without arguments, for three rows.

@@ -6,8 +6,8 @@
         @collector.tracked("mail")
         def send(to: str) -> str: ...
 
-`AsyncCollector` is the same for asyncio programs. docs/collector.md says what is guaranteed, and what it
-costs.
+`AsyncCollector` is the same for asyncio programs. docs/reference/collector.md says what is
+guaranteed, and what it costs.
 """
 
 from bcp_analytics.collector._stats import CollectorStats

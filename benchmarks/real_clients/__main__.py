@@ -3,16 +3,16 @@
     python -m benchmarks.real_clients                      # records to a native TimescaleDB of its own
     python -m benchmarks.real_clients --target embedded
     python -m benchmarks.real_clients --packages FOLDER    # leaves what it installs to the next run
-    python -m benchmarks.real_clients --table              # only makes the table of docs/capture.md
+    python -m benchmarks.real_clients --table              # only makes the table
 
 Each server is driven by each SDK twice, with and without the proxy: the bytes are to be the same on both
 sides of the proxy and in both runs, and each call is to have one row, with the outcome that the client saw.
 Then a FastMCP server over HTTP is stopped by SIGTERM in the middle of the calls of both clients, ten times:
 each call that was answered is to have its row.
 
-Writes benchmarks/results/real_clients.json and the table of docs/capture.md. Ends with 1 where something
-differs, with 2 where a package could not be had: it is named, here and in the results, and what needs it left
-out.
+Writes benchmarks/results/real_clients.json and the table of docs/design/measurements.md. Ends with 1 where
+something differs, with 2 where a package could not be had: it is named, here and in the results, and what
+needs it is left out.
 """
 
 from __future__ import annotations

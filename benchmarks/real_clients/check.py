@@ -49,7 +49,7 @@ def transcript(kept: Path) -> dict[str, Told]:
 
 
 def outcome(told: Told) -> str:
-    """Return the outcome that docs/capture.md promises for what the client was told."""
+    """Return the outcome that docs/reference/calls.md promises for what the client was told."""
     saw = told["saw"]
     if saw == "result":
         return "success"

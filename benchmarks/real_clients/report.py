@@ -1,4 +1,4 @@
-"""The table of docs/capture.md, made from the results: python -m benchmarks.real_clients --table."""
+"""Makes the table of docs/design/measurements.md: python -m benchmarks.real_clients --table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "real_clients.json"
-DOCUMENT = ROOT / "docs" / "capture.md"
+DOCUMENT = ROOT / "docs" / "design" / "measurements.md"
 BEGIN, END = "<!-- made by benchmarks.real_clients -->\n", "<!-- end -->\n"
 _ENDS = ("success", "soft_fail", "rejected", "cancelled", "timeout")
 

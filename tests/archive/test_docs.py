@@ -1,4 +1,4 @@
-"""The commands of docs/archive.md do what it says."""
+"""The commands of docs/how-to/archive.md do what it says."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Db = psycopg.Connection[Any]
 
-TEXT = (Path(__file__).parents[2] / "docs" / "archive.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "archive.md").read_text(encoding="utf-8")
 FOLDER = "/srv/bcp-archive"
 
 

@@ -1,4 +1,4 @@
-"""docs/questions.md says what the functions are and answer now."""
+"""docs/reference/questions.md says what the functions are and answer now."""
 
 from __future__ import annotations
 

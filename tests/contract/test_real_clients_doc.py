@@ -1,4 +1,4 @@
-"""docs/capture.md shows what benchmarks.real_clients found."""
+"""docs/design/measurements.md shows what benchmarks.real_clients found."""
 
 from __future__ import annotations
 

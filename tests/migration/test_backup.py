@@ -1,4 +1,4 @@
-"""The commands of docs/backup.md bring a store back, on a server that knows none of its roles."""
+"""The commands of docs/how-to/backup.md bring a store back, on a server that knows none of its roles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tools import questions_doc
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TEXT = (Path(__file__).parents[2] / "docs" / "backup.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "backup.md").read_text(encoding="utf-8")
 DUMP, RESTORE, ARCHIVING, BASE, RECOVERY = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 KEYS = "select * from bcp_internal.anonymization_keys"
 

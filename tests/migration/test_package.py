@@ -22,7 +22,9 @@ FIND = """\
 import sys
 sys.path.insert(0, sys.argv[1])
 from bcp_analytics._core import resources
-print(resources.migrations_folder(), resources.sql_folder())
+from bcp_analytics.cli._app import app
+print(resources.migrations_folder(), resources.sql_folder(), flush=True)
+app(["compose", "made"])
 """
 
 
@@ -91,7 +93,7 @@ def test_a_frozen_migration_cannot_be_edited_or_lost(tmp_path: Path) -> None:
         _frozen.check_frozen(tmp_path)
 
 
-def test_the_wheel_has_migrations_and_code_and_finds_them(tmp_path: Path) -> None:
+def test_the_wheel_has_migrations_code_and_the_compose_file_and_finds_them(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT,
@@ -118,7 +120,10 @@ def test_the_wheel_has_migrations_and_code_and_finds_them(tmp_path: Path) -> Non
         text=True,
     )
     inside = tmp_path.resolve() / "unpacked" / "bcp_analytics"
-    assert found.stdout.split() == [str(inside / "migrations"), str(inside / "sql")]
+    assert found.stdout.split()[:2] == [str(inside / "migrations"), str(inside / "sql")]
+    made = tmp_path / "made"
+    for path in [ROOT / "docker-compose.yml", *(ROOT / "grafana").rglob("*.*")]:
+        assert (made / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
 
 
 def test_every_sqlstate_of_ours_is_in_the_one_list() -> None:

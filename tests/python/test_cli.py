@@ -103,6 +103,7 @@ def test_every_command_has_help_with_an_example() -> None:
     assert set(names) == {
         "anonymize-history",
         "cleanup",
+        "compose",
         "restore",
         "erase-user",
         "migrate",
@@ -446,3 +447,21 @@ def test_formats_of_the_command_are_those_of_render() -> None:
     # What a program reads is not rounded as the table is.
     [row] = json.loads(ok("query", "tool_usage_stats", "--tool", "write", "--format", "json"))
     assert tables.duration(row["max_duration_ms"]) == "100 ms"
+
+
+def test_compose_writes_its_files_and_replaces_none_unasked(tmp_path: Any) -> None:
+    folder = tmp_path / "analytics"
+    ok("compose", str(folder))
+    dashboards = {path.name for path in (folder / "grafana/dashboards").iterdir()}
+    assert dashboards == {f"{name}.json" for name in ("database", "errors", "overview", "sessions", "tool")}
+    file = folder / "docker-compose.yml"
+    made = file.read_bytes()
+    file.write_text("mine")
+    (folder / "grafana/dashboards/tool.json").unlink()
+    refused = run("compose", str(folder))
+    assert refused.exit_code == 1
+    assert "docker-compose.yml is there and differs; nothing was written" in refused.output
+    assert file.read_text() == "mine"
+    assert not (folder / "grafana/dashboards/tool.json").exists()
+    assert "2 files written" in ok("compose", str(folder), "--force")
+    assert file.read_bytes() == made

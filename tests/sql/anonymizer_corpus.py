@@ -438,7 +438,8 @@ PLAIN: list[Any] = [
     "plain text", 12345678901234, True, None, [], {}, [[], [[]]],
 ]  # fmt: skip
 
-# Known to get through: each has a line in docs/anonymisation.md. Whoever mends one moves it to SECRETS.
+# Known to get through: each has a line in docs/reference/anonymisation.md.
+# Whoever mends one moves it to SECRETS.
 MISSED: list[tuple[str, Any, list[str]]] = [
     ("email spelled out", {"t": "jane (at) example (dot) com"}, ["jane (at)"]),
     ("email with a quoted name", {"t": '"jane roe"@example.com'}, ["roe"]),

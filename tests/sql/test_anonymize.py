@@ -28,7 +28,7 @@ from tests.sql.anonymizer_corpus import (
 )
 
 Db = psycopg.Connection[Any]
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "anonymisation.md"
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "design" / "measurements.md"
 TOKEN = re.compile(r"^(?:email|phone|ssn|card|iban)#k\d+#[b-v]{16}$")
 INTERNAL = [
     "anonymize_json(jsonb)",
@@ -80,7 +80,7 @@ def test_no_secret_of_the_corpus_is_left(db: Db) -> None:
 
 
 def test_what_is_known_to_get_through_still_does(db: Db) -> None:
-    """Else it belongs to SECRETS, and out of the list in docs/anonymisation.md."""
+    """Else it belongs to SECRETS, and out of the list in docs/reference/anonymisation.md."""
     mended = [label for label, doc, secrets in MISSED if left_over(db, doc, secrets) != secrets]
     assert not mended
 

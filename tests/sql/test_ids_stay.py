@@ -1,7 +1,7 @@
 """Ids stay as they are: of the made-up ones of each kind none may change, alone or in a sentence.
 
 BCP_ANONYMIZER_IDS=20000 looks harder than the 500 of each kind. With `-s` it prints the rows of the table in
-docs/anonymisation.md.
+docs/design/measurements.md.
 """
 
 from __future__ import annotations

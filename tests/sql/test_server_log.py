@@ -1,6 +1,6 @@
 """What our own errors say, which is what the server logs of them: never a value of an event.
 
-What the server logs besides is PostgreSQL's settings' to say: docs/anonymisation.md, "The server's log".
+What the server logs besides is PostgreSQL's settings' to say: docs/how-to/anonymise.md, "The server's log".
 """
 
 from __future__ import annotations
