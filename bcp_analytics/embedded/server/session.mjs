@@ -98,10 +98,10 @@ async function applyListens(server, client, failed) {
   if (failed || server.turns.lastTag === 'ROLLBACK') return
   let removed = false
   for (const [sign, channel] of withoutRolledBack(pending)) {
-    if (sign === '+') client.channels.add(channel.slice(0, 63))
+    if (sign === '+') client.channels.add(channel)
     else {
       removed = true
-      if (channel === '*') client.channels.clear()
+      if (channel === null) client.channels.clear()
       else client.channels.delete(channel)
     }
   }
@@ -110,13 +110,12 @@ async function applyListens(server, client, failed) {
 
 /** LISTEN and UNLISTEN of one transaction, but for those that a ROLLBACK TO has undone. */
 function withoutRolledBack(pending) {
-  const kept = []
+  let kept = []
   for (const [sign, name] of pending) {
-    if (sign !== 'rollback') kept.push([sign, name])
-    else {
-      const at = kept.findLastIndex(([kind, savepoint]) => kind === 'savepoint' && savepoint === name)
-      if (at >= 0) kept.length = at + 1
-    }
+    const at = kept.findLastIndex(([kind, savepoint]) => kind === 'savepoint' && savepoint === name)
+    if (sign === 'rollback') kept.length = at >= 0 ? at + 1 : kept.length
+    else if (sign === 'release') kept = at < 0 ? kept : kept.filter(([kind], i) => i < at || kind !== 'savepoint')
+    else kept.push([sign, name])
   }
   return kept.filter(([sign]) => sign !== 'savepoint')
 }
