@@ -4,6 +4,7 @@ import { closeStatement, cstr, message, query, readCstr } from './wire.mjs'
 import { clip, quoteIdent, statements } from './sqlscan.mjs'
 
 /** @typedef {import('./sqlscan.mjs').Token} Token */
+/** @typedef {import('./client.mjs').Client} Client */
 
 /**
  * A LISTEN or UNLISTEN ('+' or '-' and the channel, null for all), or what may undo it: a savepoint's life.
@@ -217,7 +218,12 @@ function executedInside(tokens) {
   return at > 0 && words[at] === 'execute' ? tokens[at + 1] : null
 }
 
-/** A client's frontend message as the engine should get it: a list of frames. */
+/**
+ * A client's frontend message as the engine should get it.
+ * @param {Buffer} frame
+ * @param {Client} client
+ * @param {Notes} notes
+ */
 export function rewriteFrame(frame, client, notes) {
   const { prefix, statements: mine } = client
   switch (String.fromCharCode(frame[0])) {
@@ -269,7 +275,12 @@ export function rewriteFrame(frame, client, notes) {
   }
 }
 
-/** Others may have used the engine's unnamed statement since this client's last turn: parse it again. */
+/**
+ * Others may have used the engine's unnamed statement since this client's last turn: parse it again.
+ * @param {Buffer} frame
+ * @param {Client} client
+ * @param {Notes} notes
+ */
 function unnamed(frame, client, notes) {
   if (notes.ownUnnamed || !client.unnamed || !client.lostUnnamed) return [frame]
   client.lostUnnamed = false

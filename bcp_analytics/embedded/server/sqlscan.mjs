@@ -14,7 +14,8 @@ const NAME_BYTES = 63 // PostgreSQL's NAMEDATALEN - 1
 const SPACE = /[ \t\n\r\f\v]+/y
 const LINE_COMMENT = /--[^\n\r]*/y
 const WORD = /[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/y
-const NUMBER = /\$[0-9]+|0[XxOoBb][0-9A-Fa-f_]+|(?:[0-9][0-9_]*(?:\.(?!\.)[0-9_]*)?|\.[0-9][0-9_]*)(?:[Ee][-+]?[0-9_]+)?/y // also $1
+// Also a parameter, $1.
+const NUMBER = /\$[0-9]+|0[XxOoBb][0-9A-Fa-f_]+|(?:[0-9][0-9_]*(?:\.(?!\.)[0-9_]*)?|\.[0-9][0-9_]*)(?:[Ee][-+]?[0-9_]+)?/y
 const DOLLAR_QUOTE = /\$(?:[A-Za-z_\u0080-\uffff][A-Za-z0-9_\u0080-\uffff]*)?\$/y
 const STRING = /(?:[EeBbXx]|[Uu]&)?'/y
 const QUOTED = /(?:[Uu]&)?"/y
@@ -165,8 +166,11 @@ function tokenAt(sql, at, backslashes) {
   const quote = match(QUOTED, sql, at)
   if (quote) return quotedName(sql, at, at + quote.length)
   const word = match(WORD, sql, at)
-  // Only ASCII is folded: in UTF-8, PostgreSQL leaves other letters as they are.
-  if (word) return { text: clip(word.replace(/[A-Z]+/g, (part) => part.toLowerCase())), start: at, end: at + word.length, kind: 'word' }
+  if (word) {
+    // In UTF-8, PostgreSQL folds ASCII only.
+    const folded = word.replace(/[A-Z]+/g, (part) => part.toLowerCase())
+    return { text: clip(folded), start: at, end: at + word.length, kind: 'word' }
+  }
   const dollar = match(DOLLAR_QUOTE, sql, at)
   if (dollar) {
     const close = sql.indexOf(dollar, at + dollar.length)
