@@ -16,7 +16,7 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-ba
 help:
 	@echo "make demo   start an embedded TimescaleDB, send tool calls, print the answers"
 	@echo "make test   run the tests"
-	@echo "make lint   ruff, mypy --strict, pgspot"
+	@echo "make lint   ruff, mypy --strict, import-linter, pgspot, eslint, tsc --checkJs"
 	@echo "make bench  measure, on a native TimescaleDB, and write benchmarks/results/"
 
 $(BIN)/python:
@@ -47,6 +47,7 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tools.pgspot_all
+	@$(BIN)/python -m tools.javascript
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.record
@@ -65,4 +66,4 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
+	rm -rf $(VENV) tools/js/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pglast.parser import ParseError, parse_sql, scan
 
-from bcp_analytics.embedded.runtime import find_node, runtime_environment
+from bcp_analytics.embedded._runtime import find_node, runtime_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,5 +1,5 @@
 // TimescaleDB's scheduler needs background workers, which this build lacks. So the server runs due jobs itself, one at
-// a time, in the same queue as the clients' turns. run_job() records nothing here, so we write what the scheduler would:
+// a time, in the same queue as the clients' turns. run_job() records nothing, so we write what the scheduler would:
 // timescaledb_information.job_stats, jobs.next_start and job_errors say what happened.
 import { reason } from './log.mjs'
 import { quoteIdent, quoteLiteral } from './sqlscan.mjs'

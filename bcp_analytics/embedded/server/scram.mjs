@@ -3,7 +3,7 @@ import crypto from 'node:crypto'
 import { cstr, int32, message } from './wire.mjs'
 
 const ITERATIONS = 4096
-const MIN_PASSWORD = 16 // characters; places.py has the same
+const MIN_PASSWORD = 16 // characters; _places.py has the same
 /** @type {(key: crypto.BinaryLike, text: crypto.BinaryLike) => Buffer} */
 const hmac = (key, text) => crypto.createHmac('sha256', key).update(text).digest()
 /** @param {Buffer} bytes */

@@ -20,7 +20,7 @@ const PRIVATE_PARAMETERS = new Set(
   ['role', 'idle_in_transaction_session_timeout', 'statement_timeout', 'lock_timeout', TOUCHED_SETTING])
 
 /**
- * What database.py writes into server-options.json.
+ * What _database.py writes into server-options.json.
  * @typedef {object} Options
  * @property {string} modules the node_modules folder with the engine
  * @property {string} pgdata
@@ -156,7 +156,7 @@ export class Server {
    */
   known(client) { this.strangers.delete(client) }
 
-  /** Whether there are too many clients for one more. Asked after the start-up packet, which may be a cancel request. */
+  /** Whether there are too many clients for one more. Asked after the start-up packet: it may be a cancel request. */
   get full() { return this.clients.size - this.strangers.size >= MAX_CLIENTS }
 
   /** @param {Client} client */

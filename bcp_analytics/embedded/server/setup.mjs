@@ -21,7 +21,8 @@ const native = (name, args) => `do $do$ begin
     end if;
   end $do$`
 
-// A lock's key as the setting has it: classid/objid/objsubid of pg_locks. objsubid is 1 for a bigint, 2 for two integers.
+// A lock's key as the setting has it: classid/objid/objsubid of pg_locks. Its objsubid is 1 for a bigint, 2 for two
+// integers.
 /** @type {Record<string, string>} */
 const KEY = {
   'bigint': "((($1 >> 32) & 4294967295)::text || '/' || ($1 & 4294967295)::text || '/1')",
