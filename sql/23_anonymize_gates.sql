@@ -346,88 +346,68 @@ $func$;
 comment on function bcp_internal.strings_in(text[]) is
     'What stands in documents, as the text of JSON, with the documents'' numbers: strings, keys with U+0003 after them, long numbers, lists of strings as one; where \ stands U+0001, and U+0002 for a quote.';
 
-create or replace function bcp_internal.unclean_documents(
-    p_docs text[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
+create or replace function bcp_internal.documents_in_doubt(p_docs text[], p_max_depth integer, p_pieces text[])
 returns integer[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- Whether a string begins or ends like what stands between strings.
+    v_is_odd constant boolean := exists (
+        select from unnest(p_pieces) as r (piece)
+        where left(piece, 1) in (':', ',', ']', '}') or right(rtrim(piece, E'\x03'), 1) in ('[', '{', ' '));
+begin
+    return array(
+        select n::integer
+        from unnest(p_docs) with ordinality as d (doc, n)
+        where octet_length(doc) > 2 * p_max_depth
+          and 2 * octet_length(doc) - octet_length(replace(doc, '{', '')) - octet_length(replace(doc, '[', ''))
+              > p_max_depth
+           or v_is_odd and exists (
+               select
+               from (
+                   select concat(' ', case
+                       when strpos(doc, '\') = 0 then doc
+                       else replace(replace(doc, '\\', E'\x01'), '\"', E'\x02')
+                   end)
+               ) as e (text)
+               cross join unnest(array['[": ', '{": ', ' ": ', '[", ', '["]', '["}', ' "]', '{"]']) as w (what)
+               where strpos(e.text, w.what) > 0));
+end
+$func$;
+
+comment on function bcp_internal.documents_in_doubt(text[], integer, text[]) is
+    'Numbers of the documents that may be nested too deep, or whose strings read like what stands between strings, so '
+    'that only masking tells whether something is to be masked.';
+
+create or replace function bcp_internal.names_apart(
+    p_docs text[], p_pieces text[], p_strings text[], p_keys integer[], p_state bcp_internal.anonymizer_state,
+    out names text[], out pairs integer[])
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- What stands in the documents, each once: as it stands in JSON and as it reads; the numbers of those that are keys.
-    v_raw text[];
-    v_strings text[];
-    v_keys integer[];
     v_names text[];
     v_values text[];
-    v_is_odd boolean;
-    v_docs integer[];
-    v_pairs integer[];
-    -- JSON in strings, with the strings' numbers.
-    v_json text[];
-    v_nested integer[];
-    -- Whether what was found counts in any document, or only in those in which it may be a name.
-    v_anywhere boolean[];
 begin
-    if p_state.word_gates is null or p_docs is null then
-        return array(select generate_subscripts(p_docs, 1));
-    end if;
-    -- The documents of a batch share most of their strings.
     select
-        array_agg(d.piece order by d.n),
-        array_agg(case
-            when d.piece = translate(d.piece, E'\\\x01\x02\x03', '') then d.piece
-            else concat('"', replace(replace(rtrim(d.piece, E'\x03'), E'\x01', '\\'), E'\x02', '\"'), '"')::jsonb #>> '{}'
-        end order by d.n),
-        array_agg(d.n::integer order by d.n) filter (where right(d.piece, 1) = E'\x03')
-    into v_raw, v_strings, v_keys
-    from (
-        select s.piece, row_number() over () as n from (select distinct piece from bcp_internal.strings_in(p_docs)) as s
-    ) as d;
-    if v_strings is null then
-        v_strings := '{}';
-        v_keys := '{}';
-    end if;
-    v_is_odd := exists (
-        select from unnest(v_raw) as r (piece)
-        where left(piece, 1) in (':', ',', ']', '}') or right(rtrim(piece, E'\x03'), 1) in ('[', '{', ' '));
-    v_docs := array(
-        select n::integer
-        from unnest(p_docs) with ordinality as d (doc, n)
-        where octet_length(doc) > 2 * p_max_depth
-          and 2 * octet_length(doc) - octet_length(replace(doc, '{', '')) - octet_length(replace(doc, '[', '')) > p_max_depth
-           -- Strings that begin or end as what stands between strings does.
-           or v_is_odd and exists (
-               select
-               from (select concat(' ', case when strpos(doc, '\') = 0 then doc else replace(replace(doc, '\\', E'\x01'), '\"', E'\x02') end)) as e (text)
-               cross join unnest(array['[": ', '{": ', ' ": ', '[", ', '["]', '["}', ' "]', '{"]']) as w (what)
-               where strpos(e.text, w.what) > 0));
-    -- What is JSON in a string, however it is written.
-    select array_agg(n), array_agg(doc)
-    into v_nested, v_json
-    from (
-        select r.n::integer, j.value::text as doc
-        from unnest(v_strings) with ordinality as r (string, n)
-        cross join lateral bcp_internal.read_json_text(r.string, p_max_depth) as j
-        where left(ltrim(r.string, E' \t\r\n'), 1) in ('{', '[', '"') and j.wraps > 0
-    ) as nested;
-    -- A name may stand apart from its value: {"name": "password", "value": "x"}, [["password", "x"]].
-    select
-        array_agg(v_raw[k.n]) filter (where plain = any (p_state.name_keys)),
-        array_agg(v_raw[k.n]) filter (where plain = any (p_state.value_keys))
+        array_agg(p_pieces[k.n]) filter (where plain = any (p_state.name_keys)),
+        array_agg(p_pieces[k.n]) filter (where plain = any (p_state.value_keys))
     into v_names, v_values
-    from unnest(v_keys) as k (n)
-    cross join lateral lower(regexp_replace(v_strings[k.n], '[^A-Za-z0-9]', '', 'g')) as plain
+    from unnest(p_keys) as k (n)
+    cross join lateral lower(regexp_replace(p_strings[k.n], '[^A-Za-z0-9]', '', 'g')) as plain
     where plain = any (p_state.name_keys || p_state.value_keys);
-    v_pairs := array(
+    pairs := array(
         select n::integer
         from unnest(p_docs) with ordinality as d (doc, n)
         where strpos(doc, '[["') > 0
            or exists (select from unnest(v_names) as k (name) where strpos(doc, bcp_internal.json_key(k.name)) > 0)
-              and exists (select from unnest(v_values) as k (name) where strpos(doc, bcp_internal.json_key(k.name)) > 0));
-    v_names := bcp_internal.sensitive_names(array(
+              and exists (
+                  select from unnest(v_values) as k (name) where strpos(doc, bcp_internal.json_key(k.name)) > 0));
+    names := bcp_internal.sensitive_names(array(
         with names as materialized (
             select name.piece
-            from unnest(bcp_internal.json_texts(array(select p_docs[n] from unnest(v_pairs) as n))) as e (doc)
+            from unnest(bcp_internal.json_texts(array(select p_docs[n] from unnest(pairs) as n))) as e (doc)
             cross join lateral (
                 select split_part(l.piece, '"', 1)
                 from unnest(v_names) as k (name)
@@ -440,22 +420,83 @@ begin
                 cross join lateral string_to_table(split_part(l.piece, '"]', 1), '"') as s (piece)
                 where l.o > 1
                 union all
-                select split_part(l.piece, '"', 1) from string_to_table(e.doc, '["') as l (piece) where strpos(e.doc, '[["') > 0
+                select split_part(l.piece, '"', 1)
+                from string_to_table(e.doc, '["') as l (piece)
+                where strpos(e.doc, '[["') > 0
             ) as name (piece)
         )
-        select v_strings[n] from unnest(v_keys) as k (n)
+        select p_strings[n] from unnest(p_keys) as k (n)
         union
         select r.string
         from (select distinct piece from names) as d
-        join unnest(v_raw, v_strings) as r (piece, string) using (piece)), p_state);
+        join unnest(p_pieces, p_strings) as r (piece, string) using (piece)), p_state);
+end
+$func$;
+
+comment on function bcp_internal.names_apart(text[], text[], text[], integer[], bcp_internal.anonymizer_state) is
+    'Of the keys in documents, and of the names that stand apart from their value as in {"name": "password", "value": '
+    '"x"} or [["password", "x"]], those that are sensitive; and the numbers of the documents with such pairs.';
+
+create or replace function bcp_internal.unclean_documents(
+    p_docs text[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
+returns integer[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- What stands in the documents, each once: as it stands in JSON and as it reads; the numbers of those that are keys.
+    v_raw text[];
+    v_strings text[];
+    v_keys integer[];
+    v_docs integer[];
+    v_apart record;
+    -- JSON in strings, with the strings' numbers.
+    v_json text[];
+    v_nested integer[];
+    -- What was found, and whether it counts in any document or only in those in which it may be a name.
+    v_found text[];
+    v_anywhere boolean[];
+begin
+    if p_state.word_gates is null or p_docs is null then
+        return array(select generate_subscripts(p_docs, 1));
+    end if;
+    -- The documents of a batch share most of their strings.
+    select
+        array_agg(d.piece order by d.n),
+        -- Not a function: here a call each would cost 4 percent of ingest.
+        array_agg(case
+            when d.piece = translate(d.piece, E'\\\x01\x02\x03', '') then d.piece
+            else concat(
+                '"', replace(replace(rtrim(d.piece, E'\x03'), E'\x01', '\\'), E'\x02', '\"'), '"')::jsonb #>> '{}'
+        end order by d.n),
+        array_agg(d.n::integer order by d.n) filter (where right(d.piece, 1) = E'\x03')
+    into v_raw, v_strings, v_keys
+    from (
+        select s.piece, row_number() over () as n
+        from (select distinct piece from bcp_internal.strings_in(p_docs)) as s
+    ) as d;
+    if v_strings is null then
+        v_strings := '{}';
+        v_keys := '{}';
+    end if;
+    v_docs := bcp_internal.documents_in_doubt(p_docs, p_max_depth, v_raw);
+    select array_agg(n), array_agg(doc)
+    into v_nested, v_json
+    from (
+        select r.n::integer, j.value::text as doc
+        from unnest(v_strings) with ordinality as r (string, n)
+        cross join lateral bcp_internal.read_json_text(r.string, p_max_depth) as j
+        where left(ltrim(r.string, E' \t\r\n'), 1) in ('{', '[', '"') and j.wraps > 0
+    ) as nested;
+    v_apart := bcp_internal.names_apart(p_docs, v_raw, v_strings, v_keys, p_state);
     select array_agg(v_raw[n]), array_agg(is_unclean)
-    into v_names, v_anywhere
+    into v_found, v_anywhere
     from (
         select n, bool_or(is_unclean) as is_unclean
         from (
             select n, v_raw[n] <> rtrim(v_raw[n], E'\x03') as is_unclean
             from unnest(v_strings) with ordinality as r (string, n)
-            join unnest(v_names) as found (string) using (string)
+            join unnest(v_apart.names) as found (string) using (string)
             union all
             select n, true from unnest(bcp_internal.unclean(v_strings, p_state)) as u (n)
             union all
@@ -463,16 +504,17 @@ begin
         ) as found
         group by n
     ) as found;
-    if v_names is not null then
+    if v_found is not null then
         v_docs := v_docs || array(
             select distinct s.n::integer
             from bcp_internal.strings_in(p_docs) as s
-            join unnest(v_names, v_anywhere) as found (piece, is_anywhere) using (piece)
-            where found.is_anywhere or s.n = any (v_pairs));
+            join unnest(v_found, v_anywhere) as found (piece, is_anywhere) using (piece)
+            where found.is_anywhere or s.n = any (v_apart.pairs));
     end if;
     return v_docs;
 end
 $func$;
 
 comment on function bcp_internal.unclean_documents(text[], integer, bcp_internal.anonymizer_state) is
-    'Numbers of the documents, each as the text of JSON or of several strings of JSON, but for those of which it is certain that masking would change nothing and raise nothing.';
+    'Numbers of the documents, each as the text of JSON or of several strings of JSON, but for those of which it is '
+    'certain that masking would change nothing and raise nothing.';
