@@ -402,22 +402,32 @@ $func$;
 
 comment on function bcp_internal.anonymize_text(text) is 'Text without personal data; errors as bcp_internal.anonymize_documents.';
 
-create or replace function bcp_internal.anonymize_ip(p_ip inet) returns inet
-language plpgsql stable strict
+create or replace function bcp_internal.cut_ip(p_ip inet, p_bits_v4 integer, p_bits_v6 integer) returns inet
+language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_ip inet := p_ip;
-    v_bits integer;
 begin
-    if family(v_ip) = 6 and v_ip <<= '::ffff:0:0/96' then
+    return case
+        when family(p_ip) = 4 then network(set_masklen(p_ip, least(p_bits_v4, masklen(p_ip))))::inet
+        when not p_ip <<= '::ffff:0:0/96' then network(set_masklen(p_ip, least(p_bits_v6, masklen(p_ip))))::inet
         -- An IPv4 address in IPv6 form would lose all of itself to the longer prefix.
-        v_ip := set_masklen('0.0.0.0'::inet + (host(v_ip)::inet - '::ffff:0:0'::inet), masklen(v_ip) - 96);
-    end if;
-    v_bits := bcp_internal.setting(case family(v_ip) when 4 then 'ip_prefix_v4' else 'ip_prefix_v6' end);
-    return network(set_masklen(v_ip, least(v_bits, masklen(v_ip))))::inet;
+        else network(set_masklen(
+            '0.0.0.0'::inet + (host(p_ip)::inet - '::ffff:0:0'::inet), least(p_bits_v4, masklen(p_ip) - 96)))::inet
+    end;
 end
 $func$;
 
+comment on function bcp_internal.cut_ip(inet, integer, integer) is
+    'Network of an address, its host part zero: so many bits of an IPv4 address, also of one in IPv6 form, and so many of '
+    'any other IPv6 address.';
+
+create or replace function bcp_internal.anonymize_ip(p_ip inet) returns inet
+language sql stable strict
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.cut_ip(
+        p_ip, bcp_internal.setting('ip_prefix_v4')::integer, bcp_internal.setting('ip_prefix_v6')::integer)
+$func$;
+
 comment on function bcp_internal.anonymize_ip(inet) is
-    'Network of an address, its host part zero, by the settings ip_prefix_v4 and ip_prefix_v6.';
+    'Network of an address, by the settings ip_prefix_v4 and ip_prefix_v6.';

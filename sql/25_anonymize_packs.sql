@@ -12,6 +12,84 @@ $func$;
 
 comment on function bcp_internal.is_day_and_month(text) is 'Whether digits begin with a day and a month, as the numbers of the north do.';
 
+create or replace function bcp_internal.is_number_of_11_digits(p_digits text, p_form text) returns boolean
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    d constant text := p_digits;
+    v_first constant text := left(p_digits, 1);
+    v_last constant integer := right(p_digits, 1);
+begin
+    if p_form = '999-999-999 99' then
+        -- Russia, pensions.
+        return bcp_internal.weighted_sum(d, '{9,8,7,6,5,4,3,2,1}') % 101 % 100 = right(d, 2)::integer;
+    elsif p_form = '99.99.99-999.99' then
+        -- Belgium; a 2 is put before numbers of this century.
+        return 97 - left(d, 9)::bigint % 97 = right(d, 2)::integer
+            or 97 - ('2' || left(d, 9))::bigint % 97 = right(d, 2)::integer;
+    end if;
+    return
+        -- Brazil, persons.
+        (bcp_internal.weighted_sum(d, '{10,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = substr(d, 10, 1)::integer
+            and bcp_internal.weighted_sum(d, '{11,10,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = v_last)
+        -- Australia, businesses, also of one person: 1 is taken from the first digit.
+        or (bcp_internal.weighted_sum(d, '{10,1,3,5,7,9,11,13,15,17,19}') - 10) % 89 = 0 and p_form = '99 999 999 999'
+        -- Poland, persons: 20, 40, 60 or 80 is added to a month for the century.
+        or substr(d, 3, 2)::integer % 20 between 1 and 12 and substr(d, 5, 2) between '01' and '31'
+            and bcp_internal.weighted_sum(d, '{1,3,7,9,1,3,7,9,1,3,1}') % 10 = 0
+        -- Germany, taxes: of the first ten digits one comes twice or three times, and the others once.
+        or (v_first <> '0' and bcp_internal.is_mod_11_10(d) and (
+            select count(*) filter (where n > 1) = 1 and max(n) <= 3
+            from (select count(*) as n from string_to_table(left(d, 10), null) as c group by c) as counts))
+        -- Turkey.
+        or (v_first <> '0'
+            and (bcp_internal.weighted_sum(d, '{7,-1,7,-1,7,-1,7,-1,7}') + 40) % 10 = substr(d, 10, 1)::integer
+            and bcp_internal.weighted_sum(d, '{1,1,1,1,1,1,1,1,1,1}') % 10 = v_last)
+        -- Norway, perhaps with 40 added to the day.
+        or ((bcp_internal.is_day_and_month(d) or left(d, 2) between '41' and '71')
+            and bcp_internal.weighted_sum(d, '{3,7,6,1,8,9,4,5,2,1}') % 11 = 0
+            and bcp_internal.weighted_sum(d, '{5,4,3,2,7,6,5,4,3,2,1}') % 11 = 0);
+end
+$func$;
+
+comment on function bcp_internal.is_number_of_11_digits(text, text) is
+    'Whether 11 digits, written in a form such as 999.999.999-99, are a national number by the check digits of some country.';
+
+create or replace function bcp_internal.is_number_of_13_digits(p_digits text, p_form text) returns boolean
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    d constant text := p_digits;
+    v_first constant text := left(p_digits, 1);
+    v_last constant integer := right(p_digits, 1);
+    v_sum integer;
+begin
+    if p_form = '999.9999.9999.99' then
+        -- Switzerland.
+        return left(d, 3) = '756' and bcp_internal.weighted_sum(d, '{1,3,1,3,1,3,1,3,1,3,1,3,1}') % 10 = 0;
+    elsif p_form = '999999-9999999' then
+        -- Korea: those given out since 2020 have no check digit.
+        return bcp_internal.has_birth_date(d) and substr(d, 7, 1) between '1' and '8';
+    end if;
+    v_sum := bcp_internal.weighted_sum(d, '{2,7,9,1,4,6,3,5,8,2,7,9}') % 11;
+    return
+        -- South Africa.
+        substr(d, 11, 1) in ('0', '1') and substr(d, 12, 1) in ('8', '9')
+            and bcp_internal.has_birth_date(d) and substr(d, 3, 2) <= '12' and bcp_internal.is_luhn(d)
+        -- Romania. Nothing is added to a month, so that times in milliseconds are none.
+        or v_first between '1' and '8' and bcp_internal.has_birth_date(substr(d, 2)) and substr(d, 4, 2) <= '12'
+            and substr(d, 8, 2) between '01' and '52' and v_last = case v_sum when 10 then 1 else v_sum end
+        -- What was Yugoslavia.
+        or bcp_internal.is_day_and_month(d) and substr(d, 5, 1) in ('0', '9')
+            and bcp_internal.weighted_sum(d, '{7,6,5,4,3,2,7,6,5,4,3,2,1}') % 11 = 0;
+end
+$func$;
+
+comment on function bcp_internal.is_number_of_13_digits(text, text) is
+    'Whether 13 digits, written in a form such as 999.9999.9999.99, are a national number by the check digits of some country.';
+
 create or replace function bcp_internal.is_number_of_person(p_digits text, p_form text) returns boolean
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
@@ -62,35 +140,7 @@ begin
             -- England: the first digit of those that are given out.
             return v_first in ('4', '6', '7') and bcp_internal.weighted_sum(d, '{10,9,8,7,6,5,4,3,2,1}') % 11 = 0;
         when 11 then
-            if p_form = '999-999-999 99' then
-                -- Russia, pensions.
-                return bcp_internal.weighted_sum(d, '{9,8,7,6,5,4,3,2,1}') % 101 % 100 = right(d, 2)::integer;
-            elsif p_form = '99.99.99-999.99' then
-                -- Belgium; a 2 is put before numbers of this century.
-                return 97 - left(d, 9)::bigint % 97 = right(d, 2)::integer
-                    or 97 - ('2' || left(d, 9))::bigint % 97 = right(d, 2)::integer;
-            end if;
-            return
-                -- Brazil, persons.
-                (bcp_internal.weighted_sum(d, '{10,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = substr(d, 10, 1)::integer
-                    and bcp_internal.weighted_sum(d, '{11,10,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = v_last)
-                -- Australia, businesses, also of one person: 1 is taken from the first digit.
-                or (bcp_internal.weighted_sum(d, '{10,1,3,5,7,9,11,13,15,17,19}') - 10) % 89 = 0 and p_form = '99 999 999 999'
-                -- Poland, persons: 20, 40, 60 or 80 is added to a month for the century.
-                or substr(d, 3, 2)::integer % 20 between 1 and 12 and substr(d, 5, 2) between '01' and '31'
-                    and bcp_internal.weighted_sum(d, '{1,3,7,9,1,3,7,9,1,3,1}') % 10 = 0
-                -- Germany, taxes: of the first ten digits one comes twice or three times, and the others once.
-                or (v_first <> '0' and bcp_internal.is_mod_11_10(d) and (
-                    select count(*) filter (where n > 1) = 1 and max(n) <= 3
-                    from (select count(*) as n from string_to_table(left(d, 10), null) as c group by c) as counts))
-                -- Turkey.
-                or (v_first <> '0'
-                    and (bcp_internal.weighted_sum(d, '{7,-1,7,-1,7,-1,7,-1,7}') + 40) % 10 = substr(d, 10, 1)::integer
-                    and bcp_internal.weighted_sum(d, '{1,1,1,1,1,1,1,1,1,1}') % 10 = v_last)
-                -- Norway, perhaps with 40 added to the day.
-                or ((bcp_internal.is_day_and_month(d) or left(d, 2) between '41' and '71')
-                    and bcp_internal.weighted_sum(d, '{3,7,6,1,8,9,4,5,2,1}') % 11 = 0
-                    and bcp_internal.weighted_sum(d, '{5,4,3,2,7,6,5,4,3,2,1}') % 11 = 0);
+            return bcp_internal.is_number_of_11_digits(d, p_form);
         when 12 then
             if p_form in ('99999999-9999', '99999999+9999') then
                 -- Sweden, with the century.
@@ -99,24 +149,7 @@ begin
             -- India.
             return v_first >= '2' and bcp_internal.is_verhoeff(d);
         when 13 then
-            if p_form = '999.9999.9999.99' then
-                -- Switzerland.
-                return left(d, 3) = '756' and bcp_internal.weighted_sum(d, '{1,3,1,3,1,3,1,3,1,3,1,3,1}') % 10 = 0;
-            elsif p_form = '999999-9999999' then
-                -- Korea: those given out since 2020 have no check digit.
-                return bcp_internal.has_birth_date(d) and substr(d, 7, 1) between '1' and '8';
-            end if;
-            v_sum := bcp_internal.weighted_sum(d, '{2,7,9,1,4,6,3,5,8,2,7,9}') % 11;
-            return
-                -- South Africa.
-                substr(d, 11, 1) in ('0', '1') and substr(d, 12, 1) in ('8', '9')
-                    and bcp_internal.has_birth_date(d) and substr(d, 3, 2) <= '12' and bcp_internal.is_luhn(d)
-                -- Romania. Nothing is added to a month, so that times in milliseconds are none.
-                or v_first between '1' and '8' and bcp_internal.has_birth_date(substr(d, 2)) and substr(d, 4, 2) <= '12'
-                    and substr(d, 8, 2) between '01' and '52' and v_last = case v_sum when 10 then 1 else v_sum end
-                -- What was Yugoslavia.
-                or bcp_internal.is_day_and_month(d) and substr(d, 5, 1) in ('0', '9')
-                    and bcp_internal.weighted_sum(d, '{7,6,5,4,3,2,7,6,5,4,3,2,1}') % 11 = 0;
+            return bcp_internal.is_number_of_13_digits(d, p_form);
         when 14 then
             -- Brazil, businesses.
             return bcp_internal.weighted_sum(d, '{5,4,3,2,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = substr(d, 13, 1)::integer

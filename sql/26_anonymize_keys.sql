@@ -102,24 +102,13 @@ $func$;
 comment on function bcp_internal.grams(text, text, text, text, text, text) is
     'Up to five words joined: how many, as they are, without digits and without a plural at the end, and the word after them.';
 
-create or replace function bcp_internal.classify_keys(
-    p_keys text[], p_types text[], p_state bcp_internal.anonymizer_state, p_in_text boolean default false)
-returns table (n integer, action text, kind text, value_pattern text)
-language plpgsql stable
+create or replace function bcp_internal.key_spellings(
+    p_keys text[], p_types text[], out keys text[], out numbers integer[], out types text[], out are_phrases boolean[])
+language sql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_keys text[];
-    v_numbers integer[];
-    v_types text[];
-    v_phrases boolean[];
-    v_text text collate "C";
-    -- Words that have a pattern of match_mode contains inside.
-    v_parts text[] := '{}';
-begin
     -- Other characters than ASCII may be look-alikes of Latin ones, or letters of a key in another script.
     select array_agg(r.key), array_agg(r.n::integer), array_agg(r.type), array_agg(strpos(btrim(r.key), ' ') > 0)
-    into v_keys, v_numbers, v_types, v_phrases
     from (
         select k.n, k.type, translate(v.key, E'\n', ' ') as key
         from unnest(p_keys, p_types) with ordinality as k (key, type, n)
@@ -131,11 +120,50 @@ begin
             from (values (bcp_internal.fold_key(k.key)), (bcp_internal.small_letters(k.key))) as f (key)
             where octet_length(k.key) > length(k.key) or strpos(k.key, '%') > 0 or strpos(k.key, '&') > 0
         ) as v
-    ) as r;
-    if v_keys is null then
+    ) as r
+$func$;
+
+comment on function bcp_internal.key_spellings(text[], text[]) is
+    'The keys as they may be read, without line ends: one in ASCII as it is, any other in Latin letters and in its own '
+    'script. With each its key''s number and type, and whether it is a phrase of several words.';
+
+create or replace function bcp_internal.key_words(p_text text, p_numbers integer[], p_types text[], p_are_phrases boolean[])
+returns table (
+    o bigint, n integer, type text, is_phrase boolean, i bigint, word text, before text, w1 text, w2 text, w3 text,
+    w4 text, w5 text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select
+        l.o, l.n, l.type, l.is_phrase, u.i, u.word, lag(u.word) over s, lead(u.word) over s, lead(u.word, 2) over s,
+        lead(u.word, 3) over s, lead(u.word, 4) over s, lead(u.word, 5) over s
+    from rows from (string_to_table(p_text, E'\n'), unnest(p_numbers), unnest(p_types), unnest(p_are_phrases))
+        with ordinality as l (line, n, type, is_phrase, o)
+    cross join lateral string_to_table(btrim(l.line, ' '), ' ') with ordinality as u (word, i)
+    window s as (partition by l.o order by u.i)
+$func$;
+
+comment on function bcp_internal.key_words(text, integer[], text[], boolean[]) is
+    'The words of keys, one row per word with its place, the word before it and the five after it; of the text of '
+    'bcp_internal.key_lines, which has one line per spelling of a key.';
+
+create or replace function bcp_internal.classify_keys(
+    p_keys text[], p_types text[], p_state bcp_internal.anonymizer_state, p_in_text boolean default false)
+returns table (n integer, action text, kind text, value_pattern text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    s record;
+    v_text text collate "C";
+    -- Words that have a pattern of match_mode contains inside.
+    v_parts text[] := '{}';
+begin
+    s := bcp_internal.key_spellings(p_keys, p_types);
+    if s.keys is null then
         return;
     end if;
-    v_text := bcp_internal.key_lines(v_keys, p_state.hashed);
+    v_text := bcp_internal.key_lines(s.keys, p_state.hashed);
     if v_text ~ p_state.key_parts then
         v_parts := array(
             select distinct m[1] from regexp_matches(v_text, '[^ \n]*(?:' || p_state.key_parts || ')[^ \n]*', 'g') as m);
@@ -147,18 +175,8 @@ begin
         select e.pattern, e.ways
         from jsonb_each(p_state.exception_map) as e (pattern, ways)
         where e.ways @> '[{"mode": "contains"}]'
-    ), lines as materialized (
-        select l.*
-        from rows from (string_to_table(v_text, E'\n'), unnest(v_numbers), unnest(v_types), unnest(v_phrases))
-            with ordinality as l (line, n, type, is_phrase, o)
     ), words as materialized (
-        select
-            l.o, l.n, l.type, l.is_phrase, u.i, u.word, lag(u.word) over s as before, lead(u.word) over s as w1,
-            lead(u.word, 2) over s as w2, lead(u.word, 3) over s as w3, lead(u.word, 4) over s as w4,
-            lead(u.word, 5) over s as w5
-        from lines l
-        cross join lateral string_to_table(btrim(l.line, ' '), ' ') with ordinality as u (word, i)
-        window s as (partition by l.o order by u.i)
+        select * from bcp_internal.key_words(v_text, s.numbers, s.types, s.are_phrases)
     ), found as materialized (
         -- Few words begin a sensitive key. A plural and digits at the end of a word do not matter.
         select *

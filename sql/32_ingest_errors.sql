@@ -101,6 +101,32 @@ $func$;
 comment on function bcp_internal.error_level(text) is
     'Level of an error in any case, and warning and critical as Python says them; ZB005 where it is none.';
 
+create or replace function bcp_internal.error_attributes(p_event jsonb, p_attributes jsonb, p_max_bytes integer)
+returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.truncate_json(
+        nullif(
+            coalesce(p_attributes, '{}')
+            || case
+                when p_event ? 'client_name' then jsonb_build_object('client_name', p_event -> 'client_name')
+                else '{}'
+            end
+            || case
+                when p_event ->> 'conversation_id' <> ''
+                    and p_event ->> 'session_id' <> p_event ->> 'conversation_id'
+                    then jsonb_build_object('session_id', p_event -> 'session_id')
+                else '{}'
+            end,
+            '{}'),
+        p_max_bytes)
+$func$;
+
+comment on function bcp_internal.error_attributes(jsonb, jsonb, integer) is
+    'Attributes of an error: its fields that nobody knows, and those that are known but have no column: the client, '
+    'which tells sessions apart, and a session_id beside a conversation_id.';
+
 create or replace function bcp_internal.store_errors(p_events jsonb[]) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -142,15 +168,7 @@ begin
             e ->> 'request_id' as request_id,
             e ->> 'trace_id' as trace_id,
             e ->> 'release' as release,
-            bcp_internal.truncate_json(
-                -- The client tells sessions apart, and has no column; nor has a session_id beside a conversation_id.
-                nullif(
-                    coalesce(attributes, '{}') || case when e ? 'client_name' then jsonb_build_object('client_name', e -> 'client_name') else '{}' end
-                    || case
-                        when e ->> 'conversation_id' <> '' and e ->> 'session_id' <> e ->> 'conversation_id'
-                            then jsonb_build_object('session_id', e -> 'session_id')
-                        else '{}'
-                    end, '{}'), v_max_document) as attributes
+            bcp_internal.error_attributes(e, attributes, v_max_document) as attributes
         from masked
     ), keys as materialized (
         select id from bcp_internal.new_keys(
