@@ -30,7 +30,8 @@ comment on column bcp.settings.value is 'Its value, as text.';
 
 comment on column bcp.settings.unit is 'Unit of the value, null where it has none.';
 
-comment on column bcp.settings.kind is 'What the value has to be: integer, number, interval, switch (on or off) or text.';
+comment on column bcp.settings.kind is
+    'What the value has to be: integer, number, interval, switch (on or off) or text.';
 
 comment on column bcp.settings.minimum is 'Least value, of text the least length; null for a switch.';
 

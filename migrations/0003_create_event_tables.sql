@@ -54,21 +54,27 @@ comment on column bcp.tool_usage_logs.end_time is 'When the call ended; null whe
 comment on column bcp.tool_usage_logs.duration_ms is 'end_time - start_time, in milliseconds.';
 
 comment on column bcp.tool_usage_logs.lat_idx is
-    'ceil(ln(duration_ms) / ln(1.02)): the DDSketch bucket of the duration (Masson et al., VLDB 2019), -32768 for a duration of 0. Counts by lat_idx add up over time and tools and give percentiles within 1 percent.';
+    'ceil(ln(duration_ms) / ln(1.02)): the DDSketch bucket of the duration (Masson et al., VLDB 2019), -32768 for a '
+    'duration of 0. Counts by lat_idx add up over time and tools and give percentiles within 1 percent.';
 
 comment on column bcp.tool_usage_logs.created_at is 'When the row was stored; created_at - end_time is the ingest lag.';
 
 comment on column bcp.tool_usage_logs.event_id is 'UUIDv7, or the UUID made from the id that the caller gave.';
 
-comment on column bcp.tool_usage_logs.bcp_name is 'Bundle of tools, an MCP server for instance (OpenTelemetry: service.name).';
+comment on column bcp.tool_usage_logs.bcp_name is
+    'Bundle of tools, an MCP server for instance (OpenTelemetry: service.name).';
 
 comment on column bcp.tool_usage_logs.tool_name is 'Tool (OpenTelemetry: gen_ai.tool.name).';
 
 comment on column bcp.tool_usage_logs.operation is 'What was asked of the tool (OpenTelemetry: mcp.method.name).';
 
-comment on column bcp.tool_usage_logs.success is 'Whether the call succeeded, as its outcome says; null where nobody said, and where it was cancelled, which is neither a success nor a failure.';
+comment on column bcp.tool_usage_logs.success is
+    'Whether the call succeeded, as its outcome says; null where nobody said, and where it was cancelled, which is '
+    'neither a success nor a failure.';
 
-comment on column bcp.tool_usage_logs.outcome is 'success, soft_fail, error, timeout, cancelled or rejected: as the sender gave it, else see bcp_internal.classify_outcome.';
+comment on column bcp.tool_usage_logs.outcome is
+    'success, soft_fail, error, timeout, cancelled or rejected: as the sender gave it, else see '
+    'bcp_internal.classify_outcome.';
 
 comment on column bcp.tool_usage_logs.error_type is 'Class of the error (OpenTelemetry: error.type).';
 
@@ -81,14 +87,18 @@ comment on column bcp.tool_usage_logs.response_data is 'Answer of the call, mask
 comment on column bcp.tool_usage_logs.request_bytes is 'Size of the arguments in bytes, before any masking or cut.';
 
 comment on column bcp.tool_usage_logs.response_bytes is
-    'Size in bytes of what reaches the model of the answer, before any masking or cut. Of an MCP tool that is the text of its content: not structuredContent, which repeats it, nor images and sound.';
+    'Size in bytes of what reaches the model of the answer, before any masking or cut. Of an MCP tool that is the text '
+    'of its content: not structuredContent, which repeats it, nor images and sound.';
 
 comment on column bcp.tool_usage_logs.response_tokens is
-    'Tokens that the answer took of the model''s context, as the sender counted them; null: bcp.context_cost estimates them from response_bytes.';
+    'Tokens that the answer took of the model''s context, as the sender counted them; null: bcp.context_cost estimates '
+    'them from response_bytes.';
 
-comment on column bcp.tool_usage_logs.user_id is 'Who called, as the application names them; an e-mail address or the like is a keyed hash.';
+comment on column bcp.tool_usage_logs.user_id is
+    'Who called, as the application names them; an e-mail address or the like is a keyed hash.';
 
-comment on column bcp.tool_usage_logs.session_id is 'Session or conversation (OpenTelemetry: gen_ai.conversation.id, mcp.session.id).';
+comment on column bcp.tool_usage_logs.session_id is
+    'Session or conversation (OpenTelemetry: gen_ai.conversation.id, mcp.session.id).';
 
 comment on column bcp.tool_usage_logs.request_id is 'Id of the request (OpenTelemetry: gen_ai.tool.call.id).';
 
@@ -102,7 +112,8 @@ comment on column bcp.tool_usage_logs.client_model is 'Model that decided on the
 
 comment on column bcp.tool_usage_logs.release is 'Release of the tool''s code.';
 
-comment on column bcp.tool_usage_logs.ip_address is 'Network of the client (OpenTelemetry: client.address), cut to ip_prefix_v4 and ip_prefix_v6 bits.';
+comment on column bcp.tool_usage_logs.ip_address is
+    'Network of the client (OpenTelemetry: client.address), cut to ip_prefix_v4 and ip_prefix_v6 bits.';
 
 comment on column bcp.tool_usage_logs.user_agent is 'User agent of the client, masked.';
 
@@ -143,7 +154,8 @@ create type bcp.tool_call as (
 comment on type bcp.tool_call is
     'A tool call as bcp.ingest_tool_usage takes it in as a row: fields as in its JSON, before any masking.';
 
-comment on column bcp.tool_call.event_id is 'Id of the event, any text; one that comes again is a duplicate. Null: it gets one.';
+comment on column bcp.tool_call.event_id is
+    'Id of the event, any text; one that comes again is a duplicate. Null: it gets one.';
 
 comment on column bcp.tool_call.bcp_name is 'Bundle of tools; required.';
 
@@ -151,7 +163,8 @@ comment on column bcp.tool_call.tool_name is 'Tool; required.';
 
 comment on column bcp.tool_call.operation is 'What was asked of the tool; null: call.';
 
-comment on column bcp.tool_call.start_time is 'When it began. Any two of start, end and duration will do; without a time it began now.';
+comment on column bcp.tool_call.start_time is
+    'When it began. Any two of start, end and duration will do; without a time it began now.';
 
 comment on column bcp.tool_call.end_time is 'When it ended.';
 
@@ -159,7 +172,9 @@ comment on column bcp.tool_call.duration_ms is 'How long it took, in millisecond
 
 comment on column bcp.tool_call.success is 'Whether it succeeded; null where nobody says.';
 
-comment on column bcp.tool_call.outcome is 'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest. Where success says otherwise, this decides.';
+comment on column bcp.tool_call.outcome is
+    'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest. Where success says '
+    'otherwise, this decides.';
 
 comment on column bcp.tool_call.error_type is 'Class of the error; null: found from the message or the answer.';
 
@@ -172,9 +187,11 @@ comment on column bcp.tool_call.response_data is 'Answer.';
 comment on column bcp.tool_call.request_bytes is 'Size of the arguments in bytes; null: as they are here.';
 
 comment on column bcp.tool_call.response_bytes is
-    'Size in bytes of what reaches the model of the answer; null: as bcp.tool_usage_logs.response_bytes says, of the answer that is here.';
+    'Size in bytes of what reaches the model of the answer; null: as bcp.tool_usage_logs.response_bytes says, of the '
+    'answer that is here.';
 
-comment on column bcp.tool_call.response_tokens is 'Tokens that the answer takes of the model''s context; null: estimated from response_bytes.';
+comment on column bcp.tool_call.response_tokens is
+    'Tokens that the answer takes of the model''s context; null: estimated from response_bytes.';
 
 comment on column bcp.tool_call.user_id is 'Who called.';
 
@@ -290,13 +307,15 @@ comment on column bcp.performance_metrics.created_at is 'When the row was stored
 
 comment on column bcp.performance_metrics.event_id is 'UUIDv7, or the UUID made from the id that the caller gave.';
 
-comment on column bcp.performance_metrics.metric_name is 'Name of the metric; say its unit in the name, such as queue_wait_ms.';
+comment on column bcp.performance_metrics.metric_name is
+    'Name of the metric; say its unit in the name, such as queue_wait_ms.';
 
 comment on column bcp.performance_metrics.metric_value is 'Value, in the unit that the name says.';
 
 comment on column bcp.performance_metrics.labels is 'Labels of the series, masked.';
 
-comment on column bcp.performance_metrics.aggregation_period is 'raw, or the period the sender aggregated over: 1m, 5m, 1h or 1d.';
+comment on column bcp.performance_metrics.aggregation_period is
+    'raw, or the period the sender aggregated over: 1m, 5m, 1h or 1d.';
 
 comment on column bcp.performance_metrics.attributes is 'Fields of the event that have no column, masked.';
 
@@ -308,7 +327,8 @@ create table bcp.users (
 
 comment on table bcp.users is 'One row a user that an event named.';
 
-comment on column bcp.users.user_id is 'The application''s id of the user; an e-mail address or the like is a keyed hash.';
+comment on column bcp.users.user_id is
+    'The application''s id of the user; an e-mail address or the like is a keyed hash.';
 
 comment on column bcp.users.first_seen is 'Time of the earliest event.';
 

@@ -19,7 +19,8 @@ comment on column bcp.ingest_batches.received_at is 'When it came in.';
 
 comment on column bcp.ingest_batches.kind is 'tool_usage, errors, metrics or sessions.';
 
-comment on column bcp.ingest_batches.source is 'Who sent it: application_name of the connection, unless the sender said.';
+comment on column bcp.ingest_batches.source is
+    'Who sent it: application_name of the connection, unless the sender said.';
 
 comment on column bcp.ingest_batches.batch_id is 'The sender''s id of the batch, null where it gave none.';
 
@@ -34,7 +35,8 @@ comment on column bcp.ingest_batches.rejected is 'Events in bcp.rejected_events.
 comment on column bcp.ingest_batches.sent_by is 'Role that was logged in; source is what that said.';
 
 comment on column bcp.ingest_batches.repaired is
-    'Events among stored and duplicates with a bad value that was converted, cut or taken out; attribute _repaired of each names its fields.';
+    'Events among stored and duplicates with a bad value that was converted, cut or taken out; attribute _repaired of '
+    'each names its fields.';
 
 create table bcp.rejected_events (
     rejected_at timestamptz not null,
@@ -48,7 +50,8 @@ create table bcp.rejected_events (
     sent_by text not null default session_user
 );
 
-comment on table bcp.rejected_events is 'Events that could not be stored, redacted, with the reason. Hypertable on rejected_at.';
+comment on table bcp.rejected_events is
+    'Events that could not be stored, redacted, with the reason. Hypertable on rejected_at.';
 
 comment on column bcp.rejected_events.rejected_at is 'When it was rejected.';
 
@@ -149,7 +152,8 @@ create unlogged table bcp_internal.names_seen (
     seen_at timestamptz not null
 );
 
-comment on table bcp_internal.names_seen is 'Hashes of the names that events had within the last hour, by role: see bcp_internal.note_names.';
+comment on table bcp_internal.names_seen is
+    'Hashes of the names that events had within the last hour, by role: see bcp_internal.note_names.';
 
 create index names_seen_idx on bcp_internal.names_seen (sent_by, kind, name);
 
@@ -162,12 +166,14 @@ create table bcp.floods (
 );
 
 comment on table bcp.floods is
-    'Roles that sent more different names within an hour than the settings max_names_per_hour and max_ids_per_hour allow. A job fills it every minute; what they send is refused while they are in it.';
+    'Roles that sent more different names within an hour than the settings max_names_per_hour and max_ids_per_hour '
+    'allow. A job fills it every minute; what they send is refused while they are in it.';
 
 comment on column bcp.floods.sent_by is 'Role that was logged in.';
 
 comment on column bcp.floods.kind is
-    'What it sent too many of: tool (bundle, tool and operation), error (issues), metric (series), user (new), session (new) or collector.';
+    'What it sent too many of: tool (bundle, tool and operation), error (issues), metric (series), user (new), session '
+    '(new) or collector.';
 
 comment on column bcp.floods.names is 'How many different ones within the hour before found_at.';
 
@@ -198,7 +204,8 @@ comment on column bcp.data_retention_policies.archive_before_delete is 'Keep row
 
 comment on column bcp.data_retention_policies.cleanup_enabled is 'False keeps everything.';
 
-comment on column bcp.data_retention_policies.columnstore_after_days is 'Chunks move to the columnstore at this age, in days; null: never.';
+comment on column bcp.data_retention_policies.columnstore_after_days is
+    'Chunks move to the columnstore at this age, in days; null: never.';
 
 insert into bcp.data_retention_policies
     (table_name, retention_days, archive_before_delete, cleanup_enabled, columnstore_after_days)

@@ -172,11 +172,11 @@ end
 $block$;
 
 -- The latency sketch: how many calls fell into each lat_idx, 32 of them a row, in columns n0 to n31, because adding up
--- columns costs less than grouping rows. Over 30 days of 3 million calls a year by 200 tools, a row a lat_idx has 7 times
--- the rows and takes 10 times as long to add up. An integer counts 2 billion calls within 2 percent of one latency in a
--- day; a month is double precision, which counts to 2^53 and needs no numeric to be added up. Days and months leave the
--- operation out, since hours answer for one: where a tenth of the calls has an operation of its own, a month has 5,654
--- rows in place of 10,152.
+-- columns costs less than grouping rows. Over 30 days of 3 million calls a year by 200 tools, a row a lat_idx has 7
+-- times the rows and takes 10 times as long to add up. An integer counts 2 billion calls within 2 percent of one
+-- latency in a day; a month is double precision, which counts to 2^53 and needs no numeric to be added up. Days and
+-- months leave the operation out, since hours answer for one: where a tenth of the calls has an operation of its own, a
+-- month has 5,654 rows in place of 10,152.
 do $block$
 declare
     v_level record;
@@ -427,7 +427,8 @@ comment on column bcp.user_activity_1d.errors is 'Of those, the ones that failed
 
 comment on column bcp.user_activity_1d.response_bytes is 'Bytes of answers, lists of tools too.';
 
-comment on column bcp.user_activity_1d.given_tokens is 'Tokens of answers, of those calls for which the sender gave them.';
+comment on column bcp.user_activity_1d.given_tokens is
+    'Tokens of answers, of those calls for which the sender gave them.';
 
 comment on column bcp.user_activity_1d.given_bytes is 'Bytes of the same answers.';
 
@@ -470,6 +471,7 @@ comment on column bcp.session_activity_1d.errors is 'Of those, the ones that fai
 
 comment on column bcp.session_activity_1d.response_bytes is 'Bytes of answers, lists of tools too.';
 
-comment on column bcp.session_activity_1d.given_tokens is 'Tokens of answers, of those calls for which the sender gave them.';
+comment on column bcp.session_activity_1d.given_tokens is
+    'Tokens of answers, of those calls for which the sender gave them.';
 
 comment on column bcp.session_activity_1d.given_bytes is 'Bytes of the same answers.';

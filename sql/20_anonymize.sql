@@ -65,7 +65,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.check_depth(integer, integer) is 'Raises ZB005 where the depth is more than the limit.';
+comment on function bcp_internal.check_depth(integer, integer) is
+    'Raises ZB005 where the depth is more than the limit.';
 
 create or replace function bcp_internal.mask_keys(p_object jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
 language plpgsql stable
@@ -191,10 +192,10 @@ $func$;
 
 comment on function bcp_internal.unfold_documents(jsonb[], integer, bcp_internal.anonymizer_state) is
     'The nodes of documents, level by level, with the values of sensitive keys and whole lists already masked: level l '
-    'is the nodes from first[l] to before first[l + 1]. Of each node its parent''s number (0 for a document itself), its '
-    'key (null in a list) and whether masking changed it. Strings that are JSON have that JSON in their place: wrapped '
-    'has their numbers, wrapped_texts their texts, wraps how often they were JSON in a string. ZB005 where a document '
-    'is nested too deep.';
+    'is the nodes from first[l] to before first[l + 1]. Of each node its parent''s number (0 for a document itself), '
+    'its key (null in a list) and whether masking changed it. Strings that are JSON have that JSON in their place: '
+    'wrapped has their numbers, wrapped_texts their texts, wraps how often they were JSON in a string. ZB005 where a '
+    'document is nested too deep.';
 
 create or replace function bcp_internal.mask_strings(
     p_nodes jsonb[], p_parents integer[], p_keys text[], p_state bcp_internal.anonymizer_state,
@@ -312,8 +313,9 @@ $func$;
 comment on function bcp_internal.fold_documents(
     jsonb[], integer[], text[], boolean[], integer[], integer[], text[], integer[], integer[],
     bcp_internal.anonymizer_state) is
-    'The documents whose nodes bcp_internal.unfold_documents returned, after some have changed: put together again from '
-    'the last level to the first, and only what changed. p_renamed has the numbers of the objects with keys to mask.';
+    'The documents whose nodes bcp_internal.unfold_documents returned, after some have changed: put together again '
+    'from the last level to the first, and only what changed. p_renamed has the numbers of the objects with keys to '
+    'mask.';
 
 create or replace function bcp_internal.mask_documents(
     p_docs jsonb[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
@@ -382,7 +384,8 @@ end
 $func$;
 
 comment on function bcp_internal.anonymize_documents(jsonb[]) is
-    'Documents without personal data, in their order. ZB005 where one is nested deeper than the setting max_json_depth or cannot be gone through, ZB006 where the anonymiser is broken: then keep nothing.';
+    'Documents without personal data, in their order. ZB005 where one is nested deeper than the setting max_json_depth '
+    'or cannot be gone through, ZB006 where the anonymiser is broken: then keep nothing.';
 
 create or replace function bcp_internal.anonymize_json(p_doc jsonb) returns jsonb
 language sql stable
@@ -400,7 +403,8 @@ as $func$
     select (bcp_internal.anonymize_documents(array[to_jsonb(p_text)]))[1] #>> '{}'
 $func$;
 
-comment on function bcp_internal.anonymize_text(text) is 'Text without personal data; errors as bcp_internal.anonymize_documents.';
+comment on function bcp_internal.anonymize_text(text) is
+    'Text without personal data; errors as bcp_internal.anonymize_documents.';
 
 create or replace function bcp_internal.cut_ip(p_ip inet, p_bits_v4 integer, p_bits_v6 integer) returns inet
 language plpgsql immutable strict parallel safe
@@ -418,8 +422,8 @@ end
 $func$;
 
 comment on function bcp_internal.cut_ip(inet, integer, integer) is
-    'Network of an address, its host part zero: so many bits of an IPv4 address, also of one in IPv6 form, and so many of '
-    'any other IPv6 address.';
+    'Network of an address, its host part zero: so many bits of an IPv4 address, also of one in IPv6 form, and so many '
+    'of any other IPv6 address.';
 
 create or replace function bcp_internal.anonymize_ip(p_ip inet) returns inet
 language sql stable strict

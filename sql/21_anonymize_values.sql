@@ -54,7 +54,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.create_anonymization_key() is 'Retires the key in use, makes a new one, and returns its number.';
+comment on function bcp_internal.create_anonymization_key() is
+    'Retires the key in use, makes a new one, and returns its number.';
 
 -- Only the owner may touch the table of keys; an administrator may ask for a new one without seeing any.
 create or replace function bcp.rotate_anonymization_key() returns integer
@@ -67,7 +68,8 @@ $func$;
 revoke all on function bcp.rotate_anonymization_key() from public;
 grant execute on function bcp.rotate_anonymization_key() to bcp_admin;
 comment on function bcp.rotate_anonymization_key() is
-    'Makes a new key for the keyed hashes and returns its number, which every hash made with it shows. The same person has another hash from then on.';
+    'Makes a new key for the keyed hashes and returns its number, which every hash made with it shows. The same person '
+    'has another hash from then on.';
 
 create or replace function bcp_internal.only_digits(p_text text) returns text
 language sql immutable strict parallel safe
@@ -120,7 +122,8 @@ end
 $func$;
 
 comment on function bcp_internal.pseudonym(text, text) is
-    'Keyed hash that stands for a value of a kind: email#k1#bcdfghjklmnpqrtv, 64 bits of HMAC-SHA256 with key 1. Equal for equal values, however they are written.';
+    'Keyed hash that stands for a value of a kind: email#k1#bcdfghjklmnpqrtv, 64 bits of HMAC-SHA256 with key 1. Equal '
+    'for equal values, however they are written.';
 
 create or replace function bcp.hash_of(p_value text, p_key text default null) returns text
 language sql stable
@@ -137,7 +140,10 @@ $func$;
 revoke all on function bcp.hash_of(text, text) from public;
 grant execute on function bcp.hash_of(text, text) to bcp_admin;
 comment on function bcp.hash_of(text, text) is
-    'What the anonymiser writes for a value: email#k1#bdmgvtpkrslhcfnq for an e-mail address, so that calls about it can be found; the value itself where no rule knows it. p_key is the key that it stood under, such as login: some values are hashed there only. For bcp_admin, who can so find out whether somebody is in the store. It is the hash of the key in use: after bcp.rotate_anonymization_key what came before has another one.';
+    'What the anonymiser writes for a value: email#k1#bdmgvtpkrslhcfnq for an e-mail address, so that calls about it '
+    'can be found; the value itself where no rule knows it. p_key is the key that it stood under, such as login: some '
+    'values are hashed there only. For bcp_admin, who can so find out whether somebody is in the store. It is the hash '
+    'of the key in use: after bcp.rotate_anonymization_key what came before has another one.';
 
 create or replace function bcp_internal.decode_escapes(p_text text) returns text
 language plpgsql immutable strict parallel safe
@@ -206,8 +212,8 @@ begin
     if octet_length(v_text) = length(v_text) then
         return v_text;
     end if;
-    -- Wide letters and digits to plain ones, invisible characters away, and U+FFFD, which stands for what could not be read;
-    -- every dash a hyphen, every digit 0 to 9.
+    -- Wide letters and digits to plain ones, invisible characters away, and U+FFFD, which stands for what could not be
+    -- read; every dash a hyphen, every digit 0 to 9.
     v_text := regexp_replace(
         normalize(v_text, NFKC),
         '[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufffd\U0001D173-\U0001D17A\U000E0000-\U000E0FFF]',
@@ -236,7 +242,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.is_card(text) is 'Whether digits can be the number of a payment card: length, issuer, Luhn.';
+comment on function bcp_internal.is_card(text) is
+    'Whether digits can be the number of a payment card: length, issuer, Luhn.';
 
 create or replace function bcp_internal.mask_card(p_kind text, p_run text) returns text
 language plpgsql stable strict
@@ -268,14 +275,15 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mask_card(text, text) is 'A run of digits and separators, with the cards in it as keyed hashes.';
+comment on function bcp_internal.mask_card(text, text) is
+    'A run of digits and separators, with the cards in it as keyed hashes.';
 
 create or replace function bcp_internal.is_iban(p_value text) returns boolean
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- ISO 13616: the length is the country's, as its registry says. Country and check digits to the end, letters as 10 to
-    -- 35, remainder 1 by 97.
+    -- ISO 13616: the length is the country's, as its registry says. Country and check digits to the end, letters as 10
+    -- to 35, remainder 1 by 97.
     select strpos(
         'AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24 '
         'FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 '
@@ -288,7 +296,8 @@ as $func$
     group by v
 $func$;
 
-comment on function bcp_internal.is_iban(text) is 'Whether an international bank account number has its country''s length and right check digits.';
+comment on function bcp_internal.is_iban(text) is
+    'Whether an international bank account number has its country''s length and right check digits.';
 
 create or replace function bcp_internal.is_phone(p_value text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -301,7 +310,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.is_phone(text) is 'Whether digits and separators have a telephone number''s length and are no date.';
+comment on function bcp_internal.is_phone(text) is
+    'Whether digits and separators have a telephone number''s length and are no date.';
 
 create or replace function bcp_internal.is_nested_deeper(p_text text, p_max_depth integer) returns boolean
 language plpgsql immutable strict
@@ -373,4 +383,5 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.write_json_text(jsonb, integer) is 'The string that bcp_internal.read_json_text read the value from.';
+comment on function bcp_internal.write_json_text(jsonb, integer) is
+    'The string that bcp_internal.read_json_text read the value from.';

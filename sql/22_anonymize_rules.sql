@@ -13,14 +13,16 @@ begin
     while strpos(v_text, v_mark) > 0 loop
         v_mark := replace(v_mark, E'\x03', E'.\x03');
     end loop;
-    -- One function for all that has to know where an expression matches: with captures and without it is compiled twice.
+    -- One function for all that has to know where an expression matches: with captures and without it is compiled
+    -- twice.
     return string_to_array(
         regexp_replace(v_text, p_pattern, v_mark || case when p_has_groups then '\1' || v_mark || '\2' else '\&' end || v_mark, 'g'), v_mark);
 end
 $func$;
 
 comment on function bcp_internal.split_at_matches(text, text, boolean) is
-    'What stands between the matches of an expression and the matches, in turn; of an expression with groups both groups in place of the match.';
+    'What stands between the matches of an expression and the matches, in turn; of an expression with groups both '
+    'groups in place of the match.';
 
 create or replace function bcp_internal.mask_match(
     p_kept text, p_value text, p_rule bcp_internal.anonymizer_rules)
@@ -67,7 +69,8 @@ end
 $func$;
 
 comment on function bcp_internal.mask_match(text, text, bcp_internal.anonymizer_rules) is
-    'What takes the place of a match of a rule, of which the first part is kept: the match itself where it fails the rule''s validation.';
+    'What takes the place of a match of a rule, of which the first part is kept: the match itself where it fails the '
+    'rule''s validation.';
 
 create or replace function bcp_internal.apply_rule(
     p_text text, p_rule bcp_internal.anonymizer_rules, p_labels jsonb, p_state bcp_internal.anonymizer_state)
@@ -141,8 +144,8 @@ begin
             select t.n from unnest(v_now) with ordinality as t (s, n)
             where exists (select from jsonb_object_keys(v_labels) as l where strpos(t.s, l) > 0));
         for v_hits in
-            -- Where a rule may match: what costs a tenth of its pattern. Rules share hints, and a hint is looked for once in
-            -- all texts.
+            -- Where a rule may match: what costs a tenth of its pattern. Rules share hints, and a hint is looked for
+            -- once in all texts.
             with tried as materialized (
                 select r.ordinal, r.hint_ordinal, t.o::integer
                 from bcp_internal.anonymizer_rules r

@@ -98,15 +98,16 @@ end
 $func$;
 
 comment on function bcp_internal.keys_to_mask(integer[], text[], bcp_internal.anonymizer_state) is
-    'Those of the numbers whose text of JSON has a sensitive key, one with a quote in it, or a sensitive name apart from its value.';
+    'Those of the numbers whose text of JSON has a sensitive key, one with a quote in it, or a sensitive name apart '
+    'from its value.';
 
 create or replace function bcp_internal.joined(p_numbers integer[], p_texts text[], p_is_flat boolean default false) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- U+0001 separates texts, so it may be in none of them: matching_in() counts it. Line ends around it keep a match of
-    -- [^ ], in the mode in which that matches no line end, from going on into the next text.
+    -- U+0001 separates texts, so it may be in none of them: matching_in() counts it. Line ends around it keep a match
+    -- of [^ ], in the mode in which that matches no line end, from going on into the next text.
     return array_to_string(array(
         select case when p_is_flat then translate(p_texts[n], E'\n', E'\r') else p_texts[n] end
         from unnest(p_numbers) with ordinality as number (n, o)
@@ -115,7 +116,8 @@ end
 $func$;
 
 comment on function bcp_internal.joined(integer[], text[], boolean) is
-    'Those of the texts that have the numbers, none of which may have U+0001 in it; flat, as bcp_internal.matching_in takes them, with other line ends than \n.';
+    'Those of the texts that have the numbers, none of which may have U+0001 in it; flat, as bcp_internal.matching_in '
+    'takes them, with other line ends than \n.';
 
 create or replace function bcp_internal.matching_in(p_numbers integer[], p_text text, p_gate text) returns integer[]
 language plpgsql immutable
@@ -146,7 +148,8 @@ end
 $func$;
 
 comment on function bcp_internal.matching_in(integer[], text, text) is
-    'Those of the numbers whose text, of the texts joined, a gate matches, and where in doubt others. One call costs little more than reading the texts, and a match what a call a text would.';
+    'Those of the numbers whose text, of the texts joined, a gate matches, and where in doubt others. One call costs '
+    'little more than reading the texts, and a match what a call a text would.';
 
 create or replace function bcp_internal.matching(p_numbers integer[], p_texts text[], p_gate text, p_lower boolean)
 returns integer[]
@@ -201,7 +204,8 @@ end
 $func$;
 
 comment on function bcp_internal.labelled(integer[], text[], bcp_internal.anonymizer_state) is
-    'Those of the numbers whose text has a sensitive key before a value, as the rules that look for one find it, and where in doubt others.';
+    'Those of the numbers whose text has a sensitive key before a value, as the rules that look for one find it, and '
+    'where in doubt others.';
 
 create or replace function bcp_internal.without(p_numbers integer[], p_others integer[]) returns integer[]
 language plpgsql immutable parallel safe
@@ -215,7 +219,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.without(integer[], integer[]) is 'Those of the numbers that are not among the others, in order.';
+comment on function bcp_internal.without(integer[], integer[]) is
+    'Those of the numbers that are not among the others, in order.';
 
 create or replace function bcp_internal.unclean(p_texts text[], p_state bcp_internal.anonymizer_state) returns integer[]
 language plpgsql stable
@@ -284,7 +289,8 @@ end
 $func$;
 
 comment on function bcp_internal.unclean(text[], bcp_internal.anonymizer_state) is
-    'Numbers of the texts but for those of which it is certain that masking the text, or JSON in it, would change nothing.';
+    'Numbers of the texts but for those of which it is certain that masking the text, or JSON in it, would change '
+    'nothing.';
 
 create or replace function bcp_internal.unclean_texts(p_texts text[], p_state bcp_internal.anonymizer_state) returns text[]
 language plpgsql stable
@@ -310,7 +316,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.json_texts(text[]) is
-    'The texts of JSON in which every quote begins or ends a string. JSON has no raw control character: U+0001 takes the place of a backslash, U+0002 of a quote in a string, and U+0003 ends a key.';
+    'The texts of JSON in which every quote begins or ends a string. JSON has no raw control character: U+0001 takes '
+    'the place of a backslash, U+0002 of a quote in a string, and U+0003 ends a key.';
 
 create or replace function bcp_internal.json_key(p_piece text) returns text
 language sql immutable parallel safe
@@ -328,7 +335,8 @@ as $func$
     select d.n, t.piece
     from unnest(bcp_internal.json_texts(p_docs)) with ordinality as d (doc, n)
     cross join lateral (
-        -- Outside of strings only a long number may be something to mask; with a comma before it, what stands there is no JSON.
+        -- Outside of strings only a long number may be something to mask; with a comma before it, what stands there is
+        -- no JSON.
         select case when s.o % 2 = 0 then s.piece else concat(', ', s.piece) end as piece
         from string_to_table(d.doc, '"') with ordinality as s (piece, o)
         where case
@@ -344,7 +352,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.strings_in(text[]) is
-    'What stands in documents, as the text of JSON, with the documents'' numbers: strings, keys with U+0003 after them, long numbers, lists of strings as one; where \ stands U+0001, and U+0002 for a quote.';
+    'What stands in documents, as the text of JSON, with the documents'' numbers: strings, keys with U+0003 after '
+    'them, long numbers, lists of strings as one; where \ stands U+0001, and U+0002 for a quote.';
 
 create or replace function bcp_internal.documents_in_doubt(p_docs text[], p_max_depth integer, p_pieces text[])
 returns integer[]
@@ -444,7 +453,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- What stands in the documents, each once: as it stands in JSON and as it reads; the numbers of those that are keys.
+    -- What stands in the documents, each once: as it stands in JSON and as it reads; the numbers of those that are
+    -- keys.
     v_raw text[];
     v_strings text[];
     v_keys integer[];

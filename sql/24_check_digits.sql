@@ -57,7 +57,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.is_verhoeff(text) is 'Whether the last of the digits is right by Verhoeff, as in an Aadhaar number.';
+comment on function bcp_internal.is_verhoeff(text) is
+    'Whether the last of the digits is right by Verhoeff, as in an Aadhaar number.';
 
 create or replace function bcp_internal.is_mod_11_10(p_digits text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -166,7 +167,8 @@ end
 $func$;
 
 comment on function bcp_internal.is_public_ip(text) is
-    'Whether a text in the form of an IP address is one that may be a person''s: none of a private network or a service.';
+    'Whether a text in the form of an IP address is one that may be a person''s: none of a private network or a '
+    'service.';
 
 create or replace function bcp_internal.is_position(p_value text) returns boolean
 language plpgsql immutable strict parallel safe

@@ -40,7 +40,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.event_fields(text) is
-    'Fields that an event of a kind may have, the JSON types each may have, which are required, which are ids or names of at most 500 characters, and what each holds: text or a document, which are masked, or other.';
+    'Fields that an event of a kind may have, the JSON types each may have, which are required, which are ids or names '
+    'of at most 500 characters, and what each holds: text or a document, which are masked, or other.';
 
 create or replace function bcp_internal.event_shape(p_kind text) returns jsonpath
 language sql immutable parallel safe

@@ -10,7 +10,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.is_day_and_month(text) is 'Whether digits begin with a day and a month, as the numbers of the north do.';
+comment on function bcp_internal.is_day_and_month(text) is
+    'Whether digits begin with a day and a month, as the numbers of the north do.';
 
 create or replace function bcp_internal.is_number_of_11_digits(p_digits text, p_form text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -54,7 +55,8 @@ end
 $func$;
 
 comment on function bcp_internal.is_number_of_11_digits(text, text) is
-    'Whether 11 digits, written in a form such as 999.999.999-99, are a national number by the check digits of some country.';
+    'Whether 11 digits, written in a form such as 999.999.999-99, are a national number by the check digits of some '
+    'country.';
 
 create or replace function bcp_internal.is_number_of_13_digits(p_digits text, p_form text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -88,7 +90,8 @@ end
 $func$;
 
 comment on function bcp_internal.is_number_of_13_digits(text, text) is
-    'Whether 13 digits, written in a form such as 999.9999.9999.99, are a national number by the check digits of some country.';
+    'Whether 13 digits, written in a form such as 999.9999.9999.99, are a national number by the check digits of some '
+    'country.';
 
 create or replace function bcp_internal.is_number_of_person(p_digits text, p_form text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -133,7 +136,8 @@ begin
                 -- Czechia and Slovakia.
                 return bcp_internal.has_birth_date(d) and d::bigint % 11 = 0;
             elsif p_form in ('999999-9999', '999999+9999') then
-                -- Sweden, with Luhn and perhaps 60 added to the day; Denmark, the day first and no check digit any more.
+                -- Sweden, with Luhn and perhaps 60 added to the day; Denmark, the day first and no check digit any
+                -- more.
                 return (bcp_internal.has_birth_date(d) or substr(d, 5, 2) between '61' and '91') and bcp_internal.is_luhn(d)
                     or bcp_internal.is_day_and_month(d) and substr(p_form, 7, 1) = '-';
             end if;
@@ -165,7 +169,8 @@ end
 $func$;
 
 comment on function bcp_internal.is_number_of_person(text, text) is
-    'Whether digits, written in a form such as 999.999.999-99, are a national number by the check digits of some country.';
+    'Whether digits, written in a form such as 999.999.999-99, are a national number by the check digits of some '
+    'country.';
 
 create or replace function bcp_internal.is_national_id(p_value text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -263,7 +268,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.is_identifier(text, text) is
-    'Whether a match of a rule with validation identifier is what the rule''s kind says: its check digits, or its range.';
+    'Whether a match of a rule with validation identifier is what the rule''s kind says: its check digits, or its '
+    'range.';
 
 create or replace function bcp_internal.set_pack(p_name text, p_enabled boolean) returns boolean
 language plpgsql volatile
@@ -295,7 +301,9 @@ $func$;
 revoke all on function bcp.enable_anonymization_pack(text) from public;
 grant execute on function bcp.enable_anonymization_pack(text) to bcp_admin;
 comment on function bcp.enable_anonymization_pack(text) is
-    'Puts the keys and rules of a pack of bcp.anonymization_packs in force, from the next event on, and returns whether they were not before. Rows that are stored stay as they are until bcp.anonymize_history. For bcp_admin. ZB002 where there is no such pack.';
+    'Puts the keys and rules of a pack of bcp.anonymization_packs in force, from the next event on, and returns '
+    'whether they were not before. Rows that are stored stay as they are until bcp.anonymize_history. For bcp_admin. '
+    'ZB002 where there is no such pack.';
 
 create or replace function bcp.disable_anonymization_pack(p_name text) returns boolean
 language sql volatile security definer
@@ -307,4 +315,5 @@ $func$;
 revoke all on function bcp.disable_anonymization_pack(text) from public;
 grant execute on function bcp.disable_anonymization_pack(text) to bcp_admin;
 comment on function bcp.disable_anonymization_pack(text) is
-    'Takes the keys and rules of a pack of bcp.anonymization_packs out of force, from the next event on, and returns whether they were in force. For bcp_admin. ZB002 where there is no such pack.';
+    'Takes the keys and rules of a pack of bcp.anonymization_packs out of force, from the next event on, and returns '
+    'whether they were in force. For bcp_admin. ZB002 where there is no such pack.';

@@ -18,7 +18,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.head_of(text, integer) is 'The beginning of a text, of at most so many bytes and whole characters.';
+comment on function bcp_internal.head_of(text, integer) is
+    'The beginning of a text, of at most so many bytes and whole characters.';
 
 create or replace function bcp_internal.without_last_word(p_head text) returns text
 language sql immutable strict parallel safe
@@ -30,7 +31,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.without_last_word(text) is
-    'The beginning of a text up to its last word, which may have been cut in two; of a longer word than a thousand characters without these.';
+    'The beginning of a text up to its last word, which may have been cut in two; of a longer word than a thousand '
+    'characters without these.';
 
 create or replace function bcp_internal.cut_text(p_text text, p_max_bytes integer) returns text
 language sql immutable strict
@@ -43,7 +45,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.cut_text(text, integer) is
-    'The beginning of a text, of at most so many bytes, without a word that was cut: for what is to be masked and then truncated.';
+    'The beginning of a text, of at most so many bytes, without a word that was cut: for what is to be masked and then '
+    'truncated.';
 
 create or replace function bcp_internal.close_json(
     p_head text, p_max_depth integer,
@@ -107,7 +110,9 @@ end
 $func$;
 
 comment on function bcp_internal.close_json(text, integer) is
-    'Valid JSON with what is whole of JSON that was cut short: values before the cut, and the beginning of the string in which it was cut, for which content, between opening and a quote with closing, is what is there of it. Null where the text is no such JSON, or is nested deeper than the limit, which is_deeper says.';
+    'Valid JSON with what is whole of JSON that was cut short: values before the cut, and the beginning of the string '
+    'in which it was cut, for which content, between opening and a quote with closing, is what is there of it. Null '
+    'where the text is no such JSON, or is nested deeper than the limit, which is_deeper says.';
 
 create or replace function bcp_internal.cut_json(p_doc jsonb, p_max_bytes integer, p_max_depth integer) returns jsonb
 language plpgsql immutable strict
@@ -149,7 +154,9 @@ end
 $func$;
 
 comment on function bcp_internal.cut_json(jsonb, integer, integer) is
-    'The beginning of a document as a document of at most so many bytes as text, or the beginning of its text as a string where that cannot be closed: for what is to be masked and then truncated. ZB005 where it is nested deeper than the limit.';
+    'The beginning of a document as a document of at most so many bytes as text, or the beginning of its text as a '
+    'string where that cannot be closed: for what is to be masked and then truncated. ZB005 where it is nested deeper '
+    'than the limit.';
 
 create or replace function bcp_internal.truncate_text(p_text text, p_max_bytes integer, p_bytes integer default null)
 returns text
@@ -173,7 +180,8 @@ end
 $func$;
 
 comment on function bcp_internal.truncate_text(text, integer, integer) is
-    'Text of at most so many bytes, without a word that was cut, and marked with the size it had: p_bytes where it was cut before, and then it is marked even where it fits. Mask first.';
+    'Text of at most so many bytes, without a word that was cut, and marked with the size it had: p_bytes where it was '
+    'cut before, and then it is marked even where it fits. Mask first.';
 
 create or replace function bcp_internal.truncate_json(p_doc jsonb, p_max_bytes integer, p_bytes integer default null)
 returns jsonb
@@ -206,4 +214,6 @@ end
 $func$;
 
 comment on function bcp_internal.truncate_json(jsonb, integer, integer) is
-    'A document of at most so many bytes as text; a larger one becomes {"_truncated": true, "_bytes": its size, "_head": its beginning as text}, and so does one that was cut before from p_bytes, even where it fits. Mask first.';
+    'A document of at most so many bytes as text; a larger one becomes {"_truncated": true, "_bytes": its size, '
+    '"_head": its beginning as text}, and so does one that was cut before from p_bytes, even where it fits. Mask '
+    'first.';

@@ -1,6 +1,6 @@
--- Events as JSON through the anonymiser. A field of text is masked as a value without a name, since its name says nothing
--- of what is in it, and might itself be a sensitive key of a document. Documents, and fields that nobody knows, are masked
--- with their keys. Tool calls have a quicker way of their own, as rows: sql/26_anonymize_tool_calls.sql.
+-- Events as JSON through the anonymiser. A field of text is masked as a value without a name, since its name says
+-- nothing of what is in it, and might itself be a sensitive key of a document. Documents, and fields that nobody knows,
+-- are masked with their keys. Tool calls have a quicker way of their own, as rows: sql/26_anonymize_tool_calls.sql.
 
 create or replace function bcp_internal.event_parts(
     p_kind text, p_events jsonb[], p_ids text[], p_max_text integer, p_max_document integer, p_rejected boolean,

@@ -77,7 +77,8 @@ end
 $func$;
 
 comment on function bcp_internal.key_lines(text[], text) is
-    'The words of keys in lower case, separated by spaces, a line a key: user email of userEmail, user_email and User-Email. The keys have no line end.';
+    'The words of keys in lower case, separated by spaces, a line a key: user email of userEmail, user_email and '
+    'User-Email. The keys have no line end.';
 
 create or replace function bcp_internal.grams(
     p_word text, p_next1 text, p_next2 text, p_next3 text, p_next4 text, p_next5 text)
@@ -100,7 +101,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.grams(text, text, text, text, text, text) is
-    'Up to five words joined: how many, as they are, without digits and without a plural at the end, and the word after them.';
+    'Up to five words joined: how many, as they are, without digits and without a plural at the end, and the word '
+    'after them.';
 
 create or replace function bcp_internal.key_spellings(
     p_keys text[], p_types text[], out keys text[], out numbers integer[], out types text[], out are_phrases boolean[])
@@ -242,7 +244,8 @@ end
 $func$;
 
 comment on function bcp_internal.classify_keys(text[], text[], bcp_internal.anonymizer_state, boolean) is
-    'Those of the keys whose value, of a JSON type, is to be masked: their numbers, and what to do. value_pattern, where it is not null, is what the value must match. In text short words such as to and from are no keys.';
+    'Those of the keys whose value, of a JSON type, is to be masked: their numbers, and what to do. value_pattern, '
+    'where it is not null, is what the value must match. In text short words such as to and from are no keys.';
 
 create or replace function bcp_internal.is_sensitive_key(
     p_key text, p_value_type text, p_state bcp_internal.anonymizer_state)

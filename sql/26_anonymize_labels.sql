@@ -54,7 +54,8 @@ end
 $func$;
 
 comment on function bcp_internal.sensitive_labels(text, bcp_internal.anonymizer_state) is
-    'The sensitive keys before values in a text, as the rules that look for one find them, with what separates them: an object of each with what to do with a string and with a number, as [action, kind, value_pattern].';
+    'The sensitive keys before values in a text, as the rules that look for one find them, with what separates them: '
+    'an object of each with what to do with a string and with a number, as [action, kind, value_pattern].';
 
 create or replace function bcp_internal.mask_values_of_keys(
     p_text text, p_rule bcp_internal.anonymizer_rules, p_labels jsonb)
@@ -110,7 +111,8 @@ begin
     v_text := array_to_string(v_parts, '');
     v_pattern := format('[%s](?:%s)', v_marks, p_rule.value_pattern);
     v_parts := bcp_internal.split_at_matches(v_text, v_pattern, false);
-    -- What is no value but a name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at at once, a line each.
+    -- What is no value but a name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at at once, a line
+    -- each.
     for i in 2..cardinality(v_parts) by 2 loop
         -- What is masked already stays.
         v_value := btrim(substr(v_parts[i], 2), '"''`\');
@@ -234,7 +236,8 @@ end
 $func$;
 
 comment on function bcp_internal.mask_tables(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'Text in which the columns of tables, separated by commas, tabs, bars or semicolons, that have a sensitive name are redacted.';
+    'Text in which the columns of tables, separated by commas, tabs, bars or semicolons, that have a sensitive name '
+    'are redacted.';
 
 create or replace function bcp_internal.mask_insert(
     p_statement text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
@@ -303,4 +306,5 @@ end
 $func$;
 
 comment on function bcp_internal.mask_tag(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'A tag of HTML or XML whose value is redacted where another attribute names something sensitive: <input type="password" value="...">.';
+    'A tag of HTML or XML whose value is redacted where another attribute names something sensitive: <input '
+    'type="password" value="...">.';

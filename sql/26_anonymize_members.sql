@@ -114,7 +114,8 @@ end
 $func$;
 
 comment on function bcp_internal.mask_members(integer[], text[], jsonb[], bcp_internal.anonymizer_state) is
-    'Of the members of objects, each with its object''s number, key and value, those whose value is to be masked, with what takes its place.';
+    'Of the members of objects, each with its object''s number, key and value, those whose value is to be masked, with '
+    'what takes its place.';
 
 create or replace function bcp_internal.lists_in(p_values jsonb[]) returns table (n bigint, value jsonb)
 language sql immutable
@@ -220,4 +221,5 @@ end
 $func$;
 
 comment on function bcp_internal.mask_lists(jsonb, bcp_internal.anonymizer_state) is
-    'A list of pairs of a name and a value, a command line as a list, or an object of columns and rows, masked as such.';
+    'A list of pairs of a name and a value, a command line as a list, or an object of columns and rows, masked as '
+    'such.';

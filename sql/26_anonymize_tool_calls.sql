@@ -1,4 +1,5 @@
--- Tool calls through the anonymiser. They are what comes most, so they are masked as rows and not as JSON, many at once.
+-- Tool calls through the anonymiser. They are what comes most, so they are masked as rows and not as JSON, many at
+-- once.
 
 create or replace function bcp_internal.model_bytes(p_answer jsonb) returns integer
 language sql immutable parallel safe
@@ -20,10 +21,11 @@ as $func$
 $func$;
 
 comment on function bcp_internal.model_bytes(jsonb) is
-    'How many bytes of an answer reach a model as text. Of an MCP tool that is its content, which structuredContent repeats for programs; images and sound in it are no text. Of any other answer all of it counts.';
+    'How many bytes of an answer reach a model as text. Of an MCP tool that is its content, which structuredContent '
+    'repeats for programs; images and sound in it are no text. Of any other answer all of it counts.';
 
--- Generated, since an expression that names each column costs a tenth of one that goes through all columns of a row. The
--- fields of text are the columns of text that the type has, so that a new one is masked unless
+-- Generated, since an expression that names each column costs a tenth of one that goes through all columns of a row.
+-- The fields of text are the columns of text that the type has, so that a new one is masked unless
 -- bcp_internal.event_fields says that it becomes something else.
 do $block$
 declare
@@ -83,7 +85,9 @@ end
 $block$;
 
 comment on function bcp_internal.call_texts(bcp.tool_call[]) is
-    'Of n calls what may have something to mask: the fields of text of each, 1 to n; then their parameters, n + 1 to 2 n, their answers and their attributes. With the sizes of parameters and answers, and of the longest text and document, in bytes; the names of the fields of text, and of those of them that are ids.';
+    'Of n calls what may have something to mask: the fields of text of each, 1 to n; then their parameters, n + 1 to 2 '
+    'n, their answers and their attributes. With the sizes of parameters and answers, and of the longest text and '
+    'document, in bytes; the names of the fields of text, and of those of them that are ids.';
 
 create or replace function bcp_internal.error_members(p_answer jsonb, p_max_bytes integer, p_max_depth integer) returns jsonb
 language sql immutable parallel safe
@@ -150,7 +154,8 @@ $func$;
 comment on function bcp_internal.call_parts_to_mask(
     bcp.tool_call[], integer[], text[], text[], integer[], integer[], integer, integer, integer) is
     'The fields and documents of those parts of bcp_internal.call_texts that p_parts numbers, each with its call''s '
-    'number. What is much too large is cut before it is masked; bytes is then the size it had, so that it can be marked.';
+    'number. What is much too large is cut before it is masked; bytes is then the size it had, so that it can be '
+    'marked.';
 
 create or replace function bcp_internal.mask_tool_calls(
     p_calls bcp.tool_call[], out calls bcp.tool_call[], out parameters jsonb[], out response_data jsonb[],

@@ -1,5 +1,6 @@
 -- The anonymiser's rules and keys, checked and compiled to what it reads. The rules themselves are data:
--- bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.name_value_keys, bcp.anonymization_rules, bcp.anonymization_packs.
+-- bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.name_value_keys, bcp.anonymization_rules,
+-- bcp.anonymization_packs.
 
 create or replace function bcp_internal.check_rule(p_rule bcp.anonymization_rules) returns void
 language plpgsql stable
@@ -93,9 +94,9 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
     -- A gate has a branch for the hint of each rule, or for each of its words where it has no hint. Branches of digits
-    -- cost less apart from those of words, and those of words in pieces. A long hint stands alone: then gate and hint are
-    -- one expression to PostgreSQL, which compiles it once. Rules about sensitive keys need no branch, since the keys are
-    -- looked up.
+    -- cost less apart from those of words, and those of words in pieces. A long hint stands alone: then gate and hint
+    -- are one expression to PostgreSQL, which compiles it once. Rules about sensitive keys need no branch, since the
+    -- keys are looked up.
     with branches as materialized (
         select distinct
             coalesce(r.hint, regexp_replace(w, '[^a-z0-9 @#&=~|]', '\\\&', 'g')) as branch, c.is_digits
@@ -213,7 +214,8 @@ end
 $func$;
 
 comment on function bcp_internal.compile_anonymizer() is
-    'Checks the anonymiser''s rules and compiles them to bcp_internal.anonymizer_state and anonymizer_rules; triggers call it. ZB006 where a rule cannot be used.';
+    'Checks the anonymiser''s rules and compiles them to bcp_internal.anonymizer_state and anonymizer_rules; triggers '
+    'call it. ZB006 where a rule cannot be used.';
 
 create or replace function bcp_internal.rules_digest() returns text
 language sql stable
@@ -240,7 +242,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.compile_anonymizer_trigger() is 'bcp_internal.compile_anonymizer() after each statement that edits the rules.';
+comment on function bcp_internal.compile_anonymizer_trigger() is
+    'bcp_internal.compile_anonymizer() after each statement that edits the rules.';
 
 create or replace trigger compile_anonymizer after insert or update or delete or truncate on bcp.sensitive_keys
     for each statement execute function bcp_internal.compile_anonymizer_trigger();

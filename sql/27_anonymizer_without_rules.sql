@@ -1,6 +1,6 @@
 -- An anonymiser without any rule masks nothing and says nothing of it, and one statement without its WHERE makes it so.
--- So a statement that would leave no key, or no rule, in force is refused, unless its transaction says the word. The word
--- is the transaction's own id, so that no setting of a session, a role or a database can say it for good.
+-- So a statement that would leave no key, or no rule, in force is refused, unless its transaction says the word. The
+-- word is the transaction's own id, so that no setting of a session, a role or a database can say it for good.
 
 create or replace function bcp_internal.check_rules_are_left() returns trigger
 language plpgsql volatile
@@ -28,7 +28,8 @@ end
 $func$;
 
 comment on function bcp_internal.check_rules_are_left() is
-    'ZB006 after a statement that left no key or no rule in force, unless the setting bcp.allow_no_rules is the id of its transaction.';
+    'ZB006 after a statement that left no key or no rule in force, unless the setting bcp.allow_no_rules is the id of '
+    'its transaction.';
 
 -- Triggers of a statement run by name: this one before compile_anonymizer.
 create or replace trigger check_rules_are_left after update or delete or truncate on bcp.sensitive_keys

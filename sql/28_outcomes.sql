@@ -17,7 +17,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.says_error(jsonb) is
-    'True where the answer of an MCP tool says isError or is_error: the tool failed, the protocol did not; else false or null.';
+    'True where the answer of an MCP tool says isError or is_error: the tool failed, the protocol did not; else false '
+    'or null.';
 
 create or replace function bcp_internal.suspect_success(p_success boolean, p_response jsonb) returns boolean
 language sql immutable parallel safe
@@ -35,7 +36,9 @@ as $func$
 $func$;
 
 comment on function bcp_internal.suspect_success(boolean, jsonb) is
-    'Whether an answer says error though the call claims success: isError or is_error is true, error at its top is neither null nor false, or its text (itself, or the first of its content) begins with the word Error. Null where success is not true or there is no answer.';
+    'Whether an answer says error though the call claims success: isError or is_error is true, error at its top is '
+    'neither null nor false, or its text (itself, or the first of its content) begins with the word Error. Null where '
+    'success is not true or there is no answer.';
 
 create or replace function bcp_internal.classify_error_type(p_message text, p_response jsonb) returns text
 language plpgsql immutable parallel safe
@@ -87,7 +90,10 @@ end
 $func$;
 
 comment on function bcp_internal.classify_error_type(text, jsonb) is
-    'Class of a failed call''s error: the exception that its message, else its answer, begins with (ValidationError where it is Pydantic''s or the Python SDK''s without its class), else a code of JSON-RPC, HTTP or the system in it, else error.code or error.type of the answer, else tool_error where that says isError; null where nothing says.';
+    'Class of a failed call''s error: the exception that its message, else its answer, begins with (ValidationError '
+    'where it is Pydantic''s or the Python SDK''s without its class), else a code of JSON-RPC, HTTP or the system in '
+    'it, else error.code or error.type of the answer, else tool_error where that says isError; null where nothing '
+    'says.';
 
 create or replace function bcp_internal.classify_outcome(
     p_success boolean, p_error_type text, p_error_message text, p_response jsonb, p_cancelled_by text default null)
@@ -135,7 +141,11 @@ end
 $func$;
 
 comment on function bcp_internal.classify_outcome(boolean, text, text, jsonb, text) is
-    'Outcome of a call whose sender gave none. Success is success. What somebody cancelled (p_cancelled_by) is timeout where class or message say that it took too long, else cancelled. Another failure is timeout, cancelled or rejected where class, message or answer say so (words, HTTP status, JSON-RPC code), else soft_fail where the answer says isError, else error; where the answer says isError, classes and codes alone are looked at. Where success is unknown only isError tells.';
+    'Outcome of a call whose sender gave none. Success is success. What somebody cancelled (p_cancelled_by) is timeout '
+    'where class or message say that it took too long, else cancelled. Another failure is timeout, cancelled or '
+    'rejected where class, message or answer say so (words, HTTP status, JSON-RPC code), else soft_fail where the '
+    'answer says isError, else error; where the answer says isError, classes and codes alone are looked at. Where '
+    'success is unknown only isError tells.';
 
 create or replace function bcp_internal.contradicts(p_outcome text, p_success boolean) returns boolean
 language sql immutable parallel safe
@@ -145,4 +155,5 @@ as $func$
 $func$;
 
 comment on function bcp_internal.contradicts(text, boolean) is
-    'Whether a sender says of a call both that it succeeded and that it did not; cancelled goes with a success of false.';
+    'Whether a sender says of a call both that it succeeded and that it did not; cancelled goes with a success of '
+    'false.';

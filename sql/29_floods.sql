@@ -1,5 +1,5 @@
--- Floods of names: a sender who puts an id into the name of a tool makes a row of each aggregate a call. Every batch notes
--- its names, a job counts them, and a role that sent too many is refused until it sends fewer.
+-- Floods of names: a sender who puts an id into the name of a tool makes a row of each aggregate a call. Every batch
+-- notes its names, a job counts them, and a role that sent too many is refused until it sends fewer.
 
 create or replace function bcp_internal.note_names(p_kind text, p_names text[]) returns void
 language plpgsql volatile
@@ -17,7 +17,8 @@ begin
     if p_names is null or p_names = '{}' then
         return;
     end if;
-    -- No unique key: whoever waits for another batch's commit would wait for all that it does. One noted twice counts once.
+    -- No unique key: whoever waits for another batch's commit would wait for all that it does. One noted twice counts
+    -- once.
     insert into bcp_internal.names_seen (kind, name, seen_at)
     select p_kind, n.name, bcp_internal.now()
     from (select distinct hashtextextended(x, 0) from unnest(p_names) as x where x is not null) as n (name)
@@ -27,7 +28,8 @@ end
 $func$;
 
 comment on function bcp_internal.note_names(text, text[]) is
-    'Notes names that events of the role that is logged in had: of a tool, error, metric or collector, or of a new user or session.';
+    'Notes names that events of the role that is logged in had: of a tool, error, metric or collector, or of a new '
+    'user or session.';
 
 create or replace function bcp_internal.find_floods() returns bigint
 language plpgsql volatile
@@ -52,7 +54,8 @@ end
 $func$;
 
 comment on function bcp_internal.find_floods() is
-    'Finds the roles that sent too many names within the last hour, for bcp.floods, and returns how many rows that has. Forgets older names.';
+    'Finds the roles that sent too many names within the last hour, for bcp.floods, and returns how many rows that '
+    'has. Forgets older names.';
 
 create or replace function bcp_internal.check_floods() returns void
 language plpgsql stable
@@ -72,4 +75,5 @@ end
 $func$;
 
 comment on function bcp_internal.check_floods() is
-    'Refuses, with 53400, what a role of bcp.floods sends: nothing is booked, and a collector keeps it on its own disk.';
+    'Refuses, with 53400, what a role of bcp.floods sends: nothing is booked, and a collector keeps it on its own '
+    'disk.';

@@ -77,7 +77,12 @@ end
 $func$;
 
 comment on function bcp_internal.resolve_sessions(bigint[], text[], text[], text[], timestamptz[], timestamptz[]) is
-    'Sessions of the events that give none, by user and client: the one that was active last before the event, if no gap between its events and this one is longer than the setting session_gap and it has not ended; else, for an event that comes late, the first stored one after it, by the same gap; else a new one. Its id is gap- and 32 hex digits of the SHA-256 of length of the user, user, client and microseconds of its first event, so that a replay makes the same. Sessions that exist are never merged. Events without a user are left out: clients of one name are many people''s.';
+    'Sessions of the events that give none, by user and client: the one that was active last before the event, if no '
+    'gap between its events and this one is longer than the setting session_gap and it has not ended; else, for an '
+    'event that comes late, the first stored one after it, by the same gap; else a new one. Its id is gap- and 32 hex '
+    'digits of the SHA-256 of length of the user, user, client and microseconds of its first event, so that a replay '
+    'makes the same. Sessions that exist are never merged. Events without a user are left out: clients of one name are '
+    'many people''s.';
 
 create or replace view bcp.degenerate_sessions as
 select s.client_name, s.sessions, s.calls, s.sessions::double precision / s.calls as ratio
@@ -93,7 +98,8 @@ where s.sessions >= 20
   and s.sessions >= 0.9 * s.calls;
 
 comment on view bcp.degenerate_sessions is
-    'Clients that send a new session or conversation id with each call, so that their sessions say nothing: at least 20 sessions active within the last 7 days, and at least 0.9 a call. Reads the sessions of those days.';
+    'Clients that send a new session or conversation id with each call, so that their sessions say nothing: at least '
+    '20 sessions active within the last 7 days, and at least 0.9 a call. Reads the sessions of those days.';
 
 comment on column bcp.degenerate_sessions.client_name is 'Name of the client; null for those that give none.';
 

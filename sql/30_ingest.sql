@@ -42,7 +42,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.event_text(text, text, integer) is 'Name or id of an event; ZB005 where it is empty or too long.';
+comment on function bcp_internal.event_text(text, text, integer) is
+    'Name or id of an event; ZB005 where it is empty or too long.';
 
 create or replace function bcp_internal.event_id(p_id text) returns text
 language sql immutable parallel safe
@@ -51,7 +52,8 @@ as $func$
     select bcp_internal.event_text('an id', nullif(p_id, ''), 500)
 $func$;
 
-comment on function bcp_internal.event_id(text) is 'Optional id of an event, null where it is empty; ZB005 where it is too long for an index.';
+comment on function bcp_internal.event_id(text) is
+    'Optional id of an event, null where it is empty; ZB005 where it is too long for an index.';
 
 create or replace function bcp_internal.new_keys(p_kind text, p_ids uuid[]) returns setof uuid
 language sql volatile
@@ -166,7 +168,8 @@ end
 $func$;
 
 comment on function bcp_internal.touch_sessions(bcp.user_sessions[]) is
-    'Makes or updates sessions: times widen, counts add up, what is known stays. Who, from where, when it ended and its attributes come from the role that began it alone.';
+    'Makes or updates sessions: times widen, counts add up, what is known stays. Who, from where, when it ended and '
+    'its attributes come from the role that began it alone.';
 
 create or replace function bcp_internal.event_ip(p_value text) returns inet
 language plpgsql stable parallel safe
@@ -217,7 +220,8 @@ end
 $func$;
 
 comment on function bcp_internal.claim_batch(text, uuid) is
-    'True for the first call with a batch id within the setting dedup_window, and for every call without one. 53400 where the role may send nothing now.';
+    'True for the first call with a batch id within the setting dedup_window, and for every call without one. 53400 '
+    'where the role may send nothing now.';
 
 create or replace function bcp_internal.source_name(p_source text) returns text
 language sql stable
@@ -369,4 +373,5 @@ end
 $func$;
 
 comment on function bcp_internal.ingest_text(text, uuid, text, text) is
-    'bcp_internal.ingest for a batch as text, in which an event that jsonb cannot hold is repaired and does not fail the others.';
+    'bcp_internal.ingest for a batch as text, in which an event that jsonb cannot hold is repaired and does not fail '
+    'the others.';

@@ -189,9 +189,9 @@ end
 $func$;
 
 comment on function bcp_internal.fresh(text, uuid[]) is
-    'Claims the ids of events. For each true where there is none or it comes for the first time, else null: a condition '
-    'that some value is not null is the only one that the planner expects most rows to meet, and where it expects fewer '
-    'than ten rows nothing goes into the columnstore at once.';
+    'Claims the ids of events. For each true where there is none or it comes for the first time, else null: a '
+    'condition that some value is not null is the only one that the planner expects most rows to meet, and where it '
+    'expects fewer than ten rows nothing goes into the columnstore at once.';
 
 create or replace function bcp_internal.sessions_of_calls(
     p_calls bcp.tool_call[], p_fresh boolean[], p_starts timestamptz[], p_ends timestamptz[], out sessions text[],
@@ -232,10 +232,11 @@ $func$;
 
 comment on function bcp_internal.sessions_of_calls(bcp.tool_call[], boolean[], timestamptz[], timestamptz[]) is
     'The session of each call, its conversation before its session_id, else found by user and client; and how it was '
-    'found, as in bcp.user_sessions.resolved_by: conversation, given, gap, or null where the session is stored already.';
+    'found, as in bcp.user_sessions.resolved_by: conversation, given, gap, or null where the session is stored '
+    'already.';
 
--- Generated from the fields of bcp.tool_call: those that are stored as they come, in a column of the same name, are copied
--- without a change here. Any other needs a line of its own, and its name in v_treated.
+-- Generated from the fields of bcp.tool_call: those that are stored as they come, in a column of the same name, are
+-- copied without a change here. Any other needs a line of its own, and its name in v_treated.
 do $block$
 declare
     v_treated constant text[] := '{event_id,start_time,end_time,duration_ms,operation,success,outcome,error_type,'
@@ -477,7 +478,8 @@ end
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, bcp.tool_call[], text) is
-    'The same for calls as rows: array_agg(row(...)::bcp.tool_call) of another table, or an array in the binary format, which is the fastest way in. Rows and JSON are checked, repaired, masked, rejected and booked alike.';
+    'The same for calls as rows: array_agg(row(...)::bcp.tool_call) of another table, or an array in the binary '
+    'format, which is the fastest way in. Rows and JSON are checked, repaired, masked, rejected and booked alike.';
 
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events jsonb, p_source text default null,
@@ -491,7 +493,10 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, jsonb, text) is
-    'Takes in an array of tool calls: accepted = stored + duplicates + rejected. A batch id, or an event_id, that comes again within the setting dedup_window is a duplicate; a bad value is repaired, and named in attributes._repaired; an event without a name is kept in bcp.rejected_events and fails nothing else. p_source defaults to application_name, and is masked. ZB001 where the batch is no array.';
+    'Takes in an array of tool calls: accepted = stored + duplicates + rejected. A batch id, or an event_id, that '
+    'comes again within the setting dedup_window is a duplicate; a bad value is repaired, and named in '
+    'attributes._repaired; an event without a name is kept in bcp.rejected_events and fails nothing else. p_source '
+    'defaults to application_name, and is masked. ZB001 where the batch is no array.';
 
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events_text text, p_source text default null,
@@ -505,4 +510,5 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, text, text) is
-    'The same for a batch as text: an event that jsonb cannot hold (a NUL, half a surrogate pair) is repaired instead of failing the call.';
+    'The same for a batch as text: an event that jsonb cannot hold (a NUL, half a surrogate pair) is repaired instead '
+    'of failing the call.';

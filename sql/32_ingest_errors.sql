@@ -54,7 +54,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.error_fingerprint(text, text, text, text) is
-    'Group of an error: what the sender gave, else the frames in the application''s code, else the type, else the message''s template; the first 16 hex digits of its SHA-256.';
+    'Group of an error: what the sender gave, else the frames in the application''s code, else the type, else the '
+    'message''s template; the first 16 hex digits of its SHA-256.';
 
 create or replace function bcp_internal.touch_issues(p_errors bcp.error_issues[]) returns void
 language sql volatile
@@ -81,7 +82,8 @@ as $func$
         tool_name = case when excluded.last_seen >= i.last_seen then excluded.tool_name else i.tool_name end
 $func$;
 
-comment on function bcp_internal.touch_issues(bcp.error_issues[]) is 'Makes or updates the issues that errors belong to.';
+comment on function bcp_internal.touch_issues(bcp.error_issues[]) is
+    'Makes or updates the issues that errors belong to.';
 
 create or replace function bcp_internal.error_level(p_level text) returns bcp.error_level_enum
 language plpgsql immutable parallel safe
@@ -223,7 +225,8 @@ end
 $func$;
 
 comment on function bcp_internal.store_errors(jsonb[]) is
-    'Masks, groups and stores errors whose shape is right, and returns how many were new; raises where one cannot be stored.';
+    'Masks, groups and stores errors whose shape is right, and returns how many were new; raises where one cannot be '
+    'stored.';
 
 create or replace function bcp.ingest_errors(
     p_batch_id uuid, p_events jsonb, p_source text default null,

@@ -12,7 +12,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.metric_period(text) is 'Period a metric was aggregated over, raw by default; ZB005 where it is none.';
+comment on function bcp_internal.metric_period(text) is
+    'Period a metric was aggregated over, raw by default; ZB005 where it is none.';
 
 create or replace function bcp_internal.metric_value(p_value numeric) returns double precision
 language plpgsql immutable parallel safe
@@ -137,7 +138,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.session_end(timestamptz, timestamptz) is 'End of a session; ZB005 where it is before its start.';
+comment on function bcp_internal.session_end(timestamptz, timestamptz) is
+    'End of a session; ZB005 where it is before its start.';
 
 create or replace function bcp.ingest_metrics(
     p_batch_id uuid, p_events jsonb, p_source text default null,
@@ -179,7 +181,8 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_sessions(uuid, jsonb, text) is
-    'Takes in an array of sessions, as bcp.ingest_tool_usage does calls. Each widens what is known of its session, so the same one again changes nothing.';
+    'Takes in an array of sessions, as bcp.ingest_tool_usage does calls. Each widens what is known of its session, so '
+    'the same one again changes nothing.';
 
 create or replace function bcp.ingest_sessions(
     p_batch_id uuid, p_events_text text, p_source text default null,

@@ -30,7 +30,10 @@ $func$;
 comment on function bcp.log_tool_usage(
     text, text, text, jsonb, jsonb, boolean, text, timestamptz, timestamptz, double precision, text, text, text, text,
     text, text, text, text, text, text, text, bigint, bigint, inet, text, text, bigint) is
-    'Takes in one tool call. Any two of start, end and duration (milliseconds) will do; without a time it began now. p_outcome, by default found from the rest, decides where p_success says otherwise; of what was cancelled success is null. An event id that comes again is a duplicate. Its session is the conversation, else the session, else, where there is a user, by user and client as the setting session_gap says.';
+    'Takes in one tool call. Any two of start, end and duration (milliseconds) will do; without a time it began now. '
+    'p_outcome, by default found from the rest, decides where p_success says otherwise; of what was cancelled success '
+    'is null. An event id that comes again is a duplicate. Its session is the conversation, else the session, else, '
+    'where there is a user, by user and client as the setting session_gap says.';
 
 create or replace function bcp.log_error(
     p_level text, p_message text, p_error_type text default null, p_error_code text default null,
@@ -58,7 +61,8 @@ $func$;
 comment on function bcp.log_error(
     text, text, text, text, text, jsonb, jsonb, text, text, text, text, text, text, text, text, text, timestamptz, text,
     text, text) is
-    'Takes in one error. Level is debug, info, warn, error or fatal; tool_context may name bcp, tool and operation. Its session is found as that of a call.';
+    'Takes in one error. Level is debug, info, warn, error or fatal; tool_context may name bcp, tool and operation. '
+    'Its session is found as that of a call.';
 
 create or replace function bcp.record_metric(
     p_metric_name text, p_metric_value double precision, p_labels jsonb default null,
@@ -162,7 +166,8 @@ end
 $func$;
 
 comment on function bcp.begin_tool_call(text, text, text, jsonb, text, text, timestamptz, text, text, text, text) is
-    'Notes that a call began, and returns the id to end it with. Until then bcp.open_tool_calls shows it. ZB005 where it could not be stored.';
+    'Notes that a call began, and returns the id to end it with. Until then bcp.open_tool_calls shows it. ZB005 where '
+    'it could not be stored.';
 
 create or replace function bcp.end_tool_call(
     p_event_id uuid, p_success boolean default null, p_response_data jsonb default null,
@@ -199,4 +204,5 @@ end
 $func$;
 
 comment on function bcp.end_tool_call(uuid, boolean, jsonb, text, text, text, bigint, timestamptz, bigint) is
-    'Ends a call that bcp.begin_tool_call began, now by default, and stores it. Ending it twice is a duplicate; ending one that never began is rejected.';
+    'Ends a call that bcp.begin_tool_call began, now by default, and stores it. Ending it twice is a duplicate; ending '
+    'one that never began is rejected.';

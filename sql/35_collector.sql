@@ -58,7 +58,10 @@ end
 $func$;
 
 comment on function bcp.report_collector(text, uuid, bigint, bigint, bigint, bigint, bigint, text, timestamptz, timestamptz) is
-    'Notes what a collector did since it began, in events, and returns when. source and last_error are masked; last_error is a class and a code, never a message, and may be over; p_last_error_at is when it was. ZB002 where an argument is out of bounds, or the instance is that of another role. Reports of the same role and source as old as bcp.ingest_batches may be are removed.';
+    'Notes what a collector did since it began, in events, and returns when. source and last_error are masked; '
+    'last_error is a class and a code, never a message, and may be over; p_last_error_at is when it was. ZB002 where '
+    'an argument is out of bounds, or the instance is that of another role. Reports of the same role and source as old '
+    'as bcp.ingest_batches may be are removed.';
 
 create or replace view bcp.ingest_ledger as
 select
@@ -89,7 +92,8 @@ full join (
 ) as c using (hour, source, sent_by);
 
 comment on view bcp.ingest_ledger is
-    'What came in, by hour, source and role: accepted = stored + duplicates + rejected. Beside it what collectors of the source said in their latest report, in the hour of that report.';
+    'What came in, by hour, source and role: accepted = stored + duplicates + rejected. Beside it what collectors of '
+    'the source said in their latest report, in the hour of that report.';
 
 comment on column bcp.ingest_ledger.hour is 'Hour in which the events came in, UTC.';
 
@@ -105,10 +109,12 @@ comment on column bcp.ingest_ledger.duplicates is 'Events that had been taken in
 
 comment on column bcp.ingest_ledger.rejected is 'Events in bcp.rejected_events.';
 
-comment on column bcp.ingest_ledger.spooled is 'Events that waited on the sender''s disk when a collector last reported, in the hour of that report.';
+comment on column bcp.ingest_ledger.spooled is
+    'Events that waited on the sender''s disk when a collector last reported, in the hour of that report.';
 
 comment on column bcp.ingest_ledger.spooled_bytes is 'Size of these spools, in bytes.';
 
 comment on column bcp.ingest_ledger.dropped is 'Events that these collectors lost since they began, for want of room.';
 
-comment on column bcp.ingest_ledger.repaired is 'Events taken in whose bad values were converted, cut or taken out: attributes._repaired of each names its fields.';
+comment on column bcp.ingest_ledger.repaired is
+    'Events taken in whose bad values were converted, cut or taken out: attributes._repaired of each names its fields.';

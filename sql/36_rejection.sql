@@ -47,7 +47,8 @@ as $func$
             bcp_internal.redact_rejected(p_kind, p_event), p_event_bytes)
 $func$;
 
-comment on function bcp_internal.reject_event(text, text, uuid, text, text, jsonb, bigint) is 'Keeps a rejected event, redacted.';
+comment on function bcp_internal.reject_event(text, text, uuid, text, text, jsonb, bigint) is
+    'Keeps a rejected event, redacted.';
 
 create or replace function bcp_internal.try_to_store(
     p_kind text, p_events jsonb[], p_keep boolean, out stored bigint, out state text, out message text)
@@ -99,7 +100,8 @@ declare
     v_maskable jsonb;
 begin
     if v_count = 1 then
-        -- As the anonymiser says it (sql/20). To find out which of the fields it is costs, so it is done for this alone.
+        -- As the anonymiser says it (sql/20). To find out which of the fields it is costs, so it is done for this
+        -- alone.
         if p_state = 'ZB005' and p_message similar to '(the JSON is nested deeper|the anonymiser cannot go through)%' then
             v_maskable := bcp_internal.maskable_event(p_kind, p_events[1]);
             if v_maskable <> p_events[1] and (bcp_internal.try_to_store(p_kind, array[v_maskable], false)).state is null then
@@ -142,7 +144,8 @@ end
 $func$;
 
 comment on function bcp_internal.reject_bad(text, text, uuid, jsonb[], text, text) is
-    'Of events that cannot be stored together, for the reason given: rejects those that cannot be stored alone, by halving, and returns the others, without fields that the anonymiser cannot go through.';
+    'Of events that cannot be stored together, for the reason given: rejects those that cannot be stored alone, by '
+    'halving, and returns the others, without fields that the anonymiser cannot go through.';
 
 create or replace function bcp_internal.store_or_reject(
     p_kind text, p_source text, p_batch_id uuid, p_events jsonb[], p_repair boolean default true,
@@ -193,4 +196,6 @@ end
 $func$;
 
 comment on function bcp_internal.store_or_reject(text, text, uuid, jsonb[], boolean) is
-    'Stores events, those with a bad value repaired where p_repair says so, but for those that cannot be stored, which are rejected. Events neither stored nor rejected are duplicates; repaired counts those of both whose _repaired says so.';
+    'Stores events, those with a bad value repaired where p_repair says so, but for those that cannot be stored, which '
+    'are rejected. Events neither stored nor rejected are duplicates; repaired counts those of both whose _repaired '
+    'says so.';

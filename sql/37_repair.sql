@@ -1,5 +1,5 @@
--- A bad value in a sound event: it is converted, cut or taken out, and the rest is stored. Attribute _repaired of such an
--- event names its fields. What has no name, or no meaning without the value, is rejected.
+-- A bad value in a sound event: it is converted, cut or taken out, and the rest is stored. Attribute _repaired of such
+-- an event names its fields. What has no name, or no meaning without the value, is rejected.
 --
 -- Nothing here is on the way of a sound batch: an event comes here once something has refused it.
 
@@ -30,7 +30,8 @@ end
 $func$;
 
 comment on function bcp_internal.read_time(jsonb) is
-    'Time that a field says, in ISO 8601 or as a number since 1970, whose size tells its unit; null where it says none.';
+    'Time that a field says, in ISO 8601 or as a number since 1970, whose size tells its unit; null where it says '
+    'none.';
 
 create or replace function bcp_internal.read_number(p_value jsonb) returns numeric
 language sql immutable parallel safe
@@ -80,7 +81,8 @@ as $func$
     end
 $func$;
 
-comment on function bcp_internal.omitted(jsonb, boolean) is 'What stands in the place of a text or document that cannot be kept: its size.';
+comment on function bcp_internal.omitted(jsonb, boolean) is
+    'What stands in the place of a text or document that cannot be kept: its size.';
 
 create or replace function bcp_internal.kept_value(p_value jsonb, p_is_text boolean, p_max_bytes integer) returns jsonb
 language plpgsql stable
@@ -124,7 +126,8 @@ as $func$
     end
 $func$;
 
-comment on function bcp_internal.marked_repaired(jsonb, text[]) is 'The event, with these fields among those that its _repaired names.';
+comment on function bcp_internal.marked_repaired(jsonb, text[]) is
+    'The event, with these fields among those that its _repaired names.';
 
 create or replace function bcp_internal.repaired_value(p_field text, p_types text[], p_is_id boolean, p_value jsonb) returns jsonb
 language plpgsql stable
@@ -193,7 +196,8 @@ end
 $func$;
 
 comment on function bcp_internal.repaired_value(text, text[], boolean, jsonb) is
-    'Value of a field of an event as it can be stored: itself where it can, else converted or cut, null where nothing of it can be.';
+    'Value of a field of an event as it can be stored: itself where it can, else converted or cut, null where nothing '
+    'of it can be.';
 
 create or replace function bcp_internal.repaired_times(p_event jsonb) returns jsonb
 language plpgsql stable
@@ -233,7 +237,8 @@ end
 $func$;
 
 comment on function bcp_internal.repaired_times(jsonb) is
-    'A call whose start, end and duration go together: an end before its start by up to a second is its start, and what would put start or end out of bounds is left out.';
+    'A call whose start, end and duration go together: an end before its start by up to a second is its start, and '
+    'what would put start or end out of bounds is left out.';
 
 create or replace function bcp_internal.shortened_event(p_kind text, p_event jsonb) returns jsonb
 language plpgsql stable
@@ -264,7 +269,8 @@ end
 $func$;
 
 comment on function bcp_internal.shortened_event(text, jsonb) is
-    'An event that is larger than the setting max_event_bytes allows, its documents and texts masked and cut to what is kept of them anyway.';
+    'An event that is larger than the setting max_event_bytes allows, its documents and texts masked and cut to what '
+    'is kept of them anyway.';
 
 create or replace function bcp_internal.repaired_event(p_kind text, p_event jsonb) returns jsonb
 language plpgsql stable
@@ -304,7 +310,8 @@ end
 $func$;
 
 comment on function bcp_internal.repaired_event(text, jsonb) is
-    'An event with what is wrong with its fields converted, cut or taken out, as far as that goes without reading all of its documents, and their names in _repaired; the event itself where nothing is.';
+    'An event with what is wrong with its fields converted, cut or taken out, as far as that goes without reading all '
+    'of its documents, and their names in _repaired; the event itself where nothing is.';
 
 create or replace function bcp_internal.maskable_event(p_kind text, p_event jsonb) returns jsonb
 language plpgsql stable
@@ -333,14 +340,15 @@ end
 $func$;
 
 comment on function bcp_internal.maskable_event(text, jsonb) is
-    'An event without the fields that the anonymiser cannot go through, such as one nested too deep: their sizes are kept, and their names in _repaired.';
+    'An event without the fields that the anonymiser cannot go through, such as one nested too deep: their sizes are '
+    'kept, and their names in _repaired.';
 
 create or replace function bcp_internal.readable_json(p_json text) returns text
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Once \\ is written otherwise, each backslash begins an escape. Pairs of surrogates are put aside as an escape that
-    -- JSON does not have. \uFffd is U+FFFD in a spelling that nobody else uses.
+    -- Once \\ is written otherwise, each backslash begins an escape. Pairs of surrogates are put aside as an escape
+    -- that JSON does not have. \uFffd is U+FFFD in a spelling that nobody else uses.
     select regexp_replace(
         regexp_replace(
             regexp_replace(
@@ -381,4 +389,5 @@ end
 $func$;
 
 comment on function bcp_internal.readable_event(text) is
-    'Event in JSON that jsonb cannot hold, as far as it can: NULs and halves of surrogate pairs are U+FFFD, and of a field that cannot be read only the size is left; their names are in _repaired. Null where it is no object.';
+    'Event in JSON that jsonb cannot hold, as far as it can: NULs and halves of surrogate pairs are U+FFFD, and of a '
+    'field that cannot be read only the size is left; their names are in _repaired. Null where it is no object.';

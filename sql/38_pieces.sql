@@ -14,7 +14,8 @@ end
 $func$;
 
 comment on function bcp_internal.invalidated(text) is
-    'What a continuous aggregate of schema bcp does not say rightly: ranges never aggregated, and ranges changed since, in it or in what it is made from. Changes of a transaction count from its commit on.';
+    'What a continuous aggregate of schema bcp does not say rightly: ranges never aggregated, and ranges changed '
+    'since, in it or in what it is made from. Changes of a transaction count from its commit on.';
 
 create or replace function bcp_internal.whole(p_ranges tstzmultirange, p_width interval) returns tstzmultirange
 language sql immutable parallel safe
@@ -49,10 +50,10 @@ begin
     if isempty(v_stale) then
         return v_stale;
     end if;
-    -- To drop a chunk invalidates its range too, and then the aggregate alone still knows it. No refresh reaches below the
-    -- horizon, so there raw rows answer only where a chunk is there and nothing was aggregated of what is stale: old calls
-    -- loaded at once, and calls that came late for a chunk that is still there. One that came for a dropped chunk, and made
-    -- it anew, is in no answer.
+    -- To drop a chunk invalidates its range too, and then the aggregate alone still knows it. No refresh reaches below
+    -- the horizon, so there raw rows answer only where a chunk is there and nothing was aggregated of what is stale:
+    -- old calls loaded at once, and calls that came late for a chunk that is still there. One that came for a dropped
+    -- chunk, and made it anew, is in no answer.
     v_old := v_stale * tstzmultirange(tstzrange(null, p_horizon));
     if not isempty(v_old) then
         v_stale := v_stale - v_old;
@@ -89,7 +90,8 @@ end
 $func$;
 
 comment on function bcp_internal.stale(text, text, tstzmultirange, timestamptz) is
-    'Where raw rows, or finer aggregates, have to answer in place of an aggregate of the source, whose refreshes reach back to p_horizon.';
+    'Where raw rows, or finer aggregates, have to answer in place of an aggregate of the source, whose refreshes reach '
+    'back to p_horizon.';
 
 create or replace function bcp_internal.grain(
     p_interval interval, p_time_zone text, p_since timestamptz, p_until timestamptz,
@@ -113,8 +115,8 @@ begin
         least(p_until, bcp_internal.now() + interval '366 days') + interval '24 hours',
         interval '24 hours') as day;
     v_offsets := coalesce(v_offsets, array[interval '0']);
-    -- Where the clock does not change, buckets are those of UTC, shifted; and so are hours where it changes by hours. In
-    -- the zone's own time the two hours from 2 to 3 of a night in autumn would be one, and nothing vectorised.
+    -- Where the clock does not change, buckets are those of UTC, shifted; and so are hours where it changes by hours.
+    -- In the zone's own time the two hours from 2 to 3 of a night in autumn would be one, and nothing vectorised.
     if extract(month from p_interval) + extract(year from p_interval) = 0
         and (cardinality(v_offsets) = 1
              or extract(day from p_interval) = 0 and (
@@ -137,7 +139,8 @@ end
 $func$;
 
 comment on function bcp_internal.grain(interval, text, timestamptz, timestamptz) is
-    'How to make buckets of an interval and time zone: the widths of aggregate buckets that fall whole into them, widest first, all of them where the interval is null; and whether they are buckets of UTC with a shift.';
+    'How to make buckets of an interval and time zone: the widths of aggregate buckets that fall whole into them, '
+    'widest first, all of them where the interval is null; and whether they are buckets of UTC with a shift.';
 
 create or replace function bcp_internal.pieces(p_family text, p_levels text[], p_since timestamptz, p_until timestamptz)
 returns table (relation text, ranges tstzmultirange)
@@ -176,7 +179,8 @@ end
 $func$;
 
 comment on function bcp_internal.pieces(text, text[], timestamptz, timestamptz) is
-    'Cuts a range into pieces, each answered by one relation of schema bcp: aggregates of a family (tool_usage, tool_latency) at the levels given (1mo, 1d, 1h, 1m), or the hypertable.';
+    'Cuts a range into pieces, each answered by one relation of schema bcp: aggregates of a family (tool_usage, '
+    'tool_latency) at the levels given (1mo, 1d, 1h, 1m), or the hypertable.';
 
 create or replace function bcp_internal.within(p_column text, p_ranges tstzmultirange) returns text
 language sql immutable parallel safe
