@@ -93,7 +93,8 @@ create table bcp.anonymization_rules (
     value_exceptions text,
     words text[],
     hint text,
-    validation text not null default 'none' check (validation in ('none', 'luhn', 'phone', 'iban', 'identifier', 'sensitive_key', 'table', 'insert', 'tag')),
+    validation text not null default 'none' check (
+        validation in ('none', 'luhn', 'phone', 'iban', 'identifier', 'sensitive_key', 'table', 'insert', 'tag')),
     action text not null check (action in ('hash', 'redact')),
     replacement text not null default '[REDACTED]',
     pack text references bcp.anonymization_packs (name),

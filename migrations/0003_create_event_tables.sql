@@ -379,11 +379,14 @@ create index user_sessions_last_activity_idx on bcp.user_sessions (last_activity
 
 create index user_sessions_user_id_idx on bcp.user_sessions (user_id, started_at);
 
-select public.create_hypertable('bcp.tool_usage_logs', public.by_range('start_time', interval '1 day'), create_default_indexes => false);
+select public.create_hypertable(
+    'bcp.tool_usage_logs', public.by_range('start_time', interval '1 day'), create_default_indexes => false);
 
-select public.create_hypertable('bcp.error_logs', public.by_range('timestamp', interval '1 day'), create_default_indexes => false);
+select public.create_hypertable(
+    'bcp.error_logs', public.by_range('timestamp', interval '1 day'), create_default_indexes => false);
 
-select public.create_hypertable('bcp.performance_metrics', public.by_range('timestamp', interval '1 day'), create_default_indexes => false);
+select public.create_hypertable(
+    'bcp.performance_metrics', public.by_range('timestamp', interval '1 day'), create_default_indexes => false);
 
 -- The GIN indexes are jsonb_path_ops: smaller and faster to keep than the default class, for @> and jsonpath.
 create index tool_usage_logs_time_idx on bcp.tool_usage_logs (start_time desc);
@@ -433,7 +436,8 @@ begin
         for v_column in
             select a.attrelid::regclass as relation, a.attname
             from pg_attribute a
-            where a.attrelid in ('bcp.tool_usage_logs'::regclass, 'bcp.error_logs'::regclass, 'bcp.performance_metrics'::regclass)
+            where a.attrelid in (
+                'bcp.tool_usage_logs'::regclass, 'bcp.error_logs'::regclass, 'bcp.performance_metrics'::regclass)
               and a.attnum > 0
               and a.atttypid in ('jsonb'::regtype, 'text'::regtype)
         loop

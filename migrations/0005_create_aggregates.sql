@@ -165,7 +165,8 @@ begin
                 ('given_tokens', 'Tokens of answers, of those calls for which the sender gave them.'),
                 ('given_bytes', 'Bytes of the same answers.')) as c (name, says)
         loop
-            execute pg_catalog.format('comment on column bcp.tool_usage_%s.%I is %L', v_view.suffix, v_column.name, v_column.says);
+            execute pg_catalog.format(
+                'comment on column bcp.tool_usage_%s.%I is %L', v_view.suffix, v_column.name, v_column.says);
         end loop;
     end loop;
 end
@@ -206,17 +207,21 @@ begin
              from pg_catalog.generate_series(0, 31) as n),
             v_level.source,
             -- Lists of tools are no calls, and days and months could not tell them apart any more.
-            case v_level.suffix when '1h' then $$where lat_idx is not null and operation <> 'tools/list'$$ end, v_level.keys);
+            case v_level.suffix when '1h' then $$where lat_idx is not null and operation <> 'tools/list'$$ end,
+            v_level.keys);
         execute pg_catalog.format(
             'comment on view bcp.tool_latency_%s is %L',
             v_level.suffix, pg_catalog.format(
                 'Latency sketch a %s by %s: bcp_internal.latency_cells unfolds it.', v_level.says,
                 case v_level.suffix when '1h' then 'bundle, tool and operation' else 'bundle and tool' end));
-        execute pg_catalog.format('comment on column bcp.tool_latency_%s.bucket is %L', v_level.suffix, 'Start of the bucket, UTC.');
-        execute pg_catalog.format('comment on column bcp.tool_latency_%s.bcp_name is %L', v_level.suffix, 'Bundle of tools.');
+        execute pg_catalog.format(
+            'comment on column bcp.tool_latency_%s.bucket is %L', v_level.suffix, 'Start of the bucket, UTC.');
+        execute pg_catalog.format(
+            'comment on column bcp.tool_latency_%s.bcp_name is %L', v_level.suffix, 'Bundle of tools.');
         execute pg_catalog.format('comment on column bcp.tool_latency_%s.tool_name is %L', v_level.suffix, 'Tool.');
         if v_level.suffix = '1h' then
-            execute pg_catalog.format('comment on column bcp.tool_latency_%s.operation is %L', v_level.suffix, 'Operation.');
+            execute pg_catalog.format(
+                'comment on column bcp.tool_latency_%s.operation is %L', v_level.suffix, 'Operation.');
         end if;
         execute pg_catalog.format(
             'comment on column bcp.tool_latency_%s.lat_base is %L', v_level.suffix,
@@ -382,7 +387,8 @@ begin
                 ('min_value', 'The smallest.'),
                 ('max_value', 'The largest.')) as c (name, says)
         loop
-            execute pg_catalog.format('comment on column bcp.metrics_%s.%I is %L', v_level.suffix, v_column.name, v_column.says);
+            execute pg_catalog.format(
+                'comment on column bcp.metrics_%s.%I is %L', v_level.suffix, v_column.name, v_column.says);
         end loop;
     end loop;
 end

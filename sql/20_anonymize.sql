@@ -34,8 +34,9 @@ declare
 begin
     -- Concatenation takes them out of compressed storage once, not at every use.
     select
-        only_row, quick_likes || '{}'::text[], digit_gate || '', case when word_gates is not null then word_gates || '{}'::text[] end,
-        key_map || '{}', part_map || '{}', exception_map || '{}', before_map || '{}', after_map || '{}', key_starts || '{}', key_parts || '',
+        only_row, quick_likes || '{}'::text[], digit_gate || '',
+        case when word_gates is not null then word_gates || '{}'::text[] end, key_map || '{}', part_map || '{}',
+        exception_map || '{}', before_map || '{}', after_map || '{}', key_starts || '{}', key_parts || '',
         hashed || '', name_keys || '{}'::text[], value_keys || '{}'::text[]
     into v_state
     from bcp_internal.anonymizer_state;
@@ -104,7 +105,8 @@ comment on function bcp_internal.mask_keys(jsonb, bcp_internal.anonymizer_state)
     'An object whose keys are masked as text; keys that become equal are numbered.';
 
 create or replace function bcp_internal.unfold_documents(
-    p_docs jsonb[], p_max_depth integer, p_state bcp_internal.anonymizer_state, out nodes jsonb[], out parents integer[],
+    p_docs jsonb[], p_max_depth integer, p_state bcp_internal.anonymizer_state,
+    out nodes jsonb[], out parents integer[],
     out keys text[], out changed boolean[], out first integer[], out wrapped integer[], out wrapped_texts text[],
     out wraps integer[])
 language plpgsql stable
@@ -291,7 +293,8 @@ begin
         for v_node in
             with nodes as materialized (
                 select *
-                from unnest(p_parents[v_low:v_high], p_keys[v_low:v_high], v_nodes[v_low:v_high], v_changed[v_low:v_high])
+                from unnest(
+                    p_parents[v_low:v_high], p_keys[v_low:v_high], v_nodes[v_low:v_high], v_changed[v_low:v_high])
                     with ordinality as node (parent, key, value, changed, n)
             )
             select
@@ -365,7 +368,8 @@ begin
     v_state := bcp_internal.load_anonymizer();
     v_max_depth := bcp_internal.setting('max_json_depth');
     v_unclean := bcp_internal.unclean_documents(array(
-        select coalesce(doc::text, '') from unnest(p_docs) with ordinality as d (doc, n) order by n), v_max_depth, v_state);
+        select coalesce(doc::text, '') from unnest(p_docs) with ordinality as d (doc, n) order by n
+            ), v_max_depth, v_state);
     if v_unclean = '{}' then
         return p_docs;
     end if;

@@ -97,12 +97,17 @@ begin
     select * into v_key from bcp_internal.anonymization_keys where retired_at is null;
     if not found then
         raise exception using
-            errcode = 'ZB006', message = 'there is no key for keyed hashes', hint = 'select bcp.rotate_anonymization_key();';
+            errcode = 'ZB006', message = 'there is no key for keyed hashes',
+            hint = 'select bcp.rotate_anonymization_key();';
     end if;
     -- One form for one person or card, however it is written.
     case p_kind
         when 'email' then
-            v_value := case when strpos(v_value, '@') > 0 then v_value else replace(regexp_replace(v_value, '%(?:25)*40|\\+(?:u00|x)40|&#64;|&#x40;|&commat;', '@'), '%2e', '.') end;
+            v_value := case
+                when strpos(v_value, '@') > 0 then v_value
+                else replace(
+                    regexp_replace(v_value, '%(?:25)*40|\\+(?:u00|x)40|&#64;|&#x40;|&commat;', '@'), '%2e', '.')
+            end;
         when 'phone' then
             -- North American numbers come with and without their country code.
             v_value := regexp_replace(bcp_internal.only_digits(v_value), '^(?:00|1(?=[0-9]{10}$))', '');
@@ -169,7 +174,9 @@ begin
             for v_code in
                 select distinct m[1] as code, m[2] as decimal, m[3] as hex
                 from regexp_matches(
-                    v_text, '&(#0*([0-9]{2,3});|#[xX]0*([2-7][0-9A-Fa-f]);|(?:quot|apos|lt|gt|amp|nbsp|commat|colon|equals);)', 'g') as m
+                    v_text,
+                    '&(#0*([0-9]{2,3});|#[xX]0*([2-7][0-9A-Fa-f]);|(?:quot|apos|lt|gt|amp|nbsp|commat|colon|equals);)',
+                    'g') as m
             loop
                 v_text := replace(v_text, '&' || v_code.code, case
                     when v_code.hex is not null then chr(('x' || v_code.hex)::bit(8)::integer)
@@ -223,7 +230,12 @@ begin
     end if;
     return translate(
         v_text,
-        E'\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2024\u3002\u2044\u2215\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u06f0\u06f1\u06f2\u06f3\u06f4\u06f5\u06f6\u06f7\u06f8\u06f9\u0966\u0967\u0968\u0969\u096a\u096b\u096c\u096d\u096e\u096f\u09e6\u09e7\u09e8\u09e9\u09ea\u09eb\u09ec\u09ed\u09ee\u09ef\u0e50\u0e51\u0e52\u0e53\u0e54\u0e55\u0e56\u0e57\u0e58\u0e59',
+        E'\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2024\u3002\u2044\u2215'
+        '\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669'
+        '\u06f0\u06f1\u06f2\u06f3\u06f4\u06f5\u06f6\u06f7\u06f8\u06f9'
+        '\u0966\u0967\u0968\u0969\u096a\u096b\u096c\u096d\u096e\u096f'
+        '\u09e6\u09e7\u09e8\u09e9\u09ea\u09eb\u09ec\u09ed\u09ee\u09ef'
+        '\u0e50\u0e51\u0e52\u0e53\u0e54\u0e55\u0e56\u0e57\u0e58\u0e59',
         '--------..//01234567890123456789012345678901234567890123456789');
 end
 $func$;
@@ -306,7 +318,13 @@ as $func$
 begin
     return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])|^0[0-9]{2}-[0-9]{3}-[0-9]{3}$|^[+](?:[0-9]{2}){1,3}\.[0-9]{2,}[+-][0-9](?:[0-9]{2}){1,3}(?![0-9])'
         and length(bcp_internal.only_digits(p_value))
-            between case when left(ltrim(p_value, '('), 2) between '01' and '09' then 9 when left(p_value, 1) = '+' then 8 else 7 end and 15;
+            between
+                case
+                    when left(ltrim(p_value, '('), 2) between '01' and '09' then 9
+                    when left(p_value, 1) = '+' then 8
+                    else 7
+                end
+            and 15;
 end
 $func$;
 
@@ -355,7 +373,8 @@ begin
         v_ends := left(v_ends, 1) || right(v_ends, 1);
         exit when v_ends not in ('{}', '[]', '""') or length(v_text) < 2;
         perform bcp_internal.check_depth(
-            case when bcp_internal.is_nested_deeper(v_text, p_max_depth) then p_max_depth + 1 else wraps end, p_max_depth);
+            case when bcp_internal.is_nested_deeper(v_text, p_max_depth) then p_max_depth + 1 else wraps end,
+            p_max_depth);
         v_read := bcp_internal.try_jsonb(v_text);
         exit when v_read is null;
         value := v_read;

@@ -1,7 +1,8 @@
 -- The anonymiser's rules: how they are applied to text, and how they are checked and compiled. The rules
 -- themselves are data: bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.anonymization_rules.
 
-create or replace function bcp_internal.split_at_matches(p_text text, p_pattern text, p_has_groups boolean) returns text[]
+create or replace function bcp_internal.split_at_matches(p_text text, p_pattern text, p_has_groups boolean)
+returns text[]
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -16,7 +17,10 @@ begin
     -- One function for all that has to know where an expression matches: with captures and without it is compiled
     -- twice.
     return string_to_array(
-        regexp_replace(v_text, p_pattern, v_mark || case when p_has_groups then '\1' || v_mark || '\2' else '\&' end || v_mark, 'g'), v_mark);
+        regexp_replace(
+            v_text, p_pattern,
+            v_mark || case when p_has_groups then '\1' || v_mark || '\2' else '\&' end || v_mark, 'g'),
+        v_mark);
 end
 $func$;
 
@@ -111,7 +115,8 @@ $func$;
 comment on function bcp_internal.apply_rule(text, bcp_internal.anonymizer_rules, jsonb, bcp_internal.anonymizer_state) is
     'Text after a rule has been applied once.';
 
-create or replace function bcp_internal.settle_texts(p_texts text[], p_state bcp_internal.anonymizer_state) returns text[]
+create or replace function bcp_internal.settle_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
+returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -138,7 +143,9 @@ begin
         v_lower := array(select lower(s collate "C") from unnest(v_now) with ordinality as t (s, o) order by o);
         v_all := array(select generate_subscripts(v_now, 1));
         v_digits := case
-            when p_state.word_gates is null then v_all else bcp_internal.matching(v_all, v_lower, p_state.digit_gate, false) end;
+            when p_state.word_gates is null then v_all
+            else bcp_internal.matching(v_all, v_lower, p_state.digit_gate, false)
+                end;
         v_labels := bcp_internal.sensitive_labels(array_to_string(v_now, E'\n\x01\n'), p_state);
         v_keyed := array(
             select t.n from unnest(v_now) with ordinality as t (s, n)

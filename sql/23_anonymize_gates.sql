@@ -1,7 +1,8 @@
 -- The anonymiser's gates: most texts have nothing to mask, and what shows that costs a fraction of masking. Expressions
 -- run over many texts at a time, since PostgreSQL builds an expression's automaton anew at every call.
 
-create or replace function bcp_internal.sensitive_names(p_strings text[], p_state bcp_internal.anonymizer_state) returns text[]
+create or replace function bcp_internal.sensitive_names(p_strings text[], p_state bcp_internal.anonymizer_state)
+returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -67,7 +68,8 @@ begin
         join known k on k.i = c.n
     ), texts as (
         select
-            p.n, bool_or(p.is_part or s.key is not null) as is_found, bool_or(k.is_name) and bool_or(k.is_value) as has_pairs
+            p.n, bool_or(p.is_part or s.key is not null) as is_found,
+            bool_or(k.is_name) and bool_or(k.is_value) as has_pairs
         from pieces p
         join known k using (key)
         left join sensitive s using (key)
@@ -80,7 +82,8 @@ begin
     from texts;
     -- [["password", "x"]] has no key.
     v_found.pairs := v_found.pairs || array(
-        select n from unnest(p_numbers) as n where strpos(p_texts[n], '[["') > 0 and n <> all (v_found.found || v_found.pairs));
+        select n from unnest(p_numbers) as n
+        where strpos(p_texts[n], '[["') > 0 and n <> all (v_found.found || v_found.pairs));
     if v_found.pairs = '{}' then
         return v_found.found;
     end if;
@@ -101,7 +104,8 @@ comment on function bcp_internal.keys_to_mask(integer[], text[], bcp_internal.an
     'Those of the numbers whose text of JSON has a sensitive key, one with a quote in it, or a sensitive name apart '
     'from its value.';
 
-create or replace function bcp_internal.joined(p_numbers integer[], p_texts text[], p_is_flat boolean default false) returns text
+create or replace function bcp_internal.joined(p_numbers integer[], p_texts text[], p_is_flat boolean default false)
+returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -162,7 +166,9 @@ declare
     v_text text collate "C";
     v_found integer[];
 begin
-    select coalesce(array_agg(n) filter (where strpos(p_texts[n], E'\x01') = 0), '{}'), coalesce(array_agg(n) filter (where strpos(p_texts[n], E'\x01') > 0), '{}')
+    select
+        coalesce(array_agg(n) filter (where strpos(p_texts[n], E'\x01') = 0), '{}'),
+        coalesce(array_agg(n) filter (where strpos(p_texts[n], E'\x01') > 0), '{}')
     into v_joinable, v_found
     from unnest(p_numbers) as n;
     for v_first in 1..cardinality(v_joinable) by 256 loop
@@ -248,7 +254,8 @@ begin
     -- separates texts below. Other characters than ASCII, and escapes, may stand for ASCII ones.
     v_has_controls := array_to_string(p_texts, '') ~ v_controls;
     select array_agg(t.n order by t.n), array_agg(t.n) filter (
-        where octet_length(t.s) > length(t.s) or strpos(t.s, '%') > 0 or strpos(t.s, '&') > 0 or v_has_controls and t.s ~ v_controls)
+        where octet_length(t.s) > length(t.s) or strpos(t.s, '%') > 0 or strpos(t.s, '&') > 0
+            or v_has_controls and t.s ~ v_controls)
     into v_candidates, v_wide
     from unnest(p_texts) with ordinality as t (s, n)
     where (strpos(t.s, '\') = 0 or strpos(replace(t.s, '\"', ''), '\') = 0)
@@ -292,7 +299,8 @@ comment on function bcp_internal.unclean(text[], bcp_internal.anonymizer_state) 
     'Numbers of the texts but for those of which it is certain that masking the text, or JSON in it, would change '
     'nothing.';
 
-create or replace function bcp_internal.unclean_texts(p_texts text[], p_state bcp_internal.anonymizer_state) returns text[]
+create or replace function bcp_internal.unclean_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
+returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$

@@ -43,7 +43,8 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     -- Rows of the multiplication of the dihedral group D5, and the powers of Verhoeff's permutation.
-    v_product constant text := '0123456789123406789523401789563401289567401239567859876043216598710432765982104387659321049876543210';
+    v_product constant text := '01234567891234067895234017895634012895674012395678598760432165987104327659821043876593'
+        '21049876543210';
     v_power constant text := '01234567891576283094580379614289160435279453126870428657390127938064157046913258';
     v_check integer := 0;
     v_digit integer;
@@ -143,14 +144,17 @@ language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_parts constant text[] := string_to_array(lower(p_value), case when strpos(p_value, ':') > 0 then ':' else '.' end);
+    v_parts constant text[] := string_to_array(
+        lower(p_value), case when strpos(p_value, ':') > 0 then ':' else '.' end);
     v_gaps constant integer := (select count(*) from unnest(v_parts) as part where part = '');
     v_first integer;
     v_second integer;
 begin
     if strpos(p_value, ':') > 0 then
         -- Eight groups, or fewer with one gap; of a host on the net or on a link: 2000::/3, fc00::/7, fe80::/16.
-        return (left(p_value, 1) in ('2', '3') or lower(left(p_value, 2)) in ('fc', 'fd') or lower(left(p_value, 4)) = 'fe80')
+        return (
+                left(p_value, 1) in ('2', '3') or lower(left(p_value, 2)) in ('fc', 'fd')
+                or lower(left(p_value, 4)) = 'fe80')
             and length(v_parts[1]) = 4 and v_parts[cardinality(v_parts)] <> ''
             and (cardinality(v_parts) = 8 and v_gaps <= 1 or cardinality(v_parts) < 8 and v_gaps = 1);
     end if;

@@ -17,11 +17,13 @@ as $func$
         end
     from (
         values
-            ('tool_usage', 'bcp_name string !=|tool_name string !=|operation string =|start_time string -|end_time string -'
+            ('tool_usage', 'bcp_name string !=|tool_name string !=|operation string =|start_time string -'
+                || '|end_time string -'
                 || '|duration_ms number|success boolean|outcome string|error_type string|error_message string'
                 || '|parameters any|response_data any|request_bytes number|response_bytes number|response_tokens number'
                 || '|user_id string,number =|session_id string,number =|conversation_id string,number ='
-                || '|request_id string,number|trace_id string|client_name string|client_version string|client_model string|release string'
+                || '|request_id string,number|trace_id string|client_name string|client_version string'
+                || '|client_model string|release string'
                 || '|ip_address string -|user_agent string|event_id string -'),
             ('errors', 'level string !|message string !|timestamp string -|error_type string|error_code string,number'
                 || '|stack_trace string|fingerprint string|bcp_name string|tool_name string|operation string'
@@ -31,7 +33,8 @@ as $func$
             ('metrics', 'metric_name string !=|metric_value number !|timestamp string -|labels object'
                 || '|aggregation_period string|event_id string -'),
             ('sessions', 'session_id string,number !=|user_id string,number =|client_name string|client_version string'
-                || '|ip_address string -|user_agent string|started_at string -|last_activity string -|ended_at string -')
+                || '|ip_address string -|user_agent string|started_at string -|last_activity string -'
+                || '|ended_at string -')
     ) as k (kind, fields)
     cross join lateral string_to_table(k.fields, '|') with ordinality as l (line, ordinal)
     cross join lateral (select string_to_array(l.line || ' ', ' ')) as w (parts)

@@ -113,7 +113,8 @@ begin
         when 8, 9 then
             if p_form = '999-99-9999' then
                 -- United States: a taxpayer without a social security number.
-                return v_first = '9' and (substr(d, 4, 2) between '50' and '65' or substr(d, 4, 2) between '70' and '99')
+                return v_first = '9'
+                    and (substr(d, 4, 2) between '50' and '65' or substr(d, 4, 2) between '70' and '99')
                     and substr(d, 4, 2) not in ('89', '93');
             elsif right(p_form, 2) = '-9' then
                 -- Chile.
@@ -138,7 +139,8 @@ begin
             elsif p_form in ('999999-9999', '999999+9999') then
                 -- Sweden, with Luhn and perhaps 60 added to the day; Denmark, the day first and no check digit any
                 -- more.
-                return (bcp_internal.has_birth_date(d) or substr(d, 5, 2) between '61' and '91') and bcp_internal.is_luhn(d)
+                return (bcp_internal.has_birth_date(d) or substr(d, 5, 2) between '61' and '91')
+                        and bcp_internal.is_luhn(d)
                     or bcp_internal.is_day_and_month(d) and substr(p_form, 7, 1) = '-';
             end if;
             -- England: the first digit of those that are given out.
@@ -160,7 +162,8 @@ begin
                 and bcp_internal.weighted_sum(d, '{6,5,4,3,2,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = v_last;
         when 15 then
             -- France: sex, year, month from 20 on where it is not known.
-            return v_first in ('1', '2', '3', '4', '7', '8') and substr(d, 4, 2) not in ('00', '13', '14', '15', '16', '17', '18', '19')
+            return v_first in ('1', '2', '3', '4', '7', '8')
+                and substr(d, 4, 2) not in ('00', '13', '14', '15', '16', '17', '18', '19')
                 and 97 - left(d, 13)::bigint % 97 = right(d, 2)::integer;
         else
             return false;
@@ -186,7 +189,9 @@ begin
     if v_length = 18 and v_form in (repeat('9', 18), repeat('9', 17) || 'A') then
         -- China: ISO 7064, MOD 11-2.
         return substr(v, 7, 2) in ('19', '20') and bcp_internal.has_birth_date(substr(v, 9))
-            and substr('10X98765432', bcp_internal.weighted_sum(left(v, 17), '{7,9,10,5,8,4,2,1,6,3,7,9,10,5,8,4,2}') % 11 + 1, 1)
+            and substr(
+                    '10X98765432',
+                    bcp_internal.weighted_sum(left(v, 17), '{7,9,10,5,8,4,2,1,6,3,7,9,10,5,8,4,2}') % 11 + 1, 1)
                 = right(v, 1);
     elsif v_form = repeat('9', v_length) then
         return bcp_internal.is_number_of_person(v, translate(p_value, '012345678', '999999999'));
@@ -197,7 +202,8 @@ begin
         and left(v, 1) not in ('S', 'T', 'F', 'G', 'M') then
         -- Spain, citizens and foreigners; of passports of this form the letter before is another.
         return translate(left(v, 1), 'XYZ', '012') between '0' and '9'
-            and substr('TRWAGMYFPDXBNJZSQVHLCKE', translate(left(v, 8), 'XYZ', '012')::integer % 23 + 1, 1) = right(v, 1);
+            and substr('TRWAGMYFPDXBNJZSQVHLCKE', translate(left(v, 8), 'XYZ', '012')::integer % 23 + 1, 1)
+                = right(v, 1);
     elsif v_form = 'A9999999A' then
         -- Singapore.
         v_sum := bcp_internal.weighted_sum(substr(v, 2), '{2,7,6,5,4,3,2}')
@@ -223,7 +229,8 @@ begin
             else ('{1,0,5,7,9,13,15,17,19,21,2,4,18,20,11,3,6,8,12,14,16,10,22,25,24,23}'::integer[])[c + 1] end) % 26
         into v_sum
         from (
-            select n, ascii(c) - case when c <= '9' then 48 else 65 end from string_to_table(left(v, 15), null) with ordinality as t (c, n)
+            select n, ascii(c) - case when c <= '9' then 48 else 65 end
+            from string_to_table(left(v, 15), null) with ordinality as t (c, n)
         ) as numbers (n, c);
         return chr(65 + v_sum) = right(v, 1);
     elsif v_length = 18 then
@@ -238,7 +245,9 @@ begin
     elsif v_form in ('999999999A', '9999999999', '999999A999A', '999999A9999') then
         -- Finland; the character between is the century's.
         return bcp_internal.is_day_and_month(v)
-            and substr('0123456789ABCDEFHJKLMNPRSTUVWXY', ((left(v, 6) || left(right(v, 4), 3))::bigint % 31)::integer + 1, 1)
+            and substr(
+                    '0123456789ABCDEFHJKLMNPRSTUVWXY',
+                    ((left(v, 6) || left(right(v, 4), 3))::bigint % 31)::integer + 1, 1)
                 = right(v, 1);
     end if;
     -- The form says it all.
@@ -259,7 +268,8 @@ as $func$
         when 'geo' then bcp_internal.is_position(p_value)
         -- The first two digits are those of the bodies that give out the numbers of devices.
         when 'device' then bcp_internal.is_luhn(bcp_internal.only_digits(p_value))
-            and left(p_value, 2) in ('01', '10', '33', '35', '44', '45', '49', '50', '51', '52', '53', '54', '86', '91', '98', '99')
+            and left(p_value, 2) in (
+                '01', '10', '33', '35', '44', '45', '49', '50', '51', '52', '53', '54', '86', '91', '98', '99')
         when 'vehicle' then length(p_value) <> 17 or bcp_internal.is_vin(p_value)
         when 'crypto' then left(p_value, 2) in ('0x', 'bc', 'tb') or left(p_value, 4) = 'ltc1'
             or bcp_internal.is_base58check(p_value)

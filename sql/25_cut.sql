@@ -63,7 +63,9 @@ declare
     v_last integer;
 begin
     -- An escape that was cut in two.
-    v_head := left(v_head, length(v_head) - coalesce(length(substring(right(v_head, 6) from '\\u[0-9a-fA-F]{0,3}$')), 0));
+    v_head := left(
+        v_head,
+        length(v_head) - coalesce(length(substring(right(v_head, 6) from '\\u[0-9a-fA-F]{0,3}$')), 0));
     if (length(v_head) - length(rtrim(v_head, '\'))) % 2 = 1 then
         v_head := left(v_head, length(v_head) - 1);
     end if;
@@ -140,7 +142,8 @@ begin
             if left(v_inner, 1) in ('{', '[') then
                 v_result := coalesce(
                     bcp_internal.try_jsonb(
-                        left(v_outer.opening, -1) || to_jsonb((bcp_internal.close_json(v_inner, p_max_depth)).closed)::text
+                        left(v_outer.opening, -1)
+                        || to_jsonb((bcp_internal.close_json(v_inner, p_max_depth)).closed)::text
                         || v_outer.closing),
                     v_result);
             end if;

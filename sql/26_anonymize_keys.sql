@@ -8,11 +8,13 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     -- Characters that look like a Latin letter, after Unicode's confusables.txt; the zero of any script looks like o.
-    v_alike constant text := 'æøđħıłƄƍƖƦƧƷƼƽƿǀȜȢȣȷɑɡɢɣɩɪɯɴʀʋʏʙʜʟͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγεικνορστυχωϒϜϨϱϲϳϹϺЅІЈАВЕЗКМНОРСТУХЬабв'
+    v_alike constant text :=
+        'æøđħıłƄƍƖƦƧƷƼƽƿǀȜȢȣȷɑɡɢɣɩɪɯɴʀʋʏʙʜʟͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγεικνορστυχωϒϜϨϱϲϳϹϺЅІЈАВЕЗКМНОРСТУХЬабв'
         || 'гекмнопрстухьѕіјѡѴѵҮүһҽӀӏӠԁԌԛԜԝՍՏՕագզհճոռսցքօ٠۰۱۵۷߀०০৪৭੦੧੪૦ଠ୦୨௦౦೦ഠ൦൭෦๐໐༠ဝ၀ყჿሀዐᎠᎡᎢᎥᎩᎪᎫᎬᎳᎷᎻᎽ'
         || 'ᏀᏂᏃᏎᏏᏒᏔᏕᏙᏚᏞᏟᏢᏦᏧᏮᏳᏴᐯᑌᑭᑯᑲᒍᒪᒿᕁᕼᕽᖇᖯᖴᗅᗞᗪᗰᗷᚷᛁᛕᛖ០᠐ᴀᴄᴅᴇᴊᴋᴍᴏᴑᴘᴛᴜᴠᴡᴢᴦᶃᶌẝỿιℽⲅⲎⲒⲔⲘⲚⲞⲟⲢⲣⲤⲥⲦⲨⲬⳊⳌⳐⳒⴸⴹⵏⵔⵕⵝ'
         || '〇ꓐꓑꓒꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴꙄꙇꛟꛯꜰꜱꝚꝪꝮꞘꞙꞟꞫꞲꞳꞴꬲꬵꬽꭇꭈꭎꭒꭚꭵꮁꮃꮓꮩꮪꮯ';
-    v_letters constant text := 'aodhilbglr235spl388jaggyiiwnruybhljabezhikmnoptyxayeikvopotuxwyf2pcjcmsijabe3kmhopctyxba6b'
+    v_letters constant text :=
+        'aodhilbglr235spl388jaggyiiwnruybhljabezhikmnoptyxayeikvopotuxwyf2pcjcmsijabe3kmhopctyxba6b'
         || 'rekmhonpctyxbsijwvvyyhell3dgqwwusowqqhannsgfooolovooo89o98ooo9ooooo9ooooooyouodrtiyajewmhy'
         || 'ghz4brwsvslcpkd6gbvupdbjl2xhxrbfaddmbxlkmooacdejkmooptuvwzrgyfyiyrhlkmnooppcctyx93l6veloqx'
         || 'obpddtgkjczfmnlsrvhwxyaelou2iv2fs239ffu3jxbeforruuyirwzvsc';
@@ -129,7 +131,8 @@ comment on function bcp_internal.key_spellings(text[], text[]) is
     'The keys as they may be read, without line ends: one in ASCII as it is, any other in Latin letters and in its own '
     'script. With each its key''s number and type, and whether it is a phrase of several words.';
 
-create or replace function bcp_internal.key_words(p_text text, p_numbers integer[], p_types text[], p_are_phrases boolean[])
+create or replace function bcp_internal.key_words(
+    p_text text, p_numbers integer[], p_types text[], p_are_phrases boolean[])
 returns table (
     o bigint, n integer, type text, is_phrase boolean, i bigint, word text, before text, w1 text, w2 text, w3 text,
     w4 text, w5 text)
@@ -168,7 +171,8 @@ begin
     v_text := bcp_internal.key_lines(s.keys, p_state.hashed);
     if v_text ~ p_state.key_parts then
         v_parts := array(
-            select distinct m[1] from regexp_matches(v_text, '[^ \n]*(?:' || p_state.key_parts || ')[^ \n]*', 'g') as m);
+            select distinct m[1]
+            from regexp_matches(v_text, '[^ \n]*(?:' || p_state.key_parts || ')[^ \n]*', 'g') as m);
     end if;
     return query
     with parts as materialized (
@@ -188,7 +192,8 @@ begin
                when length(w.word) < 3 or p_state.key_starts ?| array[left(w.word, 3), left(w.word, 2), left(w.word, 1)]
                    then p_state.key_map ?| array[
                        w.word, rtrim(w.word, '0123456789'), rtrim(rtrim(w.word, '0123456789'), 's'),
-                       w.word || w.w1, rtrim(w.word || w.w1, '0123456789'), rtrim(rtrim(w.word || w.w1, '0123456789'), 's'),
+                       w.word || w.w1, rtrim(w.word || w.w1, '0123456789'),
+                       rtrim(rtrim(w.word || w.w1, '0123456789'), 's'),
                        w.word || w.w1 || w.w2, rtrim(rtrim(w.word || w.w1 || w.w2, '0123456789'), 's'),
                        w.word || w.w1 || w.w2 || w.w3, rtrim(rtrim(w.word || w.w1 || w.w2 || w.w3, '0123456789'), 's'),
                        w.word || w.w1 || w.w2 || w.w3 || w.w4]
@@ -236,7 +241,8 @@ begin
     select distinct on (h.n) h.n, h.way ->> 'action', h.way ->> 'kind', h.way ->> 'value'
     from hits h
     where not exists (select from exceptions e where e.o = h.o and e.i <= h.j and e.j >= h.i)
-      and coalesce(p_state.after_map ->> h.after, p_state.after_map ->> rtrim(h.after, '0123456789'), '') not in ('any', h.type)
+      and coalesce(p_state.after_map ->> h.after, p_state.after_map ->> rtrim(h.after, '0123456789'), '')
+          not in ('any', h.type)
       -- In a sentence a word before says little: this is password: x.
       and (h.is_phrase or coalesce(p_state.before_map ->> h.before, '') not in ('any', h.type))
     order by h.n, h.way ->> 'value' is not null, h.way ->> 'action' desc;
@@ -255,7 +261,8 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $func$
     select exists (
-        select from bcp_internal.classify_keys(array[p_key], array[p_value_type], p_state) as k where k.value_pattern is null)
+        select from bcp_internal.classify_keys(array[p_key], array[p_value_type], p_state) as k
+        where k.value_pattern is null)
 $func$;
 
 comment on function bcp_internal.is_sensitive_key(text, text, bcp_internal.anonymizer_state) is

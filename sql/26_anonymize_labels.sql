@@ -12,7 +12,8 @@ $func$;
 
 comment on function bcp_internal.label_name(text) is 'A key in text without what separates it from its value.';
 
-create or replace function bcp_internal.sensitive_labels(p_text text, p_state bcp_internal.anonymizer_state) returns jsonb
+create or replace function bcp_internal.sensitive_labels(p_text text, p_state bcp_internal.anonymizer_state)
+returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -26,7 +27,8 @@ begin
     from (
         select p.piece as label
         from bcp_internal.anonymizer_rules r
-        cross join lateral unnest(bcp_internal.split_at_matches(v_text, r.pattern, false)) with ordinality as p (piece, o)
+        cross join lateral unnest(bcp_internal.split_at_matches(v_text, r.pattern, false))
+            with ordinality as p (piece, o)
         where r.validation = 'sensitive_key' and p.o % 2 = 0
         union all
         -- Names of columns.
@@ -46,7 +48,8 @@ begin
                 jsonb_build_array(c.action, c.kind, c.value_pattern)) as ways
             from bcp_internal.classify_keys(
                 v_names || v_names,
-                array_fill('string'::text, array[cardinality(v_labels)]) || array_fill('number'::text, array[cardinality(v_labels)]),
+                array_fill('string'::text, array[cardinality(v_labels)])
+                    || array_fill('number'::text, array[cardinality(v_labels)]),
                 p_state, true) as c
             group by 1
         ) as w);
@@ -81,7 +84,10 @@ begin
     -- places of the values to mask are marked first, by private characters that are not in the text: for each way to
     -- mask one for what follows a key in quotes and one for all else.
     v_marks := array_to_string(array(
-        select chr(p.n) from (select generate_series(57344, 63743) as n) as p where strpos(p_text, chr(p.n)) = 0 limit 64), '');
+        select chr(p.n)
+        from (select generate_series(57344, 63743) as n) as p
+        where strpos(p_text, chr(p.n)) = 0
+        limit 64), '');
     -- A text with nearly all of the 6,400 in it was made to hide something.
     if length(v_marks) < 64 then
         return p_rule.replacement;
@@ -91,7 +97,8 @@ begin
         v_way := p_labels -> v_parts[i];
         if v_way is not null then
             v_way := v_way -> case
-                when translate(left(v_parts[i + 1], 1), '-.0123456789', '') = '' and v_parts[i + 1] ~ '^-?[0-9.]{1,12}($|[^0-9A-Za-z.])'
+                when translate(left(v_parts[i + 1], 1), '-.0123456789', '') = ''
+                    and v_parts[i + 1] ~ '^-?[0-9.]{1,12}($|[^0-9A-Za-z.])'
                 then 'number' else 'string' end;
         end if;
         if v_way is not null then
@@ -100,7 +107,8 @@ begin
                 v_ways := v_ways || v_way;
                 v_place := cardinality(v_ways);
             end if;
-            v_place := 2 * v_place - case when left(ltrim(left(v_parts[i], 8), '\'), 1) in ('"', '''') then 1 else 0 end;
+            v_place := 2 * v_place
+                - case when left(ltrim(left(v_parts[i], 8), '\'), 1) in ('"', '''') then 1 else 0 end;
             -- Ways that are too many to mark are masked as secrets.
             v_parts[i] := v_parts[i] || substr(v_marks, least(v_place, 63), 1);
         end if;
@@ -137,7 +145,9 @@ begin
         v_value := substr(v_parts[i], 2);
         v_way := case when v_place < 63 then v_ways[(v_place + 1) / 2] else '["redact", "secret", null]' end;
         if strpos(v_stays[i / 2], E'\x02') = 0
-            and (v_way ->> 2 is null or regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g') ~ (v_way ->> 2))
+            and (
+                v_way ->> 2 is null
+                or regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g') ~ (v_way ->> 2))
         then
             -- What was a string stays one, so that JSON cut short still reads.
             v_quote := case when left(v_value, 4) <> translate(left(v_value, 4), '"''`', '')
@@ -168,7 +178,8 @@ begin
     -- A cell in quotes may have the separator in it.
     return array(
         select m[1]
-        from regexp_matches(p_line || p_separator, format('([ \t]*"(?:[^"]|"")*"[^%1$s]*|[^%1$s]*)[%1$s]', p_separator), 'g') as m);
+        from regexp_matches(
+            p_line || p_separator, format('([ \t]*"(?:[^"]|"")*"[^%1$s]*|[^%1$s]*)[%1$s]', p_separator), 'g') as m);
 end
 $func$;
 
@@ -217,8 +228,11 @@ begin
         )
         select array_agg(t.n::integer), array_agg((
             select string_agg(case
-                    when o - 1 = any (m.columns) and btrim(cell, E' \t\r"') <> '' and cell !~ '^[ \t]*\[REDACTED\][ \t]*$'
-                        then concat(substring(cell from '^[ \t]*["''`]?'), p_rule.replacement, substring(cell from '["''`]?[ \t\r]*$'))
+                    when o - 1 = any (m.columns) and btrim(cell, E' \t\r"') <> ''
+                        and cell !~ '^[ \t]*\[REDACTED\][ \t]*$'
+                        then concat(
+                            substring(cell from '^[ \t]*["''`]?'), p_rule.replacement,
+                            substring(cell from '["''`]?[ \t\r]*$'))
                     else cell
                 end, v_separator order by o)
             from unnest(bcp_internal.split_cells(t.line, v_separator)) with ordinality as u (cell, o)))
@@ -252,7 +266,8 @@ declare
 begin
     v_names := string_to_array(v_split[2], ',');
     v_columns := array(
-        select c.n from bcp_internal.classify_keys(v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
+        select c.n
+        from bcp_internal.classify_keys(v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
         where c.value_pattern is null);
     if v_columns = '{}' then
         return p_statement;
@@ -260,7 +275,8 @@ begin
     return v_split[1] || (
         select string_agg(case
                 when piece !~ '^[(),]' and btrim(piece) <> '' and place = any (v_columns)
-                    and lower(btrim(piece)) not in ('null', 'default', '?') and piece !~ '^\s*(?:[:$%@]|''\[REDACTED\]'')'
+                    and lower(btrim(piece)) not in ('null', 'default', '?')
+                    and piece !~ '^\s*(?:[:$%@]|''\[REDACTED\]'')'
                     then '''' || p_rule.replacement || ''''
                 else piece
             end, '' order by n)
@@ -270,7 +286,8 @@ begin
                 select n, piece, count(*) filter (where left(piece, 1) = '(') over (order by n) as opened
                 from (
                     select m[1] as piece, n
-                    from regexp_matches(v_split[3], '(''(?:[^'']|'''')*''?|\(|\)[\s,]*|,|[^(),'']+)', 'g') with ordinality as r (m, n)
+                    from regexp_matches(v_split[3], '(''(?:[^'']|'''')*''?|\(|\)[\s,]*|,|[^(),'']+)', 'g')
+                        with ordinality as r (m, n)
                 ) as pieces
             ) as tuples
         ) as places);
@@ -301,7 +318,8 @@ begin
         return p_tag;
     end if;
     return regexp_replace(
-        p_tag, '(\m(?:value|content|data)\s*=\s*)(?:(\\*["''])[^"''\\]*|[^\s"''<>\\]+)', '\1\2' || p_rule.replacement, 'gi');
+        p_tag, '(\m(?:value|content|data)\s*=\s*)(?:(\\*["''])[^"''\\]*|[^\s"''<>\\]+)',
+        '\1\2' || p_rule.replacement, 'gi');
 end
 $func$;
 

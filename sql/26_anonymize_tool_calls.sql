@@ -64,15 +64,20 @@ begin
                 text_fields := %2$L;
                 id_fields := %3$L;
                 select
-                    array_agg(t.short) || array_agg(coalesce(t.p, '')) || array_agg(coalesce(t.r, '')) || array_agg(coalesce(t.a, '')),
-                    array_agg(octet_length(t.p)), array_agg(coalesce(t.model_bytes, octet_length(t.r))), max(octet_length(t.short)),
+                    array_agg(t.short) || array_agg(coalesce(t.p, '')) || array_agg(coalesce(t.r, ''))
+                        || array_agg(coalesce(t.a, '')),
+                    array_agg(octet_length(t.p)), array_agg(coalesce(t.model_bytes, octet_length(t.r))),
+                    max(octet_length(t.short)),
                     greatest(max(octet_length(t.p)), max(octet_length(t.r)), max(octet_length(t.a)))
                 into texts, parameter_bytes, response_bytes, longest_text, longest_document
                 from (
                     select
                         concat(%1$s) as short, nullif(c.parameters, 'null')::text as p,
                         nullif(c.response_data, 'null')::text as r, c.attributes::text as a,
-                        case when c.response_data ?| '{content,structuredContent}' then bcp_internal.model_bytes(c.response_data) end
+                        case
+                            when c.response_data ?| '{content,structuredContent}'
+                                then bcp_internal.model_bytes(c.response_data)
+                        end
                             as model_bytes
                     from unnest(p_calls) with ordinality as c
                     order by c.ordinality
@@ -89,7 +94,8 @@ comment on function bcp_internal.call_texts(bcp.tool_call[]) is
     'n, their answers and their attributes. With the sizes of parameters and answers, and of the longest text and '
     'document, in bytes; the names of the fields of text, and of those of them that are ids.';
 
-create or replace function bcp_internal.error_members(p_answer jsonb, p_max_bytes integer, p_max_depth integer) returns jsonb
+create or replace function bcp_internal.error_members(p_answer jsonb, p_max_bytes integer, p_max_depth integer)
+returns jsonb
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -124,7 +130,8 @@ as $func$
             (u.k - 1) % calls.n + 1, m.name, m.value,
             case
                 when m.name <> all (p_text_fields) and m.bytes > 2 * p_max_document then m.bytes
-                when m.name = any (p_text_fields) and m.name <> all (p_id_fields) and m.bytes > 2 * p_max_text then m.bytes
+                when m.name = any (p_text_fields) and m.name <> all (p_id_fields) and m.bytes > 2 * p_max_text
+                    then m.bytes
             end
         from calls
         cross join (select distinct unnest(p_parts)) as u (k)

@@ -15,14 +15,17 @@ begin
         v_groups := regexp_match('', p_rule.pattern || '|');
         v_problem := case
             when '' ~ p_rule.pattern then 'it matches the empty text'
-            when (p_rule.action = 'hash' or p_rule.validation <> 'none') and v_groups <> '{""}' and cardinality(v_groups) <> 2
+            when (p_rule.action = 'hash' or p_rule.validation <> 'none')
+                and v_groups <> '{""}' and cardinality(v_groups) <> 2
                 then 'it has capture groups, but not the two of what to keep and what to mask'
-            when p_rule.validation = 'sensitive_key' and (v_groups <> '{""}' or regexp_match('', p_rule.value_pattern || '|') <> '{""}')
+            when p_rule.validation = 'sensitive_key'
+                and (v_groups <> '{""}' or regexp_match('', p_rule.value_pattern || '|') <> '{""}')
                 then 'it has capture groups'
             when '' ~ p_rule.value_pattern then 'its value may be the empty text'
             when '' ~ p_rule.value_exceptions then 'its exceptions match every value'
             when '' ~ p_rule.hint then 'its hint matches every text'
-            when p_rule.hint is not null and not bcp_internal.fits_gate(p_rule.hint) then 'its hint has anchors, options, quotes, backslashes or line ends'
+            when p_rule.hint is not null and not bcp_internal.fits_gate(p_rule.hint)
+                then 'its hint has anchors, options, quotes, backslashes or line ends'
             when exists (select from unnest(p_rule.words) as w where w <> lower(w) or w ~ '^$|["\\\n]')
                 then 'one of its words is empty, has capitals, quotes, backslashes or line ends'
         end;
@@ -58,7 +61,8 @@ create or replace function bcp_internal.is_in_force(p_enabled boolean, p_pack te
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select p_enabled and (p_pack is null or exists (select from bcp.anonymization_packs where name = p_pack and enabled))
+    select p_enabled
+        and (p_pack is null or exists (select from bcp.anonymization_packs where name = p_pack and enabled))
 $func$;
 
 comment on function bcp_internal.is_in_force(boolean, text) is
@@ -247,7 +251,8 @@ comment on function bcp_internal.compile_anonymizer_trigger() is
 
 create or replace trigger compile_anonymizer after insert or update or delete or truncate on bcp.sensitive_keys
     for each statement execute function bcp_internal.compile_anonymizer_trigger();
-create or replace trigger compile_anonymizer after insert or update or delete or truncate on bcp.sensitive_key_exceptions
+create or replace trigger compile_anonymizer
+    after insert or update or delete or truncate on bcp.sensitive_key_exceptions
     for each statement execute function bcp_internal.compile_anonymizer_trigger();
 create or replace trigger compile_anonymizer after insert or update or delete or truncate on bcp.anonymization_rules
     for each statement execute function bcp_internal.compile_anonymizer_trigger();

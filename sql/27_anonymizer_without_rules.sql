@@ -12,14 +12,18 @@ declare
     v_empty text;
 begin
     v_empty := case
-        when not exists (select from bcp.sensitive_keys where bcp_internal.is_in_force(enabled, pack)) then 'bcp.sensitive_keys'
+        when not exists (select from bcp.sensitive_keys where bcp_internal.is_in_force(enabled, pack))
+            then 'bcp.sensitive_keys'
         when not exists (select from bcp.anonymization_rules where bcp_internal.is_in_force(enabled, pack))
             then 'bcp.anonymization_rules'
     end;
-    if v_empty is not null and coalesce(current_setting('bcp.allow_no_rules', true), '') <> pg_current_xact_id()::text then
+    if v_empty is not null
+        and coalesce(current_setting('bcp.allow_no_rules', true), '') <> pg_current_xact_id()::text
+    then
         raise exception using
             errcode = 'ZB006',
-            message = format('no enabled row would be left in %s, and what it finds would no longer be masked', v_empty),
+            message = format(
+                'no enabled row would be left in %s, and what it finds would no longer be masked', v_empty),
             hint = 'If that is what you want, say so first, in the same transaction:'
                 ' select set_config(''bcp.allow_no_rules'', pg_current_xact_id()::text, true);';
     end if;

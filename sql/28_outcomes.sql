@@ -81,7 +81,9 @@ begin
     end loop;
     v_type := coalesce(
         v_type,
-        case when jsonb_typeof(p_response #> '{error,code}') in ('number', 'string') then p_response #>> '{error,code}' end,
+        case
+            when jsonb_typeof(p_response #> '{error,code}') in ('number', 'string') then p_response #>> '{error,code}'
+        end,
         case when jsonb_typeof(p_response #> '{error,type}') = 'string' then p_response #>> '{error,type}' end,
         -- As OpenTelemetry's conventions for MCP say.
         case when bcp_internal.says_error(p_response) then 'tool_error' end);
@@ -122,7 +124,9 @@ begin
     ] loop
         v_text := replace(replace(lower(v_text), 'connection abort', ''), 'transaction is abort', '');
         -- Most texts say none of it: one expression over all is cheaper than three.
-        continue when v_text is null or v_text !~ 'time|dead|abort|cancel|keyb|perm|forb|auth|denied|valid|reject|acces|rate|many|exhaust|quota|^-?[0-9]+$';
+        continue when v_text is null or v_text !~ (
+            'time|dead|abort|cancel|keyb|perm|forb|auth|denied|valid|reject|acces'
+            '|rate|many|exhaust|quota|^-?[0-9]+$');
         if v_text ~ 'time[ds]?[ _-]?out|deadline[ _-]?exceeded|^(408|504|-32001)$' then
             return 'timeout';
         elsif v_cancelled then

@@ -68,8 +68,10 @@ begin
     if found then
         raise exception using
             errcode = 'configuration_limit_exceeded',
-            message = format('this role sent %s different names of kind %s within an hour', v_flood.names, v_flood.kind),
-            hint = 'Look for ids in names. The settings max_names_per_hour and max_ids_per_hour say how many may be; what is refused now can be sent later.';
+            message = format(
+                'this role sent %s different names of kind %s within an hour', v_flood.names, v_flood.kind),
+            hint = 'Look for ids in names. The settings max_names_per_hour and max_ids_per_hour say how many may be; '
+                'what is refused now can be sent later.';
     end if;
 end
 $func$;

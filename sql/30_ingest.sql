@@ -1,6 +1,7 @@
 -- Ingest, the part that all kinds of events share: times and ids, dedup, users and sessions, the books.
 
-create or replace function bcp_internal.event_time(p_field text, p_value text, p_oldest timestamptz, p_latest timestamptz)
+create or replace function bcp_internal.event_time(
+    p_field text, p_value text, p_oldest timestamptz, p_latest timestamptz)
 returns timestamptz
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -17,9 +18,11 @@ begin
     end if;
     v_time := p_value::timestamptz;
     if v_time < p_oldest then
-        raise exception using errcode = 'ZB005', message = p_field || ' is longer ago than the setting max_event_age allows';
+        raise exception using
+            errcode = 'ZB005', message = p_field || ' is longer ago than the setting max_event_age allows';
     elsif v_time > p_latest then
-        raise exception using errcode = 'ZB005', message = p_field || ' is later than the setting max_event_lead allows';
+        raise exception using
+            errcode = 'ZB005', message = p_field || ' is later than the setting max_event_lead allows';
     end if;
     return v_time;
 end
@@ -34,7 +37,8 @@ set search_path = pg_catalog, pg_temp
 as $func$
 begin
     if length(p_value) > p_max_chars then
-        raise exception using errcode = 'ZB005', message = format('%s is longer than %s characters', p_field, p_max_chars);
+        raise exception using
+            errcode = 'ZB005', message = format('%s is longer than %s characters', p_field, p_max_chars);
     elsif p_value ~ '^\s*$' then
         raise exception using errcode = 'ZB005', message = p_field || ' is empty';
     end if;
@@ -100,7 +104,9 @@ begin
     select exists (select from seen s where not exists (select from bcp.users u where u.user_id = s.id)) into v_new;
     if v_new then
         perform bcp_internal.note_names('user', array(
-            select t.id from unnest(p_ids) as t (id) where not exists (select from bcp.users u where u.user_id = t.id)));
+            select t.id
+            from unnest(p_ids) as t (id)
+            where not exists (select from bcp.users u where u.user_id = t.id)));
         begin
             insert into bcp.users (user_id, first_seen, last_seen)
             select t.id, min(t.at), max(t.at)
@@ -146,17 +152,22 @@ begin
             -- Whose it is says the role that began it, and no other that names its id.
             user_id = coalesce(s.user_id, case when s.sent_by = excluded.sent_by then excluded.user_id end),
             client_name = coalesce(s.client_name, case when s.sent_by = excluded.sent_by then excluded.client_name end),
-            client_version = coalesce(s.client_version, case when s.sent_by = excluded.sent_by then excluded.client_version end),
+            client_version = coalesce(
+                s.client_version, case when s.sent_by = excluded.sent_by then excluded.client_version end),
             ip_address = coalesce(s.ip_address, case when s.sent_by = excluded.sent_by then excluded.ip_address end),
             user_agent = coalesce(s.user_agent, case when s.sent_by = excluded.sent_by then excluded.user_agent end),
             started_at = least(s.started_at, excluded.started_at),
             last_activity = greatest(s.last_activity, excluded.last_activity),
-            ended_at = case when s.sent_by = excluded.sent_by then greatest(s.ended_at, excluded.ended_at) else s.ended_at end,
+            ended_at = case
+                when s.sent_by = excluded.sent_by then greatest(s.ended_at, excluded.ended_at)
+                else s.ended_at
+            end,
             tool_calls_count = s.tool_calls_count + excluded.tool_calls_count,
             errors_count = s.errors_count + excluded.errors_count,
             attributes = case
                 when s.sent_by = excluded.sent_by and excluded.attributes is not null then bcp_internal.truncate_json(
-                    coalesce(s.attributes, '{}') || excluded.attributes, bcp_internal.setting('max_document_bytes')::integer)
+                    coalesce(s.attributes, '{}') || excluded.attributes,
+                    bcp_internal.setting('max_document_bytes')::integer)
                 else s.attributes
             end
         -- 0 where no row was there before.
@@ -233,15 +244,17 @@ $func$;
 comment on function bcp_internal.source_name(text) is 'Who sends: as said, else the application_name; masked.';
 
 create or replace function bcp_internal.book_batch(
-    p_kind text, p_source text, p_batch_id uuid, p_accepted bigint, p_stored bigint, p_duplicates bigint, p_rejected bigint,
-    p_repaired bigint default 0)
+    p_kind text, p_source text, p_batch_id uuid, p_accepted bigint, p_stored bigint, p_duplicates bigint,
+    p_rejected bigint, p_repaired bigint default 0)
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    insert into bcp.ingest_batches (received_at, kind, source, batch_id, accepted, stored, duplicates, rejected, repaired)
-    values (bcp_internal.now(), p_kind, p_source, p_batch_id, p_accepted, p_stored, p_duplicates, p_rejected, p_repaired);
+    insert into bcp.ingest_batches (
+        received_at, kind, source, batch_id, accepted, stored, duplicates, rejected, repaired)
+    values (
+        bcp_internal.now(), p_kind, p_source, p_batch_id, p_accepted, p_stored, p_duplicates, p_rejected, p_repaired);
 end
 $func$;
 
@@ -295,20 +308,28 @@ begin
         ) as a (e, is_sound);
         if p_unreadable <> '[]' or false = any (v_sound) then
             with given as materialized (
-                select a.n, a.e, case when a.is_sound then a.e else bcp_internal.repaired_event(p_kind, a.e) end as mended
+                select
+                    a.n, a.e, case when a.is_sound then a.e else bcp_internal.repaired_event(p_kind, a.e) end as mended
                 from unnest(v_events, v_sound) with ordinality as a (e, is_sound, n)
             ), checked as materialized (
                 select g.n, g.e, g.mended,
-                       coalesce(pg_column_size(mended) <= v_max_bytes and jsonb_typeof(mended) = 'object' and mended @@ v_shape, false) as is_sound
+                       coalesce(
+                           pg_column_size(mended) <= v_max_bytes and jsonb_typeof(mended) = 'object'
+                               and mended @@ v_shape,
+                           false) as is_sound
                 from given g
             ), rejects as (
                 select bcp_internal.reject_event(
-                    p_kind, v_source, p_batch_id, 'ZB005', r.problem, case when pg_column_size(r.e) <= v_max_bytes then r.e end,
+                    p_kind, v_source, p_batch_id, 'ZB005', r.problem,
+                    case when pg_column_size(r.e) <= v_max_bytes then r.e end,
                     r.octets)
                 from (
-                    select c.e, bcp_internal.event_problem(p_kind, c.e), octet_length(c.e::text) from checked c where not c.is_sound
+                    select c.e, bcp_internal.event_problem(p_kind, c.e), octet_length(c.e::text)
+                    from checked c
+                    where not c.is_sound
                     union all
-                    select u -> 'event', u ->> 'problem', (u ->> 'octets')::bigint from jsonb_array_elements(p_unreadable) as u
+                    select u -> 'event', u ->> 'problem', (u ->> 'octets')::bigint
+                    from jsonb_array_elements(p_unreadable) as u
                 ) as r (e, problem, octets)
             )
             select array_agg(c.mended order by c.n) filter (where c.is_sound), (select count(*) from rejects)
@@ -359,12 +380,15 @@ begin
             coalesce(jsonb_agg(jsonb_build_object(
                 'event', bcp_internal.try_jsonb(bcp_internal.readable_json(e)),
                 'octets', octet_length(e),
-                'problem', 'the event cannot be read, or holds a character that PostgreSQL cannot store, or a number out of range'
+                'problem', 'the event cannot be read, or holds a character that PostgreSQL cannot store, or a number '
+                    'out of range'
             ) order by n) filter (where read is null), '[]')
         into v_events, v_unreadable
         from (
             select e, n, coalesce(bcp_internal.try_jsonb(e), bcp_internal.readable_event(e))
-            from (select a.e::text, a.n from json_array_elements(p_events::json) with ordinality as a (e, n)) as a (e, n)
+            from (
+                select a.e::text, a.n from json_array_elements(p_events::json) with ordinality as a (e, n)
+            ) as a (e, n)
         ) as elements (e, n, read);
     end if;
     select * into accepted, stored, duplicates, rejected

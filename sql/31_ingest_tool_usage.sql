@@ -145,7 +145,9 @@ begin
         and cardinality(p_calls) >= v_rows
         and bcp_internal.setting('index_parameters') = 'off'
         and bcp_internal.timescaledb_version() >= '{2,28,1}'
-        and (select count(*) >= v_rows * count(distinct (bcp_name, date_trunc('day', start_time, 'UTC'))) from unnest(p_calls));
+        and (
+            select count(*) >= v_rows * count(distinct (bcp_name, date_trunc('day', start_time, 'UTC')))
+            from unnest(p_calls));
 end
 $func$;
 
@@ -360,7 +362,8 @@ end
 $block$;
 
 comment on function bcp_internal.insert_tool_calls(
-    bcp.tool_call[], boolean[], timestamptz[], timestamptz[], uuid[], text[], text[], jsonb[], jsonb[], jsonb[], jsonb[],
+    bcp.tool_call[], boolean[], timestamptz[], timestamptz[], uuid[], text[], text[], jsonb[], jsonb[], jsonb[],
+    jsonb[],
     integer[], integer[]) is
     'Stores those of the calls that are fresh, with their users and sessions, and returns how many. Calls, documents, '
     'answers and sizes are those of bcp_internal.mask_tool_calls; the other arrays have a value per call, too.';

@@ -154,8 +154,10 @@ begin
             bcp_internal.error_level(e ->> 'level') as level,
             e ->> 'message' as message,
             bcp_internal.error_fingerprint(
-                whole ->> 'fingerprint', whole ->> 'stack_trace', whole ->> 'error_type', whole ->> 'message') as fingerprint,
-            coalesce(nullif(e ->> 'error_type', ''), bcp_internal.classify_error_type(e ->> 'message', null)) as error_type,
+                whole ->> 'fingerprint', whole ->> 'stack_trace', whole ->> 'error_type', whole ->> 'message'
+                    ) as fingerprint,
+            coalesce(
+                nullif(e ->> 'error_type', ''), bcp_internal.classify_error_type(e ->> 'message', null)) as error_type,
             e ->> 'error_code' as error_code,
             e ->> 'stack_trace' as stack_trace,
             coalesce(e ->> 'bcp_name', tool_context ->> 'bcp') as bcp_name,
@@ -200,7 +202,8 @@ begin
         left join resolved using (n)
     ), stored as (
         insert into bcp.error_logs (
-            "timestamp", created_at, event_id, level, message, fingerprint, error_type, error_code, stack_trace, bcp_name,
+            "timestamp", created_at, event_id, level, message, fingerprint, error_type, error_code, stack_trace,
+            bcp_name,
             tool_name, operation, context, tool_context, user_id, session_id, request_id, trace_id, release, attributes)
         select
             happened, v_now, coalesce(given_id, bcp_internal.uuidv7(happened)), level, message, fingerprint, error_type,
@@ -211,7 +214,8 @@ begin
         select
             bcp_internal.touch_users(array_agg(user_id), array_agg(happened)),
             bcp_internal.touch_sessions(array_agg(row(
-                session_id, user_id, client_name, null, null, null, happened, happened, null, 0, 0, null, resolved_by, null
+                session_id, user_id, client_name, null, null, null, happened, happened, null, 0, 0, null, resolved_by,
+                null
             )::bcp.user_sessions order by n)),
             bcp_internal.touch_issues(array_agg(row(
                 fingerprint, happened, happened, 1, level, message, error_type, bcp_name, tool_name

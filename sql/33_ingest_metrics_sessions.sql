@@ -126,7 +126,8 @@ $func$;
 comment on function bcp_internal.store_sessions(jsonb[]) is
     'Masks and stores what is new of sessions whose shape is right; raises where one cannot be stored.';
 
-create or replace function bcp_internal.session_end(p_started_at timestamptz, p_ended_at timestamptz) returns timestamptz
+create or replace function bcp_internal.session_end(p_started_at timestamptz, p_ended_at timestamptz)
+returns timestamptz
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$

@@ -154,12 +154,14 @@ begin
     end if;
     begin
         insert into bcp.open_tool_calls (event_id, started_at, event)
-        select v_id, v_start, m.e || coalesce(m.attributes, '{}') from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
+        select v_id, v_start, m.e || coalesce(m.attributes, '{}')
+        from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
     exception
         when sqlstate 'ZB005' then
             v_event := bcp_internal.maskable_event('tool_usage', bcp_internal.repaired_event('tool_usage', v_event));
             insert into bcp.open_tool_calls (event_id, started_at, event)
-            select v_id, v_start, m.e || coalesce(m.attributes, '{}') from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
+            select v_id, v_start, m.e || coalesce(m.attributes, '{}')
+            from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
     end;
     return v_id;
 end
@@ -181,8 +183,10 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_event constant jsonb := jsonb_build_object(
-        'event_id', p_event_id, 'success', p_success, 'response_data', p_response_data, 'error_message', p_error_message,
-        'error_type', p_error_type, 'outcome', p_outcome, 'response_bytes', p_response_bytes, 'response_tokens', p_response_tokens,
+        'event_id', p_event_id, 'success', p_success, 'response_data', p_response_data,
+        'error_message', p_error_message,
+        'error_type', p_error_type, 'outcome', p_outcome, 'response_bytes', p_response_bytes,
+        'response_tokens', p_response_tokens,
         'end_time', coalesce(p_end_time, bcp_internal.now()));
     v_begun jsonb;
 begin

@@ -26,13 +26,15 @@ begin
         or coalesce(least(p_recorded, p_sent, p_spooled, p_spooled_bytes, p_dropped), 0) < 0
         or coalesce(greatest(p_recorded, p_sent, p_spooled, p_spooled_bytes, p_dropped), 0) > 1000000000000000
     then
-        raise exception using errcode = 'ZB002', message = 'source or instance is null, or a count is negative or over 10^15';
+        raise exception using
+            errcode = 'ZB002', message = 'source or instance is null, or a count is negative or over 10^15';
     end if;
     perform bcp_internal.check_floods();
     perform bcp_internal.note_names('collector', array[p_instance::text]);
     v_source := bcp_internal.source_name(p_source);
     insert into bcp.collector_reports as r (
-        instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, last_error_at, started_at, reported_at)
+        instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, last_error_at, started_at,
+        reported_at)
     values (
         p_instance, v_source, coalesce(p_recorded, 0), coalesce(p_sent, 0), coalesce(p_spooled, 0),
         coalesce(p_spooled_bytes, 0), coalesce(p_dropped, 0), bcp_internal.anonymize_text(p_last_error),
@@ -52,7 +54,8 @@ begin
     delete from bcp.collector_reports r
     using bcp.data_retention_policies p
     where p.table_name = 'ingest_batches' and p.cleanup_enabled
-      and r.source = v_source and r.sent_by = session_user and r.reported_at < v_now - p.retention_days * interval '1 day';
+      and r.source = v_source and r.sent_by = session_user
+      and r.reported_at < v_now - p.retention_days * interval '1 day';
     return v_now;
 end
 $func$;
@@ -79,13 +82,15 @@ select
 from (
     select
         public.time_bucket('1 hour', received_at) as hour, source, sent_by, sum(accepted)::bigint as accepted,
-        sum(stored)::bigint as stored, sum(duplicates)::bigint as duplicates, sum(rejected)::bigint as rejected, sum(repaired)::bigint as repaired
+        sum(stored)::bigint as stored, sum(duplicates)::bigint as duplicates, sum(rejected)::bigint as rejected,
+        sum(repaired)::bigint as repaired
     from bcp.ingest_batches
     group by 1, 2, 3
 ) as b
 full join (
     select
-        public.time_bucket('1 hour', reported_at) as hour, source, sent_by, least(sum(spooled), 9e18)::bigint as spooled,
+        public.time_bucket('1 hour', reported_at) as hour, source, sent_by,
+        least(sum(spooled), 9e18)::bigint as spooled,
         least(sum(spooled_bytes), 9e18)::bigint as spooled_bytes, least(sum(dropped), 9e18)::bigint as dropped
     from bcp.collector_reports
     group by 1, 2, 3

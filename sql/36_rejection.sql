@@ -16,7 +16,9 @@ begin
         return '{"_unredacted": "too large or unreadable"}';
     elsif jsonb_typeof(p_event) <> 'object' then
         return bcp_internal.truncate_json(
-            bcp_internal.anonymize_json(bcp_internal.cut_json(p_event, 2 * v_max_bytes, bcp_internal.setting('max_json_depth')::integer)), v_max_bytes,
+            bcp_internal.anonymize_json(
+                bcp_internal.cut_json(p_event, 2 * v_max_bytes, bcp_internal.setting('max_json_depth')::integer)),
+            v_max_bytes,
             case when octet_length(p_event::text) > 2 * v_max_bytes then octet_length(p_event::text) end);
     end if;
     -- An address that is none cannot be cut to its network, and neither can one that the anonymiser leaves.
@@ -75,8 +77,10 @@ exception
             if state = '55P03' then
                 raise exception using
                     errcode = state,
-                    message = 'another open transaction has held for 30 s what this batch needs: a session, an issue, an event id or a new chunk',
-                    hint = 'Nothing was stored: send it again. Senders that idle in a transaction end by idle_in_transaction_session_timeout.';
+                    message = 'another open transaction has held for 30 s what this batch needs: a session, an issue, '
+                        'an event id or a new chunk',
+                    hint = 'Nothing was stored: send it again. Senders that idle in a transaction end by '
+                        'idle_in_transaction_session_timeout.';
             elsif left(state, 2) in ('08', '25', '40', '42', '53', '55', '57', '58', 'XX') or state = 'ZB006' then
                 raise exception using errcode = state, message = message;
             end if;
@@ -102,9 +106,13 @@ begin
     if v_count = 1 then
         -- As the anonymiser says it (sql/20). To find out which of the fields it is costs, so it is done for this
         -- alone.
-        if p_state = 'ZB005' and p_message similar to '(the JSON is nested deeper|the anonymiser cannot go through)%' then
+        if p_state = 'ZB005'
+            and p_message similar to '(the JSON is nested deeper|the anonymiser cannot go through)%'
+        then
             v_maskable := bcp_internal.maskable_event(p_kind, p_events[1]);
-            if v_maskable <> p_events[1] and (bcp_internal.try_to_store(p_kind, array[v_maskable], false)).state is null then
+            if v_maskable <> p_events[1]
+                and (bcp_internal.try_to_store(p_kind, array[v_maskable], false)).state is null
+            then
                 return array[v_maskable];
             end if;
         end if;
@@ -190,7 +198,8 @@ begin
         -- Each half can be stored, and both together cannot, such as for their size.
         select sum(p.stored), sum(p.rejected), sum(p.repaired) into stored, rejected, repaired
         from (values (v_good[:v_count / 2]), (v_good[v_count / 2 + 1:])) as half (events)
-        cross join lateral bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, half.events, p_repair => false) as p;
+        cross join lateral bcp_internal.store_or_reject(
+            p_kind, p_source, p_batch_id, half.events, p_repair => false) as p;
     end if;
 end
 $func$;

@@ -19,7 +19,10 @@ begin
         -- Seconds, milliseconds, microseconds or nanoseconds from 1970: as seconds, 1e11 is the year 5138.
         v_number := v_text;
         return to_timestamp(v_number / case
-            when abs(v_number) < 1e11 then 1 when abs(v_number) < 1e14 then 1e3 when abs(v_number) < 1e17 then 1e6 else 1e9
+            when abs(v_number) < 1e11 then 1
+            when abs(v_number) < 1e14 then 1e3
+            when abs(v_number) < 1e17 then 1e6
+            else 1e9
         end);
     end if;
     return null;
@@ -119,7 +122,8 @@ as $func$
         else jsonb_set(p_event, '{_repaired}', (
             select jsonb_agg(distinct name)
             from (
-                select jsonb_array_elements(case jsonb_typeof(p_event -> '_repaired') when 'array' then p_event -> '_repaired' else '[]' end)
+                select jsonb_array_elements(
+                    case jsonb_typeof(p_event -> '_repaired') when 'array' then p_event -> '_repaired' else '[]' end)
                 union all
                 select to_jsonb(unnest(p_names))
             ) as n (name)))
@@ -129,7 +133,9 @@ $func$;
 comment on function bcp_internal.marked_repaired(jsonb, text[]) is
     'The event, with these fields among those that its _repaired names.';
 
-create or replace function bcp_internal.repaired_value(p_field text, p_types text[], p_is_id boolean, p_value jsonb) returns jsonb
+create or replace function bcp_internal.repaired_value(
+    p_field text, p_types text[], p_is_id boolean, p_value jsonb)
+returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
@@ -154,13 +160,15 @@ begin
         when p_types = '{number}' then
             v_number := bcp_internal.read_number(p_value);
             return to_jsonb(case
-                when p_field ~ '_(bytes|tokens)$' then case when v_number between 0 and 1099511627776 then round(v_number) end
+                when p_field ~ '_(bytes|tokens)$'
+                    then case when v_number between 0 and 1099511627776 then round(v_number) end
                 when p_field = 'duration_ms' then case when v_number >= 0 then v_number end
                 else v_number
             end);
         when p_field in ('start_time', 'end_time', 'timestamp', 'started_at', 'last_activity', 'ended_at') then
             return case
-                when v_type = 'string' and bcp_internal.read_time(p_value) is not null and v_text ~ '^\d' and v_text ~ '-' then p_value
+                when v_type = 'string' and bcp_internal.read_time(p_value) is not null and v_text ~ '^\d'
+                    and v_text ~ '-' then p_value
                 else to_jsonb(bcp_internal.read_time(p_value))
             end;
         when p_field = 'ip_address' then
@@ -180,7 +188,11 @@ begin
             -- An id that is left empty is none, in any event.
             return p_value;
         when v_text ~ '^\s*$' then
-            return case p_field when 'tool_name' then '"(no name)"'::jsonb when 'bcp_name' then p_value when 'metric_name' then p_value end;
+            return case p_field
+                when 'tool_name' then '"(no name)"'::jsonb
+                when 'bcp_name' then p_value
+                when 'metric_name' then p_value
+            end;
         when length(v_text) <= 500 then
             return case when v_type = any (p_types) then p_value else to_jsonb(v_text) end;
         when p_field = 'event_id' then
@@ -253,8 +265,11 @@ begin
     if p_kind = 'tool_usage' then
         -- The sizes that they had.
         v_event := v_event || jsonb_strip_nulls(jsonb_build_object(
-            'request_bytes', coalesce(nullif(p_event -> 'request_bytes', 'null'), to_jsonb(octet_length((p_event -> 'parameters')::text))),
-            'response_bytes', coalesce(nullif(p_event -> 'response_bytes', 'null'), to_jsonb(octet_length((p_event -> 'response_data')::text)))));
+            'request_bytes', coalesce(
+                nullif(p_event -> 'request_bytes', 'null'), to_jsonb(octet_length((p_event -> 'parameters')::text))),
+            'response_bytes', coalesce(
+                nullif(p_event -> 'response_bytes', 'null'),
+                to_jsonb(octet_length((p_event -> 'response_data')::text)))));
     end if;
     for f in
         select e.field, e.content = 'text' as is_text, p_event -> e.field as value, m.bytes as max_bytes
@@ -294,14 +309,18 @@ begin
         if bcp_internal.contradicts(v_event ->> 'outcome', (v_event ->> 'success')::boolean) then
             v_event := v_event - 'success'::text;
         end if;
-    elsif p_kind = 'sessions' and bcp_internal.read_time(v_event -> 'ended_at') < bcp_internal.read_time(v_event -> 'started_at') then
+    elsif p_kind = 'sessions'
+        and bcp_internal.read_time(v_event -> 'ended_at') < bcp_internal.read_time(v_event -> 'started_at')
+    then
         v_event := v_event - 'ended_at'::text;
     end if;
     if pg_column_size(v_event) > bcp_internal.setting('max_event_bytes')::bigint then
         v_event := bcp_internal.shortened_event(p_kind, v_event);
     end if;
     return bcp_internal.marked_repaired(v_event, array(
-        select key from jsonb_each(p_event) as f (key, value) where nullif(value, 'null') is distinct from nullif(v_event -> key, 'null')));
+        select key
+        from jsonb_each(p_event) as f (key, value)
+        where nullif(value, 'null') is distinct from nullif(v_event -> key, 'null')));
 exception
     -- It is rejected as it is, and fails no other event.
     when data_exception then
@@ -375,7 +394,9 @@ begin
     end if;
     -- A number out of range, or what is nested too deep for the server, spoils its field alone.
     select
-        jsonb_object_agg(f.key, coalesce(f.read, jsonb_build_object('_omitted', format('%s bytes', octet_length(f.value))))),
+        jsonb_object_agg(
+            f.key,
+            coalesce(f.read, jsonb_build_object('_omitted', format('%s bytes', octet_length(f.value))))),
         array_agg(f.key) filter (where f.read is null or strpos(f.value, '\uFffd') > 0)
     into v_event, v_names
     from (

@@ -9,7 +9,8 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    return bcp_internal.logged_changes(p_aggregate) + tstzmultirange(tstzrange(bcp_internal.watermark(p_aggregate), null));
+    return bcp_internal.logged_changes(p_aggregate)
+        + tstzmultirange(tstzrange(bcp_internal.watermark(p_aggregate), null));
 end
 $func$;
 
@@ -22,10 +23,14 @@ language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
     -- In timestamps without a zone: to add a day to one with a zone depends on the session's.
-    select coalesce(range_agg(tstzrange(w.first at time zone 'UTC', w.last at time zone 'UTC')) filter (where w.first < w.last), '{}')
+    select coalesce(
+        range_agg(tstzrange(w.first at time zone 'UTC', w.last at time zone 'UTC')) filter (where w.first < w.last),
+        '{}')
     from unnest(p_ranges) as r (range)
     cross join lateral (
-        select case when b.first = lower(r.range) at time zone 'UTC' then b.first else b.first + p_width end as first, b.last
+        select
+            case when b.first = lower(r.range) at time zone 'UTC' then b.first else b.first + p_width end as first,
+            b.last
         from (
             select public.time_bucket(p_width, lower(r.range) at time zone 'UTC'),
                    public.time_bucket(p_width, upper(r.range) at time zone 'UTC')
@@ -35,7 +40,8 @@ $func$;
 
 comment on function bcp_internal.whole(tstzmultirange, interval) is 'The whole UTC buckets within ranges.';
 
-create or replace function bcp_internal.stale(p_aggregate text, p_source text, p_asked tstzmultirange, p_horizon timestamptz)
+create or replace function bcp_internal.stale(
+    p_aggregate text, p_source text, p_asked tstzmultirange, p_horizon timestamptz)
 returns tstzmultirange
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -111,7 +117,10 @@ begin
     -- How far the zone is from UTC from the start of the first bucket on, as far as it is within the years that matter.
     select array_agg(distinct (day at time zone p_time_zone) - (day at time zone 'UTC')) into v_offsets
     from generate_series(
-        date_trunc('day', greatest(p_since, bcp_internal.now() - bcp_internal.setting('max_event_age')::interval) - p_interval, 'UTC'),
+        date_trunc(
+            'day',
+            greatest(p_since, bcp_internal.now() - bcp_internal.setting('max_event_age')::interval) - p_interval,
+            'UTC'),
         least(p_until, bcp_internal.now() + interval '366 days') + interval '24 hours',
         interval '24 hours') as day;
     v_offsets := coalesce(v_offsets, array[interval '0']);
@@ -120,7 +129,8 @@ begin
     if extract(month from p_interval) + extract(year from p_interval) = 0
         and (cardinality(v_offsets) = 1
              or extract(day from p_interval) = 0 and (
-                 select count(distinct mod(extract(epoch from o), extract(epoch from p_interval))) = 1 from unnest(v_offsets) o))
+                 select count(distinct mod(extract(epoch from o), extract(epoch from p_interval))) = 1
+                 from unnest(v_offsets) o))
     then
         shift := - v_offsets[1];
     elsif v_offsets <> array[interval '0'] then
@@ -173,7 +183,13 @@ begin
     end loop;
     -- One by one: chunks between two ranges would all be planned for.
     return query
-        select (select min(a.source_table) from bcp_internal.aggregates() a where starts_with(a.name, p_family || '_')), tstzmultirange(r)
+        select
+            (
+                select min(a.source_table)
+                from bcp_internal.aggregates() a
+                where starts_with(a.name, p_family || '_')
+            ),
+            tstzmultirange(r)
         from unnest(v_left) r;
 end
 $func$;
@@ -190,7 +206,8 @@ as $func$
     -- Comparisons with constants are what chunks are left out by, and what is vectorised.
     select format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(p_ranges), upper(p_ranges))
         || case when count(*) > 1 then
-               format(' and (%s)', string_agg(format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(r), upper(r)), ' or '))
+               format(' and (%s)', string_agg(
+                   format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(r), upper(r)), ' or '))
            else '' end
     from unnest(p_ranges) r
 $func$;
