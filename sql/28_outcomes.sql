@@ -9,6 +9,8 @@ $func$;
 
 comment on function bcp_internal.outcomes() is 'The ways in which a call may end.';
 
+grant execute on function bcp_internal.outcomes to bcp_reader;
+
 create or replace function bcp_internal.says_error(p_response jsonb) returns boolean
 language sql immutable parallel safe
 -- No search_path: with one it could not be inlined; every name is qualified instead.

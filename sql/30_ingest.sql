@@ -125,63 +125,6 @@ $func$;
 comment on function bcp_internal.touch_users(text[], timestamptz[]) is
     'Makes or updates the rows of users that events named, but for those that another open transaction holds.';
 
-create or replace function bcp_internal.touch_sessions(p_sessions bcp.user_sessions[]) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_new text[];
-begin
-    with touched as (
-        insert into bcp.user_sessions as s
-        select
-            session_id,
-            (array_agg(user_id) filter (where user_id is not null))[1],
-            (array_agg(client_name) filter (where client_name is not null))[1],
-            (array_agg(client_version) filter (where client_version is not null))[1],
-            (array_agg(ip_address) filter (where ip_address is not null))[1],
-            (array_agg(user_agent) filter (where user_agent is not null))[1],
-            min(started_at), max(last_activity), max(ended_at), sum(tool_calls_count), sum(errors_count),
-            (array_agg(attributes) filter (where attributes is not null))[1],
-            coalesce(min(resolved_by), 'given'), coalesce(min(sent_by), session_user)
-        from unnest(p_sessions)
-        where session_id is not null
-        group by session_id
-        order by session_id
-        on conflict (session_id) do update set
-            -- Whose it is says the role that began it, and no other that names its id.
-            user_id = coalesce(s.user_id, case when s.sent_by = excluded.sent_by then excluded.user_id end),
-            client_name = coalesce(s.client_name, case when s.sent_by = excluded.sent_by then excluded.client_name end),
-            client_version = coalesce(
-                s.client_version, case when s.sent_by = excluded.sent_by then excluded.client_version end),
-            ip_address = coalesce(s.ip_address, case when s.sent_by = excluded.sent_by then excluded.ip_address end),
-            user_agent = coalesce(s.user_agent, case when s.sent_by = excluded.sent_by then excluded.user_agent end),
-            started_at = least(s.started_at, excluded.started_at),
-            last_activity = greatest(s.last_activity, excluded.last_activity),
-            ended_at = case
-                when s.sent_by = excluded.sent_by then greatest(s.ended_at, excluded.ended_at)
-                else s.ended_at
-            end,
-            tool_calls_count = s.tool_calls_count + excluded.tool_calls_count,
-            errors_count = s.errors_count + excluded.errors_count,
-            attributes = case
-                when s.sent_by = excluded.sent_by and excluded.attributes is not null then bcp_internal.truncate_json(
-                    coalesce(s.attributes, '{}') || excluded.attributes,
-                    bcp_internal.setting('max_document_bytes')::integer)
-                else s.attributes
-            end
-        -- 0 where no row was there before.
-        returning s.session_id, s.xmax::text::bigint = 0 as is_new
-    )
-    select array_agg(t.session_id) into v_new from touched t where t.is_new;
-    perform bcp_internal.note_names('session', v_new);
-end
-$func$;
-
-comment on function bcp_internal.touch_sessions(bcp.user_sessions[]) is
-    'Makes or updates sessions: times widen, counts add up, what is known stays. Who, from where, when it ended and '
-    'its attributes come from the role that began it alone.';
-
 create or replace function bcp_internal.event_ip(p_value text) returns inet
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -484,6 +484,8 @@ comment on function bcp.ingest_tool_usage(uuid, bcp.tool_call[], text) is
     'The same for calls as rows: array_agg(row(...)::bcp.tool_call) of another table, or an array in the binary '
     'format, which is the fastest way in. Rows and JSON are checked, repaired, masked, rejected and booked alike.';
 
+grant execute on function bcp.ingest_tool_usage(uuid, bcp.tool_call[], text) to bcp_writer;
+
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events jsonb, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
@@ -501,6 +503,8 @@ comment on function bcp.ingest_tool_usage(uuid, jsonb, text) is
     'attributes._repaired; an event without a name is kept in bcp.rejected_events and fails nothing else. p_source '
     'defaults to application_name, and is masked. ZB001 where the batch is no array.';
 
+grant execute on function bcp.ingest_tool_usage(uuid, jsonb, text) to bcp_writer;
+
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events_text text, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
@@ -515,3 +519,5 @@ $func$;
 comment on function bcp.ingest_tool_usage(uuid, text, text) is
     'The same for a batch as text: an event that jsonb cannot hold (a NUL, half a surrogate pair) is repaired instead '
     'of failing the call.';
+
+grant execute on function bcp.ingest_tool_usage(uuid, text, text) to bcp_writer;

@@ -246,6 +246,8 @@ $func$;
 comment on function bcp.ingest_errors(uuid, jsonb, text) is
     'Takes in an array of errors, as bcp.ingest_tool_usage does calls.';
 
+grant execute on function bcp.ingest_errors(uuid, jsonb, text) to bcp_writer;
+
 create or replace function bcp.ingest_errors(
     p_batch_id uuid, p_events_text text, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
@@ -259,3 +261,5 @@ $func$;
 
 comment on function bcp.ingest_errors(uuid, text, text) is
     'The same for a batch as text: an event that jsonb cannot hold is repaired instead of failing the call.';
+
+grant execute on function bcp.ingest_errors(uuid, text, text) to bcp_writer;

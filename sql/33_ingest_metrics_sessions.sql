@@ -156,6 +156,8 @@ $func$;
 comment on function bcp.ingest_metrics(uuid, jsonb, text) is
     'Takes in an array of metrics, as bcp.ingest_tool_usage does calls.';
 
+grant execute on function bcp.ingest_metrics(uuid, jsonb, text) to bcp_writer;
+
 create or replace function bcp.ingest_metrics(
     p_batch_id uuid, p_events_text text, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
@@ -169,6 +171,8 @@ $func$;
 
 comment on function bcp.ingest_metrics(uuid, text, text) is
     'The same for a batch as text: an event that jsonb cannot hold is repaired instead of failing the call.';
+
+grant execute on function bcp.ingest_metrics(uuid, text, text) to bcp_writer;
 
 create or replace function bcp.ingest_sessions(
     p_batch_id uuid, p_events jsonb, p_source text default null,
@@ -185,6 +189,8 @@ comment on function bcp.ingest_sessions(uuid, jsonb, text) is
     'Takes in an array of sessions, as bcp.ingest_tool_usage does calls. Each widens what is known of its session, so '
     'the same one again changes nothing.';
 
+grant execute on function bcp.ingest_sessions(uuid, jsonb, text) to bcp_writer;
+
 create or replace function bcp.ingest_sessions(
     p_batch_id uuid, p_events_text text, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
@@ -198,3 +204,5 @@ $func$;
 
 comment on function bcp.ingest_sessions(uuid, text, text) is
     'The same for a batch as text: an event that jsonb cannot hold is repaired instead of failing the call.';
+
+grant execute on function bcp.ingest_sessions(uuid, text, text) to bcp_writer;

@@ -35,6 +35,42 @@ comment on function bcp.log_tool_usage(
     'is null. An event id that comes again is a duplicate. Its session is the conversation, else the session, else, '
     'where there is a user, by user and client as the setting session_gap says.';
 
+grant execute on function bcp.log_tool_usage to bcp_writer;
+
+-- A field of a call stands in the type, in bcp_internal.event_fields and in this function; what reads and what stores calls
+-- is made from the type (sql/31_ingest_tool_usage.sql), and tests hold Python to this function. Where one lacks a field, the
+-- load stops.
+do $block$
+declare
+    v_lacking text;
+begin
+    with places (place, fields) as (
+        values
+            ('bcp.tool_call', array(
+                select a.attname::text
+                from pg_catalog.pg_attribute a
+                where a.attrelid = 'bcp.tool_call'::regclass
+                  and a.attnum > 0
+                  and not a.attisdropped
+                  and a.attname <> 'attributes')),
+            ('bcp_internal.event_fields', bcp_internal.known_fields('tool_usage')),
+            ('bcp.log_tool_usage', array(
+                select substr(name, 3)
+                from pg_catalog.pg_proc p
+                cross join lateral unnest(p.proargnames) as name
+                where p.pronamespace = 'bcp'::regnamespace and p.proname = 'log_tool_usage' and left(name, 2) = 'p_'))
+    )
+    select string_agg(distinct format('%s lacks %s', p.place, f.field), '; ')
+    into v_lacking
+    from places p
+    cross join (select distinct unnest(fields) from places) as f (field)
+    where f.field <> all (p.fields);
+    if v_lacking is not null then
+        raise exception 'a field of a tool call does not stand everywhere: %', v_lacking;
+    end if;
+end
+$block$;
+
 create or replace function bcp.log_error(
     p_level text, p_message text, p_error_type text default null, p_error_code text default null,
     p_stack_trace text default null, p_context jsonb default null, p_tool_context jsonb default null,
@@ -64,6 +100,8 @@ comment on function bcp.log_error(
     'Takes in one error. Level is debug, info, warn, error or fatal; tool_context may name bcp, tool and operation. '
     'Its session is found as that of a call.';
 
+grant execute on function bcp.log_error to bcp_writer;
+
 create or replace function bcp.record_metric(
     p_metric_name text, p_metric_value double precision, p_labels jsonb default null,
     p_aggregation_period text default 'raw', p_timestamp timestamptz default null, p_event_id text default null,
@@ -80,6 +118,8 @@ $func$;
 
 comment on function bcp.record_metric(text, double precision, jsonb, text, timestamptz, text) is
     'Takes in one value of a metric; its unit belongs into its name, such as queue_wait_ms.';
+
+grant execute on function bcp.record_metric to bcp_writer;
 
 create or replace function bcp.touch_session(
     p_session_id text, p_user_id text default null, p_client_name text default null,
@@ -100,6 +140,8 @@ $func$;
 comment on function bcp.touch_session(text, text, text, text, inet, text, timestamptz) is
     'Makes a session, or says that it is active at a time, now by default.';
 
+grant execute on function bcp.touch_session to bcp_writer;
+
 create or replace function bcp.end_session(
     p_session_id text, p_time timestamptz default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
@@ -113,6 +155,8 @@ as $func$
 $func$;
 
 comment on function bcp.end_session(text, timestamptz) is 'Ends a session at a time, now by default.';
+
+grant execute on function bcp.end_session to bcp_writer;
 
 create or replace function bcp.begin_tool_call(
     p_bcp_name text, p_tool_name text, p_operation text default 'call', p_parameters jsonb default null,
@@ -171,6 +215,8 @@ comment on function bcp.begin_tool_call(text, text, text, jsonb, text, text, tim
     'Notes that a call began, and returns the id to end it with. Until then bcp.open_tool_calls shows it. ZB005 where '
     'it could not be stored.';
 
+grant execute on function bcp.begin_tool_call to bcp_writer;
+
 create or replace function bcp.end_tool_call(
     p_event_id uuid, p_success boolean default null, p_response_data jsonb default null,
     p_error_message text default null, p_error_type text default null, p_outcome text default null,
@@ -210,3 +256,5 @@ $func$;
 comment on function bcp.end_tool_call(uuid, boolean, jsonb, text, text, text, bigint, timestamptz, bigint) is
     'Ends a call that bcp.begin_tool_call began, now by default, and stores it. Ending it twice is a duplicate; ending '
     'one that never began is rejected.';
+
+grant execute on function bcp.end_tool_call to bcp_writer;

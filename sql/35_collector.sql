@@ -66,6 +66,8 @@ comment on function bcp.report_collector(text, uuid, bigint, bigint, bigint, big
     'an argument is out of bounds, or the instance is that of another role. Reports of the same role and source as old '
     'as bcp.ingest_batches may be are removed.';
 
+grant execute on function bcp.report_collector to bcp_writer;
+
 create or replace view bcp.ingest_ledger as
 select
     hour,
@@ -123,3 +125,5 @@ comment on column bcp.ingest_ledger.dropped is 'Events that these collectors los
 
 comment on column bcp.ingest_ledger.repaired is
     'Events taken in whose bad values were converted, cut or taken out: attributes._repaired of each names its fields.';
+
+grant select on bcp.ingest_ledger to bcp_reader;

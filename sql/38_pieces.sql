@@ -18,27 +18,34 @@ comment on function bcp_internal.invalidated(text) is
     'What a continuous aggregate of schema bcp does not say rightly: ranges never aggregated, and ranges changed '
     'since, in it or in what it is made from. Changes of a transaction count from its commit on.';
 
-create or replace function bcp_internal.whole(p_ranges tstzmultirange, p_width interval) returns tstzmultirange
+grant execute on function bcp_internal.invalidated to bcp_reader;
+
+create or replace function bcp_internal.in_buckets(
+    p_ranges tstzmultirange, p_width interval, p_widened boolean default false)
+returns tstzmultirange
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
     -- In timestamps without a zone: to add a day to one with a zone depends on the session's.
     select coalesce(
-        range_agg(tstzrange(w.first at time zone 'UTC', w.last at time zone 'UTC')) filter (where w.first < w.last),
-        '{}')
+        range_agg(tstzrange(w.first at time zone 'UTC', w.last at time zone 'UTC')) filter (where w.first < w.last), '{}')
     from unnest(p_ranges) as r (range)
     cross join lateral (
         select
-            case when b.first = lower(r.range) at time zone 'UTC' then b.first else b.first + p_width end as first,
-            b.last
-        from (
-            select public.time_bucket(p_width, lower(r.range) at time zone 'UTC'),
-                   public.time_bucket(p_width, upper(r.range) at time zone 'UTC')
-        ) as b (first, last)
-    ) w
+            lower(r.range) at time zone 'UTC', public.time_bucket(p_width, lower(r.range) at time zone 'UTC'),
+            upper(r.range) at time zone 'UTC', public.time_bucket(p_width, upper(r.range) at time zone 'UTC')
+    ) as b (first, first_bucket, last, last_bucket)
+    cross join lateral (
+        select
+            case when p_widened or b.first = b.first_bucket then b.first_bucket else b.first_bucket + p_width end,
+            case when p_widened and b.last <> b.last_bucket then b.last_bucket + p_width else b.last_bucket end
+    ) as w (first, last)
 $func$;
 
-comment on function bcp_internal.whole(tstzmultirange, interval) is 'The whole UTC buckets within ranges.';
+comment on function bcp_internal.in_buckets(tstzmultirange, interval, boolean) is
+    'Ranges in whole UTC buckets of a width: those that lie within the ranges, or with p_widened all that they touch.';
+
+grant execute on function bcp_internal.in_buckets to bcp_reader;
 
 create or replace function bcp_internal.stale(
     p_aggregate text, p_source text, p_asked tstzmultirange, p_horizon timestamptz)
@@ -99,6 +106,8 @@ comment on function bcp_internal.stale(text, text, tstzmultirange, timestamptz) 
     'Where raw rows, or finer aggregates, have to answer in place of an aggregate of the source, whose refreshes reach '
     'back to p_horizon.';
 
+grant execute on function bcp_internal.stale to bcp_reader;
+
 create or replace function bcp_internal.grain(
     p_interval interval, p_time_zone text, p_since timestamptz, p_until timestamptz,
     out levels text[], out zone text, out shift interval)
@@ -152,6 +161,8 @@ comment on function bcp_internal.grain(interval, text, timestamptz, timestamptz)
     'How to make buckets of an interval and time zone: the widths of aggregate buckets that fall whole into them, '
     'widest first, all of them where the interval is null; and whether they are buckets of UTC with a shift.';
 
+grant execute on function bcp_internal.grain to bcp_reader;
+
 create or replace function bcp_internal.pieces(p_family text, p_levels text[], p_since timestamptz, p_until timestamptz)
 returns table (relation text, ranges tstzmultirange)
 language plpgsql volatile
@@ -173,7 +184,7 @@ begin
         left join bcp.data_retention_policies r on r.table_name = a.source_table
         order by a.ordinal desc
     loop
-        v_taken := bcp_internal.whole(
+        v_taken := bcp_internal.in_buckets(
             v_left - bcp_internal.stale(v_aggregate.name, v_aggregate.source_table, v_left, v_aggregate.horizon),
             v_aggregate.bucket);
         if not isempty(v_taken) then
@@ -198,6 +209,8 @@ comment on function bcp_internal.pieces(text, text[], timestamptz, timestamptz) 
     'Cuts a range into pieces, each answered by one relation of schema bcp: aggregates of a family (tool_usage, '
     'tool_latency) at the levels given (1mo, 1d, 1h, 1m), or the hypertable.';
 
+grant execute on function bcp_internal.pieces to bcp_reader;
+
 create or replace function bcp_internal.within(p_column text, p_ranges tstzmultirange) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -213,3 +226,5 @@ as $func$
 $func$;
 
 comment on function bcp_internal.within(text, tstzmultirange) is 'The condition that a time is within ranges.';
+
+grant execute on function bcp_internal.within to bcp_reader;
