@@ -1,15 +1,18 @@
--- The anonymiser: JSON, text and addresses in, the same without personal data out. It fails closed: what it
--- cannot go through raises, and the caller rejects the event. What it looks for is data: bcp.sensitive_keys,
--- bcp.sensitive_key_exceptions, bcp.anonymization_rules; sql/22_anonymize_rules.sql compiles and applies them.
--- Nothing here is parallel safe: reading JSON out of a string takes a subtransaction.
+-- The anonymiser takes JSON, text and addresses, and returns the same without personal data. It fails closed: where it
+-- cannot go through a value it raises an error, and the caller rejects the event. What it looks for is data, in
+-- bcp.sensitive_keys, bcp.sensitive_key_exceptions and bcp.anonymization_rules; sql/27_anonymize_compile.sql compiles
+-- these, and sql/22_anonymize_rules.sql applies them.
+--
+-- Nothing here is parallel safe, because reading JSON out of a string takes a subtransaction.
 
 create or replace function bcp_internal.anonymizer_failed(p_sqlstate text) returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- The message of the cause may repeat a value, its SQLSTATE cannot. Of these classes it is what came that is at
-    -- fault: data, limits, a raise. But what is no regular expression or no number is a broken rule or setting.
+    -- The message of the cause may repeat a value; its SQLSTATE cannot. An error of these classes (data, limits, a
+    -- raise) is the fault of the value. But text that is no regular expression, or no number, comes from a broken rule
+    -- or setting.
     if left(p_sqlstate, 2) in ('22', '54', 'P0') and p_sqlstate not in ('2201B', '22P02') then
         raise exception using
             errcode = 'ZB005',
@@ -23,7 +26,7 @@ end
 $func$;
 
 comment on function bcp_internal.anonymizer_failed(text) is
-    'Raises ZB005 where the value is at fault, else ZB006; names the SQLSTATE of the cause and no value.';
+    'Raises ZB005 where the value is at fault, else ZB006. The message names the SQLSTATE of the cause and no value.';
 
 create or replace function bcp_internal.load_anonymizer() returns bcp_internal.anonymizer_state
 language plpgsql stable
@@ -32,7 +35,7 @@ as $func$
 declare
     v_state bcp_internal.anonymizer_state;
 begin
-    -- Concatenation takes them out of compressed storage once, not at every use.
+    -- Concatenation takes each value out of compressed storage once, instead of at every use.
     select
         only_row, quick_likes || '{}'::text[], digit_gate || '',
         case when word_gates is not null then word_gates || '{}'::text[] end, key_map || '{}', part_map || '{}',
@@ -84,8 +87,8 @@ begin
     if v_names = v_keys then
         return p_object;
     end if;
-    -- Keys that become equal all stay, from the second on with a number; from another number on where a key of
-    -- the object happens to have one of those already.
+    -- Keys that become equal all stay: from the second on each gets a number, and a higher number where the object
+    -- already has a key with that one.
     loop
         select jsonb_object_agg(case when n = 1 then name else name || '#' || n + v_skip end, p_object -> key)
         into v_result
@@ -102,7 +105,7 @@ end
 $func$;
 
 comment on function bcp_internal.mask_keys(jsonb, bcp_internal.anonymizer_state) is
-    'An object whose keys are masked as text; keys that become equal are numbered.';
+    'The object with its keys masked as text; keys that become equal are numbered.';
 
 create or replace function bcp_internal.unfold_documents(
     p_docs jsonb[], p_max_depth integer, p_state bcp_internal.anonymizer_state,
@@ -353,9 +356,9 @@ comment on function bcp_internal.mask_documents(jsonb[], integer, bcp_internal.a
 create or replace function bcp_internal.anonymize_documents(p_docs jsonb[]) returns jsonb[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- In a custom plan an array is a constant, whose elements are found by counting from its start.
+-- In a custom plan an array is a constant, and PostgreSQL finds an element of it by counting from its start.
 set plan_cache_mode = force_generic_plan
--- The planner expects many rows of functions that return few, and compiling takes a second.
+-- The planner expects many rows from functions that return few, and then compiles the query, which takes a second.
 set jit = off
 as $func$
 declare
@@ -389,7 +392,7 @@ $func$;
 
 comment on function bcp_internal.anonymize_documents(jsonb[]) is
     'Documents without personal data, in their order. ZB005 where one is nested deeper than the setting max_json_depth '
-    'or cannot be gone through, ZB006 where the anonymiser is broken: then keep nothing.';
+    'or cannot be gone through; ZB006 where the anonymiser is broken: then keep nothing.';
 
 create or replace function bcp_internal.anonymize_json(p_doc jsonb) returns jsonb
 language sql stable
@@ -398,7 +401,8 @@ as $func$
     select (bcp_internal.anonymize_documents(array[p_doc]))[1]
 $func$;
 
-comment on function bcp_internal.anonymize_json(jsonb) is 'One document, as bcp_internal.anonymize_documents.';
+comment on function bcp_internal.anonymize_json(jsonb) is
+    'One document without personal data; errors are those of bcp_internal.anonymize_documents.';
 
 create or replace function bcp_internal.anonymize_text(p_text text) returns text
 language sql stable
@@ -408,7 +412,7 @@ as $func$
 $func$;
 
 comment on function bcp_internal.anonymize_text(text) is
-    'Text without personal data; errors as bcp_internal.anonymize_documents.';
+    'Text without personal data; errors are those of bcp_internal.anonymize_documents.';
 
 create or replace function bcp_internal.cut_ip(p_ip inet, p_bits_v4 integer, p_bits_v6 integer) returns inet
 language plpgsql immutable strict parallel safe

@@ -1,5 +1,6 @@
--- The anonymiser's gates: most texts have nothing to mask, and what shows that costs a fraction of masking. Expressions
--- run over many texts at a time, since PostgreSQL builds an expression's automaton anew at every call.
+-- The anonymiser's gates. Most texts have nothing to mask, and to find that out costs a fraction of masking.
+-- Expressions run over many texts at a time, because PostgreSQL builds the automaton of an expression anew at every
+-- call.
 
 create or replace function bcp_internal.sensitive_names(p_strings text[], p_state bcp_internal.anonymizer_state)
 returns text[]
@@ -14,7 +15,7 @@ begin
             cross join lateral (
                 select l.s
                 union all
-                -- As bcp_internal.mask_lists and mask_members read a name.
+                -- bcp_internal.mask_lists and mask_members read a name like this.
                 select left(l.s, 60) where length(l.s) > 60
                 union all
                 select regexp_replace(l.s, '^.*/', '') where strpos(l.s, '/') > 0
@@ -44,12 +45,12 @@ as $func$
 declare
     v_found record;
 begin
-    -- In the text of JSON, and of JSON in its strings, a key stands between a quote and a quote with a colon. The
-    -- piece after the last of these holds none.
+    -- In the text of JSON, and of JSON in its strings, a key stands between a quote and a quote with a colon. The last
+    -- piece has no key.
     with pieces as materialized (
         select
             n, rtrim(split_part(piece, '"', -1), '\') as key,
-            -- A key with a quote in it begins and ends with different ones here.
+            -- If the quotes on both sides are escaped differently, the piece belongs to a key that contains a quote.
             (right(piece, 1) = '\') <> (right(split_part(piece, '"', -2), 1) = '\') as is_part
         from unnest(p_numbers) as n
         cross join lateral unnest(trim_array(string_to_array(p_texts[n], '":'), 1)) as piece
@@ -110,8 +111,8 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- U+0001 separates texts, so it may be in none of them: matching_in() counts it. Line ends around it keep a match
-    -- of [^ ], in the mode in which that matches no line end, from going on into the next text.
+    -- U+0001 separates the texts, so none of them may contain it: bcp_internal.matching_in counts it. The line ends
+    -- around it stop a match of [^ ], in the mode in which that matches no line end, from going on into the next text.
     return array_to_string(array(
         select case when p_is_flat then translate(p_texts[n], E'\n', E'\r') else p_texts[n] end
         from unnest(p_numbers) with ordinality as number (n, o)
@@ -120,8 +121,8 @@ end
 $func$;
 
 comment on function bcp_internal.joined(integer[], text[], boolean) is
-    'Those of the texts that have the numbers, none of which may have U+0001 in it; flat, as bcp_internal.matching_in '
-    'takes them, with other line ends than \n.';
+    'The texts with the given numbers, joined. None may contain U+0001. Flat texts are what bcp_internal.matching_in '
+    'takes: in them \r stands for \n.';
 
 create or replace function bcp_internal.matching_in(p_numbers integer[], p_text text, p_gate text) returns integer[]
 language plpgsql immutable
@@ -133,7 +134,7 @@ declare
     v_pieces text[];
     v_passed integer := 1;
     v_found integer[] := '{}';
-    -- A match takes the rest of its text with it, so that each text costs one match at most.
+    -- A match takes the rest of its text with it, so that a text costs at most one match.
     v_pattern constant text := '(?n)(?:' || p_gate || ')[^\n]*';
 begin
     if v_text !~ v_pattern then
@@ -146,14 +147,15 @@ begin
             v_found := v_found || p_numbers[v_passed];
         end if;
     end loop;
-    -- Where a match took a separator, or a part of it, there are too few; there are never too many.
+    -- If a match took a separator or part of one, the count is too low; it is never too high. Then any text may have
+    -- matched.
     return case when v_passed = cardinality(p_numbers) then v_found else p_numbers end;
 end
 $func$;
 
 comment on function bcp_internal.matching_in(integer[], text, text) is
-    'Those of the numbers whose text, of the texts joined, a gate matches, and where in doubt others. One call costs '
-    'little more than reading the texts, and a match what a call a text would.';
+    'Those of the numbers whose text, of the joined texts, a gate matches, and others where that is in doubt. A call '
+    'costs little more than reading the texts; calling per text would pay for each text what a match costs.';
 
 create or replace function bcp_internal.matching(p_numbers integer[], p_texts text[], p_gate text, p_lower boolean)
 returns integer[]
@@ -184,7 +186,7 @@ end
 $func$;
 
 comment on function bcp_internal.matching(integer[], text[], text, boolean) is
-    'Those of the numbers whose text, in lower case if asked, a gate matches, and where in doubt others.';
+    'Those of the numbers whose text, in lower case if p_lower, a gate matches, and others where that is in doubt.';
 
 create or replace function bcp_internal.labelled(
     p_numbers integer[], p_texts text[], p_state bcp_internal.anonymizer_state)
@@ -195,8 +197,8 @@ as $func$
 declare
     v_labels text[];
 begin
-    -- One look at all texts, since they mostly share their labels or have none that is sensitive. Keys of JSON are
-    -- bcp_internal.keys_to_mask()'s business, and most of what is before a colon.
+    -- Look at all texts together, because they mostly share their labels or have none that is sensitive. Keys of JSON,
+    -- which are most of what stands before a colon, are left to bcp_internal.keys_to_mask.
     v_labels := array(
         select jsonb_object_keys(bcp_internal.sensitive_labels(
             replace(bcp_internal.joined(p_numbers, p_texts), '":', '"'), p_state)));
@@ -211,7 +213,7 @@ $func$;
 
 comment on function bcp_internal.labelled(integer[], text[], bcp_internal.anonymizer_state) is
     'Those of the numbers whose text has a sensitive key before a value, as the rules that look for one find it, and '
-    'where in doubt others.';
+    'others where that is in doubt.';
 
 create or replace function bcp_internal.without(p_numbers integer[], p_others integer[]) returns integer[]
 language plpgsql immutable parallel safe
@@ -238,7 +240,7 @@ declare
     v_gate text;
     v_candidates integer[];
     v_wide integer[];
-    -- No text has them but to hide something in it.
+    -- A text has these only to hide something in it.
     v_controls constant text := '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]';
     v_has_controls boolean;
     v_left integer[];
@@ -250,8 +252,9 @@ begin
     if p_state.word_gates is null or v_all = '{}' then
         return v_all;
     end if;
-    -- First what costs least, and then only what is left. An escape may stand for any character; U+0001
-    -- separates texts below. Other characters than ASCII, and escapes, may stand for ASCII ones.
+    -- The cheapest test comes first, and the next ones see only what is left. A text with an escape, which may stand
+    -- for any character, or with U+0001, which separates texts below, is not looked at further. Characters outside
+    -- ASCII, and escapes, may stand for ASCII characters.
     v_has_controls := array_to_string(p_texts, '') ~ v_controls;
     select array_agg(t.n order by t.n), array_agg(t.n) filter (
         where octet_length(t.s) > length(t.s) or strpos(t.s, '%') > 0 or strpos(t.s, '&') > 0
@@ -281,8 +284,8 @@ begin
                 v_lower := lower(bcp_internal.joined(v_left, v_texts, true));
             end if;
         end loop;
-        -- What else is a key, in text: before a colon that no quote or time of day has, before = or >, in a table, an
-        -- option, the first of a pair.
+        -- What else is a key in text: what stands before a colon that follows no quote or time of day, or before = or
+        -- >, in a table, as an option, or as the first of a pair.
         v_found := bcp_internal.matching_in(
             v_left, bcp_internal.joined(v_left, v_texts, true),
             '[^"0-9]:|(?:[^0-9T]|[^0-9T]T)[0-9]+:|[0-9]:[^0-9]|[=>|\t\r]|[ \t](?:-|is|was|are|i?like) |[(\[]''|\u2013|\u2014|\u2192');
@@ -296,7 +299,7 @@ end
 $func$;
 
 comment on function bcp_internal.unclean(text[], bcp_internal.anonymizer_state) is
-    'Numbers of the texts but for those of which it is certain that masking the text, or JSON in it, would change '
+    'Numbers of all texts except those of which it is certain that masking the text, or JSON in it, would change '
     'nothing.';
 
 create or replace function bcp_internal.unclean_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
@@ -310,7 +313,7 @@ end
 $func$;
 
 comment on function bcp_internal.unclean_texts(text[], bcp_internal.anonymizer_state) is
-    'The texts of bcp_internal.unclean.';
+    'The texts whose numbers bcp_internal.unclean returns.';
 
 create or replace function bcp_internal.json_texts(p_docs text[]) returns text[]
 language sql immutable parallel safe
@@ -324,8 +327,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.json_texts(text[]) is
-    'The texts of JSON in which every quote begins or ends a string. JSON has no raw control character: U+0001 takes '
-    'the place of a backslash, U+0002 of a quote in a string, and U+0003 ends a key.';
+    'The texts of JSON, changed so that every quote begins or ends a string. JSON has no raw control characters, so '
+    'U+0001 takes the place of a backslash, U+0002 that of a quote inside a string, and U+0003 ends a key.';
 
 create or replace function bcp_internal.json_key(p_piece text) returns text
 language sql immutable parallel safe
@@ -334,7 +337,8 @@ as $func$
     select concat('"', replace(replace(rtrim(p_piece, E'\x03'), E'\x01', '\\'), E'\x02', '\"'), '": ')
 $func$;
 
-comment on function bcp_internal.json_key(text) is 'A key of bcp_internal.strings_in as it stands in the text of JSON.';
+comment on function bcp_internal.json_key(text) is
+    'A key that bcp_internal.strings_in returned, as it stands in the text of JSON.';
 
 create or replace function bcp_internal.strings_in(p_docs text[]) returns table (n bigint, piece text)
 language sql immutable parallel safe
@@ -343,8 +347,8 @@ as $func$
     select d.n, t.piece
     from unnest(bcp_internal.json_texts(p_docs)) with ordinality as d (doc, n)
     cross join lateral (
-        -- Outside of strings only a long number may be something to mask; with a comma before it, what stands there is
-        -- no JSON.
+        -- Outside strings only a long number may be something to mask. The comma before it marks it: no JSON has what
+        -- follows.
         select case when s.o % 2 = 0 then s.piece else concat(', ', s.piece) end as piece
         from string_to_table(d.doc, '"') with ordinality as s (piece, o)
         where case
@@ -352,7 +356,7 @@ as $func$
             else length(s.piece) >= 13 and s.piece ~ '[0-9]{5}'
         end
         union all
-        -- A command line as a list is one text to the rules.
+        -- To the rules a command line that is a list is one text.
         select translate(replace(split_part(l.piece, '"]', 1), '", "', ' \t'), E'"\x03', '  ')
         from string_to_table(d.doc, '["') with ordinality as l (piece, o)
         where strpos(d.doc, '["') > 0 and l.o > 1
@@ -360,8 +364,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.strings_in(text[]) is
-    'What stands in documents, as the text of JSON, with the documents'' numbers: strings, keys with U+0003 after '
-    'them, long numbers, lists of strings as one; where \ stands U+0001, and U+0002 for a quote.';
+    'The pieces of documents, given as the text of JSON, each with its document''s number: strings, keys with U+0003 '
+    'after them, long numbers, and each list of strings as one piece. U+0001 stands for \ and U+0002 for a quote.';
 
 create or replace function bcp_internal.documents_in_doubt(p_docs text[], p_max_depth integer, p_pieces text[])
 returns integer[]
@@ -461,7 +465,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- What stands in the documents, each once: as it stands in JSON and as it reads; the numbers of those that are
+    -- The pieces of the documents, each once: as they stand in JSON and as they read; and the numbers of those that are
     -- keys.
     v_raw text[];
     v_strings text[];
@@ -534,5 +538,5 @@ end
 $func$;
 
 comment on function bcp_internal.unclean_documents(text[], integer, bcp_internal.anonymizer_state) is
-    'Numbers of the documents, each as the text of JSON or of several strings of JSON, but for those of which it is '
-    'certain that masking would change nothing and raise nothing.';
+    'Numbers of all documents, each given as the text of JSON or of several strings of JSON, except those of which it '
+    'is certain that masking would change nothing and raise no error.';

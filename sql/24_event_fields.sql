@@ -5,9 +5,9 @@ returns table (ordinal bigint, field text, types text[], required boolean, is_id
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- One line a field: name, JSON types, and flags: ! it is required; = it is an id or a name of at most 500
-    -- characters, so it is never cut; - it becomes a time, a UUID or a network, which hold no text. Any other string is
-    -- masked.
+    -- One entry per field: name, JSON types, and flags. ! means that the field is required. = means that it is an id or
+    -- a name of at most 500 characters, so it is never cut. - means that it becomes a time, a UUID or a network, which
+    -- hold no text. Any other string is masked.
     select
         l.ordinal, w.parts[1], t.types, strpos(w.parts[3], '!') > 0, strpos(w.parts[3], '=') > 0,
         case
@@ -43,8 +43,9 @@ as $func$
 $func$;
 
 comment on function bcp_internal.event_fields(text) is
-    'Fields that an event of a kind may have, the JSON types each may have, which are required, which are ids or names '
-    'of at most 500 characters, and what each holds: text or a document, which are masked, or other.';
+    'The fields that an event of a kind may have; of each the JSON types that it may have, whether it is required, '
+    'whether it is an id or name of at most 500 characters, and what it holds: text or a document, which are masked, '
+    'or something else.';
 
 create or replace function bcp_internal.event_shape(p_kind text) returns jsonpath
 language sql immutable parallel safe
@@ -63,7 +64,7 @@ as $func$
 $func$;
 
 comment on function bcp_internal.event_shape(text) is
-    'bcp_internal.event_fields as one jsonpath predicate: e @@ shape is true where every field has its type.';
+    'bcp_internal.event_fields as one jsonpath predicate: e @@ shape is true where every field of e has its type.';
 
 create or replace function bcp_internal.known_fields(p_kind text) returns text[]
 language sql immutable parallel safe
@@ -72,7 +73,7 @@ as $func$
     select array_agg(field) from bcp_internal.event_fields(p_kind)
 $func$;
 
-comment on function bcp_internal.known_fields(text) is 'Names of bcp_internal.event_fields.';
+comment on function bcp_internal.known_fields(text) is 'The names of the fields that bcp_internal.event_fields lists.';
 
 create or replace function bcp_internal.shape_problem(p_kind text, p_event jsonb) returns text
 language sql stable parallel safe
@@ -95,4 +96,4 @@ as $func$
 $func$;
 
 comment on function bcp_internal.shape_problem(text, jsonb) is
-    'What is wrong with the shape of an event, null where nothing is; never repeats a value.';
+    'What is wrong with the shape of an event, null where nothing is. It never repeats a value.';

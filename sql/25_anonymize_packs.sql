@@ -1,5 +1,5 @@
--- Packs: keys and rules of the anonymiser that a team switches on with one statement, and the national numbers that
--- one of them finds.
+-- Packs are keys and rules of the anonymiser that a team switches on with one statement. One of them finds national
+-- numbers, whose checks are here.
 
 create or replace function bcp_internal.is_day_and_month(p_digits text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -11,7 +11,7 @@ end
 $func$;
 
 comment on function bcp_internal.is_day_and_month(text) is
-    'Whether digits begin with a day and a month, as the numbers of the north do.';
+    'Whether digits begin with a day and a month, as the national numbers of northern Europe do.';
 
 create or replace function bcp_internal.is_number_of_11_digits(p_digits text, p_form text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -98,14 +98,14 @@ language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- No regular expressions: PostgreSQL keeps 32 compiled, and the rules need them.
+    -- No regular expressions here: PostgreSQL keeps 32 of them compiled, and the rules need those.
     d constant text := p_digits;
     v_length constant integer := length(p_digits);
     v_first constant text := left(p_digits, 1);
     v_last constant integer := right(p_digits, 1);
     v_sum integer;
 begin
-    -- p_form is the number as it is written, with 9 for every digit: what tells countries apart.
+    -- p_form is the number as it is written, with 9 for every digit. The form tells countries apart.
     if d = repeat(v_first, v_length) then
         return false;
     end if;
@@ -172,8 +172,8 @@ end
 $func$;
 
 comment on function bcp_internal.is_number_of_person(text, text) is
-    'Whether digits, written in a form such as 999.999.999-99, are a national number by the check digits of some '
-    'country.';
+    'Whether digits, written in a form such as 999.999.999-99, are a national number of some country by its check '
+    'digits.';
 
 create or replace function bcp_internal.is_national_id(p_value text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -250,7 +250,7 @@ begin
                     ((left(v, 6) || left(right(v, 4), 3))::bigint % 31)::integer + 1, 1)
                 = right(v, 1);
     end if;
-    -- The form says it all.
+    -- Other forms have no check digits.
     return true;
 end
 $func$;
@@ -266,7 +266,7 @@ as $func$
         when 'nationalid' then bcp_internal.is_national_id(p_value)
         when 'ip' then bcp_internal.is_public_ip(p_value)
         when 'geo' then bcp_internal.is_position(p_value)
-        -- The first two digits are those of the bodies that give out the numbers of devices.
+        -- The first two digits name the body that gave out the number of the device.
         when 'device' then bcp_internal.is_luhn(bcp_internal.only_digits(p_value))
             and left(p_value, 2) in (
                 '01', '10', '33', '35', '44', '45', '49', '50', '51', '52', '53', '54', '86', '91', '98', '99')
@@ -278,8 +278,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.is_identifier(text, text) is
-    'Whether a match of a rule with validation identifier is what the rule''s kind says: its check digits, or its '
-    'range.';
+    'Whether a match of a rule with validation identifier is what the kind of the rule says, by its check digits or '
+    'its range.';
 
 create or replace function bcp_internal.set_pack(p_name text, p_enabled boolean) returns boolean
 language plpgsql volatile
@@ -298,9 +298,9 @@ end
 $func$;
 
 comment on function bcp_internal.set_pack(text, boolean) is
-    'Switches a pack on or off, and returns whether that changed it; ZB002 where there is no such pack.';
+    'Switches a pack on or off, and returns whether that changed anything; ZB002 where there is no such pack.';
 
--- What they call is for no role, so they run as the owner.
+-- These run as the owner, because no role may call what they call.
 create or replace function bcp.enable_anonymization_pack(p_name text) returns boolean
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -312,7 +312,7 @@ revoke all on function bcp.enable_anonymization_pack(text) from public;
 grant execute on function bcp.enable_anonymization_pack(text) to bcp_admin;
 comment on function bcp.enable_anonymization_pack(text) is
     'Puts the keys and rules of a pack of bcp.anonymization_packs in force, from the next event on, and returns '
-    'whether they were not before. Rows that are stored stay as they are until bcp.anonymize_history. For bcp_admin. '
+    'whether they were not in force before. Stored rows stay as they are until bcp.anonymize_history. For bcp_admin. '
     'ZB002 where there is no such pack.';
 
 create or replace function bcp.disable_anonymization_pack(p_name text) returns boolean

@@ -1,13 +1,12 @@
--- Which keys are sensitive. Keys are read as words, split at separators and at capitals, and looked up many at a time:
--- one lookup of a key alone would cost as much as fifty in one call. The rows are bcp.sensitive_keys and
--- bcp.sensitive_key_exceptions.
+-- Which keys are sensitive: the rows of bcp.sensitive_keys and bcp.sensitive_key_exceptions tell. Keys are read as
+-- words, split at separators and at capitals. Look up many at a time: one key alone costs as much as fifty in one call.
 
 create or replace function bcp_internal.fold_key(p_text text) returns text
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- Characters that look like a Latin letter, after Unicode's confusables.txt; the zero of any script looks like o.
+    -- Characters that look like a Latin letter, from Unicode's confusables.txt. The zero of any script looks like o.
     v_alike constant text :=
         'æøđħıłƄƍƖƦƧƷƼƽƿǀȜȢȣȷɑɡɢɣɩɪɯɴʀʋʏʙʜʟͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγεικνορστυχωϒϜϨϱϲϳϹϺЅІЈАВЕЗКМНОРСТУХЬабв'
         || 'гекмнопрстухьѕіјѡѴѵҮүһҽӀӏӠԁԌԛԜԝՍՏՕագզհճոռսցքօ٠۰۱۵۷߀०০৪৭੦੧੪૦ଠ୦୨௦౦೦ഠ൦൭෦๐໐༠ဝ၀ყჿሀዐᎠᎡᎢᎥᎩᎪᎫᎬᎳᎷᎻᎽ'
@@ -20,7 +19,8 @@ declare
         || 'obpddtgkjczfmnlsrvhwxyaelou2iv2fs239ffu3jxbeforruuyirwzvsc';
     v_text text collate "C" := p_text;
 begin
-    -- Zeros before bcp_internal.fold_text makes digits of them; circled and squared letters that have no plain form.
+    -- Zeros come first, before bcp_internal.fold_text makes digits of them; then circled and squared letters, which
+    -- have no plain form.
     if octet_length(v_text) > length(v_text)
         and v_text ~ ('[' || v_alike || '\U0001F150-\U0001F169\U0001F170-\U0001F189\U0001F1E6-\U0001F1FF]')
     then
@@ -30,7 +30,7 @@ begin
         end loop;
     end if;
     v_text := bcp_internal.fold_text(v_text);
-    -- Accents and strokes away.
+    -- Remove accents and strokes.
     if octet_length(v_text) > length(v_text) then
         v_text := translate(
             regexp_replace(normalize(v_text, NFKD), '[\u0300-\u036f\u20d0-\u20f0]', '', 'g'), v_alike, v_letters);
@@ -39,14 +39,15 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.fold_key(text) is 'A key as it reads: look-alikes of Latin letters made Latin.';
+comment on function bcp_internal.fold_key(text) is
+    'A key as it reads, with Latin letters in place of their look-alikes.';
 
 create or replace function bcp_internal.small_letters(p_text text) returns text
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- Not lower(), which knows other letters in each database's locale.
+    -- lower() would not do: which letters it knows depends on the locale of the database.
     return translate(
         bcp_internal.fold_text(p_text),
         'ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУ'
@@ -57,7 +58,7 @@ end
 $func$;
 
 comment on function bcp_internal.small_letters(text) is
-    'A key in its own script: Latin-1, Greek, Cyrillic and Armenian capitals made small.';
+    'A key in its own script, with Latin-1, Greek, Cyrillic and Armenian capitals made small.';
 
 create or replace function bcp_internal.key_lines(p_keys text[], p_hashed text) returns text
 language plpgsql immutable strict
@@ -66,7 +67,7 @@ as $func$
 declare
     v_text text collate "C" := array_to_string(p_keys, E'\n');
 begin
-    -- A key that is a keyed hash says its kind, which is no secret.
+    -- A key that is a keyed hash shows its kind, which is no secret.
     if strpos(v_text, '#k') > 0 then
         v_text := regexp_replace(v_text, p_hashed, '|', 'g');
     end if;
@@ -79,7 +80,7 @@ end
 $func$;
 
 comment on function bcp_internal.key_lines(text[], text) is
-    'The words of keys in lower case, separated by spaces, a line a key: user email of userEmail, user_email and '
+    'The words of keys in lower case, separated by spaces, one line per key: user email for userEmail, user_email and '
     'User-Email. The keys have no line end.';
 
 create or replace function bcp_internal.grams(
@@ -103,8 +104,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.grams(text, text, text, text, text, text) is
-    'Up to five words joined: how many, as they are, without digits and without a plural at the end, and the word '
-    'after them.';
+    'The word and up to four that follow it, joined: how many words, the result as it is, without digits and without a '
+    'plural at its end, and the word after them.';
 
 create or replace function bcp_internal.key_spellings(
     p_keys text[], p_types text[], out keys text[], out numbers integer[], out types text[], out are_phrases boolean[])
@@ -161,7 +162,7 @@ as $func$
 declare
     s record;
     v_text text collate "C";
-    -- Words that have a pattern of match_mode contains inside.
+    -- Words that contain a pattern of match_mode contains.
     v_parts text[] := '{}';
 begin
     s := bcp_internal.key_spellings(p_keys, p_types);
@@ -184,7 +185,7 @@ begin
     ), words as materialized (
         select * from bcp_internal.key_words(v_text, s.numbers, s.types, s.are_phrases)
     ), found as materialized (
-        -- Few words begin a sensitive key. A plural and digits at the end of a word do not matter.
+        -- Few words begin a sensitive key. A plural and digits at the end of a word do not count.
         select *
         from words w
         where w.word in (select p.word from parts p)
@@ -243,15 +244,15 @@ begin
     where not exists (select from exceptions e where e.o = h.o and e.i <= h.j and e.j >= h.i)
       and coalesce(p_state.after_map ->> h.after, p_state.after_map ->> rtrim(h.after, '0123456789'), '')
           not in ('any', h.type)
-      -- In a sentence a word before says little: this is password: x.
+      -- In a sentence the word before says little: this is password: x.
       and (h.is_phrase or coalesce(p_state.before_map ->> h.before, '') not in ('any', h.type))
     order by h.n, h.way ->> 'value' is not null, h.way ->> 'action' desc;
 end
 $func$;
 
 comment on function bcp_internal.classify_keys(text[], text[], bcp_internal.anonymizer_state, boolean) is
-    'Those of the keys whose value, of a JSON type, is to be masked: their numbers, and what to do. value_pattern, '
-    'where it is not null, is what the value must match. In text short words such as to and from are no keys.';
+    'Those of the keys whose value, of a JSON type, is to be masked: their numbers, and what to do. Where '
+    'value_pattern is not null, the value must match it. In text short words such as to and from are no keys.';
 
 create or replace function bcp_internal.is_sensitive_key(
     p_key text, p_value_type text, p_state bcp_internal.anonymizer_state)
@@ -266,4 +267,4 @@ as $func$
 $func$;
 
 comment on function bcp_internal.is_sensitive_key(text, text, bcp_internal.anonymizer_state) is
-    'Whether the value of a key, of a JSON type, is to be masked, whatever it is.';
+    'Whether the value of a key is to be masked whatever it is, if it has this JSON type.';

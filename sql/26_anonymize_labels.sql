@@ -1,5 +1,6 @@
 -- Sensitive keys in text that is no JSON: key=value, **Password:** value, a cell of a table, a column of a list.
--- bcp_internal.classify_keys says which are sensitive; the rules of bcp.anonymization_rules how they are written.
+-- bcp_internal.classify_keys tells which keys are sensitive, and the rules of bcp.anonymization_rules how they are
+-- written.
 
 create or replace function bcp_internal.label_name(p_label text) returns text
 language plpgsql immutable strict parallel safe
@@ -31,7 +32,7 @@ begin
             with ordinality as p (piece, o)
         where r.validation = 'sensitive_key' and p.o % 2 = 0
         union all
-        -- Names of columns.
+        -- Names of columns count, too.
         select btrim(cell)
         from regexp_split_to_table(v_text, '[,\t|;\n]') as cell
         where v_text ~ '[,\t|;][^\n\x01]*\n[^\x01]' and length(cell) <= 60
@@ -57,8 +58,9 @@ end
 $func$;
 
 comment on function bcp_internal.sensitive_labels(text, bcp_internal.anonymizer_state) is
-    'The sensitive keys before values in a text, as the rules that look for one find them, with what separates them: '
-    'an object of each with what to do with a string and with a number, as [action, kind, value_pattern].';
+    'The sensitive keys before values in a text, as the rules that look for one find them, with what separates them '
+    'from the value: an object that has for each what to do with a string and with a number, as [action, kind, '
+    'value_pattern].';
 
 create or replace function bcp_internal.mask_values_of_keys(
     p_text text, p_rule bcp_internal.anonymizer_rules, p_labels jsonb)
@@ -70,7 +72,7 @@ declare
     v_text text collate "C" := p_text;
     v_parts text[];
     v_marks text;
-    -- What tells values apart below.
+    -- Characters that separate values below.
     v_marking constant text := E'\n\r\x01\x02';
     v_ways jsonb[] := '{}';
     v_way jsonb;
@@ -80,15 +82,15 @@ declare
     v_value text;
     v_quote text;
 begin
-    -- Only after a sensitive key may a value be taken whole: after any other, what it holds has keys of its own. So the
+    -- Only after a sensitive key may a value be taken whole: after any other key, the value has keys of its own. So the
     -- places of the values to mask are marked first, by private characters that are not in the text: for each way to
-    -- mask one for what follows a key in quotes and one for all else.
+    -- mask one character for what follows a key in quotes, and one for all else.
     v_marks := array_to_string(array(
         select chr(p.n)
         from (select generate_series(57344, 63743) as n) as p
         where strpos(p_text, chr(p.n)) = 0
         limit 64), '');
-    -- A text with nearly all of the 6,400 in it was made to hide something.
+    -- A text that has nearly all of the 6,400 private characters was made to hide something.
     if length(v_marks) < 64 then
         return p_rule.replacement;
     end if;
@@ -109,7 +111,7 @@ begin
             end if;
             v_place := 2 * v_place
                 - case when left(ltrim(left(v_parts[i], 8), '\'), 1) in ('"', '''') then 1 else 0 end;
-            -- Ways that are too many to mark are masked as secrets.
+            -- Where there are too many ways to mark, the rest are masked as secrets.
             v_parts[i] := v_parts[i] || substr(v_marks, least(v_place, 63), 1);
         end if;
     end loop;
@@ -119,8 +121,8 @@ begin
     v_text := array_to_string(v_parts, '');
     v_pattern := format('[%s](?:%s)', v_marks, p_rule.value_pattern);
     v_parts := bcp_internal.split_at_matches(v_text, v_pattern, false);
-    -- What is no value but a name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at at once, a line
-    -- each.
+    -- What is not a value but the name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at together, one
+    -- line for each.
     for i in 2..cardinality(v_parts) by 2 loop
         -- What is masked already stays.
         v_value := btrim(substr(v_parts[i], 2), '"''`\');
@@ -135,7 +137,7 @@ begin
     if p_rule.value_exceptions is not null and v_stays is not null then
         v_stays := string_to_array(regexp_replace(
             lower(array_to_string(v_stays, E'\n') collate "C"), p_rule.value_exceptions, E'\x02', 'gn'), E'\n');
-        -- A match that took a line's end would tell of the wrong values: then none stays.
+        -- If a match took the end of a line, the lines no longer tell which values they belong to: then none stays.
         if cardinality(v_stays) <> cardinality(v_parts) / 2 then
             v_stays := array_fill(''::text, array[cardinality(v_parts) / 2]);
         end if;
@@ -149,7 +151,7 @@ begin
                 v_way ->> 2 is null
                 or regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g') ~ (v_way ->> 2))
         then
-            -- What was a string stays one, so that JSON cut short still reads.
+            -- A string stays a string, so that JSON that was cut short can still be read.
             v_quote := case when left(v_value, 4) <> translate(left(v_value, 4), '"''`', '')
                 then substring(v_value from '^[bBrRuUfF@$]{0,2}(\\*["''`])') end;
             v_quote := coalesce(v_quote, case when v_place % 2 = 1 then '"' end, '');
@@ -165,7 +167,7 @@ end
 $func$;
 
 comment on function bcp_internal.mask_values_of_keys(text, bcp_internal.anonymizer_rules, jsonb) is
-    'Text in which the values after sensitive keys, as a rule with validation sensitive_key finds them, are masked.';
+    'Text in which the values after sensitive keys are masked, as a rule with validation sensitive_key finds them.';
 
 create or replace function bcp_internal.split_cells(p_line text, p_separator text) returns text[]
 language plpgsql immutable strict parallel safe
@@ -175,7 +177,7 @@ begin
     if strpos(p_line, '"') = 0 then
         return string_to_array(p_line, p_separator);
     end if;
-    -- A cell in quotes may have the separator in it.
+    -- A cell in quotes may contain the separator.
     return array(
         select m[1]
         from regexp_matches(
@@ -199,7 +201,7 @@ declare
 begin
     foreach v_separator in array array[',', E'\t', '|', ';'] loop
         continue when strpos(p_text, v_separator) = 0;
-        -- A table is lines with equally many cells, and its first line says what they are.
+        -- A table is lines with equally many cells, whose first line tells what they are.
         with lines as materialized (
             select l.n, l.line, length(l.line) - length(replace(l.line, v_separator, '')) as cells
             from unnest(v_lines) with ordinality as l (line, n)
@@ -240,7 +242,7 @@ begin
         from tables t
         join named m using (header)
         where t.n > t.header and t.line !~ '^[ |:=+-]*\r?$';
-        -- Not in a loop over a query: there PL/pgSQL passes arrays flat, whose elements are found by counting.
+        -- Not a loop over a query: there PL/pgSQL passes arrays flat, and finds their elements by counting.
         for i in 1..coalesce(cardinality(v_numbers), 0) loop
             v_lines[v_numbers[i]] := v_masked[i];
         end loop;
@@ -250,8 +252,8 @@ end
 $func$;
 
 comment on function bcp_internal.mask_tables(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'Text in which the columns of tables, separated by commas, tabs, bars or semicolons, that have a sensitive name '
-    'are redacted.';
+    'Text in which those columns of tables are redacted that have a sensitive name. Commas, tabs, bars or semicolons '
+    'separate columns.';
 
 create or replace function bcp_internal.mask_insert(
     p_statement text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
@@ -295,7 +297,7 @@ end
 $func$;
 
 comment on function bcp_internal.mask_insert(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'insert into t (name, password) values (...), whose values for sensitive columns are redacted.';
+    'A statement insert into t (name, password) values (...), with the values for sensitive columns redacted.';
 
 create or replace function bcp_internal.mask_tag(
     p_tag text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
@@ -324,5 +326,5 @@ end
 $func$;
 
 comment on function bcp_internal.mask_tag(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'A tag of HTML or XML whose value is redacted where another attribute names something sensitive: <input '
+    'A tag of HTML or XML, with its value redacted where another attribute names something sensitive: <input '
     'type="password" value="...">.';

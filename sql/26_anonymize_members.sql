@@ -1,4 +1,4 @@
--- Members of objects that are masked for what they are called, and lists of such names and values.
+-- Members of objects whose name tells that their value is sensitive, and lists of such names and values.
 
 create or replace function bcp_internal.is_json_schema(p_value jsonb) returns boolean
 language sql immutable
@@ -30,7 +30,7 @@ begin
     if p_value in ('null', '""', v_redacted) then
         return p_value;
     elsif bcp_internal.is_json_schema(p_value) then
-        -- A schema says what a value is like, but for its examples.
+        -- A schema describes a value and does not hold one, except in its examples.
         return p_value || coalesce((
             select jsonb_object_agg(key, v_redacted)
             from unnest('{default,example,examples,const}'::text[]) as key
@@ -70,7 +70,7 @@ begin
     with members as materialized (
         select
             m.n, m.parent, m.key, m.doc,
-            -- A number so long is no count, and may become a string.
+            -- A number that long is no count, and may become a string.
             case
                 when jsonb_typeof(doc) = 'number' and length(doc::text) >= 13 then 'string'
                 else jsonb_typeof(doc)
@@ -83,7 +83,7 @@ begin
         cross join lateral lower(regexp_replace(k.key, '[^A-Za-z0-9]', '', 'g')) as p (plain)
         where p.plain = any (v_names)
     ), named as materialized (
-        -- Names apart from their values.
+        -- Names that stand apart from their values.
         select
             v.n, v.type,
             case when k.beside = 'op' then regexp_replace(m.doc #>> '{}', '^.*/', '') else m.doc #>> '{}' end as key
@@ -100,7 +100,7 @@ begin
         from (
             select key, type from members
             union
-            -- A sentence is no name.
+            -- A sentence is not a name.
             select key, type
             from (select distinct named.key, named.type from named) as d
             where key ~ '^\S+(?:\s+\S+){0,3}$'
@@ -125,8 +125,8 @@ end
 $func$;
 
 comment on function bcp_internal.mask_members(integer[], text[], jsonb[], bcp_internal.anonymizer_state) is
-    'Of the members of objects, each with its object''s number, key and value, those whose value is to be masked, with '
-    'what takes its place.';
+    'Of the members of objects, each given by the number of its object, its key and its value, those whose value is to '
+    'be masked, with what takes its place.';
 
 create or replace function bcp_internal.lists_in(p_values jsonb[]) returns table (n bigint, value jsonb)
 language sql immutable
@@ -147,7 +147,7 @@ as $func$
 $func$;
 
 comment on function bcp_internal.lists_in(jsonb[]) is
-    'Those of the values that may be one that bcp_internal.mask_lists knows, with their numbers.';
+    'Those of the values that may be a list that bcp_internal.mask_lists knows, with their numbers.';
 
 create or replace function bcp_internal.mask_lists(p_value jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
 language plpgsql stable
@@ -186,7 +186,7 @@ begin
                 v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
                 on c.n = o);
     elsif jsonb_typeof(p_value) = 'array' then
-        -- A command line as a list is one text to the rules.
+        -- To the rules a command line that is a list is one text.
         v_words := array(select e #>> '{}' from jsonb_array_elements(p_value) as e);
         v_text := array_to_string(v_words, v_between);
         if p_value::text !~ '"(?:--?|/[a-z]+:)[A-Za-z]|", "[^"]*=|"[A-Za-z-]+: '
@@ -248,5 +248,4 @@ end
 $func$;
 
 comment on function bcp_internal.mask_lists(jsonb, bcp_internal.anonymizer_state) is
-    'A list of pairs of a name and a value, a command line as a list, or an object of columns and rows, masked as '
-    'such.';
+    'A list of pairs of a name and a value, a command line as a list, or an object of columns and rows, masked.';

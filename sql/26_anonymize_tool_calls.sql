@@ -1,4 +1,4 @@
--- Tool calls through the anonymiser. They are what comes most, so they are masked as rows and not as JSON, many at
+-- Tool calls through the anonymiser. Most events are tool calls, so they are masked as rows and not as JSON, many at
 -- once.
 
 create or replace function bcp_internal.model_bytes(p_answer jsonb) returns integer
@@ -21,12 +21,12 @@ as $func$
 $func$;
 
 comment on function bcp_internal.model_bytes(jsonb) is
-    'How many bytes of an answer reach a model as text. Of an MCP tool that is its content, which structuredContent '
-    'repeats for programs; images and sound in it are no text. Of any other answer all of it counts.';
+    'How many bytes of an answer reach a model as text. Of the answer of an MCP tool only its content counts, because '
+    'structuredContent repeats that for programs; images and sound in it are no text. Any other answer counts whole.';
 
--- Generated, since an expression that names each column costs a tenth of one that goes through all columns of a row.
--- The fields of text are the columns of text that the type has, so that a new one is masked unless
--- bcp_internal.event_fields says that it becomes something else.
+-- Generated, because an expression that names each column costs a tenth of one that goes through all columns of a row.
+-- The fields of text are the columns of the type that hold text: a new one is masked unless bcp_internal.event_fields
+-- says that it becomes something else.
 do $block$
 declare
     v_texts text[];
@@ -90,9 +90,9 @@ end
 $block$;
 
 comment on function bcp_internal.call_texts(bcp.tool_call[]) is
-    'Of n calls what may have something to mask: the fields of text of each, 1 to n; then their parameters, n + 1 to 2 '
-    'n, their answers and their attributes. With the sizes of parameters and answers, and of the longest text and '
-    'document, in bytes; the names of the fields of text, and of those of them that are ids.';
+    'Of n calls the texts that may have something to mask: the fields of text of each, 1 to n; then their parameters, '
+    'n + 1 to 2 n, their answers and their attributes. With the sizes of parameters and answers, and of the longest '
+    'text and document, in bytes; the names of the fields of text, and of those that are ids.';
 
 create or replace function bcp_internal.error_members(p_answer jsonb, p_max_bytes integer, p_max_depth integer)
 returns jsonb
@@ -105,7 +105,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.error_members(jsonb, integer, integer) is
-    'What an answer says at its top of whether it is an error, wherever in it that stands; null where it says nothing.';
+    'The members at the top of an answer that tell whether it is an error, wherever in it they stand; null where it '
+    'has none.';
 
 create or replace function bcp_internal.call_parts_to_mask(
     p_calls bcp.tool_call[], p_parts integer[], p_text_fields text[], p_id_fields text[], p_parameter_bytes integer[],

@@ -1,6 +1,5 @@
--- The anonymiser's rules and keys, checked and compiled to what it reads. The rules themselves are data:
--- bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.name_value_keys, bcp.anonymization_rules,
--- bcp.anonymization_packs.
+-- Checks the anonymiser's rules and keys, and compiles them to what it reads. They are data: bcp.sensitive_keys,
+-- bcp.sensitive_key_exceptions, bcp.name_value_keys, bcp.anonymization_rules, bcp.anonymization_packs.
 
 create or replace function bcp_internal.check_rule(p_rule bcp.anonymization_rules) returns void
 language plpgsql stable
@@ -11,7 +10,7 @@ declare
     v_problem text;
 begin
     begin
-        -- With an empty branch it matches nothing, and says how many groups it has.
+        -- With an empty branch added it matches the empty text, and the result shows how many groups it has.
         v_groups := regexp_match('', p_rule.pattern || '|');
         v_problem := case
             when '' ~ p_rule.pattern then 'it matches the empty text'
@@ -48,10 +47,10 @@ create or replace function bcp_internal.fits_gate(p_pattern text) returns boolea
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- The gate looks at JSON as text, where a string begins and ends anywhere and quotes and backslashes are
-    -- escaped, and one pattern is a branch among many there.
+    -- A gate looks at the text of JSON, where a string begins and ends anywhere and quotes and backslashes are escaped;
+    -- and the pattern becomes one branch among many there.
     select replace(p_pattern, '[^', '[') !~ '["^$]|\\\\|\\[AZ1-9]|^\(\?[a-z]|^\*\*\*'
-        -- Texts are joined without their line ends.
+        -- Texts are joined without line ends.
         and regexp_replace(p_pattern, '\[\^[^]]*\]', '', 'g') !~ '\n|\\n'
 $func$;
 
@@ -66,7 +65,7 @@ as $func$
 $func$;
 
 comment on function bcp_internal.is_in_force(boolean, text) is
-    'Whether a key or rule counts: it is enabled, and so is its pack if it has one.';
+    'Whether a key or rule counts: it is enabled, and so is its pack, if it has one.';
 
 create or replace function bcp_internal.compile_rules() returns void
 language sql volatile
@@ -218,8 +217,8 @@ end
 $func$;
 
 comment on function bcp_internal.compile_anonymizer() is
-    'Checks the anonymiser''s rules and compiles them to bcp_internal.anonymizer_state and anonymizer_rules; triggers '
-    'call it. ZB006 where a rule cannot be used.';
+    'Checks the anonymiser''s rules and compiles them to bcp_internal.anonymizer_state and '
+    'bcp_internal.anonymizer_rules. Triggers call it. ZB006 where a rule cannot be used.';
 
 create or replace function bcp_internal.rules_digest() returns text
 language sql stable
@@ -233,9 +232,10 @@ as $func$
         bcp_internal.setting('ip_prefix_v4'), bcp_internal.setting('ip_prefix_v6')), 'UTF8')), 'hex')
 $func$;
 
-comment on function bcp_internal.rules_digest() is 'SHA-256 of all that decides what the anonymiser masks, in hex.';
+comment on function bcp_internal.rules_digest() is
+    'SHA-256, in hex, of everything that decides what the anonymiser masks.';
 
--- Whoever may edit the rules need not be able to write what they are compiled to.
+-- Whoever may edit the rules does not need the right to write what they are compiled to.
 create or replace function bcp_internal.compile_anonymizer_trigger() returns trigger
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -247,7 +247,7 @@ end
 $func$;
 
 comment on function bcp_internal.compile_anonymizer_trigger() is
-    'bcp_internal.compile_anonymizer() after each statement that edits the rules.';
+    'Calls bcp_internal.compile_anonymizer() after each statement that edits the rules.';
 
 create or replace trigger compile_anonymizer after insert or update or delete or truncate on bcp.sensitive_keys
     for each statement execute function bcp_internal.compile_anonymizer_trigger();
@@ -261,7 +261,7 @@ create or replace trigger compile_anonymizer after insert or update or delete or
 create or replace trigger compile_anonymizer after insert or update or delete or truncate on bcp.name_value_keys
     for each statement execute function bcp_internal.compile_anonymizer_trigger();
 
--- Made from what the tables hold at this moment, after every load of these files; a key only once.
+-- Compiled from what the tables hold now, after every load of these files. The key is made only once.
 select bcp_internal.compile_anonymizer();
 select bcp_internal.create_anonymization_key()
 where not exists (select from bcp_internal.anonymization_keys where retired_at is null);

@@ -37,7 +37,7 @@ def test_outcomes_are_the_same_everywhere(db: Db) -> None:
         env=os.environ | {"COLUMNS": "250", "TERM": "dumb", "NO_COLOR": "1"},
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    assert f"[{'|'.join(outcomes)}]" in re.sub(r"\s", "", shown)
+    assert f"<{'|'.join(outcomes)}>" in re.sub(r"\s", "", shown)
 
 
 def test_a_field_with_a_column_is_masked_and_stored_without_another_change(db: Db) -> None:
