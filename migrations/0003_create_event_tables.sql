@@ -1,7 +1,6 @@
--- The events: three hypertables on the time the thing happened, and the sessions and users they name.
--- No primary key, foreign key or trigger on a hypertable: as a share of a bare binary COPY, a time index
--- alone keeps 0.85 of the speed, a primary key 0.55, a masking trigger 0.27. The ingest functions see to
--- what those would have kept right.
+-- The events: three hypertables on the time when the thing happened, and the sessions and users that they name. A
+-- hypertable has no primary key, foreign key or trigger: of the speed of a bare binary COPY, a time index alone keeps
+-- 0.85, a primary key 0.55, a masking trigger 0.27. The ingest functions do what those would have done.
 create type bcp.error_level_enum as enum ('debug', 'info', 'warn', 'error', 'fatal');
 
 comment on type bcp.error_level_enum is 'Severity of an error, least severe first.';
@@ -45,7 +44,7 @@ create table bcp.tool_usage_logs (
     attributes jsonb
 );
 
-comment on table bcp.tool_usage_logs is 'One row a tool call, without personal data. Hypertable on start_time.';
+comment on table bcp.tool_usage_logs is 'One row per tool call, without personal data. Hypertable on start_time.';
 
 comment on column bcp.tool_usage_logs.start_time is 'When the call began.';
 
@@ -69,12 +68,12 @@ comment on column bcp.tool_usage_logs.tool_name is 'Tool (OpenTelemetry: gen_ai.
 comment on column bcp.tool_usage_logs.operation is 'What was asked of the tool (OpenTelemetry: mcp.method.name).';
 
 comment on column bcp.tool_usage_logs.success is
-    'Whether the call succeeded, as its outcome says; null where nobody said, and where it was cancelled, which is '
-    'neither a success nor a failure.';
+    'Whether the call succeeded, by its outcome. Null where nobody said, and where it was cancelled, which is neither '
+    'a success nor a failure.';
 
 comment on column bcp.tool_usage_logs.outcome is
-    'success, soft_fail, error, timeout, cancelled or rejected: as the sender gave it, else see '
-    'bcp_internal.classify_outcome.';
+    'success, soft_fail, error, timeout, cancelled or rejected. What the sender gave, else what '
+    'bcp_internal.classify_outcome finds.';
 
 comment on column bcp.tool_usage_logs.error_type is 'Class of the error (OpenTelemetry: error.type).';
 
@@ -88,14 +87,14 @@ comment on column bcp.tool_usage_logs.request_bytes is 'Size of the arguments in
 
 comment on column bcp.tool_usage_logs.response_bytes is
     'Size in bytes of what reaches the model of the answer, before any masking or cut. Of an MCP tool that is the text '
-    'of its content: not structuredContent, which repeats it, nor images and sound.';
+    'of its content, without structuredContent, which repeats it, and without images and sound.';
 
 comment on column bcp.tool_usage_logs.response_tokens is
-    'Tokens that the answer took of the model''s context, as the sender counted them; null: bcp.context_cost estimates '
-    'them from response_bytes.';
+    'Tokens that the answer took of the model''s context, as the sender counted them. Where it is null, '
+    'bcp.context_cost estimates them from response_bytes.';
 
 comment on column bcp.tool_usage_logs.user_id is
-    'Who called, as the application names them; an e-mail address or the like is a keyed hash.';
+    'Who called, as the application names them; an e-mail address or something like it is a keyed hash.';
 
 comment on column bcp.tool_usage_logs.session_id is
     'Session or conversation (OpenTelemetry: gen_ai.conversation.id, mcp.session.id).';
@@ -119,7 +118,7 @@ comment on column bcp.tool_usage_logs.user_agent is 'User agent of the client, m
 
 comment on column bcp.tool_usage_logs.attributes is 'Fields of the event that have no column, masked.';
 
--- A call as it comes, before it is checked and masked; no table holds one.
+-- A call as it comes, before it is checked and masked. No table holds one.
 create type bcp.tool_call as (
     event_id text,
     bcp_name text,
@@ -164,7 +163,7 @@ comment on column bcp.tool_call.tool_name is 'Tool; required.';
 comment on column bcp.tool_call.operation is 'What was asked of the tool; null: call.';
 
 comment on column bcp.tool_call.start_time is
-    'When it began. Any two of start, end and duration will do; without a time it began now.';
+    'When it began. Any two of start, end and duration are enough; without a time it began now.';
 
 comment on column bcp.tool_call.end_time is 'When it ended.';
 
@@ -173,8 +172,8 @@ comment on column bcp.tool_call.duration_ms is 'How long it took, in millisecond
 comment on column bcp.tool_call.success is 'Whether it succeeded; null where nobody says.';
 
 comment on column bcp.tool_call.outcome is
-    'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest. Where success says '
-    'otherwise, this decides.';
+    'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest. It counts where success '
+    'says otherwise.';
 
 comment on column bcp.tool_call.error_type is 'Class of the error; null: found from the message or the answer.';
 
@@ -187,8 +186,7 @@ comment on column bcp.tool_call.response_data is 'Answer.';
 comment on column bcp.tool_call.request_bytes is 'Size of the arguments in bytes; null: as they are here.';
 
 comment on column bcp.tool_call.response_bytes is
-    'Size in bytes of what reaches the model of the answer; null: as bcp.tool_usage_logs.response_bytes says, of the '
-    'answer that is here.';
+    'Size in bytes of what reaches the model of the answer; null: measured as bcp.tool_usage_logs.response_bytes says.';
 
 comment on column bcp.tool_call.response_tokens is
     'Tokens that the answer takes of the model''s context; null: estimated from response_bytes.';
@@ -242,7 +240,7 @@ create table bcp.error_logs (
     attributes jsonb
 );
 
-comment on table bcp.error_logs is 'One row an error, without personal data. Hypertable on timestamp.';
+comment on table bcp.error_logs is 'One row per error, without personal data. Hypertable on timestamp.';
 
 comment on column bcp.error_logs."timestamp" is 'When the error happened.';
 
@@ -299,7 +297,7 @@ create table bcp.performance_metrics (
     attributes jsonb
 );
 
-comment on table bcp.performance_metrics is 'One row a measured value. Hypertable on timestamp.';
+comment on table bcp.performance_metrics is 'One row per measured value. Hypertable on timestamp.';
 
 comment on column bcp.performance_metrics."timestamp" is 'When it was measured.';
 
@@ -325,7 +323,7 @@ create table bcp.users (
     last_seen timestamptz not null
 );
 
-comment on table bcp.users is 'One row a user that an event named.';
+comment on table bcp.users is 'One row per user that an event named.';
 
 comment on column bcp.users.user_id is
     'The application''s id of the user; an e-mail address or the like is a keyed hash.';
@@ -349,7 +347,7 @@ create table bcp.user_sessions (
     attributes jsonb
 );
 
-comment on table bcp.user_sessions is 'One row a session, kept by the ingest functions.';
+comment on table bcp.user_sessions is 'One row per session, kept by the ingest functions.';
 
 comment on column bcp.user_sessions.session_id is 'Id of the session or conversation.';
 
@@ -427,7 +425,8 @@ alter table bcp.performance_metrics set (
     timescaledb.orderby = '"timestamp" desc'
 );
 
--- Where the server can: large values compressed by lz4 take a fraction of pglz's time. A chunk has its hypertable's.
+-- Where the server can, large values are compressed with lz4, which takes a fraction of the time of pglz. A chunk
+-- inherits this from its hypertable.
 do $block$
 declare
     v_column record;

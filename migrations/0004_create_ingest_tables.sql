@@ -1,4 +1,4 @@
--- The books of ingest: accepted = stored + duplicates + rejected, at all times.
+-- The books of ingest. At all times accepted = stored + duplicates + rejected.
 create table bcp.ingest_batches (
     received_at timestamptz not null,
     kind text not null,
@@ -13,7 +13,7 @@ create table bcp.ingest_batches (
     constraint ingest_batches_balance check (accepted = stored + duplicates + rejected)
 );
 
-comment on table bcp.ingest_batches is 'One row a call of an ingest function. Hypertable on received_at.';
+comment on table bcp.ingest_batches is 'One row per call of an ingest function. Hypertable on received_at.';
 
 comment on column bcp.ingest_batches.received_at is 'When it came in.';
 
@@ -24,7 +24,7 @@ comment on column bcp.ingest_batches.source is
 
 comment on column bcp.ingest_batches.batch_id is 'The sender''s id of the batch, null where it gave none.';
 
-comment on column bcp.ingest_batches.accepted is 'Events taken in: the sum of the three below.';
+comment on column bcp.ingest_batches.accepted is 'Events taken in: the sum of stored, duplicates and rejected.';
 
 comment on column bcp.ingest_batches.stored is 'Events that became rows.';
 
@@ -32,7 +32,7 @@ comment on column bcp.ingest_batches.duplicates is 'Events that had been taken i
 
 comment on column bcp.ingest_batches.rejected is 'Events in bcp.rejected_events.';
 
-comment on column bcp.ingest_batches.sent_by is 'Role that was logged in; source is what that said.';
+comment on column bcp.ingest_batches.sent_by is 'Role that was logged in; source is what that role said.';
 
 comment on column bcp.ingest_batches.repaired is
     'Events among stored and duplicates with a bad value that was converted, cut or taken out; attribute _repaired of '
@@ -65,7 +65,8 @@ comment on column bcp.rejected_events.reason_code is 'SQLSTATE of the reason.';
 
 comment on column bcp.rejected_events.reason is 'Names the field and what is wrong with it, never its value.';
 
-comment on column bcp.rejected_events.event is 'The event, redacted; only its outline where it could not be redacted.';
+comment on column bcp.rejected_events.event is
+    'The event, redacted; only its JSON type where it could not be redacted.';
 
 comment on column bcp.rejected_events.event_bytes is 'Size of the event as it came, in bytes.';
 
@@ -99,7 +100,7 @@ create table bcp.error_issues (
     tool_name text
 );
 
-comment on table bcp.error_issues is 'One row a group of errors with one cause.';
+comment on table bcp.error_issues is 'One row per group of errors with one cause.';
 
 comment on column bcp.error_issues.fingerprint is 'What its errors share: see bcp_internal.error_fingerprint.';
 
@@ -121,7 +122,7 @@ comment on column bcp.error_issues.tool_name is 'Tool of the latest error.';
 
 create index error_issues_last_seen_idx on bcp.error_issues (last_seen);
 
--- Keys of the dedup window live apart from the events, so that no hypertable needs a unique index.
+-- The keys of the dedup window are kept apart from the events, so that no hypertable needs a unique index.
 create table bcp_internal.batch_keys (
     batch_id uuid not null,
     kind text not null,
@@ -144,7 +145,7 @@ comment on table bcp_internal.event_keys is 'Event ids that came within the dedu
 
 create index event_keys_seen_at_idx on bcp_internal.event_keys using brin (seen_at);
 
--- Which names came within the last hour: no more than hashes of them, and after a crash it begins anew.
+-- Which names came within the last hour. The table holds only hashes of them, and after a crash it begins anew.
 create unlogged table bcp_internal.names_seen (
     sent_by text not null default session_user,
     kind text not null,
@@ -167,7 +168,7 @@ create table bcp.floods (
 
 comment on table bcp.floods is
     'Roles that sent more different names within an hour than the settings max_names_per_hour and max_ids_per_hour '
-    'allow. A job fills it every minute; what they send is refused while they are in it.';
+    'allow. A job fills it every minute, and what these roles send is refused.';
 
 comment on column bcp.floods.sent_by is 'Role that was logged in.';
 

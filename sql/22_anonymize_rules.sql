@@ -114,7 +114,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.apply_rule(text, bcp_internal.anonymizer_rules, jsonb, bcp_internal.anonymizer_state) is
+comment on function bcp_internal.apply_rule(
+    text, bcp_internal.anonymizer_rules, jsonb, bcp_internal.anonymizer_state) is
     'Text after a rule has been applied once.';
 
 create or replace function bcp_internal.settle_texts(p_texts text[], p_state bcp_internal.anonymizer_state)

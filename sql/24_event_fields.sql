@@ -1,4 +1,4 @@
--- What fields an event of each kind has, and whether the shape of an event is right.
+-- The fields of an event of each kind, and whether the shape of an event is right.
 
 create or replace function bcp_internal.event_fields(p_kind text)
 returns table (ordinal bigint, field text, types text[], required boolean, is_id boolean, content text)

@@ -100,9 +100,9 @@ create or replace function bcp_internal.mask_events(p_kind text, p_events jsonb[
 returns table (n bigint, raw jsonb, whole jsonb, e jsonb, attributes jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- In a custom plan an array is a constant, whose elements are found by counting from its start.
+-- In a custom plan an array is a constant, and PostgreSQL finds an element of it by counting from its start.
 set plan_cache_mode = force_generic_plan
--- The planner expects many rows of functions that return few, and compiling takes a second.
+-- The planner expects many rows from functions that return few, and then compiles the query, which takes a second.
 set jit = off
 as $func$
 declare

@@ -10,7 +10,8 @@ as $func$
        and p_value - (
            '{type,anyOf,oneOf,allOf,not,$ref,title,description,format,pattern,minLength,maxLength,minimum,maximum,'
            'exclusiveMinimum,exclusiveMaximum,multipleOf,enum,const,default,example,examples,items,minItems,maxItems,'
-           'uniqueItems,properties,patternProperties,required,additionalProperties,nullable,deprecated,readOnly,writeOnly,'
+           'uniqueItems,properties,patternProperties,required,additionalProperties,nullable,deprecated,readOnly,'
+           'writeOnly,'
            'contentEncoding,contentMediaType,$comment,$id,$schema,$defs,definitions}')::text[] = '{}'
 $func$;
 

@@ -72,7 +72,8 @@ begin
     ), named as materialized (
         select p.nums, p.id is null as is_new,
             coalesce(p.id, 'gap-' || left(encode(sha256(convert_to(concat_ws(
-                ':', length(p.u), p.u, p.c, (extract(epoch from p.began) * 1000000)::bigint), 'UTF8')), 'hex'), 32)) as id
+                ':', length(p.u), p.u, p.c, (extract(epoch from p.began) * 1000000)::bigint), 'UTF8')), 'hex'), 32)
+                ) as id
         from placed p
         where p.nums is not null
     )

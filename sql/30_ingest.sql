@@ -1,4 +1,4 @@
--- Ingest, the part that all kinds of events share: times and ids, dedup, users and sessions, the books.
+-- The part of ingest that all kinds of events share: times and ids, duplicates, users, and the books.
 
 create or replace function bcp_internal.event_time(
     p_field text, p_value text, p_oldest timestamptz, p_latest timestamptz)
@@ -29,7 +29,8 @@ end
 $func$;
 
 comment on function bcp_internal.event_time(text, text, timestamptz, timestamptz) is
-    'Time of an event''s field; ZB005 where it is none, or out of bounds. The caller''s time zone must be UTC.';
+    'Time of a field of an event; ZB005 where it is no time, or out of bounds. The time zone of the caller must be '
+    'UTC.';
 
 create or replace function bcp_internal.event_text(p_field text, p_value text, p_max_chars integer) returns text
 language plpgsql immutable parallel safe
@@ -72,12 +73,13 @@ as $func$
 $func$;
 
 comment on function bcp_internal.new_keys(text, uuid[]) is
-    'Claims event ids and returns those that had not come within the setting dedup_window.';
+    'Claims event ids and returns those that did not come before within the setting dedup_window.';
 
 create or replace function bcp_internal.touch_users(p_ids text[], p_times timestamptz[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- Whose open transaction has touched a user stops nobody: that row is left as it is, and the next event catches up.
+-- An open transaction that touched a user stops nobody: the row of that user is left as it is, and the next event
+-- catches up.
 set lock_timeout = '200ms'
 as $func$
 declare
@@ -92,7 +94,7 @@ begin
         select u.user_id, s.first, s.last
         from seen s
         join bcp.users u on u.user_id = s.id
-        -- A row a user and batch would make each busy user's row a queue; to the minute is fine enough.
+        -- Updating a busy user's row in every batch would serialise senders, so update it at most once a minute.
         where s.first < u.first_seen or s.last >= u.last_seen + interval '1 minute'
         for update of u skip locked
     ), updated as (
@@ -123,7 +125,7 @@ end
 $func$;
 
 comment on function bcp_internal.touch_users(text[], timestamptz[]) is
-    'Makes or updates the rows of users that events named, but for those that another open transaction holds.';
+    'Makes or updates the rows of the users that events name, except those that another open transaction holds.';
 
 create or replace function bcp_internal.event_ip(p_value text) returns inet
 language plpgsql stable parallel safe
@@ -137,7 +139,8 @@ exception
 end
 $func$;
 
-comment on function bcp_internal.event_ip(text) is 'Network of an event''s ip_address; ZB005 where it is none.';
+comment on function bcp_internal.event_ip(text) is
+    'Network of the ip_address of an event; ZB005 where it is no address.';
 
 create or replace function bcp_internal.check_batch(p_type text) returns void
 language plpgsql immutable parallel safe
@@ -164,7 +167,7 @@ begin
     if p_batch_id is null then
         return true;
     end if;
-    -- A second sender of the same batch waits here until the first has committed or rolled back.
+    -- A second sender of the same batch waits here until the first one has committed or rolled back.
     insert into bcp_internal.batch_keys as k (batch_id, kind, seen_at)
     values (p_batch_id, p_kind, bcp_internal.now())
     on conflict (batch_id, kind) do update set seen_at = excluded.seen_at
@@ -184,7 +187,8 @@ as $func$
     select bcp_internal.anonymize_text(coalesce(p_source, nullif(current_setting('application_name'), ''), 'unknown'))
 $func$;
 
-comment on function bcp_internal.source_name(text) is 'Who sends: as said, else the application_name; masked.';
+comment on function bcp_internal.source_name(text) is
+    'Who sends the events: p_source, else the application_name; masked.';
 
 create or replace function bcp_internal.book_batch(
     p_kind text, p_source text, p_batch_id uuid, p_accepted bigint, p_stored bigint, p_duplicates bigint,
@@ -202,7 +206,7 @@ end
 $func$;
 
 comment on function bcp_internal.book_batch(text, text, uuid, bigint, bigint, bigint, bigint, bigint) is
-    'Writes a batch into the books; p_source is masked.';
+    'Writes a batch into bcp.ingest_batches; p_source is already masked.';
 
 create or replace function bcp_internal.event_problem(p_kind text, p_event jsonb) returns text
 language sql stable
@@ -217,14 +221,15 @@ as $func$
 $func$;
 
 comment on function bcp_internal.event_problem(text, jsonb) is
-    'What is wrong with the size or the shape of an event, null where nothing is; never repeats a value.';
+    'What is wrong with the size or the shape of an event, null where nothing is. It never repeats a value.';
 
 create or replace function bcp_internal.ingest(
     p_kind text, p_batch_id uuid, p_events jsonb, p_source text, p_unreadable jsonb default '[]',
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- Off, a caller's setting would have the expressions within read otherwise than they are written.
+-- With a caller's setting of off, PostgreSQL would read the strings in these functions in another way than they are
+-- written.
 set standard_conforming_strings = on
 as $func$
 declare
@@ -241,7 +246,7 @@ begin
     stored := 0;
     rejected := 0;
     if bcp_internal.claim_batch(p_kind, p_batch_id) then
-        -- Shape and size are known without trying to store, so that the batch of a broken sender stays cheap.
+        -- Check shape and size first, without trying to store, so that a batch of a broken sender stays cheap.
         select array_agg(a.e), array_agg(a.is_sound)
         into v_events, v_sound
         from (
@@ -297,7 +302,8 @@ create or replace function bcp_internal.ingest_text(
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As above.
+-- With a caller's setting of off, PostgreSQL would read the strings in these functions in another way than they are
+-- written.
 set standard_conforming_strings = on
 as $func$
 declare
@@ -307,7 +313,8 @@ declare
 begin
     v_events := bcp_internal.try_jsonb(p_events);
     if v_events is null then
-        -- json keeps what jsonb refuses (a NUL, half a surrogate pair), so that it can be repaired, or rejected alone.
+        -- The type json keeps what jsonb refuses (a NUL, half a surrogate pair), so an event with one can be repaired,
+        -- or rejected alone.
         begin
             v_type := json_typeof(p_events::json);
         exception
@@ -340,5 +347,5 @@ end
 $func$;
 
 comment on function bcp_internal.ingest_text(text, uuid, text, text) is
-    'bcp_internal.ingest for a batch as text, in which an event that jsonb cannot hold is repaired and does not fail '
-    'the others.';
+    'Takes in a batch as text, like bcp_internal.ingest. An event that jsonb cannot hold is repaired, and fails no '
+    'other event.';

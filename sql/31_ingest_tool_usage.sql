@@ -1,5 +1,5 @@
--- Ingest of tool calls. They come as JSON or as rows, and become rows at once: a batch is typed, masked and stored by
--- a few statements over all of it.
+-- Ingest of tool calls. They come as JSON or as rows, and become rows at once, so that a few statements check, mask and
+-- store a whole batch.
 
 -- Generated from the fields of bcp.tool_call, so that a new one is read without a change here.
 do $block$
@@ -46,7 +46,8 @@ end
 $block$;
 
 comment on function bcp_internal.read_tool_calls(jsonb[]) is
-    'Events whose shape is right as rows, in their order; raises where a value is not of its column''s type.';
+    'The events as rows, in their order. Their shape must be right. Raises an error where a value does not have the '
+    'type of its column.';
 
 create or replace function bcp_internal.write_tool_call(p_call bcp.tool_call) returns jsonb
 language sql stable
@@ -57,7 +58,7 @@ as $func$
     from jsonb_each(to_jsonb(p_call))
 $func$;
 
-comment on function bcp_internal.write_tool_call(bcp.tool_call) is 'The event that a row stands for.';
+comment on function bcp_internal.write_tool_call(bcp.tool_call) is 'The event, as JSON, that a row stands for.';
 
 create or replace function bcp_internal.check_tool_calls(
     p_calls bcp.tool_call[], p_now timestamptz, out starts timestamptz[], out ends timestamptz[], out ids uuid[],
@@ -69,7 +70,8 @@ declare
     v_oldest constant timestamptz := p_now - bcp_internal.setting('max_event_age')::interval;
     v_latest constant timestamptz := p_now + bcp_internal.setting('max_event_lead')::interval;
     v_blank constant text := E' \t\n\r\f\x0b';
-    -- No call that began and ended within these bounds took longer. To multiply a longer one may not give an interval.
+    -- No call that began and ended within these bounds took longer. A longer one may be too long for an interval, so it
+    -- is not multiplied.
     v_longest constant double precision := extract(epoch from v_latest - v_oldest) * 1000;
 begin
     select array_agg(s.start_time), array_agg(s.end_time), array_agg(s.id), min(s.problem)
@@ -114,7 +116,7 @@ begin
                 case when c.duration_ms <= v_longest then c.duration_ms end * interval '1 millisecond' as duration,
                 coalesce(c.end_time, p_now) as end_time
         ) as d
-        -- Any two of start, end and duration will do. What cannot be known stays null; a call without a time
+        -- Any two of start, end and duration are enough. What cannot be known stays null, and a call without a time
         -- began now.
         cross join lateral (
             select
@@ -130,7 +132,7 @@ end
 $func$;
 
 comment on function bcp_internal.check_tool_calls(bcp.tool_call[], timestamptz) is
-    'Start, end and given id of each tool call, and what is wrong with one of them, null where nothing is.';
+    'Start, end and given id of each tool call; and what is wrong with one of them, null where nothing is.';
 
 create or replace function bcp_internal.goes_to_columnstore(p_calls bcp.tool_call[]) returns boolean
 language plpgsql stable
@@ -139,8 +141,8 @@ as $func$
 declare
     v_rows constant integer := bcp_internal.setting('direct_columnstore_rows');
 begin
-    -- Compressed rows are in no index, and how many there are of a bundle in a chunk decides how small they get. Sound
-    -- from TimescaleDB 2.28.1 on.
+    -- Compressed rows are in no index, and they only become small if a chunk gets many rows of a bundle at once. This
+    -- works from TimescaleDB 2.28.1 on.
     return v_rows > 0
         and cardinality(p_calls) >= v_rows
         and bcp_internal.setting('index_parameters') = 'off'
@@ -152,7 +154,7 @@ end
 $func$;
 
 comment on function bcp_internal.goes_to_columnstore(bcp.tool_call[]) is
-    'Whether a batch of tool calls is stored compressed at once, as the setting direct_columnstore_rows says.';
+    'Whether a batch of tool calls is stored compressed at once, by the setting direct_columnstore_rows.';
 
 create or replace function bcp_internal.calls_for_columnstore(p_starts timestamptz[]) returns integer[]
 language plpgsql stable
@@ -242,7 +244,8 @@ comment on function bcp_internal.sessions_of_calls(bcp.tool_call[], boolean[], t
 do $block$
 declare
     v_treated constant text[] := '{event_id,start_time,end_time,duration_ms,operation,success,outcome,error_type,'
-        'parameters,response_data,request_bytes,response_bytes,user_id,session_id,conversation_id,ip_address,attributes}';
+        'parameters,response_data,request_bytes,response_bytes,user_id,session_id,conversation_id,ip_address,'
+        'attributes}';
     v_given text;
     v_plain text;
     v_lacking text;
@@ -371,9 +374,9 @@ comment on function bcp_internal.insert_tool_calls(
 create or replace function bcp_internal.store_tool_calls(p_calls bcp.tool_call[]) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- In a custom plan an array is a constant, whose elements are found by counting from its start.
+-- In a custom plan an array is a constant, and PostgreSQL finds an element of it by counting from its start.
 set plan_cache_mode = force_generic_plan
--- The planner expects many rows of functions that return few, and compiling takes a second.
+-- The planner expects many rows from functions that return few, and then compiles the query, which takes a second.
 set jit = off
 as $func$
 declare
@@ -432,7 +435,7 @@ as $func$
 $func$;
 
 comment on function bcp_internal.store_tool_usage(jsonb[]) is
-    'As bcp_internal.store_tool_calls, of events whose shape is right.';
+    'Stores events whose shape is right, like bcp_internal.store_tool_calls.';
 
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_calls bcp.tool_call[], p_source text default null,
@@ -441,7 +444,8 @@ language plpgsql volatile
 -- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
--- As in bcp_internal.ingest.
+-- With a caller's setting of off, PostgreSQL would read the strings in these functions in another way than they are
+-- written.
 set standard_conforming_strings = on
 as $func$
 declare
@@ -465,7 +469,8 @@ begin
         end if;
     exception
         when others then
-            -- One of them cannot be stored. As events they are told apart, and what is nobody's fault raises again.
+            -- One of the calls cannot be stored. Taken in as events the bad ones are told apart; an error that is not
+            -- the fault of an event is raised again.
             null;
     end;
     select i.* into accepted, stored, duplicates, rejected
@@ -481,7 +486,7 @@ end
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, bcp.tool_call[], text) is
-    'The same for calls as rows: array_agg(row(...)::bcp.tool_call) of another table, or an array in the binary '
+    'Takes in tool calls as rows: array_agg(row(...)::bcp.tool_call) of another table, or an array in the binary '
     'format, which is the fastest way in. Rows and JSON are checked, repaired, masked, rejected and booked alike.';
 
 grant execute on function bcp.ingest_tool_usage(uuid, bcp.tool_call[], text) to bcp_writer;
@@ -498,10 +503,10 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, jsonb, text) is
-    'Takes in an array of tool calls: accepted = stored + duplicates + rejected. A batch id, or an event_id, that '
-    'comes again within the setting dedup_window is a duplicate; a bad value is repaired, and named in '
-    'attributes._repaired; an event without a name is kept in bcp.rejected_events and fails nothing else. p_source '
-    'defaults to application_name, and is masked. ZB001 where the batch is no array.';
+    'Takes in an array of tool calls: accepted = stored + duplicates + rejected. A batch id or an event_id that comes '
+    'again within the setting dedup_window is a duplicate. A bad value is repaired, and attributes._repaired names its '
+    'field. An event without a name is kept in bcp.rejected_events, and fails no other event. p_source defaults to '
+    'application_name, and is masked. ZB001 where the batch is no array.';
 
 grant execute on function bcp.ingest_tool_usage(uuid, jsonb, text) to bcp_writer;
 
@@ -509,7 +514,7 @@ create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events_text text, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -517,7 +522,7 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, text, text) is
-    'The same for a batch as text: an event that jsonb cannot hold (a NUL, half a surrogate pair) is repaired instead '
-    'of failing the call.';
+    'Takes in an array of tool calls as text: an event that jsonb cannot hold (a NUL, half a surrogate pair) is '
+    'repaired instead of failing the call.';
 
 grant execute on function bcp.ingest_tool_usage(uuid, text, text) to bcp_writer;

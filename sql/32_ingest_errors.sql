@@ -4,7 +4,8 @@ create or replace function bcp_internal.message_template(p_message text) returns
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- What varies between two errors of one cause, most particular first: each pattern would eat into the next.
+    -- Replace what varies between two errors of one cause. The most particular pattern comes first, because each one
+    -- would match part of what the ones before it match.
     select left(btrim(p9), 500)
     from regexp_replace(left(p_message, 4000), '\m[a-z_]+#k\d+#[a-z]{16}|[^\s@<>"'']+@[^\s@<>"'']+\.[a-z]{2,}', '<person>', 'gi') as p1
     cross join lateral regexp_replace(p1, '\m[a-z][a-z0-9+.-]*://[^\s"''<>]+', '<url>', 'gi') as p2
@@ -18,13 +19,14 @@ as $func$
 $func$;
 
 comment on function bcp_internal.message_template(text) is
-    'A message with persons, URLs, addresses, UUIDs, hashes, dates, numbers and quoted text replaced by what they are.';
+    'A message with placeholders for persons, URLs, addresses, UUIDs, hashes, dates, numbers and quoted text.';
 
 create or replace function bcp_internal.application_frames(p_stack_trace text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Frames as Python and JavaScript write them, without line numbers, which move with every edit.
+    -- Frames as Python and JavaScript write them, without line numbers, which change with every edit. The collector has
+    -- the same rule for the frames that it sends, and a test compares the two.
     select string_agg(frame, e'\n' order by n)
     from (
         select n, coalesce(p[1] || ':' || p[2], j[2] || ':' || j[1], j[2]) as frame
@@ -36,7 +38,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.application_frames(text) is
-    'Files and functions of a stack trace''s frames in the application''s own code; null where there are none.';
+    'Files and functions of those frames of a stack trace that are in the application''s own code; null where there '
+    'are none.';
 
 create or replace function bcp_internal.error_fingerprint(
     p_given text, p_stack_trace text, p_error_type text, p_message text) returns text
@@ -54,8 +57,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.error_fingerprint(text, text, text, text) is
-    'Group of an error: what the sender gave, else the frames in the application''s code, else the type, else the '
-    'message''s template; the first 16 hex digits of its SHA-256.';
+    'Group of an error, as the first 16 hex digits of a SHA-256: of what the sender gave, else of the frames in the '
+    'application''s code, else of the type, else of the message''s template.';
 
 create or replace function bcp_internal.touch_issues(p_errors bcp.error_issues[]) returns void
 language sql volatile
@@ -101,7 +104,8 @@ end
 $func$;
 
 comment on function bcp_internal.error_level(text) is
-    'Level of an error in any case, and warning and critical as Python says them; ZB005 where it is none.';
+    'Level of an error, in upper or lower case; warning and critical are what Python calls warn and fatal. ZB005 where '
+    'it is none.';
 
 create or replace function bcp_internal.error_attributes(p_event jsonb, p_attributes jsonb, p_max_bytes integer)
 returns jsonb
@@ -229,8 +233,8 @@ end
 $func$;
 
 comment on function bcp_internal.store_errors(jsonb[]) is
-    'Masks, groups and stores errors whose shape is right, and returns how many were new; raises where one cannot be '
-    'stored.';
+    'Masks, groups and stores errors whose shape is right, and returns how many were new; raises an error where one '
+    'cannot be stored.';
 
 create or replace function bcp.ingest_errors(
     p_batch_id uuid, p_events jsonb, p_source text default null,
@@ -244,7 +248,8 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_errors(uuid, jsonb, text) is
-    'Takes in an array of errors, as bcp.ingest_tool_usage does calls.';
+    'Takes in an array of errors; batch ids, event ids, bad values, the ledger and p_source work as in '
+    'bcp.ingest_tool_usage.';
 
 grant execute on function bcp.ingest_errors(uuid, jsonb, text) to bcp_writer;
 
@@ -252,7 +257,7 @@ create or replace function bcp.ingest_errors(
     p_batch_id uuid, p_events_text text, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -260,6 +265,6 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_errors(uuid, text, text) is
-    'The same for a batch as text: an event that jsonb cannot hold is repaired instead of failing the call.';
+    'Takes in an array of errors as text: an event that jsonb cannot hold is repaired instead of failing the call.';
 
 grant execute on function bcp.ingest_errors(uuid, text, text) to bcp_writer;
