@@ -1,5 +1,5 @@
-"""The habits of SQL that no formatter keeps: pg_format and sqlfmt rewrite most of a file, sqlfluff reads no body.
-
+"""The habits of SQL that no formatter keeps: pg_format and sqlfmt rewrite most of a file, sqlfluff reads no
+body.
 A line has at most 120 characters, except for a regular expression, which stays whole so that it can be
 searched, and for the rows of a seed. Each function and view has its comment right below it, with its grants.
 """
@@ -75,3 +75,11 @@ def test_what_breaks_a_habit_is_found() -> None:
     assert RIDDLES["one row a tool"].search(
         comments("comment on view bcp.v is\n    'One row '\n    'a tool.';")
     )
+
+
+def test_the_map_of_the_folder_has_each_file() -> None:
+    rows = re.findall(
+        r"^\| (\d\d)(?:-(\d\d))? \|", (ROOT / "sql/README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    listed = {number for first, last in rows for number in range(int(first), int(last or first) + 1)}
+    assert {int(path.name[:2]) for path in (ROOT / "sql").glob("*.sql")} <= listed
