@@ -124,21 +124,6 @@ $func$;
 comment on function bcp_internal.refresh_later(text, timestamptz, timestamptz) is
     'Notes, before the rows of a chunk change, that its aggregates are to be refreshed; false where they cannot be, as they count rows that are gone.';
 
-create or replace function bcp_internal.widened(p_ranges tstzmultirange, p_width interval) returns tstzmultirange
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-    select coalesce(range_agg(tstzrange(
-        b.first at time zone 'UTC',
-        case when b.last = upper(r) at time zone 'UTC' then b.last else b.last + p_width end at time zone 'UTC')), '{}')
-    from unnest(p_ranges) as r
-    cross join lateral (
-        select public.time_bucket(p_width, lower(r) at time zone 'UTC'), public.time_bucket(p_width, upper(r) at time zone 'UTC')
-    ) as b (first, last)
-$func$;
-
-comment on function bcp_internal.widened(tstzmultirange, interval) is 'Ranges, each as far as the UTC buckets that it is in.';
-
 create or replace function bcp_internal.refreshes()
 returns table (ordinal integer, name text, since timestamptz, until timestamptz)
 language sql stable
@@ -161,8 +146,8 @@ as $func$
         end as horizon
     ) as h
     cross join lateral unnest(
-        (bcp_internal.widened(c.changed * tstzmultirange(tstzrange(h.horizon, null)), a.bucket)
-            + bcp_internal.whole(c.changed * tstzmultirange(tstzrange(null, h.horizon)), a.bucket))
+        (bcp_internal.in_buckets(c.changed * tstzmultirange(tstzrange(h.horizon, null)), a.bucket, p_widened => true)
+            + bcp_internal.in_buckets(c.changed * tstzmultirange(tstzrange(null, h.horizon)), a.bucket))
         * tstzmultirange(tstzrange(null, public.time_bucket(a.bucket, bcp_internal.now())))
     ) as r
     order by 1, 3

@@ -96,7 +96,6 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_version constant integer[] := bcp_internal.timescaledb_version();
     v_archive bcp.archives;
     v_columns text;
 begin
@@ -114,8 +113,7 @@ begin
     from jsonb_array_elements(v_archive.columns) with ordinality as c
     join pg_attribute a on a.attrelid = format('bcp.%I', v_archive.table_name)::regclass and a.attname = c.value ->> 'name'
     where not a.attisdropped and a.attgenerated = '';
-    -- TimescaleDB 2.22 to 2.25 leaves generated columns of rows for the columnstore empty (its issue 9314).
-    if v_version >= '{2,22}' and v_version < '{2,26}' then
+    if bcp_internal.loses_generated_columns() then
         perform public.decompress_chunk(format('%I.%I', c.chunk_schema, c.chunk_name)::regclass, true)
         from timescaledb_information.chunks c
         where c.hypertable_schema = 'bcp'

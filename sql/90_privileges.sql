@@ -32,7 +32,7 @@ begin
              and p.proname not in ('refresh_analytics_views', 'run_cleanup', 'erase_user', 'anonymize_history')
            or (n.nspname = 'bcp_internal' and p.proname in (
                'known_years', 'checked_time', 'now', 'setting', 'watermark', 'latency_ms', 'checked_range', 'checked_event_range', 'checked_interval', 'invalidated', 'logged_changes',
-               'whole', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'filters', 'call_filter', 'is_aggregated', 'event_uuid', 'bucket_of',
+               'in_buckets', 'stale', 'grain', 'pieces', 'within', 'aggregates', 'refresh_start', 'filters', 'call_filter', 'is_aggregated', 'event_uuid', 'bucket_of',
                'usage_statement', 'usage_cells', 'usage_totals', 'sketch_statement', 'sketch_place', 'latency_cells',
                'latency_quantiles', 'error_cells', 'anonymizer_works', 'logged_values', 'checked_limit', 'checked_choice',
                'checked_outcome', 'outcomes', 'calls', 'latest_first', 'activity_cells', 'listed_tools', 'period_before', 'relative_change',
