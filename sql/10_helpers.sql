@@ -10,6 +10,8 @@ $func$;
 comment on function bcp_internal.known_years() is
     'The years 1 to 9999, UTC: the times that ISO 8601 writes with four digits, and that all who read them can hold.';
 
+grant execute on function bcp_internal.known_years to bcp_reader;
+
 create or replace function bcp_internal.checked_time(p_name text, p_time timestamptz) returns timestamptz
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -25,6 +27,8 @@ end
 $func$;
 
 comment on function bcp_internal.checked_time(text, timestamptz) is 'A time that a caller gives, ZB002 where it is outside bcp_internal.known_years; null stays.';
+
+grant execute on function bcp_internal.checked_time to bcp_reader;
 
 create or replace function bcp_internal.now() returns timestamptz
 language sql stable parallel safe
@@ -42,6 +46,8 @@ $func$;
 
 comment on function bcp_internal.now() is
     'Time of the transaction, or bcp.now where a session of the owner set that (one that logged in as who owns schema bcp, or has that role''s rights): tests own their clock.';
+
+grant execute on function bcp_internal.now to bcp_reader;
 
 create or replace function bcp_internal.store_as_usual() returns void
 language sql volatile
@@ -78,6 +84,8 @@ $func$;
 
 comment on function bcp_internal.setting(text) is 'Value of a row of bcp.settings; ZB003 where there is none.';
 
+grant execute on function bcp_internal.setting to bcp_reader;
+
 create or replace function bcp_internal.uuidv7(p_time timestamptz) returns uuid
 language sql volatile parallel safe
 -- No search_path: with one it could not be inlined; every name is qualified instead.
@@ -110,6 +118,8 @@ $func$;
 comment on function bcp_internal.event_uuid(text) is
     'The UUID itself, or for any other id a UUIDv8 of its SHA-256, so that every sender''s own ids serve as keys.';
 
+grant execute on function bcp_internal.event_uuid to bcp_reader;
+
 create or replace function bcp_internal.try_jsonb(p_text text) returns jsonb
 language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
@@ -139,3 +149,5 @@ $func$;
 
 comment on function bcp_internal.latency_ms(integer) is
     'Duration in milliseconds that stands for a bucket of the latency sketch: 2 * gamma^i / (gamma + 1) with gamma = 1.02 (0.99010 * 1.02^i), within 0.991 percent of every duration in it (DDSketch, Masson et al., VLDB 2019, lemma 2).';
+
+grant execute on function bcp_internal.latency_ms to bcp_reader;

@@ -21,6 +21,8 @@ $func$;
 comment on function bcp_internal.foreign_overloads() is
     'Functions of schema public, of no extension, with the names of those of TimescaleDB that we call.';
 
+grant execute on function bcp_internal.foreign_overloads to bcp_reader;
+
 create or replace function bcp_internal.check_overloads() returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -59,3 +61,5 @@ $func$;
 
 comment on function bcp_internal.creators_beside() is
     'Roles, as they are written in a statement, that may create functions beside those of TimescaleDB: all but superusers, the schema''s owner and ours.';
+
+grant execute on function bcp_internal.creators_beside to bcp_reader;

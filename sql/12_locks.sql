@@ -98,6 +98,8 @@ $func$;
 comment on function bcp_internal.lock_archive() is
     'Takes the lock of archive runs for this session, or says who has it. It goes with the session, or by bcp_internal.unlock_archive.';
 
+grant execute on function bcp_internal.lock_archive to bcp_admin;
+
 create or replace function bcp_internal.unlock_archive() returns boolean
 language sql volatile
 -- As above.
@@ -108,3 +110,5 @@ as $func$
 $func$;
 
 comment on function bcp_internal.unlock_archive() is 'Lets go of the lock of archive runs; false where this session had not taken it.';
+
+grant execute on function bcp_internal.unlock_archive to bcp_admin;

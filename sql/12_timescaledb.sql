@@ -43,6 +43,8 @@ $func$;
 
 comment on function bcp_internal.jobs() is 'The store''s background jobs: policies of its tables and aggregates, and its own procedures.';
 
+grant execute on function bcp_internal.jobs to bcp_reader;
+
 create or replace function bcp_internal.refreshes_in_batches() returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -69,6 +71,8 @@ $func$;
 
 comment on function bcp_internal.watermark(text) is
     'End of what is materialised of a continuous aggregate of schema bcp; -infinity before its first refresh, null where there is none of that name.';
+
+grant execute on function bcp_internal.watermark to bcp_reader;
 
 create or replace function bcp_internal.logged_changes(p_aggregate text, p_of_sources boolean default true) returns tstzmultirange
 language plpgsql stable parallel safe
@@ -113,6 +117,8 @@ $func$;
 
 comment on function bcp_internal.logged_changes(text, boolean) is
     'Ranges that no refresh of a continuous aggregate of schema bcp has reached, or in which what it is made from has changed since; without p_of_sources only what has changed in that alone, not in what that is made from.';
+
+grant execute on function bcp_internal.logged_changes to bcp_reader;
 
 create or replace function bcp_internal.is_in_columnstore(p_chunk regclass) returns boolean
 language plpgsql stable

@@ -29,6 +29,8 @@ $func$;
 comment on function bcp_internal.checked_range(timestamptz, timestamptz) is
     'The range asked for: up to now where there is no end, the 24 hours before it where there is no start; ZB002 where it is reversed, or an end is outside the years 1 to 9999 and not infinite.';
 
+grant execute on function bcp_internal.checked_range to bcp_reader;
+
 create or replace function bcp_internal.checked_interval(
     p_interval interval, p_time_zone text, p_unit text default 'microsecond') returns interval
 language plpgsql stable
@@ -66,6 +68,8 @@ $func$;
 comment on function bcp_internal.checked_interval(interval, text, text) is
     'The interval, or ZB002 where buckets of it cannot be made: it has to be whole units.';
 
+grant execute on function bcp_internal.checked_interval to bcp_reader;
+
 create or replace function bcp_internal.checked_limit(p_limit integer) returns integer
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -81,6 +85,8 @@ end
 $func$;
 
 comment on function bcp_internal.checked_limit(integer) is 'How many rows an answer may have; ZB002 where it is not from 1 to 10000.';
+
+grant execute on function bcp_internal.checked_limit to bcp_reader;
 
 create or replace function bcp_internal.checked_choice(p_name text, p_value text, p_choices text[]) returns text
 language plpgsql immutable parallel safe
@@ -98,6 +104,8 @@ $func$;
 
 comment on function bcp_internal.checked_choice(text, text, text[]) is 'The value of an argument, or ZB002 where it is none of the choices.';
 
+grant execute on function bcp_internal.checked_choice to bcp_reader;
+
 create or replace function bcp_internal.checked_outcome(p_outcome text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -106,6 +114,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.checked_outcome(text) is 'The outcome asked for, or ZB002 where there is none of that name.';
+
+grant execute on function bcp_internal.checked_outcome to bcp_reader;
 
 create or replace function bcp_internal.filters(
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null, p_user_id text default null,
@@ -126,6 +136,8 @@ $func$;
 comment on function bcp_internal.filters(text, text, text, text, text, text, text, boolean, text, text, text, text) is
     'Which calls a question is about, as an object: what a column has to be, and failed; nothing of what is null. An event_id is as its sender gave it. bcp_internal.call_filter and bcp_internal.calls read it. ZB002 where there is no such outcome.';
 
+grant execute on function bcp_internal.filters to bcp_reader;
+
 create or replace function bcp_internal.call_filter(p_filters jsonb, p_lists boolean default false) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -143,6 +155,8 @@ $func$;
 comment on function bcp_internal.call_filter(jsonb, boolean) is
     'Conditions on calls as of bcp_internal.filters, to follow others in a statement. A list of tools is no call: it passes where the filters name an operation or an event, or p_lists says so.';
 
+grant execute on function bcp_internal.call_filter to bcp_reader;
+
 create or replace function bcp_internal.is_aggregated(p_filters jsonb, p_keys text) returns boolean
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -153,6 +167,8 @@ $func$;
 
 comment on function bcp_internal.is_aggregated(jsonb, text) is
     'Whether the aggregates know all that calls are filtered and grouped by (names of columns with commas between): bundle, tool and operation.';
+
+grant execute on function bcp_internal.is_aggregated to bcp_reader;
 
 create or replace function bcp_internal.bucket_of(p_column text, p_interval interval, p_zone text, p_shift interval)
 returns text
@@ -169,6 +185,8 @@ $func$;
 
 comment on function bcp_internal.bucket_of(text, interval, text, interval) is
     'The bucket that a time is in, as an expression; null where one bucket holds the whole range.';
+
+grant execute on function bcp_internal.bucket_of to bcp_reader;
 
 create or replace function bcp_internal.usage_statement(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
@@ -237,6 +255,8 @@ comment on function bcp_internal.usage_statement(
     timestamptz, timestamptz, interval, text, text, jsonb, boolean) is
     'A statement that adds up the calls of a range by bucket and the columns named in p_keys, if any: columns as of bcp_internal.usage_cells; null where the range is empty. Aggregates know bundle, tool and operation: with any other filter or key all of it comes from raw rows.';
 
+grant execute on function bcp_internal.usage_statement to bcp_reader;
+
 create or replace function bcp_internal.usage_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
     p_filters jsonb, p_by_operation boolean default true, p_lists boolean default false)
@@ -269,6 +289,8 @@ comment on function bcp_internal.usage_cells(
     timestamptz, timestamptz, interval, text, jsonb, boolean, boolean) is
     'Calls of a range by bucket, bundle, tool and, unless p_by_operation is false, operation; one bucket that begins at p_since where the interval is null. With any filter but bundle, tool and operation all of it comes from raw rows. Lists of tools as bcp_internal.call_filter.';
 
+grant execute on function bcp_internal.usage_cells to bcp_reader;
+
 create or replace function bcp_internal.usage_totals(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
     p_filters jsonb)
@@ -291,6 +313,8 @@ $func$;
 
 comment on function bcp_internal.usage_totals(timestamptz, timestamptz, interval, text, jsonb) is
     'Calls of a range by bucket, of all tools together. Filters as bcp_internal.usage_cells.';
+
+grant execute on function bcp_internal.usage_totals to bcp_reader;
 
 create or replace function bcp_internal.sketch_statement(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
@@ -385,6 +409,8 @@ comment on function bcp_internal.sketch_statement(
     timestamptz, timestamptz, interval, text, text, jsonb) is
     'A statement that adds up the latency sketch of a range: bucket, the columns named in p_keys if any, lat_base, calls, and counts, an array of n0 to n31 of bcp.tool_latency_1d, of which calls is the sum; null where the range is empty.';
 
+grant execute on function bcp_internal.sketch_statement to bcp_reader;
+
 create or replace function bcp_internal.latency_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
     p_filters jsonb)
@@ -413,6 +439,8 @@ $func$;
 comment on function bcp_internal.latency_cells(timestamptz, timestamptz, interval, text, jsonb) is
     'Latency sketch of a range by bucket, all tools together, a row a lat_idx; one bucket that begins at p_since where the interval is null. Filters as bcp_internal.usage_cells.';
 
+grant execute on function bcp_internal.latency_cells to bcp_reader;
+
 create or replace function bcp_internal.sketch_place(p_counts double precision[], p_before double precision) returns integer
 language plpgsql immutable strict parallel safe
 -- No search_path: to set it took a third of a call. Every name is qualified instead.
@@ -432,6 +460,8 @@ $func$;
 
 comment on function bcp_internal.sketch_place(double precision[], double precision) is
     'Which of a sketch''s counts, from 0, a call falls into that has so many before it; null where they are fewer.';
+
+grant execute on function bcp_internal.sketch_place to bcp_reader;
 
 create or replace function bcp_internal.latency_quantiles(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_percentiles double precision[],
@@ -512,3 +542,5 @@ $func$;
 comment on function bcp_internal.latency_quantiles(
     timestamptz, timestamptz, interval, text, double precision[], jsonb, boolean) is
     'Percentiles of the durations by bucket, bundle and tool, or where p_by_tool is false by bucket alone, all of them in one pass, in the order of p_percentiles; within 1 percent of percentile_disc. Filters as bcp_internal.usage_cells.';
+
+grant execute on function bcp_internal.latency_quantiles to bcp_reader;

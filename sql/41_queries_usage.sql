@@ -45,6 +45,8 @@ $func$;
 comment on function bcp.tool_usage_stats(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
     'How often is each tool called, how fast is it, how often does it fail? One row a bucket and tool, latest first; a null interval makes one row a tool. success_rate is a share of the calls that say whether they succeeded, from 0 to 1. Percentiles are within 1 percent of exact. The range is [p_since, p_until), the last 24 hours by default. Lists of tools are no calls: p_operation => ''tools/list'' asks for them. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
 
+grant execute on function bcp.tool_usage_stats to bcp_reader;
+
 create or replace function bcp.latency_percentiles(
     p_since timestamptz default null, p_until timestamptz default null,
     p_percentiles double precision[] default '{0.5,0.9,0.95,0.99}',
@@ -82,6 +84,8 @@ $func$;
 comment on function bcp.latency_percentiles(timestamptz, timestamptz, double precision[], text, text, text, text, text, text, text, boolean, text, text, text) is
     'How long do calls take? One row a tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of percentile_disc over the raw rows. call_count counts the calls whose duration is known. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
 
+grant execute on function bcp.latency_percentiles to bcp_reader;
+
 create or replace function bcp.success_and_error_rates(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
@@ -109,6 +113,8 @@ $func$;
 
 comment on function bcp.success_and_error_rates(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
     'What share of the calls succeeds, and what share fails? One row a bucket and tool, latest first; a null interval makes one row a tool. Both rates are shares of the calls that say how they went, from 0 to 1, null where none does; unknown_count counts the others. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+
+grant execute on function bcp.success_and_error_rates to bcp_reader;
 
 create or replace function bcp.throughput(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
@@ -160,6 +166,8 @@ $func$;
 
 comment on function bcp.throughput(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
     'How many calls a minute? One row a bucket with calls, latest first; a null interval makes one row. calls_per_minute is the mean over the part of the bucket that lies in the range; peak_calls_per_minute is the most in one clock minute, the first of which is peak_minute. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+
+grant execute on function bcp.throughput to bcp_reader;
 
 create or replace function bcp.peak_usage_hours(
     p_since timestamptz default null, p_until timestamptz default null, p_by_weekday boolean default false,
@@ -214,6 +222,8 @@ $func$;
 
 comment on function bcp.peak_usage_hours(timestamptz, timestamptz, boolean, text, text, text, text, text, text, text, text, boolean, text, text, text) is
     'When is the load highest? One row an hour of the day (0 to 23) of the time zone, or with p_by_weekday one an hour of the week (weekday 1 is Monday), most calls first; hours without calls too. share is of all the calls in the answer, from 0 to 1; calls_per_hour is the mean over the hours of that kind in the range; peak_calls is the most in one such hour, the first of which began at peak_hour. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+
+grant execute on function bcp.peak_usage_hours to bcp_reader;
 
 create or replace function bcp.usage_breakdown(
     p_since timestamptz default null, p_until timestamptz default null, p_by text[] default '{client_model}',
@@ -294,6 +304,8 @@ comment on function bcp.usage_breakdown(
     text) is
     'How do models, clients or releases compare? One row a bucket and each value of the columns that p_by names: bcp_name, tool_name, client_name, client_version, client_model, release, or several of them; latest first, most calls first; a null interval, the default, makes one bucket of the range. Columns that p_by leaves out are null, and so is what calls do not say. success_rate is a share of the calls that say whether they succeeded, from 0 to 1. Durations are in milliseconds, percentiles within 1 percent of exact. No aggregate knows clients, models or releases: by these, and with a filter other than bundle, tool and operation, it reads every raw row of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
+grant execute on function bcp.usage_breakdown to bcp_reader;
+
 create or replace view bcp.hourly_tool_usage as
 -- Usage and sketch in one set, so that a condition on the hour goes down into both; rows of the sketch have a lat_idx.
 with cells as (
@@ -341,6 +353,8 @@ group by 1, 2, 3;
 comment on view bcp.hourly_tool_usage is
     'Calls, successes, mean, maximum and 95th percentile of the duration by UTC hour, bundle and tool, up to now. A call that comes late, for an hour already aggregated, shows after the next refresh, within five minutes; the function of this name has it at once.';
 
+grant select on bcp.hourly_tool_usage to bcp_reader;
+
 comment on column bcp.hourly_tool_usage.hour is 'Start of the hour.';
 
 comment on column bcp.hourly_tool_usage.bcp_name is 'Bundle of tools.';
@@ -376,3 +390,5 @@ $func$;
 
 comment on function bcp.hourly_tool_usage(timestamptz, timestamptz, text, text) is
     'Rows as of the view bcp.hourly_tool_usage whose hour overlaps [p_since, p_until), the last 24 hours by default; latest first.';
+
+grant execute on function bcp.hourly_tool_usage to bcp_reader;

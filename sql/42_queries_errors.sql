@@ -46,6 +46,8 @@ $func$;
 comment on function bcp_internal.error_cells(timestamptz, timestamptz, bcp.error_level_enum, text, text, boolean, text) is
     'Errors of a range by UTC day where asked, level, bundle, tool, type and issue; with a release from raw rows.';
 
+grant execute on function bcp_internal.error_cells to bcp_reader;
+
 create or replace function bcp.error_analysis(
     p_since timestamptz default null, p_until timestamptz default null, p_level bcp.error_level_enum default null,
     p_bcp_name text default null, p_tool_name text default null, p_release text default null)
@@ -79,6 +81,8 @@ $func$;
 comment on function bcp.error_analysis(timestamptz, timestamptz, bcp.error_level_enum, text, text, text) is
     'What fails, where, and how often? One row a level, tool and type, most frequent first; share is of all the errors in the answer, from 0 to 1; sample_message is the latest of its most frequent issue. The range is [p_since, p_until), the last 24 hours by default. With p_release it reads every error of the range, not aggregates.';
 
+grant execute on function bcp.error_analysis to bcp_reader;
+
 create or replace view bcp.daily_error_summary as
 with cells as (
     select bucket, level, bcp_name, tool_name, error_type, fingerprint, errors, first_seen, last_seen
@@ -96,6 +100,8 @@ from cells
 group by 1, 2, 3, 4, 5;
 
 comment on view bcp.daily_error_summary is 'Errors by UTC day, level, tool and type, up to now.';
+
+grant select on bcp.daily_error_summary to bcp_reader;
 
 comment on column bcp.daily_error_summary.day is 'Start of the day.';
 
@@ -137,6 +143,8 @@ $func$;
 comment on function bcp.daily_error_summary(timestamptz, timestamptz, bcp.error_level_enum, text, text, text) is
     'How many errors are there by day? Rows as of the view bcp.daily_error_summary whose day overlaps [p_since, p_until), the last 24 hours by default; latest first. With p_release it reads every error of the range, not aggregates.';
 
+grant execute on function bcp.daily_error_summary to bcp_reader;
+
 create or replace function bcp_internal.period_before(p_since timestamptz, p_until timestamptz) returns timestamptz
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -154,6 +162,8 @@ $func$;
 comment on function bcp_internal.period_before(timestamptz, timestamptz) is
     'When the period of the same length before a range begins; ZB002 where the range is infinite.';
 
+grant execute on function bcp_internal.period_before to bcp_reader;
+
 create or replace function bcp_internal.relative_change(p_now double precision, p_before double precision)
 returns double precision
 language sql immutable parallel safe
@@ -164,6 +174,8 @@ $func$;
 
 comment on function bcp_internal.relative_change(double precision, double precision) is
     'Change as a share of what was before: 0.5 is half as much again, null where there was nothing.';
+
+grant execute on function bcp_internal.relative_change to bcp_reader;
 
 create or replace function bcp_internal.release_reaches(p_release text, p_fixed text) returns boolean
 language sql immutable parallel safe
@@ -179,6 +191,8 @@ $func$;
 
 comment on function bcp_internal.release_reaches(text, text) is
     'Whether a release is the one with the fix or a later one; null where the two are not both versions such as v1.10.2-rc1.';
+
+grant execute on function bcp_internal.release_reaches to bcp_reader;
 
 create or replace function bcp_internal.has_regressed(p_fingerprint text, p_fixed_at timestamptz, p_fixed_release text)
 returns boolean
@@ -208,6 +222,8 @@ $func$;
 
 comment on function bcp_internal.has_regressed(text, timestamptz, text) is
     'Whether an issue has an error after its fix, in the fixed release or a later one; in any where no release was named.';
+
+grant execute on function bcp_internal.has_regressed to bcp_reader;
 
 create or replace function bcp.error_issues(
     p_since timestamptz default null, p_until timestamptz default null, p_state text default null,
@@ -275,6 +291,8 @@ comment on function bcp.error_issues(
     timestamptz, timestamptz, text, bcp.error_level_enum, text, text, integer, text) is
     'What causes the errors? One row a group of errors with one cause that has any in the range, most frequent first, at most p_limit (1 to 10000). state is resolved after bcp.resolve_issue; regressed where an error came after that, in the fixed release or a later one; else new where its first error ever is in the range, else ongoing. change compares error_count with previous_count, of the period of the same length before: 0.5 is half as much again, null where there was none. level is the most severe ever, message its latest, as a sample; total_count, first_seen and last_seen are of all time. Reads aggregates; of an issue that was resolved in a release, also its errors since. The range is [p_since, p_until), the last 24 hours by default. p_release counts the errors of that release alone, of raw rows; the state is that of the whole issue.';
 
+grant execute on function bcp.error_issues to bcp_reader;
+
 create or replace function bcp_internal.act_on_issue(p_fingerprint text, p_action text, p_notes text, p_release text)
 returns timestamptz
 language plpgsql volatile
@@ -310,6 +328,8 @@ $func$;
 comment on function bcp.resolve_issue(text, text, text) is
     'Says that an issue of bcp.error_issues is dealt with, and returns when that was: now. p_release is the release with the fix: errors of earlier ones, and of none, do not make it regress; without it any later error does. Again, it counts from the new time. For bcp_admin. ZB002 where there is no such issue.';
 
+grant execute on function bcp.resolve_issue to bcp_admin;
+
 create or replace function bcp.reopen_issue(p_fingerprint text, p_notes text default null) returns timestamptz
 language sql volatile
 -- As above.
@@ -321,3 +341,5 @@ $func$;
 
 comment on function bcp.reopen_issue(text, text) is
     'Takes back bcp.resolve_issue, and returns when that was: now. The issue is new or ongoing again. For bcp_admin. ZB002 where there is no such issue.';
+
+grant execute on function bcp.reopen_issue to bcp_admin;

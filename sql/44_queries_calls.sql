@@ -30,6 +30,8 @@ $func$;
 comment on function bcp_internal.calls(timestamptz, timestamptz, jsonb) is
     'Raw calls that began within [p_since, p_until) and pass filters as of bcp_internal.filters; a list of tools is no call, and is there where these name an operation or an event.';
 
+grant execute on function bcp_internal.calls to bcp_reader;
+
 create or replace function bcp_internal.latest_first(p_since timestamptz, p_until timestamptz)
 returns table (range_from timestamptz, range_to timestamptz)
 language sql stable parallel safe
@@ -45,6 +47,8 @@ $func$;
 
 comment on function bcp_internal.latest_first(timestamptz, timestamptz) is
     '[p_since, p_until) in up to five spans, latest first, each longer than the one before. To plan for a chunk of the columnstore takes about 0.15 ms, for one of rows a third of that: who looks for the latest few rows asks span by span, and most often ends with the first.';
+
+grant execute on function bcp_internal.latest_first to bcp_reader;
 
 create or replace function bcp.slow_calls(
     p_since timestamptz default null, p_until timestamptz default null,
@@ -88,6 +92,8 @@ comment on function bcp.slow_calls(
     text) is
     'Which calls took longest? One row a call that took p_min_duration_ms (milliseconds) or more, slowest first, at most p_limit (1 to 10000). Reads the durations of all calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
+grant execute on function bcp.slow_calls to bcp_reader;
+
 create or replace function bcp.failed_calls(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_user_id text default null,
@@ -129,6 +135,8 @@ $func$;
 comment on function bcp.failed_calls(timestamptz, timestamptz, text, text, text, text, text, text, text, integer, text, text,
     text) is
     'Which calls failed, and with what arguments? One row a call whose success is false, latest first, at most p_limit (1 to 10000). Reads an index of failed calls, and of what is in the columnstore the success of all. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.failed_calls to bcp_reader;
 
 create or replace function bcp.search_parameters(
     p_contains jsonb default null, p_path text default null, p_since timestamptz default null,
@@ -191,6 +199,8 @@ comment on function bcp.search_parameters(
     text) is
     'Which calls were made with these arguments? One row a call whose parameters contain p_contains (as @>) and have what the JSON path p_path looks for (as @?, or as @@ where it is a predicate), latest first, at most p_limit (1 to 10000). Values are as stored: masked. Reads the GIN index on parameters where there is one; chunks in the columnstore have none, and a store with the setting index_parameters off, so there it reads the parameters of the whole range. The range is [p_since, p_until), the last 24 hours by default.';
 
+grant execute on function bcp.search_parameters to bcp_reader;
+
 create or replace function bcp_internal.checked_event_range(
     p_since timestamptz, p_until timestamptz, p_event_id text, out range_from timestamptz, out range_to timestamptz)
 language sql stable parallel safe
@@ -204,6 +214,8 @@ $func$;
 
 comment on function bcp_internal.checked_event_range(timestamptz, timestamptz, text) is
     'As bcp_internal.checked_range, but all time where an event is looked for by its id: who has that need not know when it was.';
+
+grant execute on function bcp_internal.checked_event_range to bcp_reader;
 
 create or replace function bcp.find_calls(
     p_since timestamptz default null, p_until timestamptz default null, p_event_id text default null,
@@ -248,6 +260,8 @@ $func$;
 comment on function bcp.find_calls(
     timestamptz, timestamptz, text, text, text, text, text, text, text, text, boolean, text, text, text, integer) is
     'Which calls were there? One row a call, latest first, at most p_limit (1 to 10000): those of one user (p_user_id, as it is stored), of a session, a model, a release, or the one that its sender gave p_event_id, any text or a UUID. p_failed true is a call whose success is false, and false any other: succeeded, cancelled or unknown. Reads the calls of the range; it is [p_since, p_until), the last 24 hours by default, with p_event_id all time.';
+
+grant execute on function bcp.find_calls to bcp_reader;
 
 create or replace function bcp.search_errors(
     p_query text default null, p_since timestamptz default null, p_until timestamptz default null,
@@ -308,3 +322,5 @@ $func$;
 comment on function bcp.search_errors(
     text, timestamptz, timestamptz, bcp.error_level_enum, text, text, text, text, text, integer, text, text) is
     'Which errors say this? One row an error whose message, type, code or tool name matches p_query (a type by its words too: TimeoutError by timeout), best match first (ts_rank), then latest; at most p_limit (1 to 10000). p_query is as in a web search: words that must all be there in any form, "a phrase", or, -without; null finds all. headline is the message''s best part with ** around what matched, null without p_query; it is not escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the messages of the whole range. p_event_id is the id that the sender gave, any text or a UUID. The range is [p_since, p_until), the last 24 hours by default, with p_event_id all time.';
+
+grant execute on function bcp.search_errors to bcp_reader;

@@ -60,6 +60,8 @@ comment on function bcp_internal.activity_cells(
     text, timestamptz, timestamptz, interval, text, jsonb) is
     'Calls of a range by bucket, user or session (p_of); one bucket that begins at p_since where the interval is null. Lists of tools count with the bytes of their answers alone, unless the filters name an operation. From days of aggregates, unless it takes a filter or a time zone that these do not know.';
 
+grant execute on function bcp_internal.activity_cells to bcp_reader;
+
 create or replace function bcp.session_timeline(
     p_session_id text default null, p_since timestamptz default null, p_until timestamptz default null,
     p_limit integer default 1000)
@@ -121,6 +123,8 @@ $func$;
 comment on function bcp.session_timeline(text, timestamptz, timestamptz, integer) is
     'What happened in a session? One row a start, call, error or end (kind), in order, at most p_limit (1 to 10000); since_previous_ms is the time since the row before, null in the first. Without p_session_id it is the session that was active last. The range is [p_since, p_until), by default the whole session as bcp.user_sessions knows it. Reads the calls and errors of that time.';
 
+grant execute on function bcp.session_timeline to bcp_reader;
+
 create or replace function bcp.session_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 day',
     p_user_id text default null, p_client_name text default null, p_time_zone text default 'UTC',
@@ -165,6 +169,8 @@ $func$;
 comment on function bcp.session_stats(timestamptz, timestamptz, interval, text, text, text, text) is
     'How many sessions are there, how long, how busy? One row a bucket and client, of the sessions that began in it, latest first; a null interval makes one row a client. A session lasts from its first event to its last, or its end; percentiles are exact. single_call_count counts those with one call: see also bcp.degenerate_sessions. Reads the sessions of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
+grant execute on function bcp.session_stats to bcp_reader;
+
 create or replace function bcp.top_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_user_id text default null,
@@ -197,6 +203,8 @@ $func$;
 comment on function bcp.top_users(
     timestamptz, timestamptz, text, text, text, text, text, text, text, integer, text, boolean, text, text, text) is
     'Who calls most? One row a user, most calls first, with p_order errors most failures, with cost most bytes of answers, lists of tools among them; at most p_limit (1 to 10000). share is of the calls of all users that pass the filters, from 0 to 1; calls without a user are left out. Reads a daily aggregate; filters other than bundle and user make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.top_users to bcp_reader;
 
 create or replace function bcp.active_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
@@ -265,6 +273,8 @@ $func$;
 comment on function bcp.active_users(timestamptz, timestamptz, text, text, text, text, text, text, boolean, text, text, text) is
     'How many people use the tools? One row a day that overlaps the range, latest first: users with a call on that day, in the 7 days that end with it, and in the 30 days that do; new_users are those whom the store first saw on that day; stickiness is daily by monthly users, from 0 to 1. Calls without a user are left out. Reads a daily aggregate, from 29 days before the range on; a time zone other than UTC, or a filter other than the bundle, makes it read the calls of that time. The range is [p_since, p_until), the last 24 hours by default.';
 
+grant execute on function bcp.active_users to bcp_reader;
+
 create or replace function bcp.authentication_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default null,
     p_bcp_name text default null, p_user_id text default null, p_session_id text default null,
@@ -312,6 +322,8 @@ comment on function bcp.authentication_stats(
     timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
     'Who logs in, how, and how often does that fail? A log-in is a call whose operation or tool has a name of the setting login_names; its tool is the method: bcp.log_tool_usage(''accounts'', ''password'', ''login'', p_success => false, p_error_type => ''wrong_password'', p_user_id => ''42''). One row a bucket, bundle and method, latest first; a null interval, the default, makes one row a method. user_count counts users who got in, failed_user_count users who failed at least once, top_failure is their most frequent error type. Reads aggregates, and where these have any log-in the names of all calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
 
+grant execute on function bcp.authentication_stats to bcp_reader;
+
 create or replace function bcp.tool_sequences(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_user_id text default null, p_session_id text default null,
@@ -357,6 +369,8 @@ $func$;
 comment on function bcp.tool_sequences(
     timestamptz, timestamptz, text, text, text, text, text, integer, text, text, text) is
     'Which tool follows which in a session? One row a pair, most frequent first, at most p_limit (1 to 10000); p_bcp_name and p_tool_name are the first of the two. The next is null where the call was its session''s last in the range. share is of the calls of the first tool, from 0 to 1; avg_gap_ms goes from the end of the first to the begin of the next, negative where they overlap. Lists of tools are left out. Reads the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.tool_sequences to bcp_reader;
 
 create or replace function bcp.tool_retries(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
@@ -418,3 +432,5 @@ $func$;
 comment on function bcp.tool_retries(
     timestamptz, timestamptz, text, text, text, text, text, text, text, text, text, integer) is
     'Are failed calls tried again, and does that help? One row a tool with failures in sessions, most failures first, at most p_limit (1 to 10000). retried_count counts those after whose end the same session called the same tool again within the range, with whatever arguments; retry_rate is their share of failed_count. retry_success_count counts those whose next call succeeded, retry_success_rate is its share of retried_count, null where there is none: both from 0 to 1. avg_gap_ms goes from the end of a failed call to the begin of the next. Reads the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.tool_retries to bcp_reader;

@@ -73,6 +73,8 @@ comment on function bcp.tool_trends(
     timestamptz, timestamptz, text, text, text, text, text, text, text, boolean, text, text, text, text) is
     'What has changed? One row a tool that was called in the range or in the period of the same length before it, the most called first; with p_order call_change, p50_change, p95_change or p99_change the largest increase first, with success_rate the largest fall of that, what cannot be compared last. What is of the period before begins with previous_. Changes are shares of what was before: 0.5 is half as much again, null where there was nothing. Percentiles are in milliseconds, within 1 percent of exact. Reads aggregates. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of both periods, not aggregates.';
 
+grant execute on function bcp.tool_trends to bcp_reader;
+
 create or replace function bcp_internal.listed_tools(p_since timestamptz, p_until timestamptz, p_bcp_name text)
 returns table (
     bcp_name text, tool_name text, listings bigint, last_listed timestamptz, context_bytes bigint)
@@ -99,6 +101,8 @@ $func$;
 comment on function bcp_internal.listed_tools(timestamptz, timestamptz, text) is
     'Tools in the lists of a range, calls with the operation tools/list, and how many bytes the latest says that each costs the model''s context.';
 
+grant execute on function bcp_internal.listed_tools to bcp_reader;
+
 create or replace function bcp.unused_tools(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null)
 returns table (
@@ -123,6 +127,8 @@ $func$;
 
 comment on function bcp.unused_tools(timestamptz, timestamptz, text) is
     'Which tools are listed and never called? One row a tool that a list of the range named and that no call of the range used, the most expensive first: context_bytes is what its latest listing costs a model''s context, as docs/capture.md says, null where that is not known. Lists are recorded by the proxy and the middleware, with the operation tools/list. Reads those of the range, and of calls an aggregate. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.unused_tools to bcp_reader;
 
 create or replace function bcp.unknown_tools(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null)
@@ -149,6 +155,8 @@ $func$;
 
 comment on function bcp.unknown_tools(timestamptz, timestamptz, text) is
     'Which tools are called that no list names? One row a tool, most calls first: names that a model made up, or tools that were taken away. Only bundles that listed any tool in the range are looked at; one with successes was on a page of the list that nobody asked for. Reads the lists of the range, and of calls an aggregate. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.unknown_tools to bcp_reader;
 
 create or replace function bcp.context_cost(
     p_since timestamptz default null, p_until timestamptz default null, p_by text default 'tool',
@@ -212,3 +220,5 @@ comment on function bcp.context_cost(
     timestamptz, timestamptz, text, text, text, text, text, text, text, text, integer, double precision, boolean, text, text,
     text) is
     'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most tokens first, at most p_limit (1 to 10000). tokens are those that senders gave (response_tokens; given_tokens is their sum) and, for the other calls, an estimate; share is of the tokens of all that pass the filters, from 0 to 1, null where there are none. The estimate is the bytes of the answers divided by p_bytes_per_token, as measured for the model at hand (0.1 to 1000), by default the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools, which are no calls, count as the tool tools/list, or with what they take of their session. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.context_cost to bcp_reader;

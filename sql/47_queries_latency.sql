@@ -42,6 +42,8 @@ comment on function bcp.latency_heatmap(
     timestamptz, timestamptz, interval, double precision[], text, text, text, text, text, text, text, text, boolean, text, text, text) is
     'How do durations spread over time? One row a bucket of time and band of durations, [from_ms, to_ms) in milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, and to_ms is null. share is of the bucket''s calls with a known duration, from 0 to 1. Reads the latency sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
 
+grant execute on function bcp.latency_heatmap to bcp_reader;
+
 create or replace function bcp.latency_over_time(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
@@ -66,3 +68,5 @@ $func$;
 
 comment on function bcp.latency_over_time(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
     'How long do calls take, all tools together, over time? One row a bucket that has any call with a known duration, latest first; a null interval makes one row. Percentiles are within 1 percent of exact, and call_count counts what they are of. Reads the latency sketch. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+
+grant execute on function bcp.latency_over_time to bcp_reader;

@@ -208,6 +208,8 @@ $func$;
 comment on function bcp.active_alerts(text, text) is
     'What is wrong now? One row an open alert, critical ones first, then the latest. metric, value and threshold are as in bcp.alert_rules; evaluated_at says how old the answer is: a job evaluates every minute and tells changes to who listens to bcp_alerts. Closed alerts are in bcp.alerts.';
 
+grant execute on function bcp.active_alerts to bcp_reader;
+
 create or replace function bcp.acknowledge_alert(p_alert_id bigint, p_notes text default null) returns timestamptz
 language plpgsql volatile
 -- Nobody but the owner may write what the anonymiser has not seen.
@@ -231,3 +233,5 @@ $func$;
 
 comment on function bcp.acknowledge_alert(bigint, text) is
     'Says that somebody takes an open alert on, and returns when that was: now. It stays open until its metric is well. For bcp_admin. ZB002 where there is no such alert.';
+
+grant execute on function bcp.acknowledge_alert to bcp_admin;

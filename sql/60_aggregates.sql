@@ -28,6 +28,8 @@ $func$;
 
 comment on function bcp_internal.aggregates() is 'The continuous aggregates, in the order to refresh them.';
 
+grant execute on function bcp_internal.aggregates to bcp_reader;
+
 create or replace function bcp_internal.refresh_start(p_retention_days integer) returns interval
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -37,6 +39,8 @@ $func$;
 
 comment on function bcp_internal.refresh_start(integer) is
     'How far back aggregates are refreshed: two days short of retention, so that no refresh sees a dropped chunk and takes its calls away.';
+
+grant execute on function bcp_internal.refresh_start to bcp_reader;
 
 create or replace procedure bcp_internal.refresh_aggregate(p_name text, p_since timestamptz, p_until timestamptz)
 language plpgsql

@@ -17,6 +17,8 @@ $func$;
 comment on function bcp_internal.archived_rows(text, timestamptz, timestamptz) is
     'How many rows of a chunk that is still there are in proven archives.';
 
+grant execute on function bcp_internal.archived_rows to bcp_reader;
+
 create or replace function bcp_internal.dropped_before(p_table text, p_range_start timestamptz, p_range_end timestamptz)
 returns boolean
 language sql stable
@@ -57,6 +59,8 @@ $func$;
 
 comment on function bcp_internal.time_column(text) is 'The column a hypertable of schema bcp is partitioned by; null for another table.';
 
+grant execute on function bcp_internal.time_column to bcp_reader;
+
 create or replace function bcp_internal.retention_cutoff(p_retention_days integer) returns timestamptz
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -66,6 +70,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.retention_cutoff(integer) is 'Start of the UTC day up to which rows may go.';
+
+grant execute on function bcp_internal.retention_cutoff to bcp_reader;
 
 create or replace function bcp_internal.old_chunks()
 returns table (
@@ -91,6 +97,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.old_chunks() is 'Chunks past their retention, the latest of a table first, and since when each could have been dropped.';
+
+grant execute on function bcp_internal.old_chunks to bcp_reader;
 
 create or replace function bcp_internal.cleanup_verdict(
     p_table text, p_range_start timestamptz, p_range_end timestamptz, p_archive_first boolean,
@@ -168,6 +176,8 @@ $func$;
 
 comment on function bcp.cleanup_plan() is
     'What would bcp.cleanup_old_data() do now? One row a chunk past its retention: dropped, or kept and why, with its rows and bytes; and one each for the sessions and for the calls that never ended that would be deleted. Reads each chunk that has an archive, as cleanup does.';
+
+grant execute on function bcp.cleanup_plan to bcp_admin;
 
 create or replace function bcp_internal.delete_old_rows(p_table text, p_limit integer) returns bigint
 language plpgsql volatile
@@ -313,6 +323,8 @@ $func$;
 
 comment on function bcp.cleanup_old_data() is
     'Drops the chunks past their retention (bcp.data_retention_policies) that may go, deletes old sessions and calls that never ended, and returns how many rows went of each table with cleanup. A chunk that is not aggregated, or not in a proven archive though its policy wants one, stays; bcp.cleanup_log has the reason, and NOTIFY bcp_archive asks for the archive. Irreversible, other than by bcp-analytics restore. bcp.cleanup_plan() shows what it would do. A job runs it every day.';
+
+grant execute on function bcp.cleanup_old_data to bcp_admin;
 
 create or replace function bcp_internal.refresh_old_chunks_later() returns void
 language sql volatile

@@ -17,6 +17,8 @@ $func$;
 comment on function bcp_internal.archive_columns(text) is
     'Columns of a table of schema bcp as a manifest lists them, generated ones too: an array of {"name", "type"}.';
 
+grant execute on function bcp_internal.archive_columns to bcp_reader;
+
 create or replace function bcp_internal.archive_time_column(p_table text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -36,6 +38,8 @@ $func$;
 
 comment on function bcp_internal.archive_time_column(text) is
     'Column that the chunks of a table of schema bcp are ranges of; ZB002 where it is no hypertable.';
+
+grant execute on function bcp_internal.archive_time_column to bcp_reader;
 
 create or replace function bcp_internal.archive_text(p_name text, p_type text) returns text
 language sql immutable parallel safe
@@ -59,6 +63,8 @@ $func$;
 comment on function bcp_internal.archive_text(text, text) is
     'Expression for a column''s value as text, exact: times in microseconds from 1970 (infinity as the greatest and least bigint), double precision as its 64 bits, read as a bigint, all else as PostgreSQL writes it.';
 
+grant execute on function bcp_internal.archive_text to bcp_reader;
+
 create or replace function bcp_internal.archive_rows(
     p_relation regclass, p_columns jsonb, p_time_column text default null,
     p_start timestamptz default null, p_end timestamptz default null)
@@ -78,6 +84,8 @@ $func$;
 comment on function bcp_internal.archive_rows(regclass, jsonb, text, timestamptz, timestamptz) is
     'Query for the rows of a range, or for all rows, with every column as text.';
 
+grant execute on function bcp_internal.archive_rows to bcp_reader;
+
 create or replace function bcp_internal.checksum_text(p_sum numeric) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -88,6 +96,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.checksum_text(numeric) is 'A sum of row hashes, modulo 2^64, as 16 hexadecimal digits.';
+
+grant execute on function bcp_internal.checksum_text to bcp_reader;
 
 create or replace function bcp_internal.archive_checksum(
     p_relation regclass, p_columns jsonb, p_time_column text default null,
@@ -120,6 +130,8 @@ $func$;
 
 comment on function bcp_internal.archive_checksum(regclass, jsonb, text, timestamptz, timestamptz) is
     'Rows of a range, or all, their checksum and their digest, whatever their order. A row''s hash is the SHA-256 of it as text in UTF-8: for each column in order, its length in characters, a colon and the text of bcp_internal.archive_text, or - for null. The checksum is the sum modulo 2^64, in 16 hexadecimal digits, of the first 8 bytes (big endian) of the hashes; those of parts add up to that of the whole, and so rows can be made up to fit it. Nobody can make any to fit the digest, the SHA-256 of hashes: those of rows are sorted, those that begin with the same 2 bytes make up a part, and the SHA-256 of each part is hashed once more, in order.';
+
+grant execute on function bcp_internal.archive_checksum to bcp_reader;
 
 create or replace function bcp_internal.chunk_is_archived(
     p_table text, p_start timestamptz, p_end timestamptz, p_check_content boolean default true)
@@ -157,6 +169,8 @@ $func$;
 comment on function bcp_internal.chunk_is_archived(text, timestamptz, timestamptz, boolean) is
     'Whether proven archives hold a chunk''s rows as they are now: as many, and, unless content is not to be checked, with the same checksum. Reads the whole chunk.';
 
+grant execute on function bcp_internal.chunk_is_archived to bcp_reader;
+
 create or replace function bcp.archives_wanted(p_check_content boolean default true)
 returns table (table_name text, range_start timestamptz, range_end timestamptz)
 language plpgsql volatile
@@ -193,6 +207,8 @@ $func$;
 comment on function bcp.archives_wanted(boolean) is
     'Which chunks want an archive? Those past the retention of tables that want an archive first, whose rows are not all in proven archives as they are now, the latest of a table first. bcp-analytics archive makes them. Reads each chunk past retention; p_check_content => false only counts its rows, and misses those that were changed.';
 
+grant execute on function bcp.archives_wanted to bcp_reader;
+
 create or replace function bcp_internal.chunks_to_archive(p_table text, p_since timestamptz, p_until timestamptz)
 returns table (table_name text, range_start timestamptz, range_end timestamptz)
 language sql volatile
@@ -212,6 +228,8 @@ $func$;
 
 comment on function bcp_internal.chunks_to_archive(text, timestamptz, timestamptz) is
     'Whole chunks of a range that are over and not archived as they are now, due or not, of a table or of all that want an archive; null: an open end.';
+
+grant execute on function bcp_internal.chunks_to_archive to bcp_reader;
 
 create or replace function bcp_internal.has_chunk(p_table text, p_start timestamptz, p_end timestamptz) returns boolean
 language sql volatile
@@ -243,6 +261,8 @@ $func$;
 
 comment on function bcp_internal.begin_archive(text, timestamptz, timestamptz, text) is
     'Notes that an archive of a chunk is being written. No row where there is no such chunk, or no longer, or it is not over. To be committed before any file is, so that the files of a run that dies are known.';
+
+grant execute on function bcp_internal.begin_archive to bcp_admin;
 
 create or replace function bcp_internal.refuse_archive(p_archive_id uuid, p_to_be text) returns void
 language plpgsql immutable
@@ -300,6 +320,8 @@ $func$;
 
 comment on function bcp_internal.count_archive(uuid) is
     'Notes how many rows the chunk of an archive that is being written has, with their checksum and digest. In a transaction that is repeatable read it is of the same rows as what is then read from the chunk. No row where the chunk has been dropped: the archive is forgotten.';
+
+grant execute on function bcp_internal.count_archive to bcp_admin;
 
 create or replace function bcp_internal.proven_files(
     p_archive bcp.archives, p_files jsonb, p_row_count bigint, p_checksum text, p_bytes bigint)
@@ -402,6 +424,8 @@ $func$;
 comment on function bcp_internal.finish_archive(uuid, jsonb, bigint, text, bigint) is
     'Notes that an archive has been read back, and with how many rows and which checksum: ZB007 unless they are those of bcp_internal.count_archive. It holds all rows of its chunk, so it takes the place of earlier ones of them.';
 
+grant execute on function bcp_internal.finish_archive to bcp_admin;
+
 create or replace function bcp_internal.discard_archive(p_archive_id uuid) returns boolean
 language sql volatile
 -- Nobody but the owner writes the manifest; bcp_admin may through these functions.
@@ -416,6 +440,8 @@ $func$;
 
 comment on function bcp_internal.discard_archive(uuid) is
     'Forgets an archive that was never proven, or has been replaced. To be called when its files are gone.';
+
+grant execute on function bcp_internal.discard_archive to bcp_admin;
 
 create or replace function bcp_internal.replace_archives(p_table text, p_start timestamptz, p_end timestamptz) returns void
 language sql volatile

@@ -52,6 +52,8 @@ $func$;
 comment on function bcp_internal.begin_restore(uuid, boolean) is
     'Makes the temporary table bcp_restored, until the transaction ends, for the rows of an archive; ZB007 where one waits for an erasure, unless it is for that.';
 
+grant execute on function bcp_internal.begin_restore to bcp_admin;
+
 create or replace function bcp_internal.check_restored(p_archive_id uuid) returns bigint
 language plpgsql volatile
 -- As for bcp_internal.begin_restore.
@@ -147,3 +149,5 @@ $func$;
 
 comment on function bcp_internal.finish_restore(uuid, timestamptz) is
     'Moves what is in bcp_restored into its table, after it has been found equal to the manifest, and returns how many rows: 0 where they are there already. Cleanup leaves them until then.';
+
+grant execute on function bcp_internal.finish_restore to bcp_admin;

@@ -181,3 +181,5 @@ $func$;
 
 comment on function bcp.find_erasure(text) is
     'The latest erasure of a user, by the id as an application sends it or as it was stored; null where there was none. bcp.erasures has its receipt.';
+
+grant execute on function bcp.find_erasure to bcp_admin;

@@ -51,6 +51,8 @@ $func$;
 comment on function bcp_internal.begin_beside(text, text, uuid[]) is
     'Makes a table for the rows of archives in another schema, or takes what it has of their ranges out of it, and books it; ZB007 where one is there that no restore has made.';
 
+grant execute on function bcp_internal.begin_beside to bcp_admin;
+
 create or replace function bcp_internal.finish_beside(p_relation regclass, p_archive_id uuid) returns bigint
 language plpgsql volatile
 -- As for bcp_internal.begin_beside.
@@ -87,6 +89,8 @@ $func$;
 
 comment on function bcp_internal.finish_beside(regclass, uuid) is
     'Moves what is in bcp_restored into a table of bcp_internal.begin_beside, after it has been found equal to the manifest, and returns how many rows.';
+
+grant execute on function bcp_internal.finish_beside to bcp_admin;
 
 create or replace function bcp_internal.known_restored_tables()
 returns table (relation regclass, table_name text, is_ours boolean)

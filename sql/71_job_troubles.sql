@@ -96,3 +96,5 @@ $func$;
 
 comment on function bcp_internal.job_troubles() is
     'What keeps background jobs from running, or made them fail: one sentence a row, with the error''s text or the remedy; status is warn or fail.';
+
+grant execute on function bcp_internal.job_troubles to bcp_reader;

@@ -19,6 +19,8 @@ $func$;
 
 comment on function bcp_internal.anonymizer_works() is 'Whether the anonymiser masks a known e-mail address and a known password.';
 
+grant execute on function bcp_internal.anonymizer_works to bcp_reader;
+
 create or replace function bcp_internal.logged_values() returns table (setting text, safe text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -47,6 +49,8 @@ $func$;
 
 comment on function bcp_internal.logged_values() is
     'Settings by which the server may log statements with the values in them, and what to set each to.';
+
+grant execute on function bcp_internal.logged_values to bcp_reader;
 
 create or replace function bcp.health()
 returns table (check_name text, status text, value text, detail text)
@@ -192,3 +196,5 @@ $func$;
 
 comment on function bcp.health() is
     'Is the store itself well? One row a check: status is ok, warn or fail, detail says what to look at.';
+
+grant execute on function bcp.health to bcp_reader;

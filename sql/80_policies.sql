@@ -167,4 +167,6 @@ for each statement execute function bcp_internal.carry_out_policies();
 comment on function bcp.apply_policies() is
     'Carries out bcp.settings and bcp.data_retention_policies, and returns how many things it changed: 0 where all was as they say. A change of bcp.data_retention_policies calls it by itself.';
 
+grant execute on function bcp.apply_policies to bcp_admin;
+
 select bcp.apply_policies();
