@@ -1,6 +1,6 @@
--- Least privilege: bcp_writer may call the ingest functions and nothing else, bcp_reader may read and ask, and bcp_admin
--- may also change settings and rules. Nobody but the owner reads the keys of the anonymiser. Only the owner may refresh
--- aggregates by hand, erase, or mask again, because a procedure that commits cannot run as another role.
+-- Least privilege: bcp_writer may call the ingest functions and nothing else, bcp_reader may read and ask, and
+-- bcp_admin may also change settings and rules. Nobody but the owner reads the keys of the anonymiser. Only the owner
+-- may refresh aggregates by hand, erase, or mask again, because a procedure that commits cannot run as another role.
 --
 -- This file grants schemas and tables. Each function and view has its grant right below it, and sql/90_privileges.sql
 -- takes from public what PostgreSQL gives to it by default.

@@ -1,11 +1,11 @@
 -- Pins the settings by which a session could change what the functions do.
 --
 -- A session may change how PostgreSQL reads and writes text: the code of a function itself (with
--- standard_conforming_strings off, its strings end elsewhere), and the times, numbers and names in the statements that it
--- makes (PostgreSQL reads 10:36 IST, India's, as 08:36 UTC). So each function through which a session enters runs with the
--- defaults, and so does all that it calls: functions of schema bcp and of triggers, functions that make statements, and
--- functions that a procedure calls which commits and so can have no settings itself. This costs 2 us per call, so the
--- other small functions go without.
+-- standard_conforming_strings off, its strings end elsewhere), and the times, numbers and names in the statements that
+-- it makes (PostgreSQL reads 10:36 IST, India's, as 08:36 UTC). So each function through which a session enters runs
+-- with the defaults, and so does all that it calls: functions of schema bcp and of triggers, functions that make
+-- statements, and functions that a procedure calls which commits and so can have no settings itself. This costs 2 us
+-- per call, so the other small functions go without.
 --
 -- A function that runs as the owner also waits no longer than its lock_timeout for what an open transaction of somebody
 -- else holds, shows nobody its plans, and puts new chunks where the hypertable is.
