@@ -62,14 +62,14 @@ $func$;
 comment on function bcp_internal.refreshes_in_batches is
     'Whether refresh_continuous_aggregate of this TimescaleDB takes options.';
 
-create or replace function bcp_internal.leaves_generated_empty() returns boolean
+create or replace function bcp_internal.loses_generated_columns() returns boolean
 language sql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
     select v >= '{2,22}' and v < '{2,26}' from bcp_internal.timescaledb_version() as v
 $func$;
 
-comment on function bcp_internal.leaves_generated_empty is
+comment on function bcp_internal.loses_generated_columns is
     'Whether this TimescaleDB leaves generated columns empty in all but the first row that a statement inserts into a '
     'chunk of the columnstore (its issue 9314, in 2.22 to 2.25).';
 

@@ -124,7 +124,7 @@ grant execute on function bcp_internal.usage_cells to bcp_reader;
 create or replace function bcp_internal.usage_totals(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
     p_filters jsonb)
-returns table (time_bucket timestamptz, calls bigint)
+returns table (time_bucket timestamptz, calls bigint, successes bigint, errors bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- The settings have the same reason as those of bcp_internal.usage_cells.
@@ -136,12 +136,13 @@ declare
         p_since, p_until, p_interval, p_time_zone, null, p_filters);
 begin
     if v_usage is not null then
-        return query execute format('select u.time_bucket, u.calls from (%s) u', v_usage);
+        return query execute format('select u.time_bucket, u.calls, u.successes, u.errors from (%s) u', v_usage);
     end if;
 end
 $func$;
 
 comment on function bcp_internal.usage_totals is
-    'Calls of a range by bucket, all tools together. Filters work as in bcp_internal.usage_cells.';
+    'Calls of a range by bucket, all tools together, and how many of them succeeded and failed. Filters work as in '
+    'bcp_internal.usage_cells.';
 
 grant execute on function bcp_internal.usage_totals to bcp_reader;

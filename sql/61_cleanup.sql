@@ -354,6 +354,29 @@ comment on function bcp.cleanup_old_data is
 
 grant execute on function bcp.cleanup_old_data to bcp_admin;
 
+create or replace function bcp_internal.cleanup_summary(p_since timestamptz)
+returns table (table_name text, action text, reason text, chunk_count bigint, row_count bigint)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    select l.table_name, 'removed', null::text, count(l.range_start), sum(l.row_count)::bigint
+    from bcp.cleanup_log l
+    where l.logged_at >= p_since and l.action <> 'kept'
+    group by l.table_name
+    union all
+    select p.table_name, p.action, p.reason, count(*), sum(p.row_count)::bigint
+    from bcp.cleanup_plan() p
+    where p.action = 'kept'
+    group by p.table_name, p.action, p.reason
+    order by 2 desc, 1, 3
+$func$;
+
+comment on function bcp_internal.cleanup_summary is
+    'What cleanup has removed since a time, one row per table, and which chunks past their retention it keeps now, one '
+    'row per table and reason. chunk_count is 0 for a table without chunks.';
+
+grant execute on function bcp_internal.cleanup_summary to bcp_admin;
+
 create or replace function bcp_internal.refresh_old_chunks_later() returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp

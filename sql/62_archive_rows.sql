@@ -1,6 +1,39 @@
 -- What of the tables goes into archives: which chunks need one, and what their rows are as text. bcp-analytics archive
 -- does the rest.
 
+create or replace function bcp_internal.proven_states() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select '{verified,dropped,restored}'::text[]
+$func$;
+
+comment on function bcp_internal.proven_states is 'States of an archive whose files are known to hold its rows.';
+
+grant execute on function bcp_internal.proven_states to bcp_reader;
+
+create or replace function bcp_internal.find_archives(
+    p_archive_id uuid default null, p_table text default null, p_since timestamptz default null,
+    p_until timestamptz default null, p_states text[] default null)
+returns setof bcp.archives
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select a.*
+    from bcp.archives a
+    where a.archive_id = coalesce(p_archive_id, a.archive_id)
+      and a.table_name = coalesce(p_table, a.table_name)
+      and a.range_end > coalesce(p_since, '-infinity')
+      and a.range_start < coalesce(p_until, 'infinity')
+      and a.state = any (coalesce(p_states, bcp_internal.proven_states()))
+    order by a.range_start, a.table_name, a.started_at
+$func$;
+
+comment on function bcp_internal.find_archives is
+    'Archives by id, or by table and by a range that theirs meets, oldest first; by default those that are proven.';
+
+grant execute on function bcp_internal.find_archives to bcp_reader;
+
 create or replace function bcp_internal.archive_columns(p_table text) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp

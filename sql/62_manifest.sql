@@ -259,7 +259,7 @@ declare
     v_found record;
 begin
     select * into v_old from bcp.archives a where a.archive_id = p_archive_id
-        and a.state in ('verified', 'dropped', 'restored');
+        and a.state = any (bcp_internal.proven_states());
     if not found then
         perform bcp_internal.refuse_archive(p_archive_id, 'rewritten');
     end if;
@@ -293,7 +293,7 @@ declare
 begin
     select * into v_new from bcp.archives a where a.archive_id = p_archive_id and a.state = 'writing' for update;
     select * into v_old from bcp.archives a where a.archive_id = v_new.instead_of for update;
-    if v_old.state is null or v_old.state not in ('verified', 'dropped', 'restored') then
+    if v_old.state is null or v_old.state <> all (bcp_internal.proven_states()) then
         perform bcp_internal.refuse_archive(coalesce(v_new.instead_of, p_archive_id), 'rewritten');
     end if;
     v_files := bcp_internal.proven_files(v_new, p_files, p_row_count, p_checksum, p_bytes);

@@ -120,8 +120,8 @@ as $func$
     -- characters, or an address, is replaced only as a whole word: no digit, _, - or letter of an alphabet that puts
     -- spaces between words may stand next to it, except for the letter that ends an escape such as \n. A shorter id, or
     -- one of digits, is replaced only as a whole string of JSON: in text, between quotes and before no colon. Letters
-    -- are listed, because those of [[:alnum:]] depend on the locale. bcp_analytics/collector/spool/_mentions.py does the
-    -- same for events on disk.
+    -- are listed, because those of [[:alnum:]] depend on the locale. bcp_analytics/collector/spool/_mentions.py does
+    -- the same for events on disk.
     with ids as materialized (
         select
             f, f ~ '^[0-9.eE+-]+$' as is_number, strpos(f, '@') > 0 as is_address, length(f) >= 16 as is_long,

@@ -38,7 +38,7 @@ begin
     select string_agg(format('%I %s', c.value ->> 'name', (c.value ->> 'type')::regtype), ', ' order by c.ordinality)
     into v_columns
     from bcp.archives a, jsonb_array_elements(a.columns) with ordinality as c
-    where a.archive_id = p_archive_id and a.state in ('verified', 'dropped', 'restored');
+    where a.archive_id = p_archive_id and a.state = any (bcp_internal.proven_states());
     if v_columns is null then
         perform bcp_internal.refuse_archive(p_archive_id, 'restored');
     end if;
@@ -118,7 +118,7 @@ begin
     join pg_attribute a on a.attrelid = format('bcp.%I', v_archive.table_name)::regclass
         and a.attname = c.value ->> 'name'
     where not a.attisdropped and a.attgenerated = '';
-    if bcp_internal.leaves_generated_empty() then
+    if bcp_internal.loses_generated_columns() then
         perform public.decompress_chunk(format('%I.%I', c.chunk_schema, c.chunk_name)::regclass, true)
         from timescaledb_information.chunks c
         where c.hypertable_schema = 'bcp'

@@ -123,7 +123,7 @@ as $func$
     from bcp_internal.erasure_archives e
     join bcp_internal.erasure_work w on w.erasure_id = e.erasure_id
     join bcp.archives a on a.archive_id = e.archive_id
-    where a.state in ('verified', 'dropped', 'restored')
+    where a.state = any (bcp_internal.proven_states())
     order by a.range_start, a.table_name, e.erasure_id
 $func$;
 
@@ -167,6 +167,19 @@ $func$;
 
 comment on function bcp_internal.end_erasure is
     'Records that the tables are done, and returns how many archives have to be rewritten.';
+
+create or replace function bcp_internal.settle_erasures() returns bigint
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    select count(bcp_internal.settle_erasure(e.erasure_id))
+    from bcp.erasures e
+    where e.erased_at is not null and e.completed_at is null
+$func$;
+
+comment on function bcp_internal.settle_erasures is
+    'Calls bcp_internal.settle_erasure for each erasure whose tables are done: an archive that was never finished, and '
+    'is gone, holds nobody any more. Returns how many erasures.';
 
 create or replace function bcp.find_erasure(p_user_id text) returns uuid
 language plpgsql volatile

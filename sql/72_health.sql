@@ -245,8 +245,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.server_checks is
-    'Checks of bcp.health, with their place in its answer: does the server run the jobs of the store, and what may other '
-    'roles do beside it?';
+    'Checks of bcp.health, with their place in its answer: does the server run the jobs of the store, and what may '
+    'other roles do beside it?';
 
 grant execute on function bcp_internal.server_checks to bcp_reader;
 

@@ -26,7 +26,7 @@ begin
     for v_function in
         select p.oid
         from pg_proc p
-        where p.pronamespace = 'bcp'::regnamespace and p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_|report_)'
+        where p.pronamespace = 'bcp'::regnamespace and p.proname ~ '^(ingest_|log_|record_|touch_|end_|begin_|report_collector)'
     loop
         execute format('grant execute on function %s to bcp_writer', v_function);
     end loop;
