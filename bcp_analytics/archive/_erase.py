@@ -39,11 +39,7 @@ def erase_pending(conn: Connection[Any], watch: Watch) -> int:
     for number, archive_id in enumerate(waiting, 1):
         _erase(conn, archive_id, (number, len(waiting)), watch)
     # Archives that were never finished wait for nothing any more.
-    _books.call(
-        conn,
-        "select bcp_internal.settle_erasure(erasure_id) from bcp.erasures"
-        " where erased_at is not null and completed_at is null",
-    )
+    _books.call(conn, "select bcp_internal.settle_erasures()")
     return len(waiting)
 
 

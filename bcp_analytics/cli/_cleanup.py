@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated
 
 import typer
@@ -41,16 +40,16 @@ def cleanup(
             return
         begun = server_time(conn)
         run_cleanup(conn)
-        gone = conn.execute(
-            "select table_name, count(*), sum(row_count)::bigint from bcp.cleanup_log"
-            " where logged_at >= %s and action <> 'kept' group by 1 order by 1",
+        done = conn.execute(
+            "select table_name, action, reason, chunk_count, row_count from bcp_internal.cleanup_summary(%s)",
             [begun],
         ).fetchall()
-        kept = Counter((step.table_name, step.reason) for step in cleanup_plan(conn) if step.action == "kept")
-    for name, times, number in gone:
-        chunks = "" if name in ("user_sessions", "open_tool_calls") else f" in {counted(times, 'chunk')}"
-        tell(f"{name}: {counted(number, 'row')} removed{chunks}.")
-    for (name, reason), number in kept.items():
-        tell(f"{name}: {counted(number, 'chunk')} kept: {reason}.")
-    if not gone and not kept:
+    for table_name, action, reason, chunk_count, row_count in done:
+        chunks = counted(chunk_count, "chunk")
+        if action == "kept":
+            tell(f"{table_name}: {chunks} kept: {reason}.")
+        else:
+            where = f" in {chunks}" if chunk_count else ""
+            tell(f"{table_name}: {counted(row_count, 'row')} removed{where}.")
+    if not done:
         tell("Nothing is past its retention.")

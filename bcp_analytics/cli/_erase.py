@@ -15,18 +15,11 @@ from bcp_analytics.cli._support import Dsn, connected, counted, say, tell
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.upkeep import anonymize_history as mask_again
 from bcp_analytics.upkeep import erase_user as erase
-from bcp_analytics.upkeep import find_erasure
+from bcp_analytics.upkeep import erasure_plan, find_erasure
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.errors import Diagnostic
-
-_OWN = """
-select (select count(*) from bcp.tool_usage_logs where user_id = any(forms)) as calls,
-       (select count(*) from bcp.error_logs where user_id = any(forms)) as errors
-from bcp_internal.erasure_forms(%s) as forms
-"""
-
 
 GivenId = Annotated[list[str] | None, typer.Argument(hidden=True)]
 """An id where none may be: only to say where it goes."""
@@ -79,9 +72,10 @@ def erase_user(
     user_id = read_user_id(given, "erase-user")
     with connected(dsn, autocommit=True) as conn:
         if not yes:
-            own = _one(conn, _OWN, [user_id])
+            own = {count.table_name: count.row_count for count in erasure_plan(conn, user_id)}
+            calls, errors = own["tool_usage_logs"], own["error_logs"]
             tell(
-                f"It would delete {counted(own['calls'], 'call')} and {counted(own['errors'], 'error')}, "
+                f"It would delete {counted(calls, 'call')} and {counted(errors, 'error')}, "
                 "their sessions and all else that is theirs. Nothing brings them back."
             )
             say("Nothing is changed: give --yes to do it.")

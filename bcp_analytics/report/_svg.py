@@ -68,10 +68,8 @@ def latency(report: Report, size: Size = WIDE) -> str:
     series: dict[str, tuple[str, list[float | None]]] = {}
     for name in ("p50", "p95", "p99"):
         # A logarithm of 0 is none: what is below is drawn at a microsecond.
-        values = [
-            max(getattr(b.latency, f"{name}_duration_ms"), 0.001) if b.latency else None
-            for b in report.buckets
-        ]
+        known_ms = [getattr(b, f"{name}_duration_ms") for b in report.buckets]
+        values = [None if value is None else max(value, 0.001) for value in known_ms]
         series[name] = (f"var(--{name})", values)
     known = [v for _, values in series.values() for v in values if v is not None]
     return _chart(
@@ -136,7 +134,7 @@ def _chart(
         transition="none",
     )
     labels, major = _labels(
-        [b.start.astimezone(report.zone) for b in report.buckets], report.interval, size.labels
+        [b.time_bucket.astimezone(report.zone) for b in report.buckets], report.interval, size.labels
     )
     chart = kind(
         style=style,

@@ -203,6 +203,7 @@ def test_nothing_is_left_of_the_person_and_all_of_the_others(
     )
     chunks = clean_db.execute(compressed).fetchall()
     assert len(mentions(clean_db, stored)) > 60
+    plan = upkeep.erasure_plan(clean_db, jane)
 
     upkeep.erase_user(clean_db, jane, note=f"letter of {jane}")
 
@@ -254,6 +255,10 @@ def test_nothing_is_left_of_the_person_and_all_of_the_others(
     assert counts["rejected_events"] == {"deleted": 1, "changed": 1}
     assert counts["open_tool_calls"] == {"deleted": 1, "changed": 1}
     assert counts["users"] == {"deleted": 1, "changed": 0}
+    assert [(row.table_name, row.row_count) for row in plan] == [
+        (row.table_name, counts[row.table_name]["deleted"]) for row in plan
+    ]
+    assert {row.row_count for row in upkeep.erasure_plan(clean_db, jane)} == {0}
     for asked in {jane, stored, jane.upper() if "@" in jane else jane}:
         assert upkeep.find_erasure(clean_db, asked) == receipt["erasure_id"]
     assert upkeep.find_erasure(clean_db, "bob") is None
