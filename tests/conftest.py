@@ -150,6 +150,11 @@ def _refuse_commit() -> NoReturn:
     pytest.fail("a test that commits takes clean_db: what db does is rolled back")
 
 
+@pytest.fixture(scope="module")
+def shared_dsn(_server: Target) -> str:
+    return _server.shared()
+
+
 @pytest.fixture
 def db(_server: Target) -> Iterator[psycopg.Connection[Any]]:
     conn = psycopg.connect(_server.shared())
