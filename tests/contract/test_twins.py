@@ -30,6 +30,8 @@ from bcp_analytics._function import question
 from bcp_analytics._questions import QUESTIONS
 from bcp_analytics._resources import sql_folder
 
+pytestmark = pytest.mark.any_target("names, parameters and columns are those of sql/")
+
 # The one name that differs: the overload that takes the events as text is what Python calls.
 RENAMED = {"events": "events_text"}
 MODULES = (
