@@ -20,6 +20,8 @@ from bcp_analytics._core.resources import sql_folder
 from bcp_analytics.queries import _alerts, _calls, _errors, _sessions, _tools, _usage
 from bcp_analytics.queries._questions import QUESTIONS
 
+pytestmark = pytest.mark.any_target("names, parameters and columns are those of sql/")
+
 # The one name that differs: the overload that takes the events as text is what Python calls.
 RENAMED = {"events": "events_text"}
 MODULES = (ingest, upkeep, _alerts, _calls, _errors, _sessions, _tools, _usage)

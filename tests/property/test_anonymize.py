@@ -149,7 +149,8 @@ def test_what_is_skipped_is_what_a_full_walk_leaves_alone(db: Db, docs: list[Any
     with db.transaction(force_rollback=True):
         db.execute("update bcp_internal.anonymizer_state set word_gates = null, key_parts = '[^ \\n]'")
         db.execute("update bcp_internal.anonymizer_rules set likes = null, hint = null, hint_ordinal = null")
-        assert [mask(db, doc) for doc in docs] == masked
+        alone = {event: mask(db, json.loads(event)) for event in dict.fromkeys(events)}
+    assert [alone[event] for event in events] == masked
 
 
 @given(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
+pytestmark = pytest.mark.any_target("a report is made of answers that are tested on each")
+
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 WEEK = {"since": NOW - timedelta(days=7), "until": NOW}
 SCRIPT = "<script>alert(1)</script>"

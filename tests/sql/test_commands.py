@@ -360,6 +360,8 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.any_target("the code is the same, and so is how its time grows")
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_grows_with_the_text_for_each_rule(db: Db, unit: str) -> None:
     """Twice the text takes 2.5 times as long at most, gate and rule.
