@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 
-from bcp_analytics._core.connection import connect
+from bcp_analytics._core.connection import reach
 from bcp_analytics.errors import BcpAnalyticsError, MigrationError
 from bcp_analytics.migrate import _sqlfiles
 from bcp_analytics.migrate._backend import Backend
@@ -30,28 +30,10 @@ def silent(_: str) -> None:
 
 @contextmanager
 def connected(conninfo: str) -> Iterator[Connection[Any]]:
-    """Open a connection in autocommit mode; no error repeats the connection string."""
-    try:
-        psycopg.conninfo.conninfo_to_dict(conninfo)
-    except psycopg.Error:
-        raise BcpAnalyticsError(
-            "The connection string cannot be read.",
-            hint="Write it as postgresql://user@host:5432/database or as host=... dbname=..., and quote or "
-            "percent-encode special characters of the password.",
-        ) from None
-    try:
-        conn = connect(
-            conninfo,
-            autocommit=True,
-            prepare_threshold=None,
-            fallback_application_name="bcp-analytics migrate",
-        )
-    except psycopg.Error as error:
-        raise BcpAnalyticsError(
-            f"The database cannot be reached: {str(error).strip()}",
-            hint="Check that it runs, and the connection string.",
-        ) from error
-    with conn:
+    """Open a connection in autocommit mode, and say what it means where the database refuses or goes away."""
+    with reach(
+        conninfo, autocommit=True, prepare_threshold=None, fallback_application_name="bcp-analytics migrate"
+    ) as conn:
         try:
             yield conn
         except psycopg.errors.InsufficientPrivilege as error:
