@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from bcp_analytics.errors import BcpAnalyticsError
+
 if TYPE_CHECKING:
     from psycopg import Connection
 
@@ -46,3 +48,27 @@ def connect(conninfo: str, *, autocommit: bool = False, **options: Any) -> Conne
         conn.close()
         raise
     return conn
+
+
+def check_readable(conninfo: str) -> None:
+    """Raise `BcpAnalyticsError` where libpq cannot read a connection string; the error does not repeat it."""
+    try:
+        psycopg.conninfo.conninfo_to_dict(conninfo)
+    except psycopg.Error:
+        raise BcpAnalyticsError(
+            "The connection string cannot be read.",
+            hint="Write it as postgresql://user@host:5432/database or as 'host=... dbname=...', and quote or "
+            "percent-encode special characters.",
+        ) from None
+
+
+def reach(conninfo: str, *, autocommit: bool = False, **options: Any) -> Connection[Any]:  # noqa: ANN401
+    """Open a connection as `connect` does; raises `BcpAnalyticsError`, which says why there is none."""
+    check_readable(conninfo)
+    try:
+        return connect(conninfo, autocommit=autocommit, **options)
+    except psycopg.Error as error:
+        raise BcpAnalyticsError(
+            f"The database cannot be reached: {str(error).strip()}.",
+            hint="Check that it runs, and the connection string.",
+        ) from error

@@ -16,7 +16,7 @@ import typer
 
 from bcp_analytics import __version__, embedded
 from bcp_analytics import migrate as migrations
-from bcp_analytics.cli import _archive, _cleanup, _compose, _erase, _query, _spool
+from bcp_analytics.cli import _archive, _cleanup, _compose, _erase, _query, _restore, _spool
 from bcp_analytics.cli._support import Commands, Dsn, connected, counted, find_dsn, say, tell
 from bcp_analytics.embedded._places import Places
 from bcp_analytics.errors import BcpAnalyticsError
@@ -301,7 +301,7 @@ def refresh(dsn: Dsn = None) -> None:
     tell("The aggregates are up to date.")
 
 
-app.command()(_archive.restore)
+app.command()(_restore.restore)
 app.command()(_cleanup.cleanup)
 app.command()(_compose.compose)
 app.command()(_query.query)

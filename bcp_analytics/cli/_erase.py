@@ -10,7 +10,7 @@ import typer
 from psycopg.rows import dict_row
 
 from bcp_analytics import archive
-from bcp_analytics.cli._archive import bars
+from bcp_analytics.cli._archiving import bars
 from bcp_analytics.cli._support import Dsn, connected, counted, say, tell
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.upkeep import anonymize_history as mask_again

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from bcp_analytics.queries._alerts import ActiveAlert
+    from bcp_analytics.queries._sessions import SessionStats
 
 _TOP = 10
-# From here on a change is told as a multiple, as nobody reads +1666933 %.
+# From here on a change is a multiple: nobody reads +1666933 %.
 _MANY_TIMES = 10
 _MOST_TOOLS = 50
 _MOST_BUCKETS = 100
@@ -137,88 +138,13 @@ def collect(
         [
             _alerts(active_alerts(conn, **names)),
             *_tools(tools),
-            Section(
-                "What causes the errors",
-                (
-                    "state",
-                    "level",
-                    "bcp_name",
-                    "tool_name",
-                    "error_type",
-                    "message",
-                    "error_count",
-                    "last_seen",
-                ),
-                error_issues(conn, **asked, **names, limit=_TOP),
-                "No error was logged.",
-                f"The {_TOP} most frequent causes; each message is the latest, masked.",
-                bar="error_count",
-            ),
-            Section(
-                "Who calls most",
-                ("user_id", "call_count", "success_rate", "share", "response_bytes"),
-                top_users(conn, **asked, **names, limit=_TOP),
-                "No call names its user.",
-                bar="share",
-            ),
-            *(
-                [
-                    Section(
-                        "Sessions by client",
-                        (
-                            "client_name",
-                            "session_count",
-                            "user_count",
-                            "calls_per_session",
-                            "p50_duration_ms",
-                            "p95_duration_ms",
-                        ),
-                        sorted(clients, key=lambda client: -client.session_count)[:_TOP],
-                        "No session began.",
-                        "p50 and p95 are of how long a session lasts.",
-                        bar="session_count",
-                    )
-                ]
-                if clients is not None
-                else []
-            ),
-            Section(
-                "What fills the model's context",
-                (
-                    "bcp_name",
-                    "tool_name",
-                    "call_count",
-                    "response_bytes",
-                    "avg_response_bytes",
-                    "share",
-                    "tokens",
-                ),
-                context_cost(conn, **asked, **names, limit=_TOP),
-                "No call returned anything.",
-                bar="share",
-            ),
-            Section(
-                "Listed and never called",
-                ("bcp_name", "tool_name", "listing_count", "last_listed", "context_bytes"),
-                [] if tool_name else unused_tools(conn, **asked, bcp_name=bcp_name),
-                "Not asked of a single tool." if tool_name else "Every tool that was listed was called.",
-                "Each costs the model's context its bytes at every listing.",
-            ),
-            Section(
-                "Called and never listed",
-                ("bcp_name", "tool_name", "call_count", "success_count", "error_count"),
-                [] if tool_name else unknown_tools(conn, **asked, bcp_name=bcp_name),
-                "Not asked of a single tool."
-                if tool_name
-                else "No tool was called that its bundle's lists do not have.",
-            ),
-            Section(
-                "Is the store well",
-                ("status", "check_name", "value", "detail"),
-                health(conn),
-                "",
-                "Now, whatever the range.",
-            ),
+            _errors(conn, asked | names),
+            _users(conn, asked | names),
+            *([_clients(clients)] if clients is not None else []),
+            _context_cost(conn, asked | names),
+            _unused(conn, asked, bcp_name, tool_name),
+            _unknown(conn, asked, bcp_name, tool_name),
+            _health(conn),
         ],
     )
 
@@ -274,12 +200,8 @@ def _tools(tools: list[ToolUsageStats]) -> list[Section]:
         Section(
             "Tools",
             (
-                *name,
-                "success_rate",
-                "avg_duration_ms",
-                "p50_duration_ms",
-                "p95_duration_ms",
-                "p99_duration_ms",
+                *(*name, "success_rate", "avg_duration_ms"),
+                *("p50_duration_ms", "p95_duration_ms", "p99_duration_ms"),
             ),
             tools[:_MOST_TOOLS],
             "No tool was called.",
@@ -302,6 +224,89 @@ def _tools(tools: list[ToolUsageStats]) -> list[Section]:
             bar="error_count",
         ),
     ]
+
+
+def _errors(conn: Connection[Any], asked: dict[str, Any]) -> Section:
+    return Section(
+        "What causes the errors",
+        ("state", "level", "bcp_name", "tool_name", "error_type", "message", "error_count", "last_seen"),
+        error_issues(conn, **asked, limit=_TOP),
+        "No error was logged.",
+        f"The {_TOP} most frequent causes; each message is the latest, masked.",
+        bar="error_count",
+    )
+
+
+def _users(conn: Connection[Any], asked: dict[str, Any]) -> Section:
+    return Section(
+        "Who calls most",
+        ("user_id", "call_count", "success_rate", "share", "response_bytes"),
+        top_users(conn, **asked, limit=_TOP),
+        "No call names its user.",
+        bar="share",
+    )
+
+
+def _clients(clients: list[SessionStats]) -> Section:
+    return Section(
+        "Sessions by client",
+        (
+            *("client_name", "session_count", "user_count", "calls_per_session"),
+            *("p50_duration_ms", "p95_duration_ms"),
+        ),
+        sorted(clients, key=lambda client: -client.session_count)[:_TOP],
+        "No session began.",
+        "p50 and p95 are of how long a session lasts.",
+        bar="session_count",
+    )
+
+
+def _context_cost(conn: Connection[Any], asked: dict[str, Any]) -> Section:
+    return Section(
+        "What fills the model's context",
+        (
+            *("bcp_name", "tool_name", "call_count", "response_bytes", "avg_response_bytes"),
+            *("share", "tokens"),
+        ),
+        context_cost(conn, **asked, limit=_TOP),
+        "No call returned anything.",
+        bar="share",
+    )
+
+
+def _unused(
+    conn: Connection[Any], asked: dict[str, Any], bcp_name: str | None, tool_name: str | None
+) -> Section:
+    return Section(
+        "Listed and never called",
+        ("bcp_name", "tool_name", "listing_count", "last_listed", "context_bytes"),
+        [] if tool_name else unused_tools(conn, **asked, bcp_name=bcp_name),
+        "Not asked of a single tool." if tool_name else "Every tool that was listed was called.",
+        "Each costs the model's context its bytes at every listing.",
+    )
+
+
+def _unknown(
+    conn: Connection[Any], asked: dict[str, Any], bcp_name: str | None, tool_name: str | None
+) -> Section:
+    return Section(
+        "Called and never listed",
+        ("bcp_name", "tool_name", "call_count", "success_count", "error_count"),
+        [] if tool_name else unknown_tools(conn, **asked, bcp_name=bcp_name),
+        "Not asked of a single tool."
+        if tool_name
+        else "No tool was called that its bundle's lists do not have.",
+    )
+
+
+def _health(conn: Connection[Any]) -> Section:
+    return Section(
+        "Is the store well",
+        ("status", "check_name", "value", "detail"),
+        health(conn),
+        "",
+        "Now, whatever the range.",
+    )
 
 
 def _alerts(alerts: list[ActiveAlert]) -> Section:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from bcp_analytics.collector.spool._batch import Batch
     from bcp_analytics.collector.spool._spool import Spool
 
-_REPORT_EVERY_S: Final = 60.0
 _IDLE_S: Final = 3600.0
 
 
