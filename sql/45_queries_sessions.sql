@@ -432,7 +432,7 @@ begin
         -- before that end is no retry.
         select l.session_id, l.bcp_name, l.tool_name, m.at, l.start_time, l.event_id, m.is_failure, l.success
         from bcp_internal.calls(v_range.range_from, v_range.range_to, v_filters) l
-        cross join lateral (values (l.start_time, false), (coalesce(l.end_time, l.start_time), true)) 
+        cross join lateral (values (l.start_time, false), (coalesce(l.end_time, l.start_time), true))
             as m (at, is_failure)
         where l.session_id is not null and (not m.is_failure or not l.success)
     ), numbered as (

@@ -57,7 +57,7 @@ def refused(conn: psycopg.Connection[Any], query: str) -> bool:
 
 def a_second_later(conn: psycopg.Connection[Any]) -> None:
     """A range ends before now, and in one transaction it is always now."""
-    conn.execute("select set_config('bcp.now', (now() + interval '1 second')::text, true)")
+    conn.execute("select set_config('bcp.now', (clock_timestamp() + interval '1 second')::text, true)")
 
 
 def relations(conn: psycopg.Connection[Any], schema: str = "bcp") -> list[str]:
