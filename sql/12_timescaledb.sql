@@ -16,17 +16,6 @@ $func$;
 comment on function bcp_internal.timescaledb_version is
     'Version of TimescaleDB as an array that can be compared, such as {2,28,4}.';
 
-create or replace function bcp_internal.loses_generated_columns() returns boolean
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-    select bcp_internal.timescaledb_version() >= '{2,22}' and bcp_internal.timescaledb_version() < '{2,26}'
-$func$;
-
-comment on function bcp_internal.loses_generated_columns() is
-    'Whether this version of TimescaleDB leaves generated columns empty in all rows but the first that a statement '
-    'inserts into a chunk of the columnstore (its issue 9314).';
-
 create or replace function bcp_internal.jobs_cannot_run(p_timescaledb integer[], p_server integer) returns boolean
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp

@@ -84,7 +84,8 @@ begin
             message = format(
                 'archive %s came back with %s rows and digest %s, its manifest says %s and %s: nothing was restored',
                 p_archive_id, v_found.row_count, v_found.digest, v_archive.row_count, v_archive.digest),
-            hint = 'Its files are not as they were written, or the server reads them otherwise: see docs/how-to/archive.md.';
+            hint = 'Its files are not as they were written, or the server reads them otherwise:'
+                ' see docs/how-to/archive.md.';
     end if;
     return v_found.row_count;
 end

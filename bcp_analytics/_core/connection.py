@@ -1,7 +1,7 @@
 """Connections of our own: what a server, database, role or environment sets changes nothing for them.
 
 A caller's connection is left as it is. The typed functions ask for their answers in binary, which has one
-form, and the SQL functions that a session enters by have settings of their own (sql/90_privileges.sql).
+form, and the SQL functions that a session enters by have settings of their own (sql/91_pinned_settings.sql).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 # How text is read and written, in the statements that we send and the answers that we read, and what a
-# transaction sees. As in sql/90_privileges.sql, which has the same for functions.
+# transaction sees. As in sql/91_pinned_settings.sql, which has the same for functions.
 PINNED = {
     "standard_conforming_strings": "on",
     "array_nulls": "on",

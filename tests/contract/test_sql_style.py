@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted([*(ROOT / "sql").glob("*.sql"), *(ROOT / "migrations").glob("*.sql")])
-# The others are mended elsewhere, and join once they pass.
-MENDED = re.compile(r"[23]\d_|000[1-5]_|001[234]_")
+# Being written anew; it joins once it passes.
+LATER = {"60_columnstore.sql"}
 LITERAL = re.compile(r"'(?:[^']|'')*'")
 # What a regular expression has and a sentence has not.
 EXPRESSION = re.compile(r"\(\?|\[\^|\][+*{?]|[\\$]\)|\\[a-zA-Z.]|\|\^")
@@ -22,7 +22,7 @@ CREATED = [
     re.compile(
         rf"^create or replace ({kind}) ([\w.]+){body}\n(.*?)(?=^create |^do |\Z)", re.DOTALL | re.MULTILINE
     )
-    for kind, body in (("function|procedure", r".*?^\$func\$;"), ("view", r"[^;]*;"))
+    for kind, body in (("function|procedure", r".*?^\$(?:func|proc)\$;"), ("view", r"[^;]*;"))
 ]
 RIDDLES = {
     "as above": re.compile(r"\bas (?:above|in the one above)\b", re.IGNORECASE),
@@ -57,7 +57,7 @@ def uncommented(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", filter(lambda path: MENDED.match(path.name), FILES), ids=lambda path: path.name
+    "path", [path for path in FILES if path.name not in LATER], ids=lambda path: path.name
 )
 def test_a_file_keeps_the_habits(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
