@@ -68,7 +68,7 @@ COMMENT_AFTER_STRING = re.compile(r"'\s*--")
 
 
 def quoted(prefix: str, content: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """A string constant in one part or several; whether they are one is the break's business."""
+    """A string constant in one part or several; what is between two decides whether they are one."""
     part = content.map(lambda text: f"'{text}'")
     more = st.lists(st.tuples(break_between, part).map("".join), max_size=2).map("".join)
     return st.tuples(st.just(prefix), part, more).map("".join)

@@ -1,5 +1,6 @@
 // A client's session state in the one engine: it is put in place when the client's turn begins, remembered when
-// another's does, and removed when the client leaves. docs/embedded.md lists what cannot be kept apart.
+// another's does, and removed when the client leaves. docs/reference/embedded.md lists what cannot be kept
+// apart.
 import * as wire from './wire.mjs'
 import { HELD_LOCKS, HELD_SETTING, TOUCHED_SETTING, lockCalls } from './setup.mjs'
 import { quoteIdent, quoteLiteral } from './sqlscan.mjs'
