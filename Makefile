@@ -47,7 +47,8 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m tests.pgspot_all
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m tools.pgspot_all
 
 # In an environment of its own: it needs none of the package, and make test none of it.
 $(DOCS): docs/requirements.txt | $(BIN)/python
@@ -75,4 +76,4 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

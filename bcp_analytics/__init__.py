@@ -2,13 +2,14 @@
 
 `Collector` and `AsyncCollector` record from a program, in the background (`bcp_analytics.collector`).
 Functions to send events are in `bcp_analytics.ingest`, questions in `bcp_analytics.queries`, upkeep in
-`bcp_analytics.manage`, exceptions in `bcp_analytics.errors`, migrations in `bcp_analytics.migrate`. The first
+`bcp_analytics.upkeep`, exceptions in `bcp_analytics.errors`, migrations in `bcp_analytics.migrate`. The first
 four are here too. The collector is loaded when it is used: it needs POSIX, all else runs anywhere.
 """
 
 from typing import TYPE_CHECKING
 
-from bcp_analytics._arguments import ErrorLevel, Outcome
+from bcp_analytics._core.arguments import ErrorLevel, Outcome
+from bcp_analytics._core.version import __version__
 from bcp_analytics.errors import (
     AnonymizerFailed,
     ArchiveError,
@@ -35,27 +36,6 @@ from bcp_analytics.ingest import (
     report_collector,
     touch_session,
 )
-from bcp_analytics.manage import (
-    ArchiveWanted,
-    CleanupCount,
-    CleanupStep,
-    acknowledge_alert,
-    anonymize_history,
-    apply_policies,
-    archives_wanted,
-    cleanup_old_data,
-    cleanup_plan,
-    disable_anonymization_pack,
-    enable_anonymization_pack,
-    erase_user,
-    find_erasure,
-    hash_of,
-    refresh_analytics_views,
-    reopen_issue,
-    resolve_issue,
-    rotate_anonymization_key,
-    run_cleanup,
-)
 from bcp_analytics.queries import (
     DailyErrorSummary,
     ErrorAnalysis,
@@ -78,11 +58,8 @@ from bcp_analytics.queries import (
     tool_usage_stats,
     usage_breakdown,
 )
-from bcp_analytics.queries_alerts import (
-    ActiveAlert,
-    active_alerts,
-)
-from bcp_analytics.queries_calls import (
+from bcp_analytics.queries._alerts import ActiveAlert, active_alerts
+from bcp_analytics.queries._calls import (
     Call,
     FailedCall,
     FoundCall,
@@ -92,14 +69,8 @@ from bcp_analytics.queries_calls import (
     search_parameters,
     slow_calls,
 )
-from bcp_analytics.queries_errors import (
-    ErrorIssue,
-    FoundError,
-    IssueState,
-    error_issues,
-    search_errors,
-)
-from bcp_analytics.queries_sessions import (
+from bcp_analytics.queries._errors import ErrorIssue, FoundError, IssueState, error_issues, search_errors
+from bcp_analytics.queries._sessions import (
     ActiveUsers,
     AuthenticationStats,
     SessionEvent,
@@ -115,7 +86,7 @@ from bcp_analytics.queries_sessions import (
     tool_sequences,
     top_users,
 )
-from bcp_analytics.queries_tools import (
+from bcp_analytics.queries._tools import (
     ContextCost,
     LatencyBand,
     LatencyOverTime,
@@ -129,11 +100,30 @@ from bcp_analytics.queries_tools import (
     unknown_tools,
     unused_tools,
 )
+from bcp_analytics.upkeep import (
+    ArchiveWanted,
+    CleanupCount,
+    CleanupStep,
+    acknowledge_alert,
+    anonymize_history,
+    apply_policies,
+    archives_wanted,
+    cleanup_old_data,
+    cleanup_plan,
+    disable_anonymization_pack,
+    enable_anonymization_pack,
+    erase_user,
+    find_erasure,
+    hash_of,
+    refresh_analytics_views,
+    reopen_issue,
+    resolve_issue,
+    rotate_anonymization_key,
+    run_cleanup,
+)
 
 if TYPE_CHECKING:
     from bcp_analytics.collector import AsyncCollector, Collector, CollectorStats
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ActiveAlert",
@@ -185,6 +175,7 @@ __all__ = [
     "UnsupportedServer",
     "UnusedTool",
     "UsageBreakdown",
+    "__version__",
     "acknowledge_alert",
     "active_alerts",
     "active_users",

@@ -10,7 +10,7 @@ _EXTRA = {"click", "rich", "typer"}
 def main() -> None:
     """Run the command line; where its packages are missing, say how to get them."""
     try:
-        from bcp_analytics.cli import app  # noqa: PLC0415 - may not be there
+        from bcp_analytics.cli._app import app  # noqa: PLC0415 - may not be there
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise

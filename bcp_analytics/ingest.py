@@ -6,7 +6,7 @@ autocommit, or commit yourself, or the events are gone.
 A batch never fails for one event's sake: an event that cannot be stored is kept, redacted, in
 `bcp.rejected_events` with the reason, and counted. So that this holds for what JSON cannot express too, the
 batch functions turn such values into text or marks (NaN becomes "NaN", which a field that must be a number
-then rejects); `bcp_analytics/_encode.py` lists them. Times without a zone are read as UTC.
+then rejects); `bcp_analytics/_core/encode.py` lists them. Times without a zone are read as UTC.
 
     result = ingest_tool_usage(conn, events, batch_id=uuid4())
     result = await ingest_tool_usage(aconn, events)
@@ -22,15 +22,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from bcp_analytics._arguments import utc
-from bcp_analytics._encode import document, encode_batch, text
-from bcp_analytics._function import Arguments, action, scalar
+from bcp_analytics._core.arguments import utc
+from bcp_analytics._core.encode import document, encode_batch, text
+from bcp_analytics._core.function import Arguments, action, scalar
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-    from bcp_analytics._arguments import ErrorLevel, Id
-    from bcp_analytics._encode import Events
+    from bcp_analytics._core.arguments import ErrorLevel, Id
+    from bcp_analytics._core.encode import Events
 
     Address = str | IPv4Address | IPv6Address
 

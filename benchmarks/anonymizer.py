@@ -40,8 +40,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bcp_analytics.demo import real_calls
-from bcp_analytics.demo.generate import batches
+from bcp_analytics.demo import _real_calls as real_calls
+from bcp_analytics.demo._generate import batches
 from benchmarks.server import server, target
 from tests.sql.anonymizer_hostile import GATES, RULES, card, name_of, phone, repeated, ssn
 from tests.targets import why_unavailable

@@ -28,7 +28,7 @@ from rich.console import Console
 
 from bcp_analytics import ingest_tool_usage
 from bcp_analytics.archive import archive, restore
-from bcp_analytics.demo.generate import batches
+from bcp_analytics.demo._generate import batches
 from benchmarks.server import server, target
 from tests.targets import why_unavailable
 

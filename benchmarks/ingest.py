@@ -36,7 +36,7 @@ from psycopg.pq import ExecStatus
 from rich.console import Console
 from rich.table import Table
 
-from bcp_analytics.demo.generate import batches
+from bcp_analytics.demo._generate import batches
 from benchmarks.requirements import INDEXES, TABLE
 from benchmarks.server import server, target
 from tests.targets import why_unavailable

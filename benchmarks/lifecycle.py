@@ -32,7 +32,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bcp_analytics import ingest_tool_usage
-from bcp_analytics.demo.generate import batches
+from bcp_analytics.demo._generate import batches
 from benchmarks import queries
 from benchmarks.requirements import INDEXES, TABLE
 from benchmarks.server import server, target

@@ -34,7 +34,7 @@ RESULTS = Path(__file__).parent / "results"
 WARM_UP = 50
 IN_A_ROW = 10
 REST_S = 0.05
-PROXY = [sys.executable, "-m", "bcp_analytics.cli", "proxy", "--bcp", "bench", "--"]
+PROXY = [sys.executable, "-m", "bcp_analytics", "proxy", "--bcp", "bench", "--"]
 SERVER = """
 import json, sys
 text = "x" * int(sys.argv[1])

@@ -18,7 +18,7 @@ from bcp_analytics.collector import Collector
 from bcp_analytics.ingest import IngestResult
 
 if TYPE_CHECKING:
-    from bcp_analytics.collector._batch import Batch
+    from bcp_analytics.collector.spool._batch import Batch
 
 ROUNDS = 100
 CALLS = 90

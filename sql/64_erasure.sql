@@ -116,7 +116,7 @@ as $func$
     -- where no letter of an alphabet that puts spaces between words, no digit, _ or - is beside it, though one may be
     -- that ends a line break written as \n. A shorter one, or one of digits, is only as a whole string of JSON: in text,
     -- between quotes and before no colon. Letters are listed, since those of [[:alnum:]] differ by locale.
-    -- bcp_analytics/collector/_mentions.py is the twin of this for events that are on disk.
+    -- bcp_analytics/collector/spool/_mentions.py is the twin of this for events that are on disk.
     with ids as materialized (
         select
             f, f ~ '^[0-9.eE+-]+$' as is_number, strpos(f, '@') > 0 as is_address, length(f) >= 16 as is_long,

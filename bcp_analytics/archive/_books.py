@@ -8,7 +8,7 @@ from psycopg import Cursor
 from psycopg.rows import class_row, tuple_row
 from psycopg.types.json import Jsonb
 
-from bcp_analytics._arguments import utc
+from bcp_analytics._core.arguments import utc
 from bcp_analytics.archive._model import Archive
 from bcp_analytics.errors import ArchiveError, InvalidArgument, translated
 

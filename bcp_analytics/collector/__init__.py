@@ -10,8 +10,8 @@
 guaranteed, and what it costs.
 """
 
-from bcp_analytics.collector._calls import Call
-from bcp_analytics.collector._collector import AsyncCollector, Collector
 from bcp_analytics.collector._stats import CollectorStats
+from bcp_analytics.collector.api._calls import Call
+from bcp_analytics.collector.api._collector import AsyncCollector, Collector
 
 __all__ = ["AsyncCollector", "Call", "Collector", "CollectorStats"]

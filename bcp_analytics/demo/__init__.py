@@ -20,23 +20,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bcp_analytics._connection import connect
-from bcp_analytics.demo import real_calls as real
-from bcp_analytics.demo.generate import BATCH_SIZE, DAYS
-from bcp_analytics.demo.present import Answers
-from bcp_analytics.demo.send import SOURCE, Before, look, send, send_real
+from bcp_analytics._core.connection import connect
+from bcp_analytics._render.tables import duration
+from bcp_analytics.demo import _real_calls as real
+from bcp_analytics.demo._generate import BATCH_SIZE, DAYS
+from bcp_analytics.demo._present import Answers
+from bcp_analytics.demo._send import SOURCE, Before, look, send, send_real
 from bcp_analytics.embedded import EmbeddedDatabase, status
 from bcp_analytics.errors import BcpAnalyticsError
-from bcp_analytics.manage import refresh_analytics_views
 from bcp_analytics.migrate import migrate
-from bcp_analytics.render import duration
+from bcp_analytics.upkeep import refresh_analytics_views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from psycopg import Connection
 
-    from bcp_analytics.demo.generate import Event
+    from bcp_analytics.demo._generate import Event
 
 __all__ = ["run_demo"]
 

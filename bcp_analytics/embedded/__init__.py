@@ -26,10 +26,10 @@ Clients share one backend and take turns. What a client of a PostgreSQL server w
 
 from __future__ import annotations
 
+from bcp_analytics.embedded._database import EmbeddedDatabase, Status, status, stop
 from bcp_analytics.embedded._errors import EmbeddedError
-from bcp_analytics.embedded.database import EmbeddedDatabase, Status, status, stop
-from bcp_analytics.embedded.places import default_data_dir
-from bcp_analytics.embedded.runtime import Runtime, cache_dir, ensure_runtime
+from bcp_analytics.embedded._places import default_data_dir
+from bcp_analytics.embedded._runtime import Runtime, cache_dir, ensure_runtime
 
 __all__ = [
     "EmbeddedDatabase",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import class_row
 
-from bcp_analytics.proxy import MAX_LINE
+from bcp_analytics.mcp._proxy import MAX_LINE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from bcp_analytics import anonymize_history, erase_user
 from bcp_analytics.archive import archive, erase, restore
-from bcp_analytics.cli import app
+from bcp_analytics.cli._app import app
 from bcp_analytics.errors import ArchiveError
 from tests.archive.rows import drop, time
 from tests.archive.test_erase import JANE, JOHN, fill, stored_as

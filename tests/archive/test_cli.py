@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bcp_analytics import _cli_archive
-from bcp_analytics.cli import app
+from bcp_analytics.cli import _archive as _cli_archive
+from bcp_analytics.cli._app import app
 from tests.archive.rows import count, few
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bcp_analytics.archive import archive
-from bcp_analytics.cli import app
+from bcp_analytics.cli._app import app
 from tests.archive.rows import count, drop, few
 
 if TYPE_CHECKING:

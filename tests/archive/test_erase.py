@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from bcp_analytics import anonymize_history, erase_user, find_erasure
 from bcp_analytics.archive import archive, archives, erase, restore
-from bcp_analytics.cli import app
+from bcp_analytics.cli._app import app
 from bcp_analytics.errors import ArchiveError
 from tests.archive.rows import drop, time
 from tests.sql.events import ingest, usage

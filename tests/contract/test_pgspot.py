@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import pgspot_all
+from tools import pgspot_all
 
 GOOD = """\
 create schema ours;

@@ -6,13 +6,13 @@ from typing import Any
 
 import psycopg
 
-from bcp_analytics._questions import QUESTIONS
-from tests import questions_doc
+from bcp_analytics.queries._questions import QUESTIONS
+from tools import questions_doc
 
 
 def test_the_file_is_up_to_date(db: psycopg.Connection[Any]) -> None:
     text = questions_doc.document(db)
-    assert questions_doc.FILE.read_text(encoding="utf-8") == text, "run python -m tests.questions_doc"
+    assert questions_doc.FILE.read_text(encoding="utf-8") == text, "run python -m tools.questions_doc"
     # An example that finds nothing shows nothing.
     assert "(no rows)" not in text
     assert set(questions_doc.EXAMPLES) <= set(QUESTIONS)

@@ -6,9 +6,9 @@ from typing import Any
 
 import psycopg
 
-from tests import reference_doc
+from tools import reference_doc
 
-AGAIN = "run python -m tests.reference_doc"
+AGAIN = "run python -m tools.reference_doc"
 
 
 def test_the_commands_are_up_to_date() -> None:

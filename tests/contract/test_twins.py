@@ -14,34 +14,15 @@ import pytest
 from psycopg.rows import dict_row
 
 import bcp_analytics
-from bcp_analytics import (
-    Collector,
-    errors,
-    ingest,
-    manage,
-    queries,
-    queries_alerts,
-    queries_calls,
-    queries_errors,
-    queries_sessions,
-    queries_tools,
-)
-from bcp_analytics._function import question
-from bcp_analytics._questions import QUESTIONS
-from bcp_analytics._resources import sql_folder
+from bcp_analytics import Collector, errors, ingest, upkeep
+from bcp_analytics._core.function import question
+from bcp_analytics._core.resources import sql_folder
+from bcp_analytics.queries import _alerts, _calls, _errors, _sessions, _tools, _usage
+from bcp_analytics.queries._questions import QUESTIONS
 
 # The one name that differs: the overload that takes the events as text is what Python calls.
 RENAMED = {"events": "events_text"}
-MODULES = (
-    ingest,
-    queries,
-    queries_alerts,
-    queries_calls,
-    queries_errors,
-    queries_sessions,
-    queries_tools,
-    manage,
-)
+MODULES = (ingest, upkeep, _alerts, _calls, _errors, _sessions, _tools, _usage)
 TWINS: dict[str, Any] = {
     name: value
     for module in MODULES
@@ -188,7 +169,7 @@ def test_every_twin_says_what_it_does() -> None:
 
 def test_a_twin_of_nothing_is_noticed(db: psycopg.Connection[Any]) -> None:
     # The checks above rest on the query being made of the names: a wrong one must fail.
-    @question(queries.HealthCheck)
+    @question(_usage.HealthCheck)
     def healthy() -> dict[str, object]:
         return {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from bcp_analytics._resources import sql_folder
+from bcp_analytics._core.resources import sql_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from bcp_analytics._questions import QUESTIONS
 from bcp_analytics.migrate import migrate, status
-from tests import catalog, questions_doc
+from bcp_analytics.queries._questions import QUESTIONS
+from tests import catalog
+from tests.embedded.conftest import until
 from tests.security.roles import logged_in_as
 from tests.targets import NativeCluster, pg_config
+from tools import questions_doc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "backup.md").read_text(encoding="utf-8")
-DUMP, RESTORE, BASE = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+DUMP, RESTORE, ARCHIVING, BASE, RECOVERY = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 KEYS = "select * from bcp_internal.anonymization_keys"
 
 
@@ -45,7 +49,7 @@ def shell(commands: str, server: NativeCluster, folder: Path) -> None:
         cwd=folder,
         env=os.environ
         | {"PATH": os.pathsep.join(path), "PGHOST": str(server.folder), "PGUSER": "postgres"}
-        | {"PGPORT": str(server.executor.port)},
+        | {"PGPORT": str(server.executor.port), "PGDATA": server.executor.datadir},
         capture_output=True,
         text=True,
         check=False,
@@ -81,8 +85,6 @@ def test_a_dump_comes_back_on_a_server_without_the_roles(target: str, tmp_path: 
             keys = conn.execute(KEYS).fetchall()
             made_of = catalog.snapshot(conn)
         shell(DUMP, old, tmp_path)
-        shell(BASE, old, tmp_path)
-        assert (tmp_path / "base" / "backup_label").exists()
     with cluster() as new:
         shell(RESTORE, new, tmp_path)
         assert status(new.dsn("bcp")).current
@@ -98,3 +100,60 @@ def test_a_dump_comes_back_on_a_server_without_the_roles(target: str, tmp_path: 
                 assert asked.fetchone() != (None,)
             jobs = conn.execute("select count(*) from bcp_internal.jobs()").fetchone()
             assert jobs == (21,)
+
+
+@pytest.fixture
+def everybodys() -> Iterator[Path]:
+    """Return a folder that the server's own user may use too, which pytest's is not."""
+    folder = Path(tempfile.mkdtemp(prefix="bcp-backup-", dir="/tmp"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def own(folder: Path, like: Path) -> None:
+    """Give a copy of a server's data to the user it runs as."""
+    if os.geteuid() == 0:
+        owner = like.stat()
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+@pytest.mark.native("the embedded engine has no pg_basebackup")
+def test_a_base_backup_and_the_log_bring_back_what_came_after_it(target: str, everybodys: Path) -> None:  # noqa: ARG001
+    if not (pg_config("--bindir") / "pg_basebackup").exists():
+        pytest.skip("there is no pg_basebackup")
+    calls = "select count(*) from bcp.tool_usage_logs"
+    with cluster() as old:
+        shell("umask 0\n" + ARCHIVING, old, everybodys)
+        old.executor.stop()
+        old.start()
+        with psycopg.connect(old.dsn("postgres"), autocommit=True) as conn:
+            conn.execute("create database bcp")
+        migrate(old.dsn("bcp"))
+        with psycopg.connect(old.dsn("bcp"), autocommit=True) as conn:
+            with conn.transaction():
+                questions_doc.document(conn)
+            shell(BASE, old, everybodys)
+            # In both the columnstore and rows, after the copy was made.
+            conn.execute("call bcp.refresh_analytics_views()")
+            conn.execute("select compress_chunk(c) from show_chunks('bcp.tool_usage_logs') c")
+            conn.execute("select bcp.log_tool_usage('late', 'call')")
+            asked, stored = answers(conn), conn.execute(calls).fetchone()
+            conn.execute("select pg_switch_wal()")
+            last = "select pg_walfile_name(pg_current_wal_lsn()) > last_archived_wal from pg_stat_archiver"
+            until(lambda: conn.execute(last).fetchone() == (True,))
+            pieces = "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'"
+            until(lambda: conn.execute(pieces).fetchone() == (0,))
+    with cluster() as new:
+        new.executor.stop()
+        data = Path(new.executor.datadir)
+        shutil.rmtree(data)
+        data.mkdir(0o700)
+        shell(RECOVERY, new, everybodys)
+        own(data, new.folder)
+        new.start()
+        with psycopg.connect(new.dsn("bcp"), autocommit=True) as conn:
+            assert conn.execute(calls).fetchone() == stored
+            assert answers(conn) == asked
+            assert status(new.dsn("bcp")).current

@@ -11,19 +11,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bcp_analytics import _frozen, errors
-from bcp_analytics._resources import migrations_folder, sql_folder
+from bcp_analytics import errors
+from bcp_analytics._core.resources import migrations_folder, sql_folder
 from bcp_analytics.errors import MigrationError
-from bcp_analytics.migrate import migrate, rollback, status
+from bcp_analytics.migrate import _frozen, migrate, rollback, status
 from tests.catalog import snapshot
 
 ROOT = Path(__file__).parents[2]
 FIND = """\
 import sys
 sys.path.insert(0, sys.argv[1])
-from bcp_analytics import _resources
-from bcp_analytics.cli import app
-print(_resources.migrations_folder(), _resources.sql_folder(), flush=True)
+from bcp_analytics._core import resources
+from bcp_analytics.cli._app import app
+print(resources.migrations_folder(), resources.sql_folder(), flush=True)
 app(["compose", "made"])
 """
 

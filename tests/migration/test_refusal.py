@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from bcp_analytics import _preflight
 from bcp_analytics.errors import UnsupportedServer
-from bcp_analytics.migrate import migrate
+from bcp_analytics.migrate import _preflight, migrate
 from tests.catalog import snapshot
 from tests.migration.conftest import Project, value
 from tests.targets import NativeCluster

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from bcp_analytics import migrate as runner
 from bcp_analytics.errors import MigrationError
+from bcp_analytics.migrate import _runner as runner
 from tests.catalog import snapshot
 from tests.migration import older
 from tests.migration.conftest import Project, value

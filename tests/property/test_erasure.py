@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bcp_analytics.collector import _mentions
-from bcp_analytics.collector._mentions import Mentions, Number
+from bcp_analytics.collector.spool import _mentions
+from bcp_analytics.collector.spool._mentions import Mentions, Number
 
 Db = psycopg.Connection[Any]
 shared = settings(

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from bcp_analytics.collector import Collector, _lifetime
+from bcp_analytics.collector import Collector
+from bcp_analytics.collector.pipeline import _lifetime
 from bcp_analytics.errors import InvalidBatch
 from bcp_analytics.ingest import IngestResult
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bcp_analytics.collector._batch import Batch
+    from bcp_analytics.collector.spool._batch import Batch
 
 
 class Clock:

@@ -15,10 +15,11 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bcp_analytics import __version__, embedded, ingest_errors, ingest_tool_usage, log_error, render
-from bcp_analytics._questions import QUESTIONS
-from bcp_analytics.cli import app
+from bcp_analytics import __version__, embedded, ingest_errors, ingest_tool_usage, log_error
+from bcp_analytics._render import tables
+from bcp_analytics.cli._app import app
 from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.queries._questions import QUESTIONS
 from tests.sql.events import open_alert, something_to_answer
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def ok(*args: str) -> str:
 
 def process(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bcp_analytics.cli", *args],
+        [sys.executable, "-m", "bcp_analytics", *args],
         capture_output=True,
         text=True,
         check=False,
@@ -311,7 +312,7 @@ def test_no_database_says_how_to_get_one() -> None:
 def test_the_database_is_the_option_else_the_environment_else_the_running_embedded_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from bcp_analytics._cli_support import find_dsn  # noqa: PLC0415
+    from bcp_analytics.cli._support import find_dsn  # noqa: PLC0415
 
     class Running:
         dsn = "from the embedded one"
@@ -431,7 +432,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     with os.fdopen(write_end, "w") as closed:
         for output in ("table", "json", "csv"):
             result = subprocess.run(
-                [sys.executable, "-m", "bcp_analytics.cli", "query", "health", "--format", output],
+                [sys.executable, "-m", "bcp_analytics", "query", "health", "--format", output],
                 stdout=closed,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -445,7 +446,7 @@ def test_a_closed_pipe_is_no_error() -> None:
 def test_formats_of_the_command_are_those_of_render() -> None:
     # What a program reads is not rounded as the table is.
     [row] = json.loads(ok("query", "tool_usage_stats", "--tool", "write", "--format", "json"))
-    assert render.duration(row["max_duration_ms"]) == "100 ms"
+    assert tables.duration(row["max_duration_ms"]) == "100 ms"
 
 
 def test_compose_writes_its_files_and_replaces_none_unasked(tmp_path: Any) -> None:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bcp_analytics.cli import app
+from bcp_analytics.cli._app import app
 from tests.sql.events import ingest, usage
 
 JANE = "Jane.Roe@example.com"

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bcp_analytics import Collector, manage
-from bcp_analytics.cli import app
-from bcp_analytics.collector import _format, _sender
-from bcp_analytics.collector._events import CALLS
+from bcp_analytics import Collector, upkeep
+from bcp_analytics.cli._app import app
+from bcp_analytics.collector import _delivery
+from bcp_analytics.collector.capture._events import CALLS
+from bcp_analytics.collector.spool import _format
 from bcp_analytics.errors import InvalidBatch
 from tests.python.collector_fakes import Sender, crash, make
 
@@ -71,7 +72,7 @@ def test_what_is_refused_again_is_kept_again(
     def refuse(*_: object, **__: object) -> None:
         raise InvalidBatch("no array", sqlstate="ZB001")
 
-    monkeypatch.setitem(_sender._INGEST, CALLS, refuse)
+    monkeypatch.setitem(_delivery._INGEST, CALLS, refuse)
     batch = "00000000-0000-4000-8000-000000000001"
     kept = tmp_path / "test" / f"{batch}.rejected"
     kept.parent.mkdir()
@@ -183,7 +184,7 @@ def test_a_spool_and_the_database_erase_alike(
     shutil.copytree(now, later)
 
     spool(later, "resend", "test", "--dsn", dsn)
-    manage.erase_user(clean_db, jane)
+    upkeep.erase_user(clean_db, jane)
     by_database = clean_db.execute(query).fetchall()
     assert len(by_database) == len(ids) - 3
 

@@ -28,7 +28,7 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
 
     def up(*args: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bcp_analytics.cli", "up", *args],
+            [sys.executable, "-m", "bcp_analytics", "up", *args],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -55,7 +55,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 def run(environment: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bcp_analytics.cli", *args],
+        [sys.executable, "-m", "bcp_analytics", *args],
         env=environment,
         capture_output=True,
         text=True,

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcp_analytics import AsyncCollector, Collector, InvalidArgument
-from bcp_analytics.collector._events import copied, encode, new_event_id, snapshot
-from bcp_analytics.collector._folders import default_root
+from bcp_analytics.collector.capture._events import copied, encode, new_event_id, snapshot
+from bcp_analytics.collector.spool._folders import default_root
 from tests.python.collector_fakes import Clock, Sender, balanced, make, stored
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bcp_analytics import Collector
-from bcp_analytics.collector import _segment
-from bcp_analytics.collector._spool import SpoolFull
+from bcp_analytics.collector.spool import _segment
+from bcp_analytics.collector.spool._spool import SpoolFull
 from tests.python.collector_fakes import Clock, Sender, balanced, crash, make, stored
 
 

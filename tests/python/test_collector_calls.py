@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.responses import StreamingResponse
 
-from bcp_analytics.collector import _context
+from bcp_analytics.collector.capture import _context
 from tests.python.collector_fakes import Sender, make
 
 if TYPE_CHECKING:

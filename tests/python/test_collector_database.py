@@ -13,7 +13,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from bcp_analytics import Collector, InvalidArgument, report_collector
-from bcp_analytics._resources import migrations_folder, sql_folder
+from bcp_analytics._core.resources import migrations_folder, sql_folder
 from bcp_analytics.migrate import migrate
 from tests.faults.relay import LossyRelay
 

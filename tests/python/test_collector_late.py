@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bcp_analytics import Collector
-from bcp_analytics.collector import _events
+from bcp_analytics.collector.capture import _events
 from tests.python.collector_fakes import Sender, balanced, crash, make
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from bcp_analytics.collector._batch import Batch
+    from bcp_analytics.collector.spool._batch import Batch
 
 # Midday, so that hours before are of the same day.
 THEN = (datetime.now(UTC) - timedelta(days=5)).replace(hour=12)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcp_analytics.collector import _format
-from bcp_analytics.collector._format import ACK, EVENT, HEADER_BYTES, MARKER, SEAL, Members
+from bcp_analytics.collector.spool import _format
+from bcp_analytics.collector.spool._format import ACK, EVENT, HEADER_BYTES, MARKER, SEAL, Members
 from tests.python.collector_fakes import Clock, Sender, balanced, crash, make
 
 PAYLOADS = st.lists(st.integers(0, 400).map(lambda n: b'{"x":"' + b"x" * n + b'"}'), max_size=12)

@@ -13,11 +13,13 @@ import pytest
 from psycopg import sql
 from rich.console import Console
 
-from bcp_analytics import charts, embedded
-from bcp_analytics.demo import real_calls, run_demo
-from bcp_analytics.demo.generate import Traffic, batches
-from bcp_analytics.demo.present import Answers
-from bcp_analytics.demo.send import SOURCE, look, send
+from bcp_analytics import embedded
+from bcp_analytics._render import charts
+from bcp_analytics.demo import _real_calls as real_calls
+from bcp_analytics.demo import run_demo
+from bcp_analytics.demo._generate import Traffic, batches
+from bcp_analytics.demo._present import Answers
+from bcp_analytics.demo._send import SOURCE, look, send
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.queries import tool_usage_stats
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bcp_analytics.demo.generate import DAYS, Batch, Traffic, batches, calls_by_hour
-from bcp_analytics.demo.payloads import luhn_digit
+from bcp_analytics.demo._generate import DAYS, Batch, Traffic, batches, calls_by_hour
+from bcp_analytics.demo._payloads import luhn_digit
 
 # A Tuesday, in the middle of a morning.
 END = datetime(2026, 6, 16, 10, 20, 30, tzinfo=UTC)

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcp_analytics import InvalidDocument
-from bcp_analytics._encode import document, encode_batch, text
+from bcp_analytics._core.encode import document, encode_batch, text
 
 
 class Colour(enum.Enum):

@@ -41,7 +41,7 @@ from bcp_analytics import (
     tool_usage_stats,
     touch_session,
 )
-from bcp_analytics._questions import QUESTIONS
+from bcp_analytics.queries._questions import QUESTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,9 +22,8 @@ from mcp.types import ElicitResult, Implementation
 from starlette.authentication import SimpleUser, UnauthenticatedUser
 from starlette.testclient import TestClient
 
-from bcp_analytics import _mcp_calls
 from bcp_analytics.collector import Collector
-from bcp_analytics.mcp import AnalyticsMiddleware, ServerAnalyticsMiddleware, instrument
+from bcp_analytics.mcp import AnalyticsMiddleware, ServerAnalyticsMiddleware, _calls, instrument
 from tests.python.mcp_sink import Kept
 
 if TYPE_CHECKING:
@@ -321,7 +320,7 @@ def test_waiting_for_a_person_is_no_time_of_the_tool(
 ) -> None:
     clock = SimpleNamespace(now=0, time=time.time)
     clock.monotonic_ns = lambda: clock.now
-    monkeypatch.setattr(_mcp_calls, "time", clock)
+    monkeypatch.setattr(_calls, "time", clock)
     kept = Kept()
     server = make(kept)
     context = fastmcp.Context if make is fast else Context

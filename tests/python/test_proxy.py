@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcp_analytics.proxy._pump import Pump, Tap
+from bcp_analytics.mcp._proxy._pump import Pump, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def proxy(*command: str, options: tuple[str, ...] = ("--verbose",), **popen: Any
     arguments = [
         sys.executable,
         "-m",
-        "bcp_analytics.cli",
+        "bcp_analytics",
         "proxy",
         "--bcp",
         "test",

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bcp_analytics import _mcp_events as events
-from bcp_analytics._mcp_events import MAX_DOCUMENT, encoded_size
-from bcp_analytics.proxy import _observer as observing
-from bcp_analytics.proxy._lines import Lines
-from bcp_analytics.proxy._observer import Moment, Observer
-from bcp_analytics.proxy._outline import Outline
-from bcp_analytics.proxy._pump import MAX_BEHIND, Tap
-from bcp_analytics.proxy._record import received
+from bcp_analytics.mcp import _events as events
+from bcp_analytics.mcp._events import MAX_DOCUMENT, encoded_size
+from bcp_analytics.mcp._proxy import _observer as observing
+from bcp_analytics.mcp._proxy._lines import Lines
+from bcp_analytics.mcp._proxy._observer import Moment, Observer
+from bcp_analytics.mcp._proxy._outline import Outline
+from bcp_analytics.mcp._proxy._pump import MAX_BEHIND, Tap
+from bcp_analytics.mcp._proxy._record import received
 from tests.python.mcp_sink import Kept
 
 MODERN = {

@@ -87,7 +87,7 @@ def through_proxy(folder: Path, dsn: str, name: str, server: tuple[str, ...]) ->
     proxy = [
         sys.executable,
         "-m",
-        "bcp_analytics.cli",
+        "bcp_analytics",
         "proxy",
         "--bcp",
         name,

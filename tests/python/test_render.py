@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from rich.console import Console
 
-from bcp_analytics import render
+from bcp_analytics._render import tables
 from bcp_analytics.queries import DailyErrorSummary, LatencyPercentile, ToolUsageStats
 
 T = datetime(2026, 6, 15, 11, tzinfo=UTC)
@@ -32,7 +32,7 @@ class Odd:
 def shown(
     rows: list[Any], kind: type[Any], width: int | None = None, zone: Any = UTC
 ) -> tuple[str, list[str]]:
-    table, hidden = render.to_table(rows, kind, width=width, zone=zone)
+    table, hidden = tables.to_table(rows, kind, width=width, zone=zone)
     console = Console(width=width or 1000, file=io.StringIO(), color_system=None)
     console.print(table)
     return console.file.getvalue(), hidden  # type: ignore[attr-defined]
@@ -55,7 +55,7 @@ def shown(
     ],
 )
 def test_durations(ms: float, expected: str) -> None:
-    assert render.duration(ms) == expected
+    assert tables.duration(ms) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_durations(ms: float, expected: str) -> None:
     ],
 )
 def test_sizes(count: int, expected: str) -> None:
-    assert render.size(count) == expected
+    assert tables.size(count) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_sizes(count: int, expected: str) -> None:
     [(0, "0.0 %"), (1, "100.0 %"), (0.9876, "98.8 %"), (0.99999, "> 99.9 %"), (0.00001, "< 0.1 %")],
 )
 def test_shares_are_100_or_0_only_where_they_are(share: float, expected: str) -> None:
-    assert render.percent(share) == expected
+    assert tables.percent(share) == expected
 
 
 def test_a_table_has_units_and_aligns_numbers_right() -> None:
@@ -141,9 +141,9 @@ def test_a_terminal_is_told_nothing_by_data() -> None:
 
 
 def test_some_columns_of_a_row() -> None:
-    table, _ = render.to_table([STATS], ("tool_name", "call_count"))
+    table, _ = tables.to_table([STATS], ("tool_name", "call_count"))
     assert [column.header for column in table.columns] == ["tool name", "call count"]
-    name, p50, calls = render.to_cells([STATS], ("tool_name", "p50_duration_ms", "call_count"))
+    name, p50, calls = tables.to_cells([STATS], ("tool_name", "p50_duration_ms", "call_count"))
     assert (name.heading, name.cells, name.is_text) == ("tool name", ["send"], True)
     assert (p50.heading, p50.cells, p50.is_text) == ("p50", ["840 ms"], False)
     assert calls.cells == ["1,234,567"]
@@ -152,15 +152,15 @@ def test_some_columns_of_a_row() -> None:
 def test_json_is_exact_and_in_utc() -> None:
     row = Odd('é"\n', T.astimezone(ZoneInfo("Asia/Kolkata")), 0.1)
     assert (
-        json.loads(render.to_json([row, row]))
+        json.loads(tables.to_json([row, row]))
         == [{"name": 'é"\n', "at": "2026-06-15T11:00:00+00:00", "ratio": 0.1}] * 2
     )
-    assert json.loads(render.to_json([])) == []
+    assert json.loads(tables.to_json([])) == []
 
 
 def test_csv_is_rfc_4180() -> None:
     rows = [Odd('a,"b"\nc', T, 0.1), Odd(None, None, 2.0)]
-    text = render.to_csv(rows, Odd)
+    text = tables.to_csv(rows, Odd)
     assert text == 'name,at,ratio\r\n"a,""b""\nc",2026-06-15T11:00:00+00:00,0.1\r\n,,2.0\r\n'
     assert list(csv.reader(io.StringIO(text, newline="")))[1][0] == 'a,"b"\nc'
-    assert render.to_csv([], Odd) == "name,at,ratio\r\n"
+    assert tables.to_csv([], Odd) == "name,at,ratio\r\n"

@@ -16,10 +16,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bcp_analytics.cli import app
+from bcp_analytics.cli._app import app
 from bcp_analytics.errors import InvalidArgument
-from bcp_analytics.report import Report, collect, html, svg, terminal
-from bcp_analytics.report.collect import choose_interval
+from bcp_analytics.report import Report, _html, _svg, _terminal, collect
+from bcp_analytics.report._collect import choose_interval
 from tests.sql.events import ingest, open_alert, something_to_answer
 
 if TYPE_CHECKING:
@@ -81,13 +81,13 @@ class Page(HTMLParser):
 
 
 def page(report: Report) -> tuple[str, Page]:
-    text = html.page(report, made_at=NOW)
+    text = _html.page(report, made_at=NOW)
     return text, Page(text)
 
 
 def printed(report: Report, width: int = 120, encoding: str = "utf-8") -> str:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    terminal.show(report, Console(file=file, width=width, color_system=None))
+    _terminal.show(report, Console(file=file, width=width, color_system=None))
     file.seek(0)
     return file.read()
 
@@ -233,7 +233,7 @@ def test_a_bucket_is_long_enough_for_a_chart(length: timedelta, interval: timede
     ],
 )
 def test_ticks_of_a_logarithmic_scale_enclose_the_values(low: float, high: float, ticks: list[float]) -> None:
-    assert svg._ticks(low, high) == ticks
+    assert _svg._ticks(low, high) == ticks
 
 
 @pytest.mark.parametrize(
@@ -247,16 +247,16 @@ def test_ticks_of_a_logarithmic_scale_enclose_the_values(low: float, high: float
 )
 def test_labels_are_at_round_times(hours: float, count: int, chosen: list[str]) -> None:
     times = [NOW + timedelta(hours=hours) * n for n in range(count)]
-    labels, major = svg._labels(times, timedelta(hours=hours), 8)
+    labels, major = _svg._labels(times, timedelta(hours=hours), 8)
     assert len(labels) == count
     assert major[:5] == chosen
     assert len(major) <= 8
-    assert 1 <= len(svg._labels(times, timedelta(hours=hours), 3)[1]) <= 3
+    assert 1 <= len(_svg._labels(times, timedelta(hours=hours), 3)[1]) <= 3
 
 
 @pytest.mark.parametrize("most", [0, 1, 2, 7, 10, 11, 49, 50, 99, 100, 355, 999_999, 1_000_000])
 def test_ticks_of_counts_are_few_whole_numbers(most: int) -> None:
-    ticks = svg._counts(most)
+    ticks = _svg._counts(most)
     assert ticks[0] == 0
     assert most <= ticks[-1]
     assert 2 <= len(ticks) <= 7

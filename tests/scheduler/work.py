@@ -47,7 +47,7 @@ def write(dsn: str, stop: Path, spool: str, failing_for: str) -> dict[str, int]:
 
 def answers(conn: psycopg.Connection[Any], name: str, since: str, until: str) -> str:
     """Return what a question answers of a range, as text."""
-    from bcp_analytics._questions import QUESTIONS  # noqa: PLC0415 - not of who writes
+    from bcp_analytics.queries._questions import QUESTIONS  # noqa: PLC0415 - not of who writes
 
     ask, _ = QUESTIONS[name]
     range_ = {"since": datetime.fromisoformat(since), "until": datetime.fromisoformat(until)}
@@ -55,7 +55,7 @@ def answers(conn: psycopg.Connection[Any], name: str, since: str, until: str) ->
 
 
 def questions() -> list[str]:
-    from bcp_analytics._questions import QUESTIONS  # noqa: PLC0415 - as above
+    from bcp_analytics.queries._questions import QUESTIONS  # noqa: PLC0415 - as above
 
     return [name for name in QUESTIONS if name not in NOT_OF_A_RANGE | {"session_timeline"}]
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bcp_analytics.archive import _query, archive, query
-from bcp_analytics.cli import app
+from bcp_analytics.cli._app import app
 from bcp_analytics.errors import ArchiveError
 from tests.archive.rows import few
 from tests.archive.s3 import Faults, server

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from bcp_analytics._questions import QUESTIONS
+from bcp_analytics.queries._questions import QUESTIONS
 from tests.sql.events import KINDS, ingest, rows
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from bcp_analytics.embedded import EmbeddedDatabase, EmbeddedError, places
-from bcp_analytics.embedded.places import Places
+from bcp_analytics.embedded import EmbeddedDatabase, EmbeddedError
+from bcp_analytics.embedded import _places as places
+from bcp_analytics.embedded._places import Places
 from tests.embedded.conftest import until
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def test_a_password_that_is_cut_short_never_has_its_name(
 
     with monkeypatch.context() as patched:
         if fails == "write":
-            patched.setattr("bcp_analytics.embedded.places.secrets.token_urlsafe", full)
+            patched.setattr("bcp_analytics.embedded._places.secrets.token_urlsafe", full)
         elif fails == "fsync":
             patched.setattr(os, "fsync", full)
         else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from bcp_analytics._questions import QUESTIONS
+from bcp_analytics.queries._questions import QUESTIONS
 from tests.sql.events import rows
 
 if TYPE_CHECKING:

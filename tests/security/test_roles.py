@@ -15,8 +15,8 @@ from bcp_analytics import erase_user, health, ingest_errors, ingest_tool_usage, 
 from bcp_analytics.archive import archive, archives, restore
 from bcp_analytics.migrate import migrate
 from tests.archive.rows import count, few, time
-from tests.security.privileges import rights
 from tests.sql.events import ingest, open_alert, usage
+from tools.privileges import rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def marked(conn: Db) -> list[str]:
 
 
 def test_the_matrix_is_exact(db: Db) -> None:
-    assert "\n".join(rights(db)) == MATRIX.read_text().strip(), "see tests/security/privileges.py"
+    assert "\n".join(rights(db)) == MATRIX.read_text().strip(), "see tools/privileges.py"
 
 
 def test_nobody_and_a_writer_see_nothing_of_what_is_stored(clean_db: Db) -> None:

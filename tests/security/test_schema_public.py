@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from bcp_analytics._preflight import CALLED
-from bcp_analytics._resources import migrations_folder, sql_folder
+from bcp_analytics._core.resources import migrations_folder, sql_folder
 from bcp_analytics.errors import UnsupportedServer
 from bcp_analytics.migrate import migrate
+from bcp_analytics.migrate._preflight import CALLED
 from tests.archive.rows import few
 
 if TYPE_CHECKING:

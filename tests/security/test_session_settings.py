@@ -11,9 +11,9 @@ from psycopg.conninfo import make_conninfo
 from typer.testing import CliRunner
 
 from bcp_analytics import cleanup_plan
-from bcp_analytics._questions import QUESTIONS
 from bcp_analytics.archive import archive
-from bcp_analytics.cli import app
+from bcp_analytics.cli._app import app
+from bcp_analytics.queries._questions import QUESTIONS
 from tests.security.roles import logged_in_as
 from tests.sql.events import KINDS, ingest, open_alert, rows, something_to_answer, usage
 

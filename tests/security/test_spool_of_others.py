@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from bcp_analytics import Collector
-from bcp_analytics.cli import app
-from bcp_analytics.collector import _folders, _format, _segment
-from bcp_analytics.collector._events import KINDS
-from bcp_analytics.collector._format import ACK, EVENT, SEAL
+from bcp_analytics.cli._app import app
+from bcp_analytics.collector.capture._events import KINDS
+from bcp_analytics.collector.spool import _folders, _format, _segment
+from bcp_analytics.collector.spool._format import ACK, EVENT, SEAL
 from tests.python.collector_fakes import Clock, Sender, balanced, crash, make, stored
 
 BATCH = "00000000-0000-4000-8000-000000000001"

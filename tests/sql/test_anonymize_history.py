@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bcp_analytics import manage
+from bcp_analytics import upkeep
 from bcp_analytics.errors import InvalidArgument
 from tests.sql.events import ingest, rows, usage
 from tests.sql.test_erasure import RAW, from_raw, refresh_all
@@ -105,7 +105,7 @@ def chunks(conn: psycopg.Connection[Any]) -> list[dict[str, Any]]:
 def test_rows_that_the_rules_have_masked_stay_as_they_are(clean_db: psycopg.Connection[Any]) -> None:
     fill(clean_db)
     before, compressed = state(clean_db), chunks(clean_db)
-    manage.anonymize_history(clean_db)
+    upkeep.anonymize_history(clean_db)
     assert state(clean_db) == before
     assert chunks(clean_db) == compressed
     assert rows(clean_db, "select * from bcp_internal.pending_refreshes") == []
@@ -115,7 +115,7 @@ def test_new_rules_reach_stored_rows_and_aggregates(clean_db: psycopg.Connection
     fill(clean_db)
     compressed = chunks(clean_db)
     new_rules(clean_db)
-    manage.anonymize_history(clean_db)
+    upkeep.anonymize_history(clean_db)
     after = state(clean_db)
     assert "TICKET" not in repr(after)
     assert "'b1'" not in "".join(after["tool_usage_logs"])
@@ -147,7 +147,7 @@ def test_new_rules_reach_stored_rows_and_aggregates(clean_db: psycopg.Connection
         materialized, raw = from_raw(clean_db, aggregate, DAYS[0] - timedelta(days=1))
         assert materialized == raw, aggregate
         assert raw
-    manage.anonymize_history(clean_db)
+    upkeep.anonymize_history(clean_db)
     assert state(clean_db) == after
 
 
@@ -155,7 +155,7 @@ def test_only_what_is_older_and_of_the_table_asked_for(clean_db: psycopg.Connect
     fill(clean_db)
     before = state(clean_db)
     new_rules(clean_db)
-    manage.anonymize_history(clean_db, older_than=timedelta(days=30), table="tool_usage_logs")
+    upkeep.anonymize_history(clean_db, older_than=timedelta(days=30), table="tool_usage_logs")
     after = state(clean_db)
     assert {table for table in TABLES if before[table] != after[table]} == {"tool_usage_logs"}
     times = rows(
@@ -183,11 +183,11 @@ def test_it_goes_on_where_it_was_interrupted(clean_db: psycopg.Connection[Any]) 
         " then raise exception 'the power failed'; end if; return 0; end $$"
     )
     with pytest.raises(psycopg.Error, match="the power failed"):
-        manage.anonymize_history(clean_db)
+        upkeep.anonymize_history(clean_db)
     done = rows(clean_db, "select * from bcp_internal.anonymize_progress order by 1, 2")
     assert len(done) == 7
     clean_db.execute(definition)
-    manage.anonymize_history(clean_db)
+    upkeep.anonymize_history(clean_db)
     later = rows(clean_db, "select * from bcp_internal.anonymize_progress order by 1, 2")
     assert later[:7] == done
     assert len(later) == len(chunks(clean_db))
@@ -212,7 +212,7 @@ def test_who_it_was_is_forgotten_and_what_happened_stays(clean_db: psycopg.Conne
     totals = "select * from bcp.tool_usage_1d order by 1, 2, 3, 4"
     counted = rows(clean_db, totals)
 
-    manage.anonymize_history(clean_db, older_than=timedelta(days=30), forget_users=True)
+    upkeep.anonymize_history(clean_db, older_than=timedelta(days=30), forget_users=True)
 
     assert rows(clean_db, what) == before
     assert rows(clean_db, totals) == counted
@@ -262,4 +262,4 @@ def test_who_it_was_is_forgotten_and_what_happened_stays(clean_db: psycopg.Conne
 )
 def test_what_makes_no_sense_is_refused(clean_db: psycopg.Connection[Any], arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
-        manage.anonymize_history(clean_db, **arguments)
+        upkeep.anonymize_history(clean_db, **arguments)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from bcp_analytics._questions import QUESTIONS
+from bcp_analytics.queries._questions import QUESTIONS
 from tests.embedded.conftest import until
 from tests.sql.events import NOW, ingest, rows, something_to_answer, usage
 

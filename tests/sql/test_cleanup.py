@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bcp_analytics.cli import app
+from bcp_analytics.cli._app import app
 from tests.sql.events import NOW, ingest, rows, usage
 
 LATER = "2026-10-01T12:00:00Z"  # over 90 days after NOW

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from bcp_analytics import ingest as send
-from bcp_analytics import manage
+from bcp_analytics import upkeep
 from bcp_analytics.errors import InvalidArgument
 from tests.sql.events import ingest, rows, usage
 
@@ -109,7 +109,7 @@ def fill(conn: psycopg.Connection[Any], jane: str = JANE) -> None:
     [(fingerprint,)] = conn.execute(
         "select fingerprint from bcp.error_issues where message = 'only hers'"
     ).fetchall()
-    manage.resolve_issue(conn, fingerprint, notes=f"told {jane}")
+    upkeep.resolve_issue(conn, fingerprint, notes=f"told {jane}")
     refresh_all(conn)
     # Statistics outlive the rows: those of a chunk move to the columnstore, and nobody analyses it again.
     conn.execute("analyze")
@@ -204,7 +204,7 @@ def test_nothing_is_left_of_the_person_and_all_of_the_others(
     chunks = clean_db.execute(compressed).fetchall()
     assert len(mentions(clean_db, stored)) > 60
 
-    manage.erase_user(clean_db, jane, note=f"letter of {jane}")
+    upkeep.erase_user(clean_db, jane, note=f"letter of {jane}")
 
     assert mentions(clean_db, jane, stored) == []
     assert others(clean_db) == before
@@ -255,8 +255,8 @@ def test_nothing_is_left_of_the_person_and_all_of_the_others(
     assert counts["open_tool_calls"] == {"deleted": 1, "changed": 1}
     assert counts["users"] == {"deleted": 1, "changed": 0}
     for asked in {jane, stored, jane.upper() if "@" in jane else jane}:
-        assert manage.find_erasure(clean_db, asked) == receipt["erasure_id"]
-    assert manage.find_erasure(clean_db, "bob") is None
+        assert upkeep.find_erasure(clean_db, asked) == receipt["erasure_id"]
+    assert upkeep.find_erasure(clean_db, "bob") is None
     assert clean_db.execute("select count(*) from bcp_internal.erasure_work").fetchall() == [(0,)]
 
 
@@ -272,7 +272,7 @@ def test_a_dump_holds_no_trace(clean_db: psycopg.Connection[Any], target: str) -
     clean_db.execute("analyze")
     held = "select count(*) from bcp_internal.kept_statistics() where held like '%%' || %s || '%%'"
     assert clean_db.execute(held, [stored]).fetchall() > [(9,)]
-    manage.erase_user(clean_db, JANE)
+    upkeep.erase_user(clean_db, JANE)
     assert clean_db.execute(held, [stored]).fetchall() == [(0,)]
     # From 18 on it may hold them.
     statistics = ["--statistics"] if clean_db.info.server_version >= 180000 else []
@@ -311,7 +311,7 @@ def test_what_cannot_be_made_anew_keeps_its_totals_and_loses_the_person(
     before = clean_db.execute(totals, [old]).fetchall()
     assert [calls for _, _, calls, _ in before] == [10, 10]
 
-    manage.erase_user(clean_db, JANE)
+    upkeep.erase_user(clean_db, JANE)
 
     assert clean_db.execute(totals, [old]).fetchall() == before
     assert mentions(clean_db, stored) == []
@@ -341,7 +341,7 @@ def test_nobody_waits_while_a_chunk_is_put_back_into_the_columnstore(
     waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
     with psycopg.connect(dsn, autocommit=True) as other, ThreadPoolExecutor(1) as pool:
         other.execute("select pg_advisory_lock(4711); set lock_timeout = '100ms'")
-        erasing = pool.submit(manage.erase_user, clean_db, JANE)
+        erasing = pool.submit(upkeep.erase_user, clean_db, JANE)
         while other.execute(waits).fetchall() == [(0,)]:
             assert not erasing.done()
         error = {"level": "error", "message": "failed for bob in step 9", "error_type": "Timeout"}
@@ -381,13 +381,13 @@ def test_an_erasure_that_was_interrupted_goes_on(clean_db: psycopg.Connection[An
         f"{' return 0;' if 'RETURNS bigint' in body else ''} end $$"
     )
     with pytest.raises(psycopg.Error, match="the power failed"):
-        manage.erase_user(clean_db, JANE)
+        upkeep.erase_user(clean_db, JANE)
     [(before,)] = clean_db.execute("select completed_at from bcp.erasures").fetchall()
     assert before is None
     assert signature
     clean_db.execute(definition)
 
-    manage.erase_user(clean_db, stored)
+    upkeep.erase_user(clean_db, stored)
 
     assert mentions(clean_db, stored) == []
     [receipt] = rows(clean_db, "select * from bcp.erasures")
@@ -412,7 +412,7 @@ def test_archives_are_told_and_complete_the_receipt(clean_db: psycopg.Connection
             " returning archive_id",
             [NOW - timedelta(days=200 + n), NOW - timedelta(days=199 + n), state],
         ).fetchall()
-    manage.erase_user(clean_db, JANE)
+    upkeep.erase_user(clean_db, JANE)
     pending = rows(clean_db, "select * from bcp_internal.pending_erasures()")
     assert {row["archive_id"] for row in pending} == {ids["verified"], ids["dropped"], ids["restored"]}
     assert all(stored in row["forms"] and JANE in row["forms"] for row in pending)
@@ -436,7 +436,7 @@ def test_archives_are_told_and_complete_the_receipt(clean_db: psycopg.Connection
 
 def test_somebody_unknown_gets_a_receipt_of_nothing(clean_db: psycopg.Connection[Any]) -> None:
     ingest(clean_db, [usage(user_id="bob")])
-    manage.erase_user(clean_db, JANE)
+    upkeep.erase_user(clean_db, JANE)
     [receipt] = rows(clean_db, "select counts, completed_at from bcp.erasures")
     assert receipt["counts"] == {}
     assert receipt["completed_at"] is not None
@@ -445,7 +445,7 @@ def test_somebody_unknown_gets_a_receipt_of_nothing(clean_db: psycopg.Connection
 @pytest.mark.parametrize("user_id", ["", " ", "[REDACTED]", "x" * 501])
 def test_an_id_of_nobody_is_refused(clean_db: psycopg.Connection[Any], user_id: str) -> None:
     with pytest.raises(InvalidArgument):
-        manage.erase_user(clean_db, user_id)
+        upkeep.erase_user(clean_db, user_id)
     assert rows(clean_db, "select * from bcp.erasures") == []
 
 
@@ -488,7 +488,7 @@ def test_a_day_of_which_a_part_was_dropped_keeps_that_part(clean_db: psycopg.Con
     clean_db.execute(
         "select public.drop_chunks('bcp.tool_usage_logs', older_than => %s)", [day + timedelta(hours=6)]
     )
-    manage.erase_user(clean_db, "jane.roe")
+    upkeep.erase_user(clean_db, "jane.roe")
     # The morning's calls were dropped, and in totals; of the afternoon's hers are in none.
     for aggregate in ("tool_usage_1m", "tool_usage_1h", "tool_usage_1d"):
         found = clean_db.execute(

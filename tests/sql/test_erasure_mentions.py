@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bcp_analytics import manage
+from bcp_analytics import upkeep
 from tests.sql.events import ingest, usage
 from tests.sql.test_erasure import JANE, mentions, stored_as
 
@@ -101,7 +101,7 @@ def test_names_of_tools_are_not_words_of_an_id(clean_db: psycopg.Connection[Any]
     ingest(
         clean_db, [usage(tool_name="calendar", user_id="bob"), usage(tool_name="read", user_id="calendar")]
     )
-    manage.erase_user(clean_db, "calendar")
+    upkeep.erase_user(clean_db, "calendar")
     assert clean_db.execute("select tool_name, user_id from bcp.tool_usage_logs").fetchall() == [
         ("calendar", "bob")
     ]
@@ -110,11 +110,11 @@ def test_names_of_tools_are_not_words_of_an_id(clean_db: psycopg.Connection[Any]
 def test_every_hash_of_a_person_goes_after_a_new_key(clean_db: psycopg.Connection[Any]) -> None:
     ingest(clean_db, [usage(user_id=JANE)])
     old = stored_as(clean_db, JANE)
-    manage.rotate_anonymization_key(clean_db)
+    upkeep.rotate_anonymization_key(clean_db)
     ingest(clean_db, [usage(user_id=JANE), usage(user_id="bob")])
     new = stored_as(clean_db, JANE)
     assert old != new
-    manage.erase_user(clean_db, JANE)
+    upkeep.erase_user(clean_db, JANE)
     assert mentions(clean_db, old, new) == []
     assert clean_db.execute("select user_id from bcp.tool_usage_logs").fetchall() == [("bob",)]
     assert clean_db.execute(

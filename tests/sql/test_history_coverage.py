@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from bcp_analytics import manage
+from bcp_analytics import upkeep
 from tests.sql.test_anonymize_history import new_rules
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def test_every_column_is_reached_or_told(clean_db: Db, is_compressed: bool) -> N
         for table in ("tool_usage_logs", "error_logs", "performance_metrics"):
             clean_db.execute(f"select public.compress_chunk(c) from public.show_chunks('bcp.{table}') c")
     new_rules(clean_db)
-    manage.anonymize_history(clean_db)
+    upkeep.anonymize_history(clean_db)
     assert left(clean_db) == set()
 
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege
 
-from bcp_analytics import manage
+from bcp_analytics import upkeep
 from bcp_analytics.errors import InvalidArgument
 from tests.sql.events import ingest, rows, usage
 from tests.sql.national_numbers import FAMILIES
@@ -48,13 +48,13 @@ def mask(db: Db, doc: Any) -> Any:
 
 @pytest.fixture
 def names(db: Db) -> Db:
-    assert manage.enable_anonymization_pack(db, "names")
+    assert upkeep.enable_anonymization_pack(db, "names")
     return db
 
 
 @pytest.fixture
 def numbers(db: Db) -> Db:
-    assert manage.enable_anonymization_pack(db, "national_ids")
+    assert upkeep.enable_anonymization_pack(db, "national_ids")
     return db
 
 
@@ -65,17 +65,17 @@ def left(masked: Any, values: list[str]) -> list[str]:
 def test_packs_are_off_until_asked_for_and_on_until_switched_off(db: Db) -> None:
     doc = {"surname": "Roe", "city": "Salem", "gender": "f", "cpf": "295.379.955-93", "t": "Dear Jane Roe"}
     assert mask(db, doc) == doc
-    assert manage.enable_anonymization_pack(db, "national_ids")
-    assert not manage.enable_anonymization_pack(db, "national_ids")
+    assert upkeep.enable_anonymization_pack(db, "national_ids")
+    assert not upkeep.enable_anonymization_pack(db, "national_ids")
     assert left(mask(db, doc), list(doc.values())) == ["Roe", "Salem", "f", "Dear Jane Roe"]
-    assert manage.disable_anonymization_pack(db, "national_ids")
-    assert not manage.disable_anonymization_pack(db, "national_ids")
+    assert upkeep.disable_anonymization_pack(db, "national_ids")
+    assert not upkeep.disable_anonymization_pack(db, "national_ids")
     assert mask(db, doc) == doc
 
 
 @pytest.mark.parametrize("name", ["name", "", "Names", "national-ids"])
 def test_a_pack_that_is_none_says_which_there_are(db: Db, name: str) -> None:
-    for change in (manage.enable_anonymization_pack, manage.disable_anonymization_pack):
+    for change in (upkeep.enable_anonymization_pack, upkeep.disable_anonymization_pack):
         with pytest.raises(InvalidArgument) as caught, db.transaction():
             change(db, name)
         cause = caught.value.__cause__
@@ -89,17 +89,17 @@ def test_only_an_admin_switches_packs(db: Db) -> None:
         with db.transaction(force_rollback=True):
             db.execute(f"set local role {role}")
             if role == "bcp_admin":
-                assert manage.enable_anonymization_pack(db, "national_ids")
-                assert manage.disable_anonymization_pack(db, "national_ids")
+                assert upkeep.enable_anonymization_pack(db, "national_ids")
+                assert upkeep.disable_anonymization_pack(db, "national_ids")
             else:
                 with pytest.raises(InsufficientPrivilege), db.transaction():
-                    manage.enable_anonymization_pack(db, "national_ids")
+                    upkeep.enable_anonymization_pack(db, "national_ids")
 
 
 def test_health_lists_the_packs(db: Db) -> None:
     query = "select status, value, detail from bcp.health() where check_name = 'packs'"
     assert db.execute(query).fetchall() == [("ok", "0", "names is off, national_ids is off")]
-    manage.enable_anonymization_pack(db, "national_ids")
+    upkeep.enable_anonymization_pack(db, "national_ids")
     assert db.execute(query).fetchall() == [("ok", "1", "names is off, national_ids is on")]
 
 
@@ -305,8 +305,8 @@ def test_a_pack_reaches_stored_rows_by_late_masking(clean_db: psycopg.Connection
     at = datetime.now(UTC) - timedelta(days=3)
     ingest(clean_db, [usage(start_time=at.isoformat(), parameters={"cpf": "295.379.955-93"})])
     query = "select parameters::text as p from bcp.tool_usage_logs"
-    manage.anonymize_history(clean_db)
+    upkeep.anonymize_history(clean_db)
     assert "295.379" in rows(clean_db, query)[0]["p"]
-    manage.enable_anonymization_pack(clean_db, "national_ids")
-    manage.anonymize_history(clean_db)
+    upkeep.enable_anonymization_pack(clean_db, "national_ids")
+    upkeep.anonymize_history(clean_db)
     assert "295.379" not in rows(clean_db, query)[0]["p"]

@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
-from bcp_analytics import ingest, manage
-from bcp_analytics._questions import QUESTIONS
+from bcp_analytics import ingest, upkeep
+from bcp_analytics.queries._questions import QUESTIONS
 from tests.sql.events import KINDS, open_alert, something_to_answer
 from tests.sql.events import ingest as send_all
 
@@ -169,7 +169,7 @@ def test_an_admin_asks_and_sends_too(db: psycopg.Connection[Any]) -> None:
         ingest.log_tool_usage(db, "files", "read")
         a_second_later(db)
         assert QUESTIONS["tool_usage_stats"][0](db)
-        assert manage.apply_policies(db) == 0
+        assert upkeep.apply_policies(db) == 0
 
 
 def test_a_role_of_none_of_them_may_do_nothing(db: psycopg.Connection[Any]) -> None:
@@ -185,7 +185,7 @@ def test_a_role_of_none_of_them_may_do_nothing(db: psycopg.Connection[Any]) -> N
 
 
 def test_only_the_owner_refreshes_by_hand(clean_db: psycopg.Connection[Any]) -> None:
-    manage.refresh_analytics_views(clean_db)
+    upkeep.refresh_analytics_views(clean_db)
     assert clean_db.execute(
         "select name, has_function_privilege(name, 'bcp.refresh_analytics_views()', 'execute')"
         " from unnest(array['bcp_reader', 'bcp_writer', 'bcp_admin']) as name"

@@ -1,0 +1,1 @@
+"""How people see answers: tables, small charts, and characters that nobody would see otherwise."""

@@ -1,0 +1,370 @@
+"""The command line: bcp-analytics."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bcp_analytics import __version__, embedded
+from bcp_analytics import migrate as migrations
+from bcp_analytics.cli import (
+    _archive as _cli_archive,
+)
+from bcp_analytics.cli import (
+    _cleanup as _cli_cleanup,
+)
+from bcp_analytics.cli import (
+    _compose as _cli_compose,
+)
+from bcp_analytics.cli import (
+    _erase as _cli_erase,
+)
+from bcp_analytics.cli import (
+    _query as _cli_query,
+)
+from bcp_analytics.cli import (
+    _spool as _cli_spool,
+)
+from bcp_analytics.cli._support import Commands, Dsn, connected, counted, find_dsn, say, tell
+from bcp_analytics.embedded._places import Places
+from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.upkeep import refresh_analytics_views
+
+app = typer.Typer(
+    name="bcp-analytics",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.add_typer(_cli_spool.app, name="spool")
+app.add_typer(_cli_archive.app, name="archive")
+
+
+class StatusFormat(StrEnum):
+    """How the state of the database is written."""
+
+    text = "text"
+    json = "json"
+
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder of the embedded database. By default BCP_ANALYTICS_DATA, else a folder of this user.",
+        show_default=False,
+    ),
+]
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
+    if asked:
+        tell(f"bcp-analytics {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. So does BCP_ANALYTICS_DEBUG=1.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """Keep and ask the analytics of AI tool calls, in your own PostgreSQL.
+
+    \b
+    bcp-analytics demo                      try it, with nothing else installed
+    bcp-analytics migrate                   install the store, or upgrade it
+    bcp-analytics query tool_usage_stats    ask
+    """  # noqa: D301
+
+
+@app.command()
+def migrate(dsn: Dsn = None) -> None:
+    """Install the store in a database, or bring it up to this version.
+
+    Safe to run at every start of an application: runs wait for each other, and change nothing where there is
+    nothing to change.
+
+    \b
+    bcp-analytics migrate --dsn postgresql://bcp_owner@db.example.com/bcp
+    BCP_ANALYTICS_DSN=service=bcp bcp-analytics migrate
+    """  # noqa: D301
+    result = migrations.migrate(find_dsn(dsn), progress=say)
+    if not result.changed:
+        tell("Up to date, nothing to do.")
+        return
+    loaded = "loaded" if result.sql_applied else "as it was"
+    tell(f"Done: {counted(len(result.applied), 'migration')} applied, sql/ {loaded}.")
+
+
+@app.command()
+def status(
+    dsn: Dsn = None,
+    output: Annotated[
+        StatusFormat, typer.Option("--format", help="Text, or JSON for programs.")
+    ] = StatusFormat.text,
+) -> None:
+    """Say which version a database is at, and what migrate would do. Changes nothing.
+
+    \b
+    bcp-analytics status
+    bcp-analytics status --format json | jq .current
+    """  # noqa: D301
+    found = migrations.status(find_dsn(dsn))
+    if output is StatusFormat.json:
+        tell(json.dumps(asdict(found) | {"current": found.current}, default=datetime.isoformat, indent=2))
+        return
+    tell(f"PostgreSQL {found.postgresql}, TimescaleDB {found.timescaledb or 'not installed'}")
+    for applied in found.applied:
+        tell(f"  {applied.id}  {applied.applied_at:%Y-%m-%d %H:%M:%S} UTC")
+    for pending in found.pending:
+        tell(f"  {pending}  pending")
+    for unknown in found.unknown:
+        tell(f"  {unknown}  not known to this version of bcp-analytics")
+    if found.sql_loaded_at is None:
+        tell("sql/ is not loaded")
+    else:
+        state = "current" if found.sql_current else "of another version"
+        tell(f"sql/ is {state}, loaded {found.sql_loaded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    for warning in found.warnings:
+        tell(f"Warning: {warning}.")
+    tell("Up to date." if found.current else "Not up to date: run bcp-analytics migrate.")
+
+
+@app.command()
+def rollback(
+    *,
+    count: Annotated[int, typer.Option(min=1, help="How many migrations to take back, latest first.")] = 1,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Take back all of them: the store is gone.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without this it only says what would be lost.")
+    ] = False,
+    dsn: Dsn = None,
+) -> None:
+    """Take back the last migrations, with the data that is in what they made.
+
+    Without --yes it says what would be lost, changes nothing and ends with exit code 1.
+
+    \b
+    bcp-analytics rollback
+    bcp-analytics rollback --all --yes
+    """  # noqa: D301
+    found = find_dsn(dsn)
+    number = None if everything else count
+    plan = migrations.rollback_plan(found, count=number)
+    if not plan.migrations:
+        tell("No migration is applied, nothing to take back.")
+        return
+    for lost in plan.lost:
+        say(f"lost: {lost}")
+    if not yes:
+        raise BcpAnalyticsError(
+            f"This would take back {', '.join(plan.migrations)} and lose the above, for good.",
+            hint="Run it again with --yes to do that.",
+        )
+    done = migrations.rollback(found, count=number, progress=say)
+    tell(f"Done: {counted(len(done.migrations), 'migration')} taken back.")
+    if not everything:
+        tell("The functions of sql/ are gone too: bcp-analytics migrate brings them back.")
+
+
+@app.command()
+def up(
+    data: Data = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Listen on this port of 127.0.0.1 too, with a password; 0: any free one.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Start the embedded database, migrate it, and keep it in the foreground until Ctrl-C.
+
+    The first start downloads the engine. The other commands find the database by themselves.
+
+    \b
+    bcp-analytics up
+    bcp-analytics up --data ./analytics --port 5433
+    """  # noqa: D301
+    running = embedded.status(data)
+    if running is not None:
+        raise BcpAnalyticsError(
+            f"An embedded database already runs on {running.path} (pid {running.pid}): {running.dsn}",
+            hint="Use it, or stop it with bcp-analytics down.",
+        )
+    database = embedded.EmbeddedDatabase(data, port=port)
+    say(f"starting the embedded database on {database.path}")
+    stopped = threading.Event()
+    with database:
+        migrations.migrate(database.dsn, progress=say)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        tell(database.dsn)
+        if port is not None:
+            address = database.tcp_dsn.rpartition("@")[2]
+            tell(f"postgresql://postgres@{address} with the password in {database.path / 'password'}")
+        sys.stdout.flush()
+        say("ready; Ctrl-C stops it")
+        while not stopped.wait(0.5):
+            if database.running:
+                continue
+            if Places(database.path).state.exists():
+                raise BcpAnalyticsError(
+                    "The embedded database has ended by itself.",
+                    hint=f"{database.log_path} says why; what was committed is kept.",
+                )
+            break
+    say("stopped")
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def proxy(
+    command: Annotated[list[str], typer.Argument(help="The MCP server: a program and its arguments.")],
+    *,
+    bcp: Annotated[str, typer.Option(help="Name of the bundle of tools, under which the calls are kept.")],
+    dsn: Dsn = None,
+    user_id: Annotated[
+        str | None,
+        typer.Option(help="Whose calls they are, as your application names users.", show_default=False),
+    ] = None,
+    durable: Annotated[
+        bool, typer.Option("--durable", help="Write each call to disk at once, so that no kill can lose it.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say at the end on stderr what was recorded, terminal or not.")
+    ] = False,
+) -> None:
+    """Run an MCP server over stdio, unchanged, and record its tool calls.
+
+    For where a client is told to start the server: put this in front of the command. stdin and stdout are the
+    protocol's, to the byte, and the exit code is the server's. Without a database it runs all the same.
+
+    \b
+    bcp-analytics proxy --bcp time -- mcp-server-time
+    bcp-analytics proxy --bcp files --user-id 42 -- npx -y @modelcontextprotocol/server-filesystem /data
+    """  # noqa: D301
+    from bcp_analytics.cli._proxy import run  # noqa: PLC0415 - nobody else pays for its imports
+
+    raise typer.Exit(run(bcp, command, dsn=dsn, user_id=user_id, durable=durable, verbose=verbose))
+
+
+@app.command()
+def down(data: Data = None) -> None:
+    """Stop the embedded database. What was committed stays in its folder.
+
+    \b
+    bcp-analytics down
+    bcp-analytics down --data ./analytics
+    """  # noqa: D301
+    where = data or embedded.default_data_dir()
+    tell("Stopped." if embedded.stop(data) else f"No embedded database runs on {where}.")
+
+
+@app.command()
+def demo(
+    *,
+    calls: Annotated[int, typer.Option(min=1, help="How many tool calls to make up.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same calls.")] = 1,
+    data: Data = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the database at the end.")] = False,
+    real_calls: Annotated[
+        bool, typer.Option("--real-calls/--no-real-calls", help="Whether to call a real MCP server too.")
+    ] = True,
+) -> None:
+    """See it work: an embedded database, 30 days of made-up calls and some real ones, and the answers.
+
+    \b
+    bcp-analytics demo
+    bcp-analytics demo --calls 5000 --stop
+    """  # noqa: D301
+    from bcp_analytics.demo import run_demo  # noqa: PLC0415 - its imports are for the demo alone
+
+    raise typer.Exit(run_demo(calls=calls, seed=seed, data=data, stop=stop, real_calls=real_calls))
+
+
+@app.command()
+def refresh(dsn: Dsn = None) -> None:
+    """Bring the aggregates up to date now, which a job does every five minutes.
+
+    Answers are exact without it, but for rows of views that came late, for a time that is already aggregated.
+
+    \b
+    bcp-analytics refresh
+    """  # noqa: D301
+    with connected(dsn, autocommit=True) as conn:
+        refresh_analytics_views(conn)
+    tell("The aggregates are up to date.")
+
+
+app.command()(_cli_archive.restore)
+app.command()(_cli_cleanup.cleanup)
+app.command()(_cli_compose.compose)
+app.command()(_cli_query.query)
+app.command("erase-user")(_cli_erase.erase_user)
+app.command("anonymize-history")(_cli_erase.anonymize_history)
+
+
+@app.command()
+def report(
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Start of the range: 24h, 7d or 2w ago, today, yesterday, or an ISO 8601 time; or the range "
+            "itself: 2026-11-01..2026-11-08. By default 7d ago.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="End of the range, exclusive. By default now.", show_default=False)
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write this file: one page with charts that needs no network, for a browser, mail or "
+            "print. Needs the extra bcp_analytics[report].",
+            show_default=False,
+        ),
+    ] = None,
+    bcp: Annotated[
+        str | None, typer.Option(help="About this bundle of tools alone.", show_default=False)
+    ] = None,
+    tool: Annotated[str | None, typer.Option(help="About this tool alone.", show_default=False)] = None,
+    time_zone: Annotated[str, typer.Option(help="Where days begin, such as Europe/Berlin.")] = "UTC",
+    dsn: Dsn = None,
+) -> None:
+    """Show it all at once: load, latency, tools, errors, users, context, alerts, and the store's health.
+
+    \b
+    bcp-analytics report
+    bcp-analytics report --since 7d --html report.html
+    bcp-analytics report --since 2026-01-01..2026-02-01 --time-zone Europe/Berlin --html january.html
+    bcp-analytics report --since 24h --bcp mail --tool send
+    """  # noqa: D301
+    from bcp_analytics.cli._report import run  # noqa: PLC0415 - nobody else pays for its imports
+
+    written = run(since=since, until=until, time_zone=time_zone, bcp=bcp, tool=tool, file=html, dsn=dsn)
+    if written is not None:
+        tell(written)

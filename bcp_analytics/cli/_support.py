@@ -1,0 +1,278 @@
+"""What the commands share: which database, how errors are told, how times on the command line are read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import traceback
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import time as clock
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+import typer
+from psycopg import errors as pg
+from typer.core import TyperGroup
+
+from bcp_analytics import embedded
+from bcp_analytics._core.connection import connect
+from bcp_analytics._render.visible import visible, visible_line
+from bcp_analytics.errors import BcpAnalyticsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from psycopg import Connection
+
+DSN_VARIABLE = "BCP_ANALYTICS_DSN"
+DEBUG_VARIABLE = "BCP_ANALYTICS_DEBUG"
+
+Dsn = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        help="Connection string. By default BCP_ANALYTICS_DSN, else the embedded database that runs. Other "
+        "users of this machine can read a password given here: keep it in ~/.pgpass, a service file, or "
+        "PGPASSWORD.",
+        show_default=False,
+    ),
+]
+
+_AGO = re.compile(r"(\d{1,6})\s*(s|m|h|d|w)")
+_AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DAYS = {"today": 0, "yesterday": 1}
+_INTERVAL_UNITS = _AGO_UNITS | {"mo": "months", "y": "years"}
+_INTERVAL = re.compile(r"(\d{1,6})\s*(s|m|h|d|w|mo|y)")
+
+
+class Commands(TyperGroup):
+    """Commands whose errors are one line on stderr and exit code 1; the traceback only when asked for."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - typer's own
+        """Read the command line."""
+        with _visible_usage():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own context
+        """Run the command."""
+        try:
+            with _visible_usage():
+                return super().invoke(ctx)
+        except (BcpAnalyticsError, embedded.EmbeddedError, psycopg.Error) as error:
+            if ctx.params.get("debug") or os.environ.get(DEBUG_VARIABLE):
+                typer.echo(visible(traceback.format_exc()), err=True, nl=False)
+            say_error(_explain(error))
+            raise typer.Exit(1) from None
+
+
+@contextmanager
+def _visible_usage() -> Iterator[None]:
+    """Have typer's own errors, which repeat what was typed, show what is in it."""
+    try:
+        yield
+    except Exception as error:
+        # The class of such errors is in a module that typer keeps to itself.
+        if isinstance(message := getattr(error, "message", None), str) and hasattr(error, "format_message"):
+            error.message = visible(message)  # type: ignore[attr-defined]
+        raise
+
+
+def _explain(error: Exception) -> str:
+    """Say what happened, why, and what to do."""
+    if not isinstance(error, psycopg.Error):
+        return str(error)
+    said = (error.diag.message_primary or str(error)).strip()
+    match error:
+        case pg.UndefinedFunction() | pg.InvalidSchemaName() | pg.UndefinedTable() | pg.UndefinedColumn():
+            return (
+                f"This database does not have the store as this version knows it ({said}): "
+                "run bcp-analytics migrate."
+            )
+        case pg.InsufficientPrivilege():
+            return (
+                f"The role may not do this ({said}): connect as the role that migrated the database, or have "
+                "that one grant it bcp_reader for questions."
+            )
+        case pg.QueryCanceled():
+            return f"The database gave up ({said}): ask for a shorter range, or raise statement_timeout."
+        case psycopg.OperationalError() if error.sqlstate is None:
+            return f"The connection failed ({said}): check that the database runs, and run it again."
+        case _:
+            return f"The database refused with SQLSTATE {error.sqlstate}: {said}."
+
+
+def tell(text: str) -> None:
+    """Write a part of the output."""
+    typer.echo(visible(text))
+
+
+def say(sentence: str) -> None:
+    """Tell the user, not whoever reads the output."""
+    typer.echo(visible_line(sentence), err=True)
+
+
+def say_error(text: str, *, then: str = "") -> None:
+    """Tell the user of an error, in one line, and what happens `then`."""
+    say(f"Error: {' '.join(text.split())}{then}")
+
+
+def find_dsn(given: str | None) -> str:
+    """Return the database to use: as given, else the environment's, else the embedded one that runs.
+
+    Raises `BcpAnalyticsError` where there is none.
+    """
+    dsn = given if given is not None else os.environ.get(DSN_VARIABLE)
+    if dsn or given is not None:
+        return dsn or ""
+    running = embedded.status()
+    if running is None:
+        raise BcpAnalyticsError(
+            f"No database is named, and no embedded one runs on {embedded.default_data_dir()}.",
+            hint=f"Set {DSN_VARIABLE} or give --dsn, or start one with bcp-analytics up.",
+        )
+    return running.dsn
+
+
+def readable_dsn(given: str | None) -> str:
+    """Return what `find_dsn` does, where it can be read; no error repeats the connection string."""
+    dsn = find_dsn(given)
+    try:
+        psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.Error:
+        raise BcpAnalyticsError(
+            "The connection string cannot be read.",
+            hint="Write it as postgresql://user@host:5432/database or as 'host=... dbname=...', and quote or "
+            "percent-encode special characters.",
+        ) from None
+    return dsn
+
+
+@contextmanager
+def connected(given: str | None, *, autocommit: bool = False) -> Iterator[Connection[Any]]:
+    """Connect to the database of `readable_dsn`."""
+    dsn = readable_dsn(given)
+    try:
+        conn = connect(dsn, autocommit=autocommit, fallback_application_name="bcp-analytics")
+    except psycopg.Error as error:
+        raise BcpAnalyticsError(
+            f"The database cannot be reached: {str(error).strip()}.",
+            hint="Check that it runs, and the connection string.",
+        ) from error
+    with conn:
+        yield conn
+
+
+def server_time(conn: Connection[Any]) -> datetime:
+    """Return what the store takes for now."""
+    row = conn.execute("select bcp_internal.now()").fetchone()
+    assert row is not None  # noqa: S101 - for the type checker
+    time: datetime = row[0]
+    return time
+
+
+def parse_zone(name: str) -> tzinfo:
+    """Return a time zone by its name; raises `typer.BadParameter`."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise typer.BadParameter(
+            f"there is no time zone {name!r}: use a name such as UTC or Europe/Berlin.",
+            param_hint="--time-zone",
+        ) from None
+
+
+def parse_time(option: str, value: str, zone: tzinfo, now: Callable[[], datetime]) -> datetime:
+    """Read 24h (that long before now), now, the beginning of today or yesterday, or an ISO 8601 time.
+
+    Days are those of `zone`, as is a time that names none. Raises `typer.BadParameter`.
+    """
+    try:
+        if value == "now":
+            return now()
+        if found := _AGO.fullmatch(value):
+            return now() - timedelta(**{_AGO_UNITS[found[2]]: int(found[1])})
+        if value in _DAYS:
+            day = now().astimezone(zone).date() - timedelta(days=_DAYS[value])
+            return datetime.combine(day, clock(), zone).astimezone(UTC)
+        time = datetime.fromisoformat(value)
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{value!r} is not a time: write 30m, 24h, 7d or 2w for that long ago, today or yesterday for "
+            "when it began, or ISO 8601 such as 2026-01-31 or 2026-01-31T18:00Z.",
+            param_hint=option,
+        ) from None
+
+
+def parse_range(
+    since: str | None, until: str | None, zone: tzinfo, now: Callable[[], datetime]
+) -> tuple[datetime | None, datetime | None]:
+    """Read --since and --until, or 2026-11-01..2026-11-08 as --since, up to but not including the second.
+
+    Raises `typer.BadParameter`.
+    """
+    ends_in = "--until"
+    if since is not None and ".." in since:
+        if until is not None:
+            raise typer.BadParameter(
+                f"{since!r} has an end: give that or --until, not both.", param_hint="--since"
+            )
+        since, _, until = since.partition("..")
+        ends_in = "--since"
+    return (
+        None if since is None else parse_time("--since", since, zone, now),
+        None if until is None else parse_time(ends_in, until, zone, now),
+    )
+
+
+def parse_interval(value: str) -> str | None:
+    """Read 15m, 1h, 1d, 1w, 1mo, or none; return it as PostgreSQL reads it. Raises `typer.BadParameter`."""
+    if value == "none":
+        return None
+    if found := _INTERVAL.fullmatch(value):
+        return f"{found[1]} {_INTERVAL_UNITS[found[2]]}"
+    raise typer.BadParameter(
+        f"{value!r} is not an interval: write 15m, 1h, 1d, 1w or 1mo, or none for the whole range.",
+        param_hint="--interval",
+    )
+
+
+def parse_shares(option: str, value: str) -> list[float]:
+    """Read numbers with commas between them. Raises `typer.BadParameter`."""
+    try:
+        return [float(part) for part in value.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{value!r} is not a list of numbers: write them with commas, such as 0.5,0.95,0.99.",
+            param_hint=option,
+        ) from None
+
+
+def parse_setting(setting: str, takes: dict[str, str]) -> dict[str, Any]:
+    """Read NAME=VALUE, where `takes` has the names and their types. Raises `typer.BadParameter`."""
+    name, equals, value = setting.partition("=")
+    if not equals or name not in takes:
+        names = ", ".join(takes) or "none"
+        raise typer.BadParameter(
+            f"{setting!r} names no parameter: write NAME=VALUE, with one of {names}.", param_hint="--set"
+        )
+    readers: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Any": json.loads}
+    if takes[name].startswith("Sequence[float]"):
+        return {name: parse_shares("--set", value)}
+    if takes[name].startswith("Sequence"):
+        return {name: value.split(",")}
+    try:
+        return {name: readers.get(takes[name], str)(value)}
+    except ValueError:
+        kind = {"Any": "JSON"}.get(takes[name], "a number")
+        raise typer.BadParameter(
+            f"the value of {name} is not {kind}: {value!r}.", param_hint="--set"
+        ) from None
+
+
+def counted(number: int, what: str) -> str:
+    """Return 1 event, or 2 events."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""What is copied the moment something is recorded: the fields of an event, and where an error was caught."""

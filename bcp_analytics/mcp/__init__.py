@@ -1,0 +1,110 @@
+"""Recording the tool calls of an MCP server in Python, from inside, with one line.
+
+    from bcp_analytics.collector import Collector
+    from bcp_analytics.mcp import instrument
+
+    collector = Collector("postgresql://...")
+    instrument(server, collector)          # an mcp MCPServer or Server, or a FastMCP
+
+FastMCP's own way is `FastMCP("mail", middleware=[AnalyticsMiddleware(collector)])`. Both record every call of
+a tool and every list of tools as `bcp-analytics proxy` does, and break neither: what fails in the recording
+is swallowed, counted in `failures`, and logged once.
+
+The server's package is not needed to import this one. `mcp` 2.0 or later is the extra `mcp`; of FastMCP, the
+package `fastmcp`, 2.14, 3.4 and 4.2 were tried.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bcp_analytics.mcp import _events as events
+from bcp_analytics.mcp._calls import CallRecorder, Request, fields_of_http, fields_of_server, records
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import TypeVar
+
+    from bcp_analytics.mcp._calls import UserId
+    from bcp_analytics.mcp._events import Sink
+    from bcp_analytics.mcp._fastmcp import AnalyticsMiddleware as AnalyticsMiddleware
+
+    Server = TypeVar("Server")
+
+__all__ = ["AnalyticsMiddleware", "ServerAnalyticsMiddleware", "instrument"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """Import FastMCP, which takes a second, only for those who use it."""
+    if name == "AnalyticsMiddleware":
+        from bcp_analytics.mcp._fastmcp import AnalyticsMiddleware  # noqa: PLC0415
+
+        return AnalyticsMiddleware
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def instrument(
+    server: Server, collector: Sink, bcp_name: str | None = None, *, user_id: UserId = None
+) -> Server:
+    """Record the calls of a server: an `mcp` MCPServer or low-level Server, or a FastMCP. Returns the server.
+
+    `collector` is a `Collector` or an `AsyncCollector`. `bcp_name` is the server's name by default; `user_id`
+    says whose calls they are, or is called at each to say it; by default it is whom the server has
+    authenticated. A server that records already stays as it is. Raises `TypeError` for any other server.
+    """
+    name = bcp_name or str(getattr(server, "name", None) or "mcp")
+    middleware = getattr(server, "middleware", None)
+    if isinstance(middleware, list) and records(middleware):
+        return server
+    if hasattr(server, "add_middleware"):
+        from bcp_analytics.mcp._fastmcp import AnalyticsMiddleware  # noqa: PLC0415 - as above
+
+        server.add_middleware(AnalyticsMiddleware(collector, name, user_id=user_id))
+        return server
+    if not isinstance(middleware, list):
+        raise TypeError(
+            f"{type(server).__name__} takes no middleware: this needs an MCPServer or Server of mcp 2.0 or "
+            "later, or a FastMCP. For any other server there is bcp-analytics proxy."
+        )
+    release = fields_of_server(server).get("release")
+    middleware.append(ServerAnalyticsMiddleware(collector, name, user_id=user_id, release=release))
+    return server
+
+
+class ServerAnalyticsMiddleware(CallRecorder):
+    """Middleware of the official SDK: `MCPServer("mail", middleware=[ServerAnalyticsMiddleware(...)])`."""
+
+    def __init__(
+        self, collector: Sink, bcp_name: str, *, user_id: UserId = None, release: str | None = None
+    ) -> None:
+        """As for `instrument`; `release` is the server's version."""
+        super().__init__(collector, user_id=user_id)
+        self._bcp_name = bcp_name
+        self._release = release
+
+    async def __call__(self, ctx: Any, call_next: Callable[[Any], Awaitable[Any]]) -> Any:  # noqa: ANN401
+        """Pass a message on, and record it where it is a call or a list of tools."""
+        if ctx.method not in {events.CALL, events.LIST} or ctx.request_id is None:
+            return await call_next(ctx)
+        with self.watch(ctx, lambda: self._request(ctx)) as watched:
+            result = await call_next(ctx)
+            watched.answer(lambda: result)
+        return result
+
+    def _request(self, ctx: Any) -> Request:  # noqa: ANN401
+        params = events.mapping(ctx.params)
+        initialized = ctx.session.client_params
+        who: dict[str, Any] = {"session_id": self.process_session}
+        if ctx.request is not None:
+            who = fields_of_http(ctx.request, ctx.protocol_version)
+        fields = who | {"protocol_version": ctx.protocol_version, "release": self._release}
+        if initialized is not None:
+            client = initialized.client_info
+            fields |= {"client_name": client.name, "client_version": client.version}
+        return Request(
+            self._bcp_name,
+            ctx.method,
+            params,
+            fields | events.fields_of_meta(params.get("_meta")),
+            request_id=ctx.request_id,
+        )
