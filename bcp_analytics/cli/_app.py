@@ -16,24 +16,7 @@ import typer
 
 from bcp_analytics import __version__, embedded
 from bcp_analytics import migrate as migrations
-from bcp_analytics.cli import (
-    _archive as _cli_archive,
-)
-from bcp_analytics.cli import (
-    _cleanup as _cli_cleanup,
-)
-from bcp_analytics.cli import (
-    _compose as _cli_compose,
-)
-from bcp_analytics.cli import (
-    _erase as _cli_erase,
-)
-from bcp_analytics.cli import (
-    _query as _cli_query,
-)
-from bcp_analytics.cli import (
-    _spool as _cli_spool,
-)
+from bcp_analytics.cli import _archive, _cleanup, _compose, _erase, _query, _spool
 from bcp_analytics.cli._support import Commands, Dsn, connected, counted, find_dsn, say, tell
 from bcp_analytics.embedded._places import Places
 from bcp_analytics.errors import BcpAnalyticsError
@@ -48,8 +31,8 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.add_typer(_cli_spool.app, name="spool")
-app.add_typer(_cli_archive.app, name="archive")
+app.add_typer(_spool.app, name="spool")
+app.add_typer(_archive.app, name="archive")
 
 
 class StatusFormat(StrEnum):
@@ -318,12 +301,12 @@ def refresh(dsn: Dsn = None) -> None:
     tell("The aggregates are up to date.")
 
 
-app.command()(_cli_archive.restore)
-app.command()(_cli_cleanup.cleanup)
-app.command()(_cli_compose.compose)
-app.command()(_cli_query.query)
-app.command("erase-user")(_cli_erase.erase_user)
-app.command("anonymize-history")(_cli_erase.anonymize_history)
+app.command()(_archive.restore)
+app.command()(_cleanup.cleanup)
+app.command()(_compose.compose)
+app.command()(_query.query)
+app.command("erase-user")(_erase.erase_user)
+app.command("anonymize-history")(_erase.anonymize_history)
 
 
 @app.command()
