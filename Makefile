@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready
 DOCS   := $(VENV)/docs/.ready
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: demo test lint docs bench format clean
+.PHONY: demo test lint docs dist bench format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test   run the tests"
 	@echo "make lint   ruff, mypy --strict, import-linter, pgspot, eslint, tsc --checkJs"
 	@echo "make docs   build the pages of docs/ into site/, and check every link"
+	@echo "make dist   build the wheel and the source distribution into dist/"
 	@echo "make bench  measure, on a native TimescaleDB, and write benchmarks/results/"
 
 $(BIN)/python:
@@ -60,6 +61,11 @@ $(DOCS): docs/requirements.txt | $(BIN)/python
 docs: $(DOCS)
 	@$(VENV)/docs/bin/zensical build --clean --strict
 
+dist: | $(BIN)/python
+	@$(PIP) --quiet 'hatchling>=1.27'
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.record
 	@$(BIN)/python -m benchmarks.proxy
@@ -77,4 +83,4 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) tools/js/node_modules site .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
+	rm -rf $(VENV) tools/js/node_modules site dist .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
