@@ -89,7 +89,7 @@ def archive(
 
 
 def _pass_on(context: typer.Context) -> None:
-    """Have options before the verb count as if they came after it; refuse those that it does not take."""
+    """Pass options before the subcommand on to it, and refuse those that it does not take."""
     assert context.invoked_subcommand is not None  # noqa: S101 - asked for by the caller
     verb = context.command.get_command(context, context.invoked_subcommand)  # type: ignore[attr-defined]
     taken = {parameter.name for parameter in verb.params}
@@ -144,16 +144,16 @@ def _archive_once(
             verified=verified,
         )
     if cleanup and not done:
-        # What was archived before and could not be dropped then, such as a chunk in use.
+        # Drop what an earlier run archived and could not drop, such as a chunk in use.
         cleanup_old_data(conn)
     tell(f"Done: {counted(len(done), 'archive')}." if done else "Nothing to archive.")
     sys.stdout.flush()
 
 
 class _Stopper:
-    """Turns a signal into KeyboardInterrupt: at once while nothing is done, else at the next step.
+    """Turns a signal into KeyboardInterrupt: at once while it only waits, else at the next step.
 
-    In the middle of a statement it would leave the connection in use.
+    An interrupt in the middle of a statement would leave the connection in use.
     """
 
     def __init__(self) -> None:
@@ -167,13 +167,13 @@ class _Stopper:
             raise KeyboardInterrupt
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt where one was asked for."""
+        """Raise KeyboardInterrupt where a signal has come."""
         if self._asked:
             raise KeyboardInterrupt
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Have it come at once."""
+        """Let a signal interrupt the block at once."""
         self._waiting = True
         try:
             self.check()
@@ -192,7 +192,7 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                     conn.execute(f"listen {_CHANNEL}")
                     asked = True
                     while True:
-                        # To read all that waits for cleanup takes too long to do it each time.
+                        # Reading all that waits for cleanup is slow, so do it only where cleanup asks.
                         _archive_once(
                             conn,
                             location,
@@ -201,7 +201,7 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                             cleanup=cleanup,
                             step=stopper.check,
                         )
-                        # Cleanup asks for what it kept, and the one just done would ask us over and over.
+                        # Our own cleanup notifies of what it kept, too: heeded, it would never rest.
                         list(conn.notifies(timeout=0))
                         with stopper.waiting():
                             asked = bool(list(conn.notifies(timeout=poll, stop_after=1)))
@@ -211,5 +211,5 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                 with stopper.waiting():
                     time.sleep(wait)
     except KeyboardInterrupt:
-        # What is not proven yet the next run takes away.
+        # The next run removes what is not proven yet.
         say("stopped")

@@ -37,7 +37,7 @@ def time_of(conn: Connection[Any], option: str, value: str | None) -> datetime |
 
 @contextmanager
 def bars() -> Iterator[Callable[[archives.Progress], None]]:
-    """Show a bar a chunk on a terminal, and nothing elsewhere."""
+    """Show one bar per chunk on a terminal, and nothing elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None

@@ -21,9 +21,9 @@ def cleanup(
 ) -> None:
     """Drop what is past its retention, which a job does every day.
 
-    How long each table keeps its rows is in bcp.data_retention_policies. A chunk that is not aggregated yet,
-    or whose policy wants an archive that it does not have, stays. As the role that migrated the database; a
-    dry run as bcp_admin too.
+    bcp.data_retention_policies says how long each table keeps its rows. A chunk stays while it is not
+    aggregated, or while its policy requires an archive that is not there. Run it as the role that migrated
+    the database; for a dry run bcp_admin is enough.
 
     \b
     bcp-analytics cleanup --dry-run

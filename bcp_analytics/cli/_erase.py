@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from psycopg.errors import Diagnostic
 
 GivenId = Annotated[list[str] | None, typer.Argument(hidden=True)]
-"""An id where none may be: only to say where it goes."""
+"""An id on the command line, which is refused: it only serves to say where the id belongs."""
 
 
 def read_user_id(given: list[str] | None, command: str) -> str:
@@ -130,7 +130,7 @@ def anonymize_history(
 
 
 def _erase_archives(conn: Connection[Any]) -> BcpAnalyticsError | None:
-    """Rewrite the archives that wait; return what went wrong: the database is done whatever that is."""
+    """Rewrite the archives that wait; return what went wrong, since the database is erased in any case."""
     found = _one(conn, "select count(*) as pending from bcp_internal.pending_erasures()", [])
     if not found["pending"]:
         return None
@@ -152,7 +152,7 @@ def _one(conn: Connection[Any], query: str, parameters: list[Any]) -> dict[str, 
 
 def _progress(notice: Diagnostic) -> None:
     message = notice.message_primary or ""
-    # TimescaleDB's own are about its work.
+    # Notices of TimescaleDB itself tell of its work, not of ours.
     if " rows" in message:
         say(message)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 
-# Each has its values in one place, which the questions and the store check, too.
+# The values stand once, in the types that the questions take.
 Level = StrEnum("Level", get_args(arguments.ErrorLevel))  # type: ignore[misc]
 Outcome = StrEnum("Outcome", get_args(arguments.Outcome))  # type: ignore[misc]
 
@@ -232,7 +232,7 @@ def _print_table(rows: list[Any], kind: type[Any], zone: Any, meant: str) -> Non
         say(f"Nothing was found.{meant or ' Try a longer range, such as --since 7d, or fewer filters.'}")
         return
     terminal = Console()
-    # Into a file or a pipe everything goes, however wide it is.
+    # A file or a pipe gets all columns, however wide they are together.
     width = terminal.width if terminal.is_terminal or "COLUMNS" in os.environ else None
     table, hidden = tables.to_table(rows, kind, zone=zone, width=width)
     Console(width=width or 100_000, highlight=False).print(table)

@@ -110,7 +110,7 @@ def tell(text: str) -> None:
 
 
 def say(sentence: str) -> None:
-    """Tell the user, not whoever reads the output."""
+    """Tell the user, on stderr: stdout is for whoever reads the output."""
     typer.echo(visible_line(sentence), err=True)
 
 
