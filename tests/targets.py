@@ -1,6 +1,6 @@
 """The databases the tests run on: embedded and native, behind one interface.
 
-A target has one server a session, and on it databases by kind: `shared` is migrated and stays empty,
+A target has one server per session, and on it databases by kind: `shared` is migrated and stays empty,
 because who uses it rolls back; `clean` is migrated and empty at the start of each test; `blank` has
 nothing of ours.
 """

@@ -15,8 +15,8 @@ from bcp_analytics.errors import BcpAnalyticsError
 if TYPE_CHECKING:
     from psycopg import Connection
 
-# How text is read and written, in the statements that we send and the answers that we read, and what a
-# transaction sees. As in sql/91_pinned_settings.sql, which has the same for functions.
+# These decide how text is read and written, in the statements that we send and the answers that we read, and
+# what a transaction sees. sql/91_pinned_settings.sql sets the same for functions.
 PINNED = {
     "standard_conforming_strings": "on",
     "array_nulls": "on",

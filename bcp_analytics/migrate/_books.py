@@ -40,7 +40,7 @@ def read(folder: Path) -> MigrationList:
 
 def grants_lost(conn: Connection[Any]) -> bool:
     """Tell whether the rights that `sql/` gives are gone, as in a database restored from a dump."""
-    # Whoever may read may ask this: one function stands for all.
+    # One function stands for all, so that a role that may only read can ask this.
     lost = conn.execute(
         "select exists (select from pg_proc p where p.oid = to_regprocedure('bcp.health()') and not exists ("
         " select from aclexplode(p.proacl) a where a.grantee = to_regrole('bcp_reader')))"

@@ -36,7 +36,7 @@ _DROP = re.compile(
 class RollbackPlan:
     """What a rollback takes back.
 
-    `migrations`: ids, in the order they are rolled back in; `lost`: what goes with them, one thing an item,
+    `migrations`: ids, in the order they are rolled back in; `lost`: what goes with them, one item per thing,
     such as "table bcp.users: 12 rows".
     """
 

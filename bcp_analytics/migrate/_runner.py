@@ -88,13 +88,13 @@ def migrate(
 def _upgrade(
     backend: Backend, known: MigrationList, folder: Path, say: Progress, wait_seconds: float
 ) -> tuple[tuple[str, ...], bool]:
-    """Apply and load, and begin anew where somebody else's transaction held a lock for too long."""
+    """Apply and load; begin anew where somebody else's transaction held a lock for too long."""
     give_up = time.monotonic() + wait_seconds
     alone = _apply_up_to_last_alone(backend, known, say)
     while True:
         try:
             with backend.transaction():
-                # Who got past the advisory lock, on the embedded database's one backend, waits here instead.
+                # The embedded database's one backend grants the advisory lock to all: others wait here.
                 backend.connection.execute("lock table bcp_migrations.loaded_sql in exclusive mode")
                 backend.connection.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT_SECONDS}s'")
                 applied = _apply(backend, list(backend.to_apply(known)), say)

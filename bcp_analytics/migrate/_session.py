@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str], None]
 
-# Any number will do that no other program takes: this one spells "bcp_anal".
+# Any number serves that no other program uses: this one spells "bcp_anal".
 _LOCK_KEY = int.from_bytes(b"bcp_anal")
 
 
@@ -51,8 +51,8 @@ def connected(conninfo: str) -> Iterator[Connection[Any]]:
 def locked(conn: Connection[Any], say: Progress, wait_seconds: float) -> Iterator[Backend]:
     """Hold the advisory lock that keeps runs apart; it goes when the connection does, even if killed.
 
-    Anybody may take an advisory lock. Who holds it and could not migrate is passed over: each migration, and
-    the load of `sql/`, has a table of the owner's locked besides.
+    Anybody may take an advisory lock. If its holder has no right to migrate, the run goes on without it: each
+    migration, and the load of `sql/`, also locks a table that only the owner can lock.
     """
     mine = _try_lock(conn)
     if not mine:
@@ -71,6 +71,7 @@ def locked(conn: Connection[Any], say: Progress, wait_seconds: float) -> Iterato
         conn.execute("select pg_advisory_unlock(%s)", [_LOCK_KEY])
 
 
+# bcp_internal.lock_archive asks this, too. The first run has no function in the database that it could call.
 _HOLDER: LiteralString = """
 select l.pid, a.usename, has_database_privilege(a.usesysid, l.database, 'create') as could_migrate
 from pg_locks l
@@ -104,9 +105,9 @@ def _wait_for_lock(conn: Connection[Any], holder: str, wait_seconds: float) -> b
 
 @contextmanager
 def prepared(backend: Backend) -> Iterator[None]:
-    """Have the books made, and yoyo's lock held, so that its command line waits for us."""
+    """Make the tables of yoyo and ours, and hold yoyo's lock, so that its command line waits for us."""
     backend.create_books()
-    # We hold the advisory lock, so a row here is of a run that was killed.
+    # We hold the advisory lock, so a row here is from a run that was killed.
     backend.break_lock()
     with backend.lock():
         yield

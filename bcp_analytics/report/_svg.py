@@ -163,7 +163,7 @@ def _chart(
 
 
 def _labels(times: Sequence[datetime], interval: timedelta, most: int) -> tuple[list[str], list[str]]:
-    """Return a label a bucket, and those that fit beside each other: of round hours, where there are some."""
+    """Return one label per bucket, and those that fit beside each other: round hours where there are some."""
     whole_days = interval >= timedelta(days=1)
     labels = [f"{t:%d %b}" if whole_days or t.hour == t.minute == 0 else f"{t:%d %b %H:%M}" for t in times]
     by_hours = [

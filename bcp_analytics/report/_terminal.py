@@ -67,7 +67,7 @@ def _series(report: Report) -> list[tuple[str, list[float], str, str]]:
 
 
 def _chart(report: Report, console: Console, title: str, values: Sequence[float], style: str) -> None:
-    # A chart narrower than it is long shows its end.
+    # Where the terminal is too narrow for all buckets, show the latest.
     shown = list(values)[-console.width :]
     buckets = report.buckets[-len(shown) :]
     wide = max(1, console.width // max(len(shown), 1)) if len(shown) * 2 <= console.width else 1
