@@ -34,7 +34,7 @@ KINDS: Final = (CALLS, ERRORS, METRICS, SESSIONS)
 
 _LATE_S: Final = 3600.0
 FRESH: Final = sys.maxsize
-"""An event is late if it is older than an hour: younger ones of a batch invalidate two hourly buckets at most.
+"""An event is late if it is older than an hour: younger ones of a batch touch two hourly buckets at the most.
 Late events are batched by UTC day, and no finer: each invalidates its whole day anyway, since the aggregates
 of users and sessions have daily buckets, made from the rows."""
 
