@@ -17,7 +17,7 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-ba
 help:
 	@echo "make demo   start an embedded TimescaleDB, send tool calls, print the answers"
 	@echo "make test   run the tests"
-	@echo "make lint   ruff, mypy --strict, pgspot"
+	@echo "make lint   ruff, mypy --strict, import-linter, pgspot, eslint, tsc --checkJs"
 	@echo "make docs   build the pages of docs/ into site/, and check every link"
 	@echo "make dist   build the wheel and the source distribution into dist/"
 	@echo "make bench  measure, on a native TimescaleDB, and write benchmarks/results/"
@@ -50,6 +50,7 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tools.pgspot_all
+	@$(BIN)/python -m tools.javascript
 
 # In an environment of its own: it needs none of the package, and make test none of it.
 $(DOCS): docs/requirements.txt | $(BIN)/python
@@ -82,4 +83,4 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) site dist .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
+	rm -rf $(VENV) tools/js/node_modules site dist .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

@@ -45,7 +45,7 @@ class BcpAnalyticsError(Exception):
             self.sqlstate = sqlstate
 
     def __str__(self) -> str:
-        """Join the parts that are there, one a line."""
+        """Join the parts that are there, one per line."""
         return "\n".join(part for part in (self.message, self.detail, self.hint) if part)
 
 
@@ -96,14 +96,12 @@ class MigrationError(BcpAnalyticsError):
     """A migration or a file of `sql/` failed, or the files do not fit what the database has."""
 
 
-BY_SQLSTATE: dict[str, type[BcpAnalyticsError]] = {
-    "ZB001": InvalidBatch,
-    "ZB002": InvalidArgument,
-    "ZB003": InvalidSetting,
-    "ZB004": UnsupportedServer,
-    "ZB005": InvalidDocument,
-    "ZB006": AnonymizerFailed,
-    "ZB007": ArchiveError,
+BY_SQLSTATE: dict[str | None, type[BcpAnalyticsError]] = {
+    kind.sqlstate: kind
+    for kind in (
+        *(InvalidBatch, InvalidArgument, InvalidSetting, UnsupportedServer),
+        *(InvalidDocument, AnonymizerFailed, ArchiveError),
+    )
 }
 
 
@@ -118,7 +116,7 @@ def translated() -> Iterator[None]:
     except psycopg.Error as error:
         if not (error.sqlstate or "").startswith("ZB"):
             raise
-        kind = BY_SQLSTATE.get(error.sqlstate or "", BcpAnalyticsError)
+        kind = BY_SQLSTATE.get(error.sqlstate, BcpAnalyticsError)
         diag = error.diag
         raise kind(
             diag.message_primary or str(error),

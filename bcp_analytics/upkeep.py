@@ -49,6 +49,14 @@ class CleanupCount:
     deleted_count: int
 
 
+@dataclass(frozen=True, slots=True)
+class ErasureCount:
+    """How many rows of a table are a user's own."""
+
+    table_name: str
+    row_count: int
+
+
 @procedure
 def refresh_analytics_views() -> Arguments:
     """Bring every continuous aggregate up to the last bucket that is over, now.
@@ -178,6 +186,15 @@ def erase_user(user_id: str, *, note: str | None = None) -> Arguments:
     autocommit mode: raises `InvalidArgument` where it is not, and for an empty id.
     """
     return {"user_id": text("user_id", user_id), "note": text("note", note)}
+
+
+@question(ErasureCount)
+def erasure_plan(user_id: str) -> None:
+    """Tell which rows `erase_user` would delete now: one row per table.
+
+    Rows of other people that name the user are not counted. Only the role that migrated the database may.
+    Raises `InvalidArgument` for an empty id.
+    """
 
 
 @scalar(UUID)

@@ -138,7 +138,7 @@ def made_up() -> list[dict[str, Any]]:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return calls of a file, one a line."""
+    """Return calls of a file, one per line."""
     found = []
     for line in path.read_text(encoding="utf-8").splitlines():
         call = json.loads(line)

@@ -3,7 +3,7 @@
     python -m benchmarks.ingest                   # on a native TimescaleDB of its own
     python -m benchmarks.ingest --calls 50000
 
-The same made-up calls go in each way, in turn, a time a round, into tables that are emptied before:
+The same made-up calls go in each way, in turn, once per round, into tables that are emptied before:
 
 - limit: a binary COPY of finished rows into an unlogged table without indexes. Nothing can be faster.
 - heap: the same into a logged table.
@@ -13,7 +13,7 @@ The same made-up calls go in each way, in turn, a time a round, into tables that
 - staged: what it would cost only to bring rows in by a binary COPY into a temporary table, and to read them
   there; `arrays`: the same for rows in an array.
 
-Chunks are there before the clock starts: a store makes one a day.
+Chunks are there before the clock starts: a store makes one per day.
 
 What each sends is made before the clock starts. Prints medians of rows a second, WAL and size a row, and
 writes them with the ratios to benchmarks/results/ingest.json. Half of these calls hold something to mask,

@@ -1,11 +1,11 @@
--- Schemas and settings: what every later file stands on.
+-- Schemas and settings, on which every later file builds.
 create schema if not exists bcp;
 
 create schema if not exists bcp_internal;
 
 comment on schema bcp is 'Analytics of tool calls: what applications call and analysts read.';
 
-comment on schema bcp_internal is 'Parts of bcp_analytics that nobody outside it should depend on.';
+comment on schema bcp_internal is 'Internal parts of bcp_analytics: nothing outside it should depend on them.';
 
 revoke all on schema bcp from public;
 
@@ -22,7 +22,7 @@ create table bcp.settings (
 );
 
 comment on table bcp.settings is
-    'One row a setting. Change the value; bcp.apply_policies() carries out those about storage.';
+    'One row per setting. Change the value; bcp.apply_policies() carries out changes about storage.';
 
 comment on column bcp.settings.name is 'Name of the setting.';
 
@@ -30,11 +30,11 @@ comment on column bcp.settings.value is 'Its value, as text.';
 
 comment on column bcp.settings.unit is 'Unit of the value, null where it has none.';
 
-comment on column bcp.settings.kind is 'What the value has to be: integer, number, interval, switch (on or off) or text.';
+comment on column bcp.settings.kind is 'What the value must be: integer, number, interval, switch (on or off) or text.';
 
-comment on column bcp.settings.minimum is 'Least value, of text the least length; null for a switch.';
+comment on column bcp.settings.minimum is 'Smallest value, or shortest length of text; null for a switch.';
 
-comment on column bcp.settings.maximum is 'Greatest value, of text the greatest length; null for a switch.';
+comment on column bcp.settings.maximum is 'Greatest value, or longest length of text; null for a switch.';
 
 comment on column bcp.settings.description is 'What it does and what changing it costs.';
 
@@ -48,9 +48,11 @@ insert into bcp.settings (name, value, unit, kind, minimum, maximum, description
     ('max_event_lead', '1 day', 'interval', 'interval', '0 seconds', '366 days',
      'An event that claims to happen later than now by more than this is rejected.'),
     ('direct_columnstore_rows', '1000', 'rows', 'integer', '0', '10000000',
-     'A batch with so many calls a bundle and day goes into the columnstore at once, where index_parameters is off and TimescaleDB is 2.28.1 or later; 0: never.'),
+     'A batch with so many calls per bundle and day goes into the columnstore at once, where index_parameters is off '
+     'and TimescaleDB is 2.28.1 or later; 0: never.'),
     ('max_event_bytes', '4194304', 'bytes', 'integer', '64', '268435455',
-     'Of a larger event documents and texts are cut to what is kept of them anyway; one that is larger yet is rejected.'),
+     'In a larger event documents and texts are cut to what is kept of them anyway; if it is still larger, it is '
+     'rejected.'),
     ('max_document_bytes', '65536', 'bytes', 'integer', '64', '67108864',
      'A larger JSON field is cut, after redaction, and marked as cut.'),
     ('max_text_bytes', '65536', 'bytes', 'integer', '64', '67108864',
@@ -62,4 +64,5 @@ insert into bcp.settings (name, value, unit, kind, minimum, maximum, description
     ('ip_prefix_v6', '48', 'bits', 'integer', '0', '128',
      'IPv6 addresses are cut to this many bits; 128 keeps them whole.'),
     ('index_parameters', 'on', 'on or off', 'switch', null, null,
-     'GIN index on tool_usage_logs.parameters. Off makes ingest faster; JSON searches then scan the time range they are given.');
+     'GIN index on tool_usage_logs.parameters. Off makes ingest faster; JSON searches then scan the time range they '
+     'are given.');

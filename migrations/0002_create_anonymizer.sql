@@ -1,4 +1,4 @@
--- What the anonymiser looks for, as data: a team edits these tables, and triggers in sql/20_anonymize.sql
+-- What the anonymiser looks for, as data. A team edits these tables, and the triggers in sql/27_anonymize_compile.sql
 -- check and compile them.
 create table bcp.anonymization_packs (
     name text primary key check (name ~ '^[a-z][a-z0-9_]{0,40}$'),
@@ -7,7 +7,8 @@ create table bcp.anonymization_packs (
 );
 
 comment on table bcp.anonymization_packs is
-    'Groups of keys and rules that are off until a team asks for them: select bcp.enable_anonymization_pack(''names'').';
+    'Groups of keys and rules that are off until a team asks for them: select '
+    'bcp.enable_anonymization_pack(''names'').';
 
 comment on column bcp.anonymization_packs.name is 'Name of the pack, as in the column pack of keys and rules.';
 
@@ -30,20 +31,24 @@ create table bcp.sensitive_keys (
 );
 
 comment on table bcp.sensitive_keys is
-    'Keys whose value becomes [REDACTED] or a keyed hash. Compared in lower case and without separators, so creditcard is creditCard, credit_card and Credit-Card.';
+    'Keys whose value becomes [REDACTED] or a keyed hash. They are compared in lower case and without separators, so '
+    'creditcard matches creditCard, credit_card and Credit-Card.';
 
 comment on column bcp.sensitive_keys.key_pattern is 'Lower-case letters and digits, no separators.';
 
 comment on column bcp.sensitive_keys.match_mode is
-    'word: up to five words of the key, joined. contains: the same, or inside of one word. last: the last words. exact: the whole key. Words are split at separators and at capitals; a plural and digits at the end do not matter.';
+    'word: up to five words of the key, joined. contains: the same, or inside one word. last: the last words. exact: '
+    'the whole key. Words are split at separators and at capitals; a plural and digits at the end do not count.';
 
-comment on column bcp.sensitive_keys.value_type is 'any: whatever the value. string: only where the value is a string.';
+comment on column bcp.sensitive_keys.value_type is
+    'any: a value of any type. string: only where the value is a string.';
 
 comment on column bcp.sensitive_keys.value_pattern is
     'Regular expression that a value must match as a string; null where any value counts.';
 
 comment on column bcp.sensitive_keys.action is
-    'redact: the value becomes [REDACTED]. hash: a string or number becomes a keyed hash, so that it stays countable; anything else is redacted.';
+    'redact: the value becomes [REDACTED]. hash: a string or number becomes a keyed hash, so that it stays countable; '
+    'anything else is redacted.';
 
 comment on column bcp.sensitive_keys.kind is 'First part of the keyed hash, where action is hash.';
 
@@ -63,15 +68,17 @@ create table bcp.sensitive_key_exceptions (
 );
 
 comment on table bcp.sensitive_key_exceptions is
-    'Parts of keys that do not count when bcp.sensitive_keys is matched: max_tokens is no token, but password_max_tokens still has a password.';
+    'Parts of keys that do not count when a key is compared with bcp.sensitive_keys: max_tokens is no token, but '
+    'password_max_tokens still has a password.';
 
 comment on column bcp.sensitive_key_exceptions.key_pattern is 'Lower-case letters and digits, no separators.';
 
 comment on column bcp.sensitive_key_exceptions.match_mode is
-    'As in bcp.sensitive_keys; and before, after: a word that, next to a sensitive word, makes it the name of something else, as has_ and _strength do in has_password and password_strength.';
+    'word, contains, exact: the same as in bcp.sensitive_keys. before, after: a word that, next to a sensitive word, '
+    'makes it the name of something else, as has_ and _strength do in has_password and password_strength.';
 
 comment on column bcp.sensitive_key_exceptions.value_type is
-    'any: whatever the value. number: only where the value is a number.';
+    'any: a value of any type. number: only where the value is a number.';
 
 comment on column bcp.sensitive_key_exceptions.enabled is 'False switches the row off.';
 
@@ -86,7 +93,8 @@ create table bcp.anonymization_rules (
     value_exceptions text,
     words text[],
     hint text,
-    validation text not null default 'none' check (validation in ('none', 'luhn', 'phone', 'iban', 'identifier', 'sensitive_key', 'table', 'insert', 'tag')),
+    validation text not null default 'none' check (
+        validation in ('none', 'luhn', 'phone', 'iban', 'identifier', 'sensitive_key', 'table', 'insert', 'tag')),
     action text not null check (action in ('hash', 'redact')),
     replacement text not null default '[REDACTED]',
     pack text references bcp.anonymization_packs (name),
@@ -97,36 +105,47 @@ create table bcp.anonymization_rules (
 );
 
 comment on table bcp.anonymization_rules is
-    'What in text and in string values becomes a keyed hash or [REDACTED], in the order of ordinal.';
+    'What becomes a keyed hash or [REDACTED] in text and in string values, in the order of ordinal.';
 
 comment on column bcp.anonymization_rules.name is 'Name of the rule.';
 
 comment on column bcp.anonymization_rules.ordinal is 'Rules run from the lowest to the highest.';
 
 comment on column bcp.anonymization_rules.kind is
-    'First part of the keyed hash, email#k1#..., and part of what is hashed: equal kinds make equal values equal.';
+    'First part of the keyed hash, as in email#k1#..., and part of what is hashed: with the same kind, equal values '
+    'have equal hashes.';
 
 comment on column bcp.anonymization_rules.pattern is
-    'PostgreSQL regular expression. Where action is hash or validation is not none: without capture groups, or with two that together are the whole match, what to keep and what to mask. Where validation is sensitive_key: without groups, a key and what separates it from its value.';
+    'PostgreSQL regular expression. Where action is hash or validation is not none, it has no capture groups, or two '
+    'that together are the whole match: what to keep and what to mask. Where validation is sensitive_key, it has no '
+    'groups, and matches a key and what separates it from its value.';
 
 comment on column bcp.anonymization_rules.value_pattern is
-    'For validation sensitive_key alone: regular expression, without groups, of the value after the key.';
+    'Only for validation sensitive_key: regular expression, without groups, of the value after the key.';
 
 comment on column bcp.anonymization_rules.value_exceptions is
-    'For validation sensitive_key alone: regular expression of what stays, looked for in the key, what separates it and its value, in lower case.';
+    'Only for validation sensitive_key: regular expression of what stays, looked for in the key, what separates it and '
+    'its value, in lower case.';
 
 comment on column bcp.anonymization_rules.words is
-    'Lower-case texts, one of which is in whatever the pattern matches, once that is in lower case: the rule is tried only where one is found. No quotes or backslashes. Null where there are none.';
+    'Lower-case texts, one of which is in every match once that is in lower case: the rule is tried only where one is '
+    'found. No quotes or backslashes. Null where there are none.';
 
 comment on column bcp.anonymization_rules.hint is
-    'Regular expression that matches, in lower case, wherever the pattern does: a document is looked at only where a hint, or without it one of the words, is found. No anchors, options, quotes, backslash pairs or back-references. A rule with neither words nor hint is right, but makes every document slow.';
+    'Regular expression that matches, in lower case, wherever the pattern does: a document is looked at only where a '
+    'hint, or without it one of the words, is found. No anchors, options, quotes, backslash pairs or back-references. '
+    'A rule with neither words nor hint is right, but makes every document slow.';
 
 comment on column bcp.anonymization_rules.validation is
-    'What a match must also be: luhn (a card number), phone (8 to 15 digits and no date), iban (its check digits), identifier (the check digits or the range of what kind says), sensitive_key (a key of bcp.sensitive_keys). Of these whole structures are looked at: table (lines of cells), insert (a statement of SQL), tag (of HTML).';
+    'What a match must also be: luhn (a card number), phone (8 to 15 digits and no date), iban (right check digits), '
+    'identifier (the check digits or the range of what kind says), sensitive_key (a key of bcp.sensitive_keys). The '
+    'others look at a whole structure: table (lines of cells), insert (a statement of SQL), tag (of HTML).';
 
-comment on column bcp.anonymization_rules.action is 'hash: a keyed hash, so that the same value stays countable. redact: replacement.';
+comment on column bcp.anonymization_rules.action is
+    'hash: a keyed hash, so that the same value stays countable. redact: replacement.';
 
-comment on column bcp.anonymization_rules.replacement is 'What a match becomes where action is redact; \1 is its first group.';
+comment on column bcp.anonymization_rules.replacement is
+    'What a match becomes where action is redact; \1 is its first group.';
 
 comment on column bcp.anonymization_rules.pack is 'Pack that the rule belongs to; null where it is always in force.';
 
@@ -134,7 +153,7 @@ comment on column bcp.anonymization_rules.enabled is 'False switches the rule of
 
 comment on column bcp.anonymization_rules.note is 'What it is for, and what it costs.';
 
--- The key itself is not kept: only what HMAC (RFC 2104) makes of it, one block of 64 bytes for each of its two hashes.
+-- The key itself is not kept, only what HMAC (RFC 2104) makes of it: one block of 64 bytes for each of its two hashes.
 create table bcp_internal.anonymization_keys (
     key_id integer generated always as identity primary key,
     inner_block bytea not null check (octet_length(inner_block) = 64),
@@ -146,7 +165,8 @@ create table bcp_internal.anonymization_keys (
 create unique index anonymization_keys_one_active on bcp_internal.anonymization_keys ((true)) where retired_at is null;
 
 comment on table bcp_internal.anonymization_keys is
-    'Keys of the keyed hashes, the one in use with no retired_at. No role may read it but its owner: who has a key can find a hashed value by trying.';
+    'Keys of the keyed hashes; the one in use has no retired_at. Only the owner may read them: who has a key can find '
+    'a hashed value by trying.';
 
 comment on column bcp_internal.anonymization_keys.key_id is 'Number in the hash: email#k1#... was made with key 1.';
 
@@ -169,12 +189,16 @@ create table bcp.name_value_keys (
 );
 
 comment on table bcp.name_value_keys is
-    'Where a name and its value are members of one object, {"name": "password", "value": "x"}: the value of name_key is looked up as a key, and where it is a sensitive one, the values of value_keys are masked. Compared in lower case and without separators.';
+    'Names and values that are members of one object, as in {"name": "password", "value": "x"}: the value of name_key '
+    'is looked up as a key, and where it is a sensitive one, the values of value_keys are masked. Compared in lower '
+    'case and without separators.';
 
 comment on column bcp.name_value_keys.name_key is
-    'Member that holds the name. Where it holds a list of names, as columns does, those of value_keys are lists of rows.';
+    'Member that holds the name. Where it holds a list of names, as columns does, the members of value_keys are lists '
+    'of rows.';
 
-comment on column bcp.name_value_keys.beside is 'Another member that the object must have, as op for the path of a JSON Patch; null where none.';
+comment on column bcp.name_value_keys.beside is
+    'Another member that the object must have, such as op for the path of a JSON Patch; null where there is none.';
 
 comment on column bcp.name_value_keys.value_keys is 'Members that hold the value.';
 
@@ -200,36 +224,45 @@ create table bcp_internal.anonymizer_state (
 comment on table bcp_internal.anonymizer_state is
     'Sensitive keys and rules, compiled to a few regular expressions by bcp_internal.compile_anonymizer().';
 
-comment on column bcp_internal.anonymizer_state.only_row is 'There is one row.';
+comment on column bcp_internal.anonymizer_state.only_row is 'Always true, so that there is only one row.';
 
 comment on column bcp_internal.anonymizer_state.quick_likes is
-    'Words of one character, as patterns for like: where one is in a text, looking further costs more than masking.';
+    'Words of one character, as patterns for LIKE: in a text that has one, looking further costs more than masking.';
 
 comment on column bcp_internal.anonymizer_state.digit_gate is
-    'This or one of word_gates matches every text, in lower case, in which a rule may match; this one the numbers.';
+    'Regular expression. This or one of word_gates matches every text, in lower case, in which a rule may match; this '
+    'one is for numbers.';
 
 comment on column bcp_internal.anonymizer_state.word_gates is
-    'The same for the words, in pieces: an expression costs by its length squared. Null where a rule has neither hint nor words, so that no text can be skipped.';
+    'Regular expressions for words. They are in pieces, because an expression costs by its length squared. Null where '
+    'a rule has neither hint nor words, so that no text can be skipped.';
 
 comment on column bcp_internal.anonymizer_state.key_map is
-    'bcp.sensitive_keys by pattern: {"pin": [{"mode": "word", "type": "any", "action": "redact", "kind": "secret", "value": null}]}.';
+    'bcp.sensitive_keys by pattern: {"pin": [{"mode": "word", "type": "any", "action": "redact", "kind": "secret", '
+    '"value": null}]}.';
 
-comment on column bcp_internal.anonymizer_state.part_map is 'A member for each pattern in key_map with match_mode contains.';
+comment on column bcp_internal.anonymizer_state.part_map is
+    'One member per pattern of key_map with match_mode contains.';
 
 comment on column bcp_internal.anonymizer_state.exception_map is
-    'bcp.sensitive_key_exceptions by pattern: {"tokens": [{"mode": "word", "type": "number"}]}; but for the words before and after.';
+    'bcp.sensitive_key_exceptions by pattern, without the words before and after: {"tokens": [{"mode": "word", "type": '
+    '"number"}]}.';
 
-comment on column bcp_internal.anonymizer_state.before_map is 'Those of match_mode before: the value''s type by word.';
+comment on column bcp_internal.anonymizer_state.before_map is
+    'Exceptions of match_mode before: the type of the value by word.';
 
-comment on column bcp_internal.anonymizer_state.after_map is 'Those of match_mode after: the value''s type by word.';
+comment on column bcp_internal.anonymizer_state.after_map is
+    'Exceptions of match_mode after: the type of the value by word.';
 
 comment on column bcp_internal.anonymizer_state.key_starts is
-    'How the patterns of key_map begin, {"api": 1}: their first three characters, so that most words need no more than that.';
+    'How the patterns of key_map begin, {"api": 1}: their first three characters, so that most words need no more than '
+    'that.';
 
 comment on column bcp_internal.anonymizer_state.key_parts is
-    'Regular expression of a word of a key in which a pattern of match_mode contains is.';
+    'Regular expression of the part of a key''s word that a pattern of match_mode contains finds.';
 
-comment on column bcp_internal.anonymizer_state.hashed is 'Regular expression of a keyed hash of ours, which a key may be.';
+comment on column bcp_internal.anonymizer_state.hashed is
+    'Regular expression of a keyed hash of ours, which a key may be.';
 
 comment on column bcp_internal.anonymizer_state.name_keys is 'All of name_key in bcp.name_value_keys.';
 
@@ -253,7 +286,8 @@ create table bcp_internal.anonymizer_rules (
 );
 
 comment on table bcp_internal.anonymizer_rules is
-    'The enabled rows of bcp.anonymization_rules as the anonymiser reads them, written by bcp_internal.compile_anonymizer().';
+    'The enabled rows of bcp.anonymization_rules as the anonymiser reads them, written by '
+    'bcp_internal.compile_anonymizer().';
 
 comment on column bcp_internal.anonymizer_rules.ordinal is 'Order of the rules.';
 
@@ -267,15 +301,19 @@ comment on column bcp_internal.anonymizer_rules.value_pattern is 'What it masks 
 
 comment on column bcp_internal.anonymizer_rules.value_exceptions is 'What stays after a sensitive key.';
 
-comment on column bcp_internal.anonymizer_rules.likes is 'Patterns for like, one of which every text with a match matches in lower case; null where there are none.';
+comment on column bcp_internal.anonymizer_rules.likes is
+    'Patterns for LIKE: every text with a match, in lower case, matches one of them. Null where there are none.';
 
-comment on column bcp_internal.anonymizer_rules.hint is 'Regular expression that matches every text with a match in lower case; null where there is none.';
+comment on column bcp_internal.anonymizer_rules.hint is
+    'Regular expression that matches every text with a match in lower case; null where there is none.';
 
 comment on column bcp_internal.anonymizer_rules.hint_ordinal is 'The first of the rules that have the same hint.';
 
-comment on column bcp_internal.anonymizer_rules.is_digits is 'Whether the hint is a branch of digit_gate of bcp_internal.anonymizer_state.';
+comment on column bcp_internal.anonymizer_rules.is_digits is
+    'Whether the hint is a branch of digit_gate of bcp_internal.anonymizer_state.';
 
-comment on column bcp_internal.anonymizer_rules.has_groups is 'Whether the pattern has two groups: what to keep and what to mask.';
+comment on column bcp_internal.anonymizer_rules.has_groups is
+    'Whether the pattern has two groups: what to keep and what to mask.';
 
 comment on column bcp_internal.anonymizer_rules.validation is 'What a match must also be.';
 

@@ -1,7 +1,6 @@
--- The events: three hypertables on the time the thing happened, and the sessions and users they name.
--- No primary key, foreign key or trigger on a hypertable: as a share of a bare binary COPY, a time index
--- alone keeps 0.85 of the speed, a primary key 0.55, a masking trigger 0.27. The ingest functions see to
--- what those would have kept right.
+-- The events: three hypertables on the time when the thing happened, and the sessions and users that they name. A
+-- hypertable has no primary key, foreign key or trigger: of the speed of a bare binary COPY, a time index alone keeps
+-- 0.85, a primary key 0.55, a masking trigger 0.27. The ingest functions do what those would have done.
 create type bcp.error_level_enum as enum ('debug', 'info', 'warn', 'error', 'fatal');
 
 comment on type bcp.error_level_enum is 'Severity of an error, least severe first.';
@@ -45,7 +44,7 @@ create table bcp.tool_usage_logs (
     attributes jsonb
 );
 
-comment on table bcp.tool_usage_logs is 'One row a tool call, without personal data. Hypertable on start_time.';
+comment on table bcp.tool_usage_logs is 'One row per tool call, without personal data. Hypertable on start_time.';
 
 comment on column bcp.tool_usage_logs.start_time is 'When the call began.';
 
@@ -54,21 +53,27 @@ comment on column bcp.tool_usage_logs.end_time is 'When the call ended; null whe
 comment on column bcp.tool_usage_logs.duration_ms is 'end_time - start_time, in milliseconds.';
 
 comment on column bcp.tool_usage_logs.lat_idx is
-    'ceil(ln(duration_ms) / ln(1.02)): the DDSketch bucket of the duration (Masson et al., VLDB 2019), -32768 for a duration of 0. Counts by lat_idx add up over time and tools and give percentiles within 1 percent.';
+    'ceil(ln(duration_ms) / ln(1.02)): the DDSketch bucket of the duration (Masson et al., VLDB 2019), -32768 for a '
+    'duration of 0. Counts by lat_idx add up over time and tools and give percentiles within 1 percent.';
 
 comment on column bcp.tool_usage_logs.created_at is 'When the row was stored; created_at - end_time is the ingest lag.';
 
 comment on column bcp.tool_usage_logs.event_id is 'UUIDv7, or the UUID made from the id that the caller gave.';
 
-comment on column bcp.tool_usage_logs.bcp_name is 'Bundle of tools, an MCP server for instance (OpenTelemetry: service.name).';
+comment on column bcp.tool_usage_logs.bcp_name is
+    'Bundle of tools, an MCP server for instance (OpenTelemetry: service.name).';
 
 comment on column bcp.tool_usage_logs.tool_name is 'Tool (OpenTelemetry: gen_ai.tool.name).';
 
 comment on column bcp.tool_usage_logs.operation is 'What was asked of the tool (OpenTelemetry: mcp.method.name).';
 
-comment on column bcp.tool_usage_logs.success is 'Whether the call succeeded, as its outcome says; null where nobody said, and where it was cancelled, which is neither a success nor a failure.';
+comment on column bcp.tool_usage_logs.success is
+    'Whether the call succeeded, by its outcome. Null where nobody said, and where it was cancelled, which is neither '
+    'a success nor a failure.';
 
-comment on column bcp.tool_usage_logs.outcome is 'success, soft_fail, error, timeout, cancelled or rejected: as the sender gave it, else see bcp_internal.classify_outcome.';
+comment on column bcp.tool_usage_logs.outcome is
+    'success, soft_fail, error, timeout, cancelled or rejected. What the sender gave, else what '
+    'bcp_internal.classify_outcome finds.';
 
 comment on column bcp.tool_usage_logs.error_type is 'Class of the error (OpenTelemetry: error.type).';
 
@@ -81,14 +86,18 @@ comment on column bcp.tool_usage_logs.response_data is 'Answer of the call, mask
 comment on column bcp.tool_usage_logs.request_bytes is 'Size of the arguments in bytes, before any masking or cut.';
 
 comment on column bcp.tool_usage_logs.response_bytes is
-    'Size in bytes of what reaches the model of the answer, before any masking or cut. Of an MCP tool that is the text of its content: not structuredContent, which repeats it, nor images and sound.';
+    'Size in bytes of what reaches the model of the answer, before any masking or cut. Of an MCP tool that is the text '
+    'of its content, without structuredContent, which repeats it, and without images and sound.';
 
 comment on column bcp.tool_usage_logs.response_tokens is
-    'Tokens that the answer took of the model''s context, as the sender counted them; null: bcp.context_cost estimates them from response_bytes.';
+    'Tokens that the answer took of the model''s context, as the sender counted them. Where it is null, '
+    'bcp.context_cost estimates them from response_bytes.';
 
-comment on column bcp.tool_usage_logs.user_id is 'Who called, as the application names them; an e-mail address or the like is a keyed hash.';
+comment on column bcp.tool_usage_logs.user_id is
+    'Who called, as the application names them; an e-mail address or something like it is a keyed hash.';
 
-comment on column bcp.tool_usage_logs.session_id is 'Session or conversation (OpenTelemetry: gen_ai.conversation.id, mcp.session.id).';
+comment on column bcp.tool_usage_logs.session_id is
+    'Session or conversation (OpenTelemetry: gen_ai.conversation.id, mcp.session.id).';
 
 comment on column bcp.tool_usage_logs.request_id is 'Id of the request (OpenTelemetry: gen_ai.tool.call.id).';
 
@@ -102,13 +111,14 @@ comment on column bcp.tool_usage_logs.client_model is 'Model that decided on the
 
 comment on column bcp.tool_usage_logs.release is 'Release of the tool''s code.';
 
-comment on column bcp.tool_usage_logs.ip_address is 'Network of the client (OpenTelemetry: client.address), cut to ip_prefix_v4 and ip_prefix_v6 bits.';
+comment on column bcp.tool_usage_logs.ip_address is
+    'Network of the client (OpenTelemetry: client.address), cut to ip_prefix_v4 and ip_prefix_v6 bits.';
 
 comment on column bcp.tool_usage_logs.user_agent is 'User agent of the client, masked.';
 
 comment on column bcp.tool_usage_logs.attributes is 'Fields of the event that have no column, masked.';
 
--- A call as it comes, before it is checked and masked; no table holds one.
+-- A call as it comes, before it is checked and masked. No table holds one.
 create type bcp.tool_call as (
     event_id text,
     bcp_name text,
@@ -143,7 +153,8 @@ create type bcp.tool_call as (
 comment on type bcp.tool_call is
     'A tool call as bcp.ingest_tool_usage takes it in as a row: fields as in its JSON, before any masking.';
 
-comment on column bcp.tool_call.event_id is 'Id of the event, any text; one that comes again is a duplicate. Null: it gets one.';
+comment on column bcp.tool_call.event_id is
+    'Id of the event, any text; one that comes again is a duplicate. Null: it gets one.';
 
 comment on column bcp.tool_call.bcp_name is 'Bundle of tools; required.';
 
@@ -151,7 +162,8 @@ comment on column bcp.tool_call.tool_name is 'Tool; required.';
 
 comment on column bcp.tool_call.operation is 'What was asked of the tool; null: call.';
 
-comment on column bcp.tool_call.start_time is 'When it began. Any two of start, end and duration will do; without a time it began now.';
+comment on column bcp.tool_call.start_time is
+    'When it began. Any two of start, end and duration are enough; without a time it began now.';
 
 comment on column bcp.tool_call.end_time is 'When it ended.';
 
@@ -159,7 +171,9 @@ comment on column bcp.tool_call.duration_ms is 'How long it took, in millisecond
 
 comment on column bcp.tool_call.success is 'Whether it succeeded; null where nobody says.';
 
-comment on column bcp.tool_call.outcome is 'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest. Where success says otherwise, this decides.';
+comment on column bcp.tool_call.outcome is
+    'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest. It counts where success '
+    'says otherwise.';
 
 comment on column bcp.tool_call.error_type is 'Class of the error; null: found from the message or the answer.';
 
@@ -172,9 +186,10 @@ comment on column bcp.tool_call.response_data is 'Answer.';
 comment on column bcp.tool_call.request_bytes is 'Size of the arguments in bytes; null: as they are here.';
 
 comment on column bcp.tool_call.response_bytes is
-    'Size in bytes of what reaches the model of the answer; null: as bcp.tool_usage_logs.response_bytes says, of the answer that is here.';
+    'Size in bytes of what reaches the model of the answer; null: measured as bcp.tool_usage_logs.response_bytes says.';
 
-comment on column bcp.tool_call.response_tokens is 'Tokens that the answer takes of the model''s context; null: estimated from response_bytes.';
+comment on column bcp.tool_call.response_tokens is
+    'Tokens that the answer takes of the model''s context; null: estimated from response_bytes.';
 
 comment on column bcp.tool_call.user_id is 'Who called.';
 
@@ -225,7 +240,7 @@ create table bcp.error_logs (
     attributes jsonb
 );
 
-comment on table bcp.error_logs is 'One row an error, without personal data. Hypertable on timestamp.';
+comment on table bcp.error_logs is 'One row per error, without personal data. Hypertable on timestamp.';
 
 comment on column bcp.error_logs."timestamp" is 'When the error happened.';
 
@@ -282,7 +297,7 @@ create table bcp.performance_metrics (
     attributes jsonb
 );
 
-comment on table bcp.performance_metrics is 'One row a measured value. Hypertable on timestamp.';
+comment on table bcp.performance_metrics is 'One row per measured value. Hypertable on timestamp.';
 
 comment on column bcp.performance_metrics."timestamp" is 'When it was measured.';
 
@@ -290,13 +305,15 @@ comment on column bcp.performance_metrics.created_at is 'When the row was stored
 
 comment on column bcp.performance_metrics.event_id is 'UUIDv7, or the UUID made from the id that the caller gave.';
 
-comment on column bcp.performance_metrics.metric_name is 'Name of the metric; say its unit in the name, such as queue_wait_ms.';
+comment on column bcp.performance_metrics.metric_name is
+    'Name of the metric; say its unit in the name, such as queue_wait_ms.';
 
 comment on column bcp.performance_metrics.metric_value is 'Value, in the unit that the name says.';
 
 comment on column bcp.performance_metrics.labels is 'Labels of the series, masked.';
 
-comment on column bcp.performance_metrics.aggregation_period is 'raw, or the period the sender aggregated over: 1m, 5m, 1h or 1d.';
+comment on column bcp.performance_metrics.aggregation_period is
+    'raw, or the period the sender aggregated over: 1m, 5m, 1h or 1d.';
 
 comment on column bcp.performance_metrics.attributes is 'Fields of the event that have no column, masked.';
 
@@ -306,9 +323,10 @@ create table bcp.users (
     last_seen timestamptz not null
 );
 
-comment on table bcp.users is 'One row a user that an event named.';
+comment on table bcp.users is 'One row per user that an event named.';
 
-comment on column bcp.users.user_id is 'The application''s id of the user; an e-mail address or the like is a keyed hash.';
+comment on column bcp.users.user_id is
+    'The application''s id of the user; an e-mail address or the like is a keyed hash.';
 
 comment on column bcp.users.first_seen is 'Time of the earliest event.';
 
@@ -329,7 +347,7 @@ create table bcp.user_sessions (
     attributes jsonb
 );
 
-comment on table bcp.user_sessions is 'One row a session, kept by the ingest functions.';
+comment on table bcp.user_sessions is 'One row per session, kept by the ingest functions.';
 
 comment on column bcp.user_sessions.session_id is 'Id of the session or conversation.';
 
@@ -359,11 +377,14 @@ create index user_sessions_last_activity_idx on bcp.user_sessions (last_activity
 
 create index user_sessions_user_id_idx on bcp.user_sessions (user_id, started_at);
 
-select public.create_hypertable('bcp.tool_usage_logs', public.by_range('start_time', interval '1 day'), create_default_indexes => false);
+select public.create_hypertable(
+    'bcp.tool_usage_logs', public.by_range('start_time', interval '1 day'), create_default_indexes => false);
 
-select public.create_hypertable('bcp.error_logs', public.by_range('timestamp', interval '1 day'), create_default_indexes => false);
+select public.create_hypertable(
+    'bcp.error_logs', public.by_range('timestamp', interval '1 day'), create_default_indexes => false);
 
-select public.create_hypertable('bcp.performance_metrics', public.by_range('timestamp', interval '1 day'), create_default_indexes => false);
+select public.create_hypertable(
+    'bcp.performance_metrics', public.by_range('timestamp', interval '1 day'), create_default_indexes => false);
 
 -- The GIN indexes are jsonb_path_ops: smaller and faster to keep than the default class, for @> and jsonpath.
 create index tool_usage_logs_time_idx on bcp.tool_usage_logs (start_time desc);
@@ -404,7 +425,8 @@ alter table bcp.performance_metrics set (
     timescaledb.orderby = '"timestamp" desc'
 );
 
--- Where the server can: large values compressed by lz4 take a fraction of pglz's time. A chunk has its hypertable's.
+-- Where the server can, large values are compressed with lz4, which takes a fraction of the time of pglz. A chunk
+-- inherits this from its hypertable.
 do $block$
 declare
     v_column record;
@@ -413,7 +435,8 @@ begin
         for v_column in
             select a.attrelid::regclass as relation, a.attname
             from pg_attribute a
-            where a.attrelid in ('bcp.tool_usage_logs'::regclass, 'bcp.error_logs'::regclass, 'bcp.performance_metrics'::regclass)
+            where a.attrelid in (
+                'bcp.tool_usage_logs'::regclass, 'bcp.error_logs'::regclass, 'bcp.performance_metrics'::regclass)
               and a.attnum > 0
               and a.atttypid in ('jsonb'::regtype, 'text'::regtype)
         loop

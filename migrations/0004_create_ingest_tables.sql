@@ -1,4 +1,4 @@
--- The books of ingest: accepted = stored + duplicates + rejected, at all times.
+-- The books of ingest. At all times accepted = stored + duplicates + rejected.
 create table bcp.ingest_batches (
     received_at timestamptz not null,
     kind text not null,
@@ -13,17 +13,18 @@ create table bcp.ingest_batches (
     constraint ingest_batches_balance check (accepted = stored + duplicates + rejected)
 );
 
-comment on table bcp.ingest_batches is 'One row a call of an ingest function. Hypertable on received_at.';
+comment on table bcp.ingest_batches is 'One row per call of an ingest function. Hypertable on received_at.';
 
 comment on column bcp.ingest_batches.received_at is 'When it came in.';
 
 comment on column bcp.ingest_batches.kind is 'tool_usage, errors, metrics or sessions.';
 
-comment on column bcp.ingest_batches.source is 'Who sent it: application_name of the connection, unless the sender said.';
+comment on column bcp.ingest_batches.source is
+    'Who sent it: application_name of the connection, unless the sender said.';
 
 comment on column bcp.ingest_batches.batch_id is 'The sender''s id of the batch, null where it gave none.';
 
-comment on column bcp.ingest_batches.accepted is 'Events taken in: the sum of the three below.';
+comment on column bcp.ingest_batches.accepted is 'Events taken in: the sum of stored, duplicates and rejected.';
 
 comment on column bcp.ingest_batches.stored is 'Events that became rows.';
 
@@ -31,10 +32,11 @@ comment on column bcp.ingest_batches.duplicates is 'Events that had been taken i
 
 comment on column bcp.ingest_batches.rejected is 'Events in bcp.rejected_events.';
 
-comment on column bcp.ingest_batches.sent_by is 'Role that was logged in; source is what that said.';
+comment on column bcp.ingest_batches.sent_by is 'Role that was logged in; source is what that role said.';
 
 comment on column bcp.ingest_batches.repaired is
-    'Events among stored and duplicates with a bad value that was converted, cut or taken out; attribute _repaired of each names its fields.';
+    'Events among stored and duplicates with a bad value that was converted, cut or taken out; attribute _repaired of '
+    'each names its fields.';
 
 create table bcp.rejected_events (
     rejected_at timestamptz not null,
@@ -48,7 +50,8 @@ create table bcp.rejected_events (
     sent_by text not null default session_user
 );
 
-comment on table bcp.rejected_events is 'Events that could not be stored, redacted, with the reason. Hypertable on rejected_at.';
+comment on table bcp.rejected_events is
+    'Events that could not be stored, redacted, with the reason. Hypertable on rejected_at.';
 
 comment on column bcp.rejected_events.rejected_at is 'When it was rejected.';
 
@@ -62,7 +65,8 @@ comment on column bcp.rejected_events.reason_code is 'SQLSTATE of the reason.';
 
 comment on column bcp.rejected_events.reason is 'Names the field and what is wrong with it, never its value.';
 
-comment on column bcp.rejected_events.event is 'The event, redacted; only its outline where it could not be redacted.';
+comment on column bcp.rejected_events.event is
+    'The event, redacted; only its JSON type where it could not be redacted.';
 
 comment on column bcp.rejected_events.event_bytes is 'Size of the event as it came, in bytes.';
 
@@ -96,7 +100,7 @@ create table bcp.error_issues (
     tool_name text
 );
 
-comment on table bcp.error_issues is 'One row a group of errors with one cause.';
+comment on table bcp.error_issues is 'One row per group of errors with one cause.';
 
 comment on column bcp.error_issues.fingerprint is 'What its errors share: see bcp_internal.error_fingerprint.';
 
@@ -118,7 +122,7 @@ comment on column bcp.error_issues.tool_name is 'Tool of the latest error.';
 
 create index error_issues_last_seen_idx on bcp.error_issues (last_seen);
 
--- Keys of the dedup window live apart from the events, so that no hypertable needs a unique index.
+-- The keys of the dedup window are kept apart from the events, so that no hypertable needs a unique index.
 create table bcp_internal.batch_keys (
     batch_id uuid not null,
     kind text not null,
@@ -141,7 +145,7 @@ comment on table bcp_internal.event_keys is 'Event ids that came within the dedu
 
 create index event_keys_seen_at_idx on bcp_internal.event_keys using brin (seen_at);
 
--- Which names came within the last hour: no more than hashes of them, and after a crash it begins anew.
+-- Which names came within the last hour. The table holds only hashes of them, and after a crash it begins anew.
 create unlogged table bcp_internal.names_seen (
     sent_by text not null default session_user,
     kind text not null,
@@ -149,7 +153,8 @@ create unlogged table bcp_internal.names_seen (
     seen_at timestamptz not null
 );
 
-comment on table bcp_internal.names_seen is 'Hashes of the names that events had within the last hour, by role: see bcp_internal.note_names.';
+comment on table bcp_internal.names_seen is
+    'Hashes of the names that events had within the last hour, by role: see bcp_internal.note_names.';
 
 create index names_seen_idx on bcp_internal.names_seen (sent_by, kind, name);
 
@@ -162,12 +167,14 @@ create table bcp.floods (
 );
 
 comment on table bcp.floods is
-    'Roles that sent more different names within an hour than the settings max_names_per_hour and max_ids_per_hour allow. A job fills it every minute; what they send is refused while they are in it.';
+    'Roles that sent more different names within an hour than the settings max_names_per_hour and max_ids_per_hour '
+    'allow. A job fills it every minute, and what these roles send is refused.';
 
 comment on column bcp.floods.sent_by is 'Role that was logged in.';
 
 comment on column bcp.floods.kind is
-    'What it sent too many of: tool (bundle, tool and operation), error (issues), metric (series), user (new), session (new) or collector.';
+    'What it sent too many of: tool (bundle, tool and operation), error (issues), metric (series), user (new), session '
+    '(new) or collector.';
 
 comment on column bcp.floods.names is 'How many different ones within the hour before found_at.';
 
@@ -176,7 +183,8 @@ comment on column bcp.floods.found_at is 'When they were counted.';
 insert into bcp.settings (name, value, unit, kind, minimum, maximum, description) values
     ('max_names_per_hour', '20000', 'names', 'integer', '1', '1000000000',
      'A role that sends more different tools, issues or series of metrics within an hour is refused: see bcp.floods.'),
-    ('max_ids_per_hour', '1000000', 'ids', 'integer', '1', '1000000000', 'The same of new users, new sessions, and collectors.');
+    ('max_ids_per_hour', '1000000', 'ids', 'integer', '1', '1000000000',
+     'The same of new users, new sessions, and collectors.');
 
 create table bcp.data_retention_policies (
     table_name text primary key,
@@ -198,7 +206,8 @@ comment on column bcp.data_retention_policies.archive_before_delete is 'Keep row
 
 comment on column bcp.data_retention_policies.cleanup_enabled is 'False keeps everything.';
 
-comment on column bcp.data_retention_policies.columnstore_after_days is 'Chunks move to the columnstore at this age, in days; null: never.';
+comment on column bcp.data_retention_policies.columnstore_after_days is
+    'Chunks move to the columnstore at this age, in days; null: never.';
 
 insert into bcp.data_retention_policies
     (table_name, retention_days, archive_before_delete, cleanup_enabled, columnstore_after_days)

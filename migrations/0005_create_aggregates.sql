@@ -1,10 +1,11 @@
--- Continuous aggregates, in UTC buckets, coarser ones made from finer ones. All are materialised only:
--- the built-in real-time union loses vectorised execution (1,175 ms against 468 ms on 3 million calls), so
--- the query functions add what is not materialised themselves.
+-- Continuous aggregates in UTC buckets; the coarser ones are made from the finer ones. All are materialised only,
+-- because the built-in real-time union loses vectorised execution (1,175 ms against 468 ms on 3 million calls); the
+-- query functions themselves add what is not materialised.
 --
--- Those that a question reads many rows of have a columnstore without segments, ordered by bucket: a bucket holds
--- few rows of a tool, so that segments by tool would be batches of a few rows each. Their chunks are short, since
--- only a chunk that is over moves to the columnstore, and are merged there, since each costs a question time to plan.
+-- Aggregates of which a question reads many rows have a columnstore without segments, ordered by bucket: a bucket has
+-- few rows per tool, so segments by tool would be batches of a few rows each. Their chunks are short, because only a
+-- chunk that is over moves to the columnstore; and they are merged there, because planning costs each question time per
+-- chunk.
 
 create materialized view bcp.tool_usage_1m
 with (
@@ -25,10 +26,11 @@ select
     sum(duration_ms) as sum_duration_ms,
     min(duration_ms) as min_duration_ms,
     max(duration_ms) as max_duration_ms,
-    -- Of bigint a few calls that claim enough overflow the sum, and no refresh gets past them; this is exact to 2^53.
+    -- As bigint the sum would overflow with a few calls that claim a huge size, and no refresh would get past them. A
+    -- double precision is exact up to 2^53.
     sum(request_bytes)::double precision as request_bytes,
     sum(response_bytes)::double precision as response_bytes,
-    -- Null, which costs nothing, where senders give no tokens.
+    -- Null where senders give no tokens, which costs nothing.
     sum(response_tokens)::double precision as given_tokens,
     sum(response_bytes) filter (where response_tokens is not null)::double precision as given_bytes
 from bcp.tool_usage_logs
@@ -165,18 +167,19 @@ begin
                 ('given_tokens', 'Tokens of answers, of those calls for which the sender gave them.'),
                 ('given_bytes', 'Bytes of the same answers.')) as c (name, says)
         loop
-            execute pg_catalog.format('comment on column bcp.tool_usage_%s.%I is %L', v_view.suffix, v_column.name, v_column.says);
+            execute pg_catalog.format(
+                'comment on column bcp.tool_usage_%s.%I is %L', v_view.suffix, v_column.name, v_column.says);
         end loop;
     end loop;
 end
 $block$;
 
--- The latency sketch: how many calls fell into each lat_idx, 32 of them a row, in columns n0 to n31, because adding up
--- columns costs less than grouping rows. Over 30 days of 3 million calls a year by 200 tools, a row a lat_idx has 7 times
--- the rows and takes 10 times as long to add up. An integer counts 2 billion calls within 2 percent of one latency in a
--- day; a month is double precision, which counts to 2^53 and needs no numeric to be added up. Days and months leave the
--- operation out, since hours answer for one: where a tenth of the calls has an operation of its own, a month has 5,654
--- rows in place of 10,152.
+-- The latency sketch counts the calls by lat_idx. A row has 32 of these counts, in columns n0 to n31, because adding up
+-- columns costs less than grouping rows: over 30 days of 3 million calls a year by 200 tools, one row per lat_idx would
+-- be 7 times the rows and take 10 times as long. An integer counts 2 billion calls within 2 percent of one latency in a
+-- day. A month uses double precision, which counts up to 2^53 and needs no numeric to be added up. Days and months
+-- leave out the operation, for which hours answer: where a tenth of the calls has an operation of its own, a month has
+-- 5,654 rows instead of 10,152.
 do $block$
 declare
     v_level record;
@@ -190,7 +193,8 @@ begin
         ) as v (suffix, says, width, source, time_column, chunk_interval, keys)
     loop
         execute pg_catalog.format(
-            'create materialized view bcp.tool_latency_%s with (timescaledb.continuous, timescaledb.materialized_only = true,'
+            'create materialized view bcp.tool_latency_%s'
+            ' with (timescaledb.continuous, timescaledb.materialized_only = true,'
             ' timescaledb.create_group_indexes = false, timescaledb.chunk_interval = %L) as'
             ' select public.time_bucket(interval %L, %I) as bucket, %s, %s as lat_base, %s'
             ' from bcp.%I %s group by 1, %s, lat_base with no data',
@@ -205,18 +209,22 @@ begin
                      end, n), ', ' order by n)
              from pg_catalog.generate_series(0, 31) as n),
             v_level.source,
-            -- Lists of tools are no calls, and days and months could not tell them apart any more.
-            case v_level.suffix when '1h' then $$where lat_idx is not null and operation <> 'tools/list'$$ end, v_level.keys);
+            -- Lists of tools are no calls, and days and months could no longer tell them apart.
+            case v_level.suffix when '1h' then $$where lat_idx is not null and operation <> 'tools/list'$$ end,
+            v_level.keys);
         execute pg_catalog.format(
             'comment on view bcp.tool_latency_%s is %L',
             v_level.suffix, pg_catalog.format(
                 'Latency sketch a %s by %s: bcp_internal.latency_cells unfolds it.', v_level.says,
                 case v_level.suffix when '1h' then 'bundle, tool and operation' else 'bundle and tool' end));
-        execute pg_catalog.format('comment on column bcp.tool_latency_%s.bucket is %L', v_level.suffix, 'Start of the bucket, UTC.');
-        execute pg_catalog.format('comment on column bcp.tool_latency_%s.bcp_name is %L', v_level.suffix, 'Bundle of tools.');
+        execute pg_catalog.format(
+            'comment on column bcp.tool_latency_%s.bucket is %L', v_level.suffix, 'Start of the bucket, UTC.');
+        execute pg_catalog.format(
+            'comment on column bcp.tool_latency_%s.bcp_name is %L', v_level.suffix, 'Bundle of tools.');
         execute pg_catalog.format('comment on column bcp.tool_latency_%s.tool_name is %L', v_level.suffix, 'Tool.');
         if v_level.suffix = '1h' then
-            execute pg_catalog.format('comment on column bcp.tool_latency_%s.operation is %L', v_level.suffix, 'Operation.');
+            execute pg_catalog.format(
+                'comment on column bcp.tool_latency_%s.operation is %L', v_level.suffix, 'Operation.');
         end if;
         execute pg_catalog.format(
             'comment on column bcp.tool_latency_%s.lat_base is %L', v_level.suffix,
@@ -265,7 +273,7 @@ from bcp.error_logs
 group by 1, 2, 3, 4, 5, 6
 with no data;
 
-comment on view bcp.errors_1h is 'Errors an hour by level, tool, type and group.';
+comment on view bcp.errors_1h is 'Errors per hour by level, tool, type and group.';
 
 comment on column bcp.errors_1h.bucket is 'Start of the bucket, UTC.';
 
@@ -306,7 +314,7 @@ from bcp.errors_1h
 group by 1, 2, 3, 4, 5, 6
 with no data;
 
-comment on view bcp.errors_1d is 'Errors a day by level, tool, type and group.';
+comment on view bcp.errors_1d is 'Errors per day by level, tool, type and group.';
 
 comment on column bcp.errors_1d.bucket is 'Start of the bucket, UTC.';
 
@@ -339,7 +347,7 @@ select
     labels,
     aggregation_period,
     count(*) as samples,
-    -- Bounded as bcp_internal.store_metrics bounds a value, so that no two of them overflow the sum.
+    -- bcp_internal.store_metrics bounds each value, so that no two of them overflow the sum.
     sum(least(greatest(metric_value, -1e100), 1e100)) as sum_value,
     min(metric_value) as min_value,
     max(metric_value) as max_value
@@ -362,7 +370,8 @@ begin
     loop
         if v_level.source is not null then
             execute pg_catalog.format(
-                'create materialized view bcp.metrics_%s with (timescaledb.continuous, timescaledb.materialized_only = true,'
+                'create materialized view bcp.metrics_%s'
+                ' with (timescaledb.continuous, timescaledb.materialized_only = true,'
                 ' timescaledb.create_group_indexes = false, timescaledb.chunk_interval = %L) as'
                 ' select public.time_bucket(interval %L, bucket) as bucket, metric_name, labels, aggregation_period,'
                 ' sum(samples)::bigint as samples, sum(sum_value) as sum_value, min(min_value) as min_value,'
@@ -370,7 +379,8 @@ begin
                 v_level.suffix, v_level.chunk_interval, v_level.width, v_level.source);
         end if;
         execute pg_catalog.format(
-            'comment on view bcp.metrics_%s is %L', v_level.suffix, pg_catalog.format('Metrics %s by series.', v_level.says));
+            'comment on view bcp.metrics_%s is %L', v_level.suffix,
+            pg_catalog.format('Metrics %s by series.', v_level.says));
         for v_column in
             select * from (values
                 ('bucket', 'Start of the bucket, UTC.'),
@@ -382,7 +392,8 @@ begin
                 ('min_value', 'The smallest.'),
                 ('max_value', 'The largest.')) as c (name, says)
         loop
-            execute pg_catalog.format('comment on column bcp.metrics_%s.%I is %L', v_level.suffix, v_column.name, v_column.says);
+            execute pg_catalog.format(
+                'comment on column bcp.metrics_%s.%I is %L', v_level.suffix, v_column.name, v_column.says);
         end loop;
     end loop;
 end
@@ -399,7 +410,7 @@ select
     public.time_bucket(interval '1 day', start_time) as bucket,
     user_id,
     bcp_name,
-    -- A list of tools is no call, but fills the model's context.
+    -- A list of tools is no call, but it fills the model's context.
     count(*) filter (where operation <> 'tools/list') as calls,
     count(*) filter (where success and operation <> 'tools/list') as successes,
     count(*) filter (where not success and operation <> 'tools/list') as errors,
@@ -411,7 +422,7 @@ where user_id is not null
 group by 1, 2, 3
 with no data;
 
-comment on view bcp.user_activity_1d is 'Calls a day by user and bundle.';
+comment on view bcp.user_activity_1d is 'Calls per day by user and bundle.';
 
 comment on column bcp.user_activity_1d.bucket is 'Start of the bucket, UTC.';
 
@@ -427,7 +438,8 @@ comment on column bcp.user_activity_1d.errors is 'Of those, the ones that failed
 
 comment on column bcp.user_activity_1d.response_bytes is 'Bytes of answers, lists of tools too.';
 
-comment on column bcp.user_activity_1d.given_tokens is 'Tokens of answers, of those calls for which the sender gave them.';
+comment on column bcp.user_activity_1d.given_tokens is
+    'Tokens of answers, of those calls for which the sender gave them.';
 
 comment on column bcp.user_activity_1d.given_bytes is 'Bytes of the same answers.';
 
@@ -442,7 +454,7 @@ select
     public.time_bucket(interval '1 day', start_time) as bucket,
     session_id,
     bcp_name,
-    -- A list of tools is no call, but fills the model's context.
+    -- A list of tools is no call, but it fills the model's context.
     count(*) filter (where operation <> 'tools/list') as calls,
     count(*) filter (where success and operation <> 'tools/list') as successes,
     count(*) filter (where not success and operation <> 'tools/list') as errors,
@@ -454,7 +466,7 @@ where session_id is not null
 group by 1, 2, 3
 with no data;
 
-comment on view bcp.session_activity_1d is 'Calls a day by session and bundle.';
+comment on view bcp.session_activity_1d is 'Calls per day by session and bundle.';
 
 comment on column bcp.session_activity_1d.bucket is 'Start of the bucket, UTC.';
 
@@ -470,6 +482,7 @@ comment on column bcp.session_activity_1d.errors is 'Of those, the ones that fai
 
 comment on column bcp.session_activity_1d.response_bytes is 'Bytes of answers, lists of tools too.';
 
-comment on column bcp.session_activity_1d.given_tokens is 'Tokens of answers, of those calls for which the sender gave them.';
+comment on column bcp.session_activity_1d.given_tokens is
+    'Tokens of answers, of those calls for which the sender gave them.';
 
 comment on column bcp.session_activity_1d.given_bytes is 'Bytes of the same answers.';

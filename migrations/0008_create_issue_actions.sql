@@ -9,17 +9,20 @@ create table bcp.issue_actions (
     acted_by text not null
 );
 
-comment on table bcp.issue_actions is 'One row a time that somebody resolved or reopened an issue; the latest counts.';
+comment on table bcp.issue_actions is
+    'One row each time that somebody resolved or reopened an issue; the latest counts.';
 
 comment on column bcp.issue_actions.fingerprint is 'Issue: see bcp.error_issues.';
 
 comment on column bcp.issue_actions.action_id is 'Order of the actions.';
 
-comment on column bcp.issue_actions.acted_at is 'When it was done; of a resolved one, when the fix was there.';
+comment on column bcp.issue_actions.acted_at is 'When it was done; for a resolved issue, when the fix was there.';
 
 comment on column bcp.issue_actions.action is 'resolved or reopened.';
 
-comment on column bcp.issue_actions.release is 'Release with the fix: errors of earlier ones do not make the issue regress. Null: any error after acted_at does.';
+comment on column bcp.issue_actions.release is
+    'Release with the fix: errors of earlier releases do not make the issue regress. Null: any error after acted_at '
+    'does.';
 
 comment on column bcp.issue_actions.notes is 'How it was dealt with, masked.';
 
@@ -27,12 +30,14 @@ comment on column bcp.issue_actions.acted_by is 'Role that was logged in.';
 
 create index issue_actions_fingerprint_idx on bcp.issue_actions (fingerprint, action_id desc);
 
--- The state is the issue's: to mark each error would decompress months of chunks and refresh their aggregates.
-comment on column bcp.error_logs.resolved is 'False: whether an error is dealt with is its issue''s, see the function bcp.error_issues.';
+-- The issue has the state, because marking each error would decompress months of chunks and refresh their aggregates.
+comment on column bcp.error_logs.resolved is
+    'Always false: whether an error is dealt with is the state of its issue, see the function bcp.error_issues.';
 
-comment on column bcp.error_logs.resolution_notes is 'Null: see bcp.issue_actions.';
+comment on column bcp.error_logs.resolution_notes is 'Always null: see bcp.issue_actions.';
 
--- What bcp.search_errors searches; it repeats the expression. A type is found by its words too: TimeoutError by timeout.
+-- bcp.search_errors searches this expression, and repeats it. A type is found by its words too: TimeoutError by
+-- timeout.
 create index error_logs_search_idx on bcp.error_logs using gin (to_tsvector(
     'pg_catalog.english',
     message || ' ' || coalesce(error_type, '') || ' ' || coalesce(error_code, '') || ' ' || coalesce(tool_name, '')

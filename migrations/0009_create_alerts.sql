@@ -1,13 +1,15 @@
 -- Rules that watch the calls, and what they found.
 create table bcp.alert_rules (
-    -- NOTIFY takes 8,000 bytes, an index entry 2,700.
+    -- A NOTIFY holds 8,000 bytes, an index entry 2,700.
     rule_name text primary key constraint alert_rules_rule_name check (length(rule_name) between 1 and 200),
     metric text not null constraint alert_rules_metric check (
         metric in ('avg_duration_ms', 'success_rate', 'error_rate', 'throughput', 'burn_rate')),
     fires text not null constraint alert_rules_fires check (fires in ('above', 'below')),
     threshold double precision not null constraint alert_rules_threshold check (abs(threshold) < 'infinity'),
-    clear_threshold double precision not null constraint alert_rules_clear_threshold check (abs(clear_threshold) < 'infinity'),
-    lookback interval not null constraint alert_rules_lookback check (lookback > interval '0' and lookback <= interval '366 days'),
+    clear_threshold double precision not null
+        constraint alert_rules_clear_threshold check (abs(clear_threshold) < 'infinity'),
+    lookback interval not null
+        constraint alert_rules_lookback check (lookback > interval '0' and lookback <= interval '366 days'),
     short_lookback interval constraint alert_rules_short_lookback check (
         short_lookback > interval '0' and short_lookback < lookback),
     objective double precision constraint alert_rules_objective check (objective > 0 and objective < 1),
@@ -18,7 +20,8 @@ create table bcp.alert_rules (
     bcp_name text,
     tool_name text,
     operation text,
-    severity text not null default 'warning' constraint alert_rules_severity check (severity in ('warning', 'critical')),
+    severity text not null default 'warning'
+        constraint alert_rules_severity check (severity in ('warning', 'critical')),
     enabled boolean not null default true,
     description text not null,
     last_error text,
@@ -28,31 +31,38 @@ create table bcp.alert_rules (
 );
 
 comment on table bcp.alert_rules is
-    'What bcp.active_alerts is about. Change, add and delete rows as you like; a job evaluates them every minute.';
+    'Rules that open and close alerts. Change, add and delete rows as you like; a job evaluates them every minute, and '
+    'bcp.active_alerts shows the result.';
 
 comment on column bcp.alert_rules.rule_name is 'Name of the rule, up to 200 characters.';
 
 comment on column bcp.alert_rules.metric is
-    'Of the calls of lookback: avg_duration_ms; success_rate and error_rate, shares from 0 to 1 of those that say whether they succeeded; throughput, calls a minute; burn_rate, error_rate / (1 - objective).';
+    'Computed from the calls of lookback: avg_duration_ms; success_rate and error_rate, shares from 0 to 1 of the '
+    'calls that say whether they succeeded; throughput, calls per minute; or burn_rate, which is error_rate / (1 - '
+    'objective).';
 
-comment on column bcp.alert_rules.fires is 'above or below: on which side of threshold something is wrong.';
+comment on column bcp.alert_rules.fires is 'above or below: the side of threshold on which a value is wrong.';
 
-comment on column bcp.alert_rules.threshold is 'An alert opens beyond it; in the unit of the metric.';
+comment on column bcp.alert_rules.threshold is 'An alert opens beyond this value; in the unit of the metric.';
 
-comment on column bcp.alert_rules.clear_threshold is 'An open alert closes only where the metric is back on the right side of this, so that it does not flap.';
+comment on column bcp.alert_rules.clear_threshold is
+    'An open alert closes only when the metric is back on the right side of this value, so that it does not flap.';
 
-comment on column bcp.alert_rules.lookback is 'Length of the time before each evaluation that is looked at, up to 366 days.';
+comment on column bcp.alert_rules.lookback is
+    'Length of the time before each evaluation whose calls count, up to 366 days.';
 
 comment on column bcp.alert_rules.short_lookback is
-    'If given, the threshold has to be exceeded within this time too, so that the alert closes soon after the fault.';
+    'If given, the metric has to be beyond the threshold within this shorter time too, so that the alert closes soon '
+    'after the fault ends.';
 
 comment on column bcp.alert_rules.objective is 'Share of calls that should succeed, for burn_rate.';
 
-comment on column bcp.alert_rules.min_calls is 'With fewer calls within lookback that the metric is of, nothing is wrong.';
+comment on column bcp.alert_rules.min_calls is 'With fewer calls in the metric than this, nothing counts as wrong.';
 
-comment on column bcp.alert_rules.for_at_least is 'How long the threshold has to be exceeded before the alert opens, up to 366 days.';
+comment on column bcp.alert_rules.for_at_least is
+    'How long the metric has to be beyond the threshold before the alert opens, up to 366 days.';
 
-comment on column bcp.alert_rules.scope is 'all: one alert for all calls; bcp: one a bundle; tool: one a tool.';
+comment on column bcp.alert_rules.scope is 'all: one alert for all calls; bcp: one per bundle; tool: one per tool.';
 
 comment on column bcp.alert_rules.bcp_name is 'Only calls of this bundle.';
 
@@ -67,12 +77,14 @@ comment on column bcp.alert_rules.enabled is 'Whether it is evaluated.';
 comment on column bcp.alert_rules.description is 'What it means, and what to do.';
 
 comment on column bcp.alert_rules.last_error is
-    'SQLSTATE with which its latest evaluation failed, null where it did not; its alerts then stay as they were.';
+    'SQLSTATE with which the latest evaluation failed, null if it did not. The alerts of a rule that fails stay as '
+    'they were.';
 
 -- Burn rates as in https://sre.google/workbook/alerting-on-slos/, 6: of an error budget of 30 days, 2 percent within an
 -- hour, or 5 percent within six.
 insert into bcp.alert_rules
-    (rule_name, metric, fires, threshold, clear_threshold, lookback, short_lookback, objective, min_calls, scope, severity, enabled, description)
+    (rule_name, metric, fires, threshold, clear_threshold, lookback, short_lookback, objective, min_calls, scope,
+     severity, enabled, description)
 values
     ('slow', 'avg_duration_ms', 'above', 5000, 4500, '15 minutes', null, null, 10, 'tool', 'warning', true,
      'The mean duration of a tool is over 5 seconds.'),
@@ -107,15 +119,17 @@ create table bcp.alerts (
     notes text
 );
 
-comment on table bcp.alerts is 'One row a time that a rule found something wrong with all, a bundle or a tool; closed ones are the history.';
+comment on table bcp.alerts is
+    'One row each time that a rule found something wrong with all calls, a bundle or a tool. Closed alerts are the '
+    'history.';
 
 comment on column bcp.alerts.rule_name is 'Rule: see bcp.alert_rules.';
 
-comment on column bcp.alerts.alert_id is 'What bcp.acknowledge_alert takes.';
+comment on column bcp.alerts.alert_id is 'Id of the alert, which bcp.acknowledge_alert takes.';
 
-comment on column bcp.alerts.bcp_name is 'Bundle it is about, null where the rule is about all.';
+comment on column bcp.alerts.bcp_name is 'Bundle that the alert is about, null if the rule is about all.';
 
-comment on column bcp.alerts.tool_name is 'Tool it is about, null where the rule is not about tools.';
+comment on column bcp.alerts.tool_name is 'Tool that the alert is about, null if the rule is not about tools.';
 
 comment on column bcp.alerts.metric is 'Metric of the rule.';
 
@@ -123,25 +137,25 @@ comment on column bcp.alerts.severity is 'Severity of the rule.';
 
 comment on column bcp.alerts.threshold is 'Threshold of the rule.';
 
-comment on column bcp.alerts.value is 'The metric at the latest evaluation that had it.';
+comment on column bcp.alerts.value is 'The metric at the latest evaluation that had a value.';
 
 comment on column bcp.alerts.worst_value is 'The metric at its worst.';
 
-comment on column bcp.alerts.calls is 'Calls that value is of.';
+comment on column bcp.alerts.calls is 'Number of calls from which value was computed.';
 
-comment on column bcp.alerts.pending_since is 'When the threshold was first found to be exceeded.';
+comment on column bcp.alerts.pending_since is 'When the metric was first found beyond the threshold.';
 
-comment on column bcp.alerts.opened_at is 'When it opened; null while the rule''s for_at_least lasts.';
+comment on column bcp.alerts.opened_at is 'When it opened; null while for_at_least has not passed.';
 
 comment on column bcp.alerts.closed_at is 'When it closed; null while it is open.';
 
-comment on column bcp.alerts.evaluated_at is 'When it was evaluated last.';
+comment on column bcp.alerts.evaluated_at is 'Time of the latest evaluation.';
 
-comment on column bcp.alerts.acknowledged_at is 'When somebody took it on.';
+comment on column bcp.alerts.acknowledged_at is 'When somebody acknowledged it.';
 
-comment on column bcp.alerts.acknowledged_by is 'Role that was logged in.';
+comment on column bcp.alerts.acknowledged_by is 'Role that acknowledged it.';
 
-comment on column bcp.alerts.notes is 'What they said, masked.';
+comment on column bcp.alerts.notes is 'Notes of whoever acknowledged it, masked.';
 
 create unique index alerts_live_idx on bcp.alerts (rule_name, coalesce(bcp_name, ''), coalesce(tool_name, ''))
     where closed_at is null;

@@ -13,30 +13,34 @@ create table bcp.erasures (
 );
 
 comment on table bcp.erasures is
-    'Receipts: one row a person that bcp.erase_user erased. It does not say who: bcp.find_erasure does, to who knows the id.';
+    'Receipts: one row per person that bcp.erase_user erased. A receipt does not say who that was; bcp.find_erasure '
+    'finds it for somebody who knows the id.';
 
 comment on column bcp.erasures.erasure_id is 'Id of the erasure.';
 
-comment on column bcp.erasures.requested_at is 'When it was asked for.';
+comment on column bcp.erasures.requested_at is 'When somebody asked for it.';
 
 comment on column bcp.erasures.requested_by is 'Role that was logged in.';
 
-comment on column bcp.erasures.note is 'What was given as the reason, masked and without the id.';
+comment on column bcp.erasures.note is 'Reason that was given, masked and without the id.';
 
-comment on column bcp.erasures.erased_at is 'When the tables and aggregates held nothing of the person any more; null while it goes on.';
+comment on column bcp.erasures.erased_at is
+    'When the tables and aggregates no longer held anything of the person; null while the erasure goes on.';
 
 comment on column bcp.erasures.completed_at is
-    'When the archives, and tables that were restored beside, did not either; null while one may.';
+    'When the archives and the restored tables no longer held anything either; null while one may.';
 
 comment on column bcp.erasures.counts is
-    'Rows by table: {"tool_usage_logs": {"deleted": 12, "changed": 1}}. Deleted are the person''s, changed those of others that named the person.';
+    'Rows by table: {"tool_usage_logs": {"deleted": 12, "changed": 1}}. Deleted rows are the person''s, changed ones '
+    'are rows of others that named the person.';
 
 comment on column bcp.erasures.archives_pending is 'Archives still to be rewritten.';
 
 comment on column bcp.erasures.archives_rewritten is 'Archives rewritten.';
 
 comment on column bcp.erasures.unreached is
-    'Tables restored beside that may still hold the person, and why: an array of {"table", "sqlstate"}. Drop them, or give them back to the role that migrated the database, and call bcp.erase_user again.';
+    'Restored tables in other schemas that may still hold the person, and why: an array of {"table", "sqlstate"}. Drop '
+    'them, or give them back to the role that migrated the database, and call bcp.erase_user again.';
 
 create index erasures_requested_at_idx on bcp.erasures (requested_at);
 
@@ -47,13 +51,14 @@ create table bcp_internal.erasure_subjects (
 );
 
 comment on table bcp_internal.erasure_subjects is
-    'Whom a receipt is about, for bcp.find_erasure: SHA-256 of the salt and each form of the id. No role may read it but its owner: an id can be found by trying.';
+    'Whom a receipt is about, for bcp.find_erasure: SHA-256 of the salt and each form of the id. Only the owner may '
+    'read it, because an id can be found by trying.';
 
 comment on column bcp_internal.erasure_subjects.erasure_id is 'Receipt.';
 
 comment on column bcp_internal.erasure_subjects.salt is '16 random bytes.';
 
-comment on column bcp_internal.erasure_subjects.digests is 'SHA-256 of salt and id, as given and as stored.';
+comment on column bcp_internal.erasure_subjects.digests is 'SHA-256 of the salt and the id, as given and as stored.';
 
 create table bcp_internal.erasure_work (
     erasure_id uuid primary key,
@@ -63,13 +68,14 @@ create table bcp_internal.erasure_work (
 );
 
 comment on table bcp_internal.erasure_work is
-    'What an erasure has to know of the person until it is complete; then the row goes. No role may read it but its owner.';
+    'What an erasure needs to know of the person until it is complete; then the row is deleted. Only the owner may '
+    'read it.';
 
 comment on column bcp_internal.erasure_work.erasure_id is 'Receipt.';
 
-comment on column bcp_internal.erasure_work.forms is 'The id as given, and as it is stored under each key of the anonymiser.';
+comment on column bcp_internal.erasure_work.forms is 'The id as given, and as each key of the anonymiser stores it.';
 
-comment on column bcp_internal.erasure_work.session_ids is 'Sessions of nobody else.';
+comment on column bcp_internal.erasure_work.session_ids is 'Sessions in which nobody else was.';
 
 comment on column bcp_internal.erasure_work.issues is 'Issues whose latest error was the person''s.';
 
@@ -79,7 +85,7 @@ create table bcp_internal.erasure_archives (
     primary key (erasure_id, archive_id)
 );
 
-comment on table bcp_internal.erasure_archives is 'Archives that may hold an erased person and are to be rewritten.';
+comment on table bcp_internal.erasure_archives is 'Archives that may hold an erased person and have to be rewritten.';
 
 comment on column bcp_internal.erasure_archives.erasure_id is 'Receipt.';
 
@@ -92,13 +98,13 @@ create table bcp_internal.restored_tables (
 );
 
 comment on table bcp_internal.restored_tables is
-    'Tables beside those of schema bcp that archives were restored into, so that erasures and late masking reach them.';
+    'Tables in other schemas into which archives were restored, so that erasures and late masking reach them.';
 
-comment on column bcp_internal.restored_tables.relation is 'The table, whatever it is called now.';
+comment on column bcp_internal.restored_tables.relation is 'The table, whatever its name is now.';
 
-comment on column bcp_internal.restored_tables.table_name is 'Table of schema bcp whose rows it has.';
+comment on column bcp_internal.restored_tables.table_name is 'Table of schema bcp whose rows it holds.';
 
-comment on column bcp_internal.restored_tables.restored_at is 'When rows came into it, last.';
+comment on column bcp_internal.restored_tables.restored_at is 'When rows last came into it.';
 
 create table bcp_internal.pending_refreshes (
     refresh_id bigint generated always as identity primary key,
@@ -108,9 +114,9 @@ create table bcp_internal.pending_refreshes (
 );
 
 comment on table bcp_internal.pending_refreshes is
-    'Chunks whose rows an erasure or late masking changed, and whose aggregates it has still to refresh.';
+    'Chunks whose rows an erasure or late masking has changed, and whose aggregates have still to be refreshed.';
 
-comment on column bcp_internal.pending_refreshes.refresh_id is 'Order.';
+comment on column bcp_internal.pending_refreshes.refresh_id is 'Order of the changes.';
 
 comment on column bcp_internal.pending_refreshes.table_name is 'Table of schema bcp.';
 
@@ -136,9 +142,9 @@ comment on column bcp_internal.anonymize_progress.range_start is 'Start of the c
 
 comment on column bcp_internal.anonymize_progress.range_end is 'End of the chunk, exclusive.';
 
-comment on column bcp_internal.anonymize_progress.rules_digest is 'See bcp_internal.rules_digest.';
+comment on column bcp_internal.anonymize_progress.rules_digest is 'Digest of the rules: see bcp_internal.rules_digest.';
 
-comment on column bcp_internal.anonymize_progress.done_at is 'When.';
+comment on column bcp_internal.anonymize_progress.done_at is 'When it was done.';
 
 revoke all on
     bcp.erasures, bcp_internal.erasure_subjects, bcp_internal.erasure_work, bcp_internal.erasure_archives,

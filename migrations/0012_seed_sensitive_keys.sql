@@ -1,5 +1,4 @@
--- Which keys hold personal data or secrets, and which only look like it.
--- A list of words is one row a word.
+-- Which keys hold personal data or secrets, and which only look like it. A list of words makes one row per word.
 create function bcp_internal.add_keys(
     p_words text, p_mode text, p_type text default 'any', p_value text default null, p_action text default 'redact',
     p_kind text default 'secret', p_note text default null)
@@ -158,7 +157,7 @@ select bcp_internal.add_keys(
 
 drop function bcp_internal.add_keys;
 
--- What is no such thing, though it has the word in it.
+-- Keys that contain such a word and hold nothing of the kind.
 insert into bcp.sensitive_key_exceptions (key_pattern, match_mode, value_type, note)
 select word, match_mode, value_type, note
 from (values
@@ -241,7 +240,7 @@ from (values
      'word', 'any', 'a name')
 ) as list (words, match_mode, value_type, note), regexp_split_to_table(words, '\s+') as word;
 
--- Names apart from their values.
+-- Names that stand apart from their values.
 insert into bcp.name_value_keys (name_key, beside, value_keys, note)
 select unnest(names), beside, string_to_array(value_keys, ' '), note
 from (values

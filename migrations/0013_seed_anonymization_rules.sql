@@ -1,5 +1,5 @@
--- What is personal or secret in text, by its form.
--- The order matters: whole secrets first, then what a key names, then what looks like a person's.
+-- What is personal or secret in text by its form. The order matters: first whole secrets, then what a key names, then
+-- what looks like a person's.
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern, words, hint, validation, action, replacement, enabled, note) values
     ('private_key', 10, 'secret',
      '(?:-{4,5} ?BEGIN [A-Z0-9 ]{0,40}(?:PRIVATE|STATIC) KEY.*?(?:-{4,5} ?END [A-Z0-9 ]{0,40}(?:PRIVATE|STATIC) KEY[A-Z0-9 ]*-{4,5}(?!-)|$)|\mPrivate-Lines: *[0-9]+\s.*?(?:Private-MAC: *[0-9a-f]+(?![0-9a-f])|$)){1,1}?',
@@ -132,12 +132,12 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      'none', 'redact', '\1\2[REDACTED]', true,
      'Your code is 481516; 481516 is your code; use 481516 to sign in.');
 
--- Rules of one sort share a hint, and words say which of them to try: PostgreSQL keeps only 32 compiled expressions.
--- The beginnings of keys, put together letter by letter, so that few ways lead on from each character.
+-- Rules of one sort share a hint, because PostgreSQL keeps only 32 compiled expressions; their words tell which of them
+-- to try. The beginnings of keys are written letter by letter, so that few ways lead on from each character.
 update bcp.anonymization_rules set hint =
      '\m(?:(?:1(?://0|000[.])|4/0a|a(?:3-|bsk|ccess(?:-(?:development-|production-|sandbox-)|_token[^a-z0-9=: ,])|ge-secret-|iza|kcp|pi(?:_org_|fy_api_)|q(?:[.]ab|vn)|t(?:[acs]tt3|bb)|vns_)|b(?:bdc-|edrock-api-|kua_)|c(?:cip(?:at_|rj_)|f(?:[au]t_|k_|pat-)|lojars_|mvmdgtu|nvca|sk-)|d(?:api|ckr_|g9ro|nkey-|o[opr]_v1_|p[.](?:audit[.]|[cpr]t[.]|s(?:[at][.]|cim[.]))|t0[a-z][0-9]|uffel_(?:live_|test_))|e(?:2b_|yj|z[at]k)|f(?:i(?:g(?:[dp]_|o(?:_|[hr]_)|u(?:_|r_))|o-u-)|lwseck|m[0-9](?:_|[ar]_)|o1_)|g(?:h[oprsu]_|ithub_pat_|l(?:agent-|c(?:_|bt-)|[dw]t-|f(?:fct-|t-)|imt-|oas-|p[at]t-|rt(?:-|r-)|s(?:a_|oat-))|ocspx-|r134894|sk_)|h(?:rku-|v[brs][.])|jina_|key_live_|l(?:in_(?:api_|oauth_)|lx-|sv2_|tai)|mdb_sa_|n(?:api_|f[bcopu]_|r(?:ak-|br-|i[iq]-|js-|ra-|sp-)|tn_|vapi-|yk_v0_)|ops_eyj|p(?:csk_|h[sx]_|k-lf-|mak-|plx-|scale_|ypi-age)|r(?:ootly_|ubygems_|zp_(?:live_|test_))|s(?:-s4t2|ecret-token:|g(?:[.]|p_)|h(?:a256~|ippo_(?:live_|test_))|k-(?:a(?:dmin-|nt-)|helicone-|kimi-|lf-|or-|proj-|s(?:p-|vcacct-))|m_[aps]at_|ntry[a-z]_|q0[a-z][a-z][a-z]-)|t(?:fp_|gp_v1_|skey-|vly-)|u-s4t2|v1[.]0-|w(?:aka_|hsec_)|x(?:a(?:i-|pp-)|keysib-|ox[a-z][.-]|smtpsib-|wfp-)|y(?:0_a|a29[.])|zpka_)|(?:a(?:3t|at_|[bks]ia|c|gpa|i(?:[dp]a|o_)|n[pv]a|p(?:i(?:[_-]|key_)|ka)|roa)|b(?:[.]|b_)|c(?:io|o_)|ddp_|eaa|f(?:c-|w_)|hf_|ico-|key[_-]|li(?:p_|ve_)|m(?:0-|ob-)|npm_|o(?:at_|y2)|p(?:8e-|at|k[_-]|n[bu]_|u(?:bkey-|l-)|w_)|r(?:8_|dme_|e(?:_|l-)|k[_-]|nd_|pa_)|s(?:[.k]|at[._]|b(?:_|p_)|cw|dk[_-]|ec(?:_|ret_)|hp[a-z][a-z](?:[a-z]_|_)|l[.]|q[apu]_)|t(?:1[.]|est_|k(?:-us-|n_)|oken_)|vc[acikpr]_)[a-z0-9_.-]{16})|_(?:sec|secret|token|tkn|[aops]at|apikey|api|pw)_[a-z0-9]{16}|-us[0-9]|-[0-9a-f]{8}-[0-9a-f]{8}|ffffnral|[.][a-z0-9_-]{6}[.][a-z0-9_-]{16}|[.]atlasv1[.]|q~[a-z0-9_~.-]{16}|_mmk|[|][a-z0-9_-]{27}|:aa[a-z0-9_-]{16}|:apa91|/[0-9]{12}|00d[a-z0-9]{12,15}!'
 where name in ('api_key', 'api_key_form', 'api_key_run');
--- A branch for headers, bearers, commands, proxies, SQL, devices, options and messages, in this order.
+-- One branch each for headers, bearers, commands, proxies, SQL, devices, options and messages, in this order.
 update bcp.anonymization_rules set hint =
      '(?:authorization|cookie2?|\m(?:x|cf|ocp)-[a-z0-9-]*(?:key|token|secret|signature|password|auth|credentials?))[^a-z0-9 ]*[ \t]*[:=]|(?:jsessionid|phpsessid|aspsessionid[a-z]*|asp[.]net_sessionid|connect[.]sid|_session|__(?:host|secure)-[a-z0-9_.-]+)(?:=|%3d)'
      '|(?:bearer|basic)(?:%20|[^a-z0-9]+)[a-z0-9._~+/=-]{8}'
@@ -149,7 +149,8 @@ update bcp.anonymization_rules set hint =
      '|(?:word|code|phrase|pin|otp)\s+(?:is|was|for|to|of)|your (?:[^ \n]+ )*code|[0-9]{3} is (?:your|the) |\m(?:use|enter) (?:(?:the |this )?(?:code|otp|pin) )?[0-9 -]{4,9} |\m(?:otp|tan|m?tan|totp|2fa|pin)[:=]? {1,2}[0-9]|(?:code|pin|word)s?[:=]? {0,2}[0-9]{3}'
 where name in ('header', 'header_key', 'cookie', 'bearer_token', 'command_password', 'proxy_credentials', 'quoted_password', 'setting_password', 'device_password', 'command_option', 'spoken_password', 'one_time_code');
 
--- Keys and their values in text. How each is written is long, so a rule is a statement of its own.
+-- Keys and their values in text. The pattern for each way of writing them is long, so each rule has a statement of its
+-- own.
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern, validation, action, note) values (
     'named_value',
     54,

@@ -1,10 +1,10 @@
--- Packs, which a team switches on with select bcp.enable_anonymization_pack('names'), and rules for what is personal by its
--- form and always in force: addresses, places, devices, vehicles, wallets and folders.
+-- Packs, which a team switches on with select bcp.enable_anonymization_pack('names'), and rules for what is personal by
+-- its form and always in force: addresses, places, devices, vehicles, wallets and folders.
 insert into bcp.anonymization_packs (name, finds) values
     ('names', 'Names of people, postal addresses and places, devices and what is private under keys that say so; names after a title or a greeting, and every IP address in text.'),
     ('national_ids', 'National, tax, social security, health, passport and licence numbers: under keys that say so, after words that say so, and by their check digits.');
 
--- A row here gives way to one that is always in force.
+-- Where a row is in force anyway, it stays, and the row here is left out.
 insert into bcp.sensitive_keys (key_pattern, match_mode, action, kind, value_pattern, pack, note)
 select key_pattern, match_mode, action, kind, value_pattern, pack, note
 from (values

@@ -5,6 +5,7 @@ create table bcp_internal.archive_lock (
 );
 
 comment on table bcp_internal.archive_lock is
-    'Key of the advisory lock of archive runs. Drawn, and drawn anew where somebody holds it who may not archive: anybody may take any advisory lock.';
+    'Key of the advisory lock of archive runs. It is random, because every role may take any advisory lock. If a role '
+    'that may not archive holds it, a new key replaces it.';
 
 insert into bcp_internal.archive_lock (key) values (pg_catalog.hashtextextended(pg_catalog.gen_random_uuid()::text, 0));

@@ -1,6 +1,6 @@
--- Roles belong to the whole cluster, so another database of it may have made them already (then this needs no right to
--- create roles), or may be making them at this moment. A dump does not hold them, so they are made with the code, which
--- migrate loads again where their rights are gone.
+-- Roles belong to the whole cluster. Another database may have created them already, in which case migrating this one
+-- needs no right to create roles, or may be creating them at this moment. A dump does not contain roles, so this file
+-- creates them with the rest of the code, and migrate loads the code again where the rights of the roles are gone.
 do $block$
 declare
     v_role text;

@@ -1,4 +1,4 @@
--- Small functions that the rest stands on: clock, settings, ids, checks.
+-- Small functions that everything else uses: clock, settings, ids, checks.
 
 create or replace function bcp_internal.known_years() returns tstzrange
 language sql immutable parallel safe
@@ -7,8 +7,10 @@ as $func$
     select tstzrange('0001-01-01Z', '10000-01-01Z')
 $func$;
 
-comment on function bcp_internal.known_years() is
-    'The years 1 to 9999, UTC: the times that ISO 8601 writes with four digits, and that all who read them can hold.';
+comment on function bcp_internal.known_years is
+    'The years 1 to 9999, UTC. ISO 8601 writes these with four digits, and every reader can hold them.';
+
+grant execute on function bcp_internal.known_years to bcp_reader;
 
 create or replace function bcp_internal.checked_time(p_name text, p_time timestamptz) returns timestamptz
 language plpgsql immutable parallel safe
@@ -24,14 +26,17 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.checked_time(text, timestamptz) is 'A time that a caller gives, ZB002 where it is outside bcp_internal.known_years; null stays.';
+comment on function bcp_internal.checked_time is
+    'Returns a time that a caller gave. ZB002 if it is outside bcp_internal.known_years; null stays null.';
+
+grant execute on function bcp_internal.checked_time to bcp_reader;
 
 create or replace function bcp_internal.now() returns timestamptz
 language sql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Who logged in, since the current user is the owner within security definer: anybody may set bcp.now. A time that is
-    -- none fails nobody else.
+    -- This asks for the role that logged in, because within security definer the current user is the owner: anybody may
+    -- set bcp.now. A bcp.now that is no time must fail for nobody but the owner.
     select case
         when coalesce(current_setting('bcp.now', true), '') = '' then now()
         when (select pg_has_role(session_user, n.nspowner, 'usage') from pg_namespace n where n.nspname = 'bcp')
@@ -40,23 +45,26 @@ as $func$
     end
 $func$;
 
-comment on function bcp_internal.now() is
-    'Time of the transaction, or bcp.now where a session of the owner set that (one that logged in as who owns schema bcp, or has that role''s rights): tests own their clock.';
+comment on function bcp_internal.now is
+    'Time of the transaction, or bcp.now if a session of the owner has set it. Such a session logged in as the owner '
+    'of schema bcp, or as a role with the owner''s rights. This lets tests own their clock.';
+
+grant execute on function bcp_internal.now to bcp_reader;
 
 create or replace function bcp_internal.store_as_usual() returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- With the first, late rows never reach the aggregates; the others compress at once, and in an order that the sender
-    -- only claims. Not all versions have them, so no function can pin them.
+    -- With the first setting on, late rows never reach the aggregates. With the others on, rows are compressed at once,
+    -- in an order that only the sender claims. Some versions lack these settings, so no function can pin them.
     select set_config(s.name, 'off', true)
     from unnest('{timescaledb.skip_cagg_invalidation, timescaledb.enable_direct_compress_insert,
         timescaledb.enable_direct_compress_insert_client_sorted}'::text[]) as s (name)
     where current_setting(s.name, true) <> 'off'
 $func$;
 
-comment on function bcp_internal.store_as_usual() is
-    'Takes back, for this transaction, what a sender''s session may have set of how TimescaleDB stores rows.';
+comment on function bcp_internal.store_as_usual is
+    'Undoes, for this transaction, settings by which a sender''s session may have changed how TimescaleDB stores rows.';
 
 create or replace function bcp_internal.setting(p_name text) returns text
 language plpgsql stable parallel safe
@@ -76,27 +84,29 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.setting(text) is 'Value of a row of bcp.settings; ZB003 where there is none.';
+comment on function bcp_internal.setting is 'Value of a setting in bcp.settings; ZB003 if there is no such setting.';
+
+grant execute on function bcp_internal.setting to bcp_reader;
 
 create or replace function bcp_internal.uuidv7(p_time timestamptz) returns uuid
 language sql volatile parallel safe
--- No search_path: with one it could not be inlined; every name is qualified instead.
+-- No search_path: a function that sets one is not inlined. Every name is qualified instead.
 as $func$
-    -- RFC 9562, 5.7: 48 bits of Unix milliseconds, and the version 7, over a random UUIDv4.
+    -- RFC 9562, 5.7: 48 bits of Unix milliseconds and the version 7, written over a random UUIDv4.
     select pg_catalog.concat(
         pg_catalog.lpad(pg_catalog.to_hex(
             (pg_catalog.date_part('epoch', p_time) operator(pg_catalog.*) 1000::double precision)::bigint), 12, '0'),
         '7', pg_catalog.substr(pg_catalog.gen_random_uuid()::pg_catalog.text, 16))::pg_catalog.uuid
 $func$;
 
-comment on function bcp_internal.uuidv7(timestamptz) is
-    'UUIDv7 of a time (RFC 9562, 5.7); PostgreSQL has its own only from 18 on.';
+comment on function bcp_internal.uuidv7 is
+    'UUIDv7 of a time (RFC 9562, 5.7). PostgreSQL has its own only since version 18.';
 
 create or replace function bcp_internal.event_uuid(p_id text) returns uuid
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- RFC 9562, 5.8: UUIDv8, 122 bits of a SHA-256.
+    -- RFC 9562, 5.8: a UUIDv8 of 122 bits of the SHA-256.
     select case
         when p_id ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$' then p_id::uuid
         else encode(
@@ -107,8 +117,10 @@ as $func$
     end
 $func$;
 
-comment on function bcp_internal.event_uuid(text) is
-    'The UUID itself, or for any other id a UUIDv8 of its SHA-256, so that every sender''s own ids serve as keys.';
+comment on function bcp_internal.event_uuid is
+    'The UUID itself, or for any other id a UUIDv8 of its SHA-256, so that ids of every sender can serve as keys.';
+
+grant execute on function bcp_internal.event_uuid to bcp_reader;
 
 create or replace function bcp_internal.try_jsonb(p_text text) returns jsonb
 language plpgsql immutable strict
@@ -117,18 +129,19 @@ as $func$
 begin
     return p_text::jsonb;
 exception
-    -- No JSON, or a character or number that jsonb cannot hold; too large; nested too deep for the stack.
+    -- It is not JSON, has a character or number that jsonb cannot hold, is too large, or is nested too deep for the
+    -- stack.
     when data_exception or program_limit_exceeded or statement_too_complex then
         return null;
 end
 $func$;
 
-comment on function bcp_internal.try_jsonb(text) is
-    'The text as jsonb; null where it is no JSON, or JSON that jsonb cannot hold.';
+comment on function bcp_internal.try_jsonb is
+    'The text as jsonb; null if it is not JSON, or is JSON that jsonb cannot hold.';
 
 create or replace function bcp_internal.latency_ms(p_lat_idx integer) returns double precision
 language sql immutable parallel safe
--- Neither search_path nor strict: with one it could not be inlined; every name is qualified instead.
+-- Neither search_path nor strict: with either, the function would not be inlined. Every name is qualified instead.
 as $func$
     select case
         when p_lat_idx operator(pg_catalog.=) (-32768) then 0::double precision
@@ -137,5 +150,9 @@ as $func$
     end
 $func$;
 
-comment on function bcp_internal.latency_ms(integer) is
-    'Duration in milliseconds that stands for a bucket of the latency sketch: 2 * gamma^i / (gamma + 1) with gamma = 1.02 (0.99010 * 1.02^i), within 0.991 percent of every duration in it (DDSketch, Masson et al., VLDB 2019, lemma 2).';
+comment on function bcp_internal.latency_ms is
+    'Duration in milliseconds that represents a bucket of the latency sketch: 2 * gamma^i / (gamma + 1) with gamma = '
+    '1.02 (0.99010 * 1.02^i). It is within 0.991 percent of every duration in the bucket (DDSketch, Masson et al., '
+    'VLDB 2019, lemma 2).';
+
+grant execute on function bcp_internal.latency_ms to bcp_reader;

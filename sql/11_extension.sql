@@ -1,5 +1,6 @@
--- TimescaleDB's functions are in schema public, and many take "any": who may create functions there could make one that
--- fits a call better, and it would run as whoever calls, such as the owner, in a job.
+-- The functions of TimescaleDB are in schema public, and many take "any". Somebody who may create functions there could
+-- make one that fits a call better than TimescaleDB's. It would then run as whoever calls it, such as the owner in a
+-- job.
 
 create or replace function bcp_internal.foreign_overloads() returns setof regprocedure
 language sql stable
@@ -18,8 +19,11 @@ as $func$
     order by p.oid
 $func$;
 
-comment on function bcp_internal.foreign_overloads() is
-    'Functions of schema public, of no extension, with the names of those of TimescaleDB that we call.';
+comment on function bcp_internal.foreign_overloads is
+    'Functions in schema public that belong to no extension and have the name of a TimescaleDB function that the store '
+    'calls.';
+
+grant execute on function bcp_internal.foreign_overloads to bcp_reader;
 
 create or replace function bcp_internal.check_overloads() returns void
 language plpgsql stable
@@ -33,13 +37,15 @@ begin
         raise exception using
             errcode = 'ZB004',
             message = format('function %s is not TimescaleDB''s, and would be called in the place of one', v_found),
-            hint = format('Look who made it, then: drop routine %s; bcp.health() says who may create others.', v_found);
+            hint = format(
+                'Find out who made it, then drop routine %s. bcp.health() says who may create others.', v_found);
     end if;
 end
 $func$;
 
-comment on function bcp_internal.check_overloads() is
-    'ZB004 where a function of somebody else could be called in the place of TimescaleDB''s. To be called before those whose arguments are of any type.';
+comment on function bcp_internal.check_overloads is
+    'ZB004 if a function of somebody else could be called in place of TimescaleDB''s. Call it before TimescaleDB''s '
+    'functions that take arguments of any type.';
 
 create or replace function bcp_internal.creators_beside() returns setof text
 language sql stable
@@ -57,5 +63,8 @@ as $func$
     order by 1
 $func$;
 
-comment on function bcp_internal.creators_beside() is
-    'Roles, as they are written in a statement, that may create functions beside those of TimescaleDB: all but superusers, the schema''s owner and ours.';
+comment on function bcp_internal.creators_beside is
+    'Roles, quoted for use in a statement, that may create functions in the schema of TimescaleDB''s: all but '
+    'superusers, the owner of that schema and the owner of the store.';
+
+grant execute on function bcp_internal.creators_beside to bcp_reader;

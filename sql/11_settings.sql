@@ -1,9 +1,9 @@
--- Settings: every value is what its row says it has to be, so that no function that reads one has to check it.
+-- Settings. A trigger checks every value against its row's kind and bounds, so that no function that reads one has to.
 
 create or replace function bcp_internal.check_setting() returns trigger
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As the functions that read an interval have it.
+-- The functions that read an interval run with the same style.
 set intervalstyle = 'postgres'
 as $func$
 declare
@@ -11,7 +11,9 @@ declare
 begin
     begin
         v_fits := case new.kind
-            when 'integer' then new.value ~ '^-?[0-9]+$' and new.value::bigint between new.minimum::bigint and new.maximum::bigint
+            when 'integer' then
+                new.value ~ '^-?[0-9]+$'
+                and new.value::bigint between new.minimum::bigint and new.maximum::bigint
             when 'number' then
                 new.value::double precision between new.minimum::double precision and new.maximum::double precision
             when 'interval' then new.value::interval between new.minimum::interval and new.maximum::interval
@@ -29,7 +31,10 @@ begin
                 when 'switch' then 'Use on or off.'
                 when 'text' then format('Use text of %s to %s characters.', new.minimum, new.maximum)
                 else format('Use %s from %s to %s.',
-                            case new.kind when 'integer' then 'a whole number' when 'number' then 'a number' else 'an interval' end,
+                            case new.kind
+                                when 'integer' then 'a whole number'
+                                when 'number' then 'a number'
+                                else 'an interval' end,
                             new.minimum, concat_ws(' ', new.maximum, nullif(new.unit, 'interval')))
             end;
     end if;
@@ -37,8 +42,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.check_setting() is
-    'Refuses, with ZB003 and a hint, a value of bcp.settings that is not of its kind or not from minimum to maximum.';
+comment on function bcp_internal.check_setting is
+    'Refuses, with ZB003 and a hint, a value of bcp.settings that is not of the setting''s kind or not between its '
+    'minimum and maximum.';
 
 create or replace trigger check_setting before insert or update on bcp.settings
 for each row execute function bcp_internal.check_setting();

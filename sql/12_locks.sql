@@ -1,4 +1,5 @@
--- Locks that only the owner's code can take. Anybody who may connect takes any advisory lock, whose keys pg_locks shows.
+-- Locks that only the owner's code can take. An advisory lock alone does not suffice: every role that may connect can
+-- take any advisory lock, and pg_locks shows the keys.
 
 create or replace function bcp_internal.session_name(p_pid integer) returns text
 language sql stable
@@ -8,7 +9,7 @@ as $func$
         || coalesce((select format(' of role %s', a.usename) from pg_stat_activity a where a.pid = p_pid), '')
 $func$;
 
-comment on function bcp_internal.session_name(integer) is 'A session as a message names it.';
+comment on function bcp_internal.session_name is 'How a message names a session: its server process and role.';
 
 create or replace function bcp_internal.name_of(p_relation regclass) returns text
 language plpgsql stable
@@ -28,8 +29,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.name_of(regclass) is
-    'Name of a table for a statement; 42P01 where it is no longer there, for which a regclass would print its number.';
+comment on function bcp_internal.name_of is
+    'Name of a table for use in a statement. 42P01 if the table is gone; a regclass would then print as a number.';
 
 create or replace function bcp_internal.lock_table(p_table regclass, p_what text) returns void
 language plpgsql volatile
@@ -51,12 +52,14 @@ exception
 end
 $func$;
 
-comment on function bcp_internal.lock_table(regclass, text) is
-    'Keeps out who does the same until this transaction ends. Nobody but the owner may write to the table, so nobody else can lock it against this. 55P03 after 30 s, with who holds it.';
+comment on function bcp_internal.lock_table is
+    'Takes a lock until this transaction ends, so that no other session does the same work meanwhile. Only the owner '
+    'may write to the table, so no other role can block this by locking it. 55P03 after 30 s, with the sessions that '
+    'hold the lock.';
 
 create or replace function bcp_internal.lock_archive(out is_mine boolean, out holder text)
 language plpgsql volatile
--- The key is nobody's to read. Whose lock it is has to be looked up as who calls this cannot.
+-- No other role may read the key, and the caller may not see whose lock it is.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -82,29 +85,35 @@ begin
     order by may_archive desc
     limit 1;
     if not v_holder.may_archive then
-        -- No run holds the key while somebody else does, so runs may go on with another.
+        -- The holder may not archive, so no run holds the key. Runs may go on with another key.
         v_key := hashtextextended(gen_random_uuid()::text, 0);
         update bcp_internal.archive_lock set key = v_key;
         is_mine := pg_try_advisory_lock(v_key);
         return;
     end if;
-    -- The embedded database shows nobody's locks but one's own.
+    -- The embedded database shows a session only its own locks.
     if v_holder.pid is not null then
         holder := concat_ws(', since ', bcp_internal.session_name(v_holder.pid), v_holder.since);
     end if;
 end
 $func$;
 
-comment on function bcp_internal.lock_archive() is
-    'Takes the lock of archive runs for this session, or says who has it. It goes with the session, or by bcp_internal.unlock_archive.';
+comment on function bcp_internal.lock_archive is
+    'Takes the lock of archive runs for this session, or says which session has it. The lock ends with the session or '
+    'with bcp_internal.unlock_archive.';
+
+grant execute on function bcp_internal.lock_archive to bcp_admin;
 
 create or replace function bcp_internal.unlock_archive() returns boolean
 language sql volatile
--- As above.
+-- As bcp_internal.lock_archive: no other role may read the key.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
     select pg_advisory_unlock(key) from bcp_internal.archive_lock
 $func$;
 
-comment on function bcp_internal.unlock_archive() is 'Lets go of the lock of archive runs; false where this session had not taken it.';
+comment on function bcp_internal.unlock_archive is
+    'Releases the lock of archive runs; false if this session did not hold it.';
+
+grant execute on function bcp_internal.unlock_archive to bcp_admin;

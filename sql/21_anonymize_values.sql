@@ -1,5 +1,5 @@
--- Keyed hashes and their keys; what a key or a value reads as; what is a card, an account, a
--- telephone number; JSON inside of strings.
+-- Values: keyed hashes and their keys; text as it reads, without escapes and look-alikes; what is a card, an account or
+-- a telephone number; JSON inside strings.
 
 create or replace function bcp_internal.hmac_blocks(p_key bytea, out inner_block bytea, out outer_block bytea)
 language plpgsql immutable strict
@@ -43,8 +43,8 @@ declare
 begin
     lock table bcp_internal.anonymization_keys in share row exclusive mode;
     update bcp_internal.anonymization_keys set retired_at = now() where retired_at is null;
-    -- gen_random_uuid() takes its 122 random bits from pg_strong_random(), the system's generator for
-    -- cryptography, and raises where there is none. Three make 366 bits; SHA-256 makes a key of 256 of them.
+    -- gen_random_uuid() takes its 122 random bits from pg_strong_random(), the system's generator for cryptography, and
+    -- raises an error where there is none. Three of them give 366 bits, and SHA-256 makes a key of 256 bits of these.
     insert into bcp_internal.anonymization_keys (inner_block, outer_block)
     select inner_block, outer_block
     from bcp_internal.hmac_blocks(sha256(
@@ -54,7 +54,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.create_anonymization_key() is 'Retires the key in use, makes a new one, and returns its number.';
+comment on function bcp_internal.create_anonymization_key() is
+    'Retires the key in use, makes a new one, and returns its number.';
 
 -- Only the owner may touch the table of keys; an administrator may ask for a new one without seeing any.
 create or replace function bcp.rotate_anonymization_key() returns integer
@@ -67,14 +68,15 @@ $func$;
 revoke all on function bcp.rotate_anonymization_key() from public;
 grant execute on function bcp.rotate_anonymization_key() to bcp_admin;
 comment on function bcp.rotate_anonymization_key() is
-    'Makes a new key for the keyed hashes and returns its number, which every hash made with it shows. The same person has another hash from then on.';
+    'Makes a new key for the keyed hashes and returns its number, which every hash made with it shows. From then on '
+    'the same person has another hash.';
 
 create or replace function bcp_internal.only_digits(p_text text) returns text
 language sql immutable strict parallel safe
 -- No search_path: with one it could not be inlined; every name is qualified instead.
 as $func$
-    -- An expression is one more of those that PostgreSQL keeps compiled, of which it keeps 32; a translation of a long
-    -- text takes time by its length squared.
+    -- PostgreSQL keeps only 32 compiled expressions, so short texts do without one. Translating a long text would take
+    -- time by its length squared.
     select case
         when pg_catalog.length(p_text) operator(pg_catalog.<=) 60
             then pg_catalog.translate(p_text, pg_catalog.translate(p_text, '0123456789', ''), '')
@@ -95,12 +97,17 @@ begin
     select * into v_key from bcp_internal.anonymization_keys where retired_at is null;
     if not found then
         raise exception using
-            errcode = 'ZB006', message = 'there is no key for keyed hashes', hint = 'select bcp.rotate_anonymization_key();';
+            errcode = 'ZB006', message = 'there is no key for keyed hashes',
+            hint = 'select bcp.rotate_anonymization_key();';
     end if;
-    -- One form for one person or card, however it is written.
+    -- A person or card has one form, however it is written.
     case p_kind
         when 'email' then
-            v_value := case when strpos(v_value, '@') > 0 then v_value else replace(regexp_replace(v_value, '%(?:25)*40|\\+(?:u00|x)40|&#64;|&#x40;|&commat;', '@'), '%2e', '.') end;
+            v_value := case
+                when strpos(v_value, '@') > 0 then v_value
+                else replace(
+                    regexp_replace(v_value, '%(?:25)*40|\\+(?:u00|x)40|&#64;|&#x40;|&commat;', '@'), '%2e', '.')
+            end;
         when 'phone' then
             -- North American numbers come with and without their country code.
             v_value := regexp_replace(bcp_internal.only_digits(v_value), '^(?:00|1(?=[0-9]{10}$))', '');
@@ -111,7 +118,7 @@ begin
         else
             null;
     end case;
-    -- 64 bits, written in consonants: no rule for numbers, names of keys or words can match them.
+    -- 64 bits, written in consonants, so that no rule for numbers, names of keys or words matches them.
     return format('%s#k%s#%s', p_kind, v_key.key_id, translate(
         encode(substring(bcp_internal.hmac_sha256(
             v_key.inner_block, v_key.outer_block, convert_to(p_kind || ':' || v_value, 'UTF8')) from 1 for 8), 'hex'),
@@ -120,7 +127,8 @@ end
 $func$;
 
 comment on function bcp_internal.pseudonym(text, text) is
-    'Keyed hash that stands for a value of a kind: email#k1#bcdfghjklmnpqrtv, 64 bits of HMAC-SHA256 with key 1. Equal for equal values, however they are written.';
+    'Keyed hash that stands for a value of a kind, such as email#k1#bcdfghjklmnpqrtv: 64 bits of HMAC-SHA256 with key '
+    '1. Equal values have equal hashes, however they are written.';
 
 create or replace function bcp.hash_of(p_value text, p_key text default null) returns text
 language sql stable
@@ -137,7 +145,11 @@ $func$;
 revoke all on function bcp.hash_of(text, text) from public;
 grant execute on function bcp.hash_of(text, text) to bcp_admin;
 comment on function bcp.hash_of(text, text) is
-    'What the anonymiser writes for a value: email#k1#bdmgvtpkrslhcfnq for an e-mail address, so that calls about it can be found; the value itself where no rule knows it. p_key is the key that it stood under, such as login: some values are hashed there only. For bcp_admin, who can so find out whether somebody is in the store. It is the hash of the key in use: after bcp.rotate_anonymization_key what came before has another one.';
+    'What the anonymiser writes in place of a value, such as email#k1#bdmgvtpkrslhcfnq for an e-mail address, so that '
+    'calls about it can be found; the value itself where no rule knows it. p_key is the key that the value stood '
+    'under, such as login, because some values are hashed only there. Only bcp_admin may call it, as it tells whether '
+    'somebody is in the store. The hash is of the key in use: values stored before bcp.rotate_anonymization_key have '
+    'another one.';
 
 create or replace function bcp_internal.decode_escapes(p_text text) returns text
 language plpgsql immutable strict parallel safe
@@ -148,7 +160,7 @@ declare
     v_before text collate "C";
     v_code record;
 begin
-    -- Twice, since %2540 is %40 is @.
+    -- Twice, because %2540 stands for %40, which stands for @.
     for v_round in 1..2 loop
         v_before := v_text;
         if v_text ~ '%[2-7][0-9A-Fa-f]' then
@@ -163,7 +175,9 @@ begin
             for v_code in
                 select distinct m[1] as code, m[2] as decimal, m[3] as hex
                 from regexp_matches(
-                    v_text, '&(#0*([0-9]{2,3});|#[xX]0*([2-7][0-9A-Fa-f]);|(?:quot|apos|lt|gt|amp|nbsp|commat|colon|equals);)', 'g') as m
+                    v_text,
+                    '&(#0*([0-9]{2,3});|#[xX]0*([2-7][0-9A-Fa-f]);|(?:quot|apos|lt|gt|amp|nbsp|commat|colon|equals);)',
+                    'g') as m
             loop
                 v_text := replace(v_text, '&' || v_code.code, case
                     when v_code.hex is not null then chr(('x' || v_code.hex)::bit(8)::integer)
@@ -187,7 +201,7 @@ end
 $func$;
 
 comment on function bcp_internal.decode_escapes(text) is
-    'Text whose ASCII characters in URL encoding, %40, and as HTML entities, &#64;, are written out.';
+    'The text with ASCII characters written out that were in URL encoding (%40) or HTML entities (&#64;).';
 
 create or replace function bcp_internal.fold_text(p_text text) returns text
 language plpgsql immutable strict parallel safe
@@ -199,15 +213,15 @@ begin
     if strpos(v_text, '%') > 0 or strpos(v_text, '&') > 0 then
         v_text := bcp_internal.decode_escapes(v_text);
     end if;
-    -- Control characters away, but for tabs and line ends.
+    -- Remove control characters other than tabs and line ends.
     if v_text ~ '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]' then
         v_text := regexp_replace(v_text, '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]+', '', 'g');
     end if;
     if octet_length(v_text) = length(v_text) then
         return v_text;
     end if;
-    -- Wide letters and digits to plain ones, invisible characters away, and U+FFFD, which stands for what could not be read;
-    -- every dash a hyphen, every digit 0 to 9.
+    -- Make wide letters and digits plain, every dash a hyphen and every digit 0 to 9. Remove invisible characters, and
+    -- U+FFFD, which stands for what could not be read.
     v_text := regexp_replace(
         normalize(v_text, NFKC),
         '[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufffd\U0001D173-\U0001D17A\U000E0000-\U000E0FFF]',
@@ -217,26 +231,34 @@ begin
     end if;
     return translate(
         v_text,
-        E'\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2024\u3002\u2044\u2215\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u06f0\u06f1\u06f2\u06f3\u06f4\u06f5\u06f6\u06f7\u06f8\u06f9\u0966\u0967\u0968\u0969\u096a\u096b\u096c\u096d\u096e\u096f\u09e6\u09e7\u09e8\u09e9\u09ea\u09eb\u09ec\u09ed\u09ee\u09ef\u0e50\u0e51\u0e52\u0e53\u0e54\u0e55\u0e56\u0e57\u0e58\u0e59',
+        E'\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2024\u3002\u2044\u2215'
+        '\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669'
+        '\u06f0\u06f1\u06f2\u06f3\u06f4\u06f5\u06f6\u06f7\u06f8\u06f9'
+        '\u0966\u0967\u0968\u0969\u096a\u096b\u096c\u096d\u096e\u096f'
+        '\u09e6\u09e7\u09e8\u09e9\u09ea\u09eb\u09ec\u09ed\u09ee\u09ef'
+        '\u0e50\u0e51\u0e52\u0e53\u0e54\u0e55\u0e56\u0e57\u0e58\u0e59',
         '--------..//01234567890123456789012345678901234567890123456789');
 end
 $func$;
 
 comment on function bcp_internal.fold_text(text) is
-    'Text as it reads: escapes, compatibility forms, invisible characters, dashes and digits made plain.';
+    'The text as it reads: without escapes, compatibility forms and invisible characters, and with plain dashes and '
+    'digits.';
 
 create or replace function bcp_internal.is_card(p_digits text) returns boolean
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- Lengths and first digits of the issuers (ISO/IEC 7812), so that times in milliseconds are none.
+    -- Only the lengths and first digits that issuers use (ISO/IEC 7812) count, so that times in milliseconds are no
+    -- cards.
     return p_digits ~ '^(?:4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|5[1-5][0-9]{14}|5[0678][0-9]{11,17}|2[2-7][0-9]{14}|3[47][0-9]{13}|3[0689][0-9]{12}|35[0-9]{14,17}|6[0-9]{12,18})$'
         and bcp_internal.is_luhn(p_digits);
 end
 $func$;
 
-comment on function bcp_internal.is_card(text) is 'Whether digits can be the number of a payment card: length, issuer, Luhn.';
+comment on function bcp_internal.is_card(text) is
+    'Whether digits can be the number of a payment card, by length, issuer and Luhn check digit.';
 
 create or replace function bcp_internal.mask_card(p_kind text, p_run text) returns text
 language plpgsql stable strict
@@ -250,7 +272,7 @@ begin
     if bcp_internal.is_card(bcp_internal.only_digits(p_run)) then
         return bcp_internal.pseudonym(p_kind, p_run);
     end if;
-    -- Groups of digits and what separates them, in turn: a card's four may stand among others.
+    -- Groups of digits alternate with what separates them: a card's four groups may stand among others.
     v_parts := array(select m[1] from regexp_matches(p_run, '[0-9]+|[^0-9]+', 'g') as m);
     while i <= cardinality(v_parts) - 6 loop
         v_digits := v_parts[i] || v_parts[i + 2] || v_parts[i + 4] || v_parts[i + 6];
@@ -268,18 +290,20 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mask_card(text, text) is 'A run of digits and separators, with the cards in it as keyed hashes.';
+comment on function bcp_internal.mask_card(text, text) is
+    'A run of digits and separators, with the cards in it as keyed hashes.';
 
 create or replace function bcp_internal.is_iban(p_value text) returns boolean
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- ISO 13616: the length is the country's, as its registry says. Country and check digits to the end, letters as 10 to
-    -- 35, remainder 1 by 97.
+    -- ISO 13616: the country decides the length. The country and the check digits go to the end, letters count as 10 to
+    -- 35, and the remainder by 97 must be 1.
     select strpos(
-        'AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24 '
-        'FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 '
-        'LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 '
+        'AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 '
+        'ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 '
+        'LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 '
+        'PT25 QA29 RO24 '
         'RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30',
         left(v, 2) || length(v)) > 0
         and string_agg(case when c ~ '[0-9]' then c else (ascii(c) - 55)::text end, '' order by n)::numeric % 97 = 1
@@ -288,7 +312,8 @@ as $func$
     group by v
 $func$;
 
-comment on function bcp_internal.is_iban(text) is 'Whether an international bank account number has its country''s length and right check digits.';
+comment on function bcp_internal.is_iban(text) is
+    'Whether an international bank account number has its country''s length and right check digits.';
 
 create or replace function bcp_internal.is_phone(p_value text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -297,11 +322,18 @@ as $func$
 begin
     return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])|^0[0-9]{2}-[0-9]{3}-[0-9]{3}$|^[+](?:[0-9]{2}){1,3}\.[0-9]{2,}[+-][0-9](?:[0-9]{2}){1,3}(?![0-9])'
         and length(bcp_internal.only_digits(p_value))
-            between case when left(ltrim(p_value, '('), 2) between '01' and '09' then 9 when left(p_value, 1) = '+' then 8 else 7 end and 15;
+            between
+                case
+                    when left(ltrim(p_value, '('), 2) between '01' and '09' then 9
+                    when left(p_value, 1) = '+' then 8
+                    else 7
+                end
+            and 15;
 end
 $func$;
 
-comment on function bcp_internal.is_phone(text) is 'Whether digits and separators have a telephone number''s length and are no date.';
+comment on function bcp_internal.is_phone(text) is
+    'Whether digits and separators have a telephone number''s length and are no date.';
 
 create or replace function bcp_internal.is_nested_deeper(p_text text, p_max_depth integer) returns boolean
 language plpgsql immutable strict
@@ -314,8 +346,8 @@ begin
     if length(p_text) - length(translate(p_text, '{[', '')) <= p_max_depth then
         return false;
     end if;
-    -- Without its strings and scalars JSON is brackets, and each round takes the innermost away. PostgreSQL's
-    -- own limit comes too late: the embedded engine's stack ends first, and the engine with it.
+    -- Without its strings and scalars JSON is only brackets, and each round removes the innermost pairs. PostgreSQL's
+    -- own limit comes too late: the stack of the embedded engine ends first, and the engine with it.
     v_brackets := regexp_replace(p_text, '"(?:[^"\\]|\\.)*"|[^][{}"]+', '', 'g');
     for i in 1..p_max_depth loop
         v_before := v_brackets;
@@ -327,7 +359,8 @@ end
 $func$;
 
 comment on function bcp_internal.is_nested_deeper(text, integer) is
-    'Whether a text that may be JSON has more levels than the limit. Of text that is no JSON it says either.';
+    'Whether a text that may be JSON has more levels than the limit. For text that is no JSON the answer means '
+    'nothing.';
 
 create or replace function bcp_internal.read_json_text(
     p_text text, p_max_depth integer, out value jsonb, out wraps integer)
@@ -345,7 +378,8 @@ begin
         v_ends := left(v_ends, 1) || right(v_ends, 1);
         exit when v_ends not in ('{}', '[]', '""') or length(v_text) < 2;
         perform bcp_internal.check_depth(
-            case when bcp_internal.is_nested_deeper(v_text, p_max_depth) then p_max_depth + 1 else wraps end, p_max_depth);
+            case when bcp_internal.is_nested_deeper(v_text, p_max_depth) then p_max_depth + 1 else wraps end,
+            p_max_depth);
         v_read := bcp_internal.try_jsonb(v_text);
         exit when v_read is null;
         value := v_read;
@@ -357,7 +391,8 @@ end
 $func$;
 
 comment on function bcp_internal.read_json_text(text, integer) is
-    'What a string that is JSON holds, read as often as it is JSON, and how often that is; 0 where it is none.';
+    'What a string that is JSON holds, read again as long as the result is a string of JSON, and how often that was; 0 '
+    'where the string is no JSON.';
 
 create or replace function bcp_internal.write_json_text(p_value jsonb, p_wraps integer) returns jsonb
 language plpgsql immutable
@@ -373,4 +408,5 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.write_json_text(jsonb, integer) is 'The string that bcp_internal.read_json_text read the value from.';
+comment on function bcp_internal.write_json_text(jsonb, integer) is
+    'The string that bcp_internal.read_json_text read the value from.';

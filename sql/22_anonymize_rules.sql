@@ -1,26 +1,33 @@
--- The anonymiser's rules: how they are applied to text, and how they are checked and compiled. The rules
--- themselves are data: bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.anonymization_rules.
+-- How the anonymiser's rules are applied to text. The rules are rows of bcp.anonymization_rules, compiled by
+-- sql/27_anonymize_compile.sql.
 
-create or replace function bcp_internal.split_at_matches(p_text text, p_pattern text, p_has_groups boolean) returns text[]
+create or replace function bcp_internal.split_at_matches(p_text text, p_pattern text, p_has_groups boolean)
+returns text[]
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_text constant text collate "C" := p_text;
-    -- Not in the text, and no end of it is its beginning, so it is found just where it is put.
+    -- The mark must not be in the text, and no end of the mark may be its beginning, so that it is found exactly where
+    -- it was put.
     v_mark text := E'\x02\x03';
 begin
     while strpos(v_text, v_mark) > 0 loop
         v_mark := replace(v_mark, E'\x03', E'.\x03');
     end loop;
-    -- One function for all that has to know where an expression matches: with captures and without it is compiled twice.
+    -- Every caller that has to know where an expression matches uses this function, because PostgreSQL compiles an
+    -- expression twice if it is used with captures and without.
     return string_to_array(
-        regexp_replace(v_text, p_pattern, v_mark || case when p_has_groups then '\1' || v_mark || '\2' else '\&' end || v_mark, 'g'), v_mark);
+        regexp_replace(
+            v_text, p_pattern,
+            v_mark || case when p_has_groups then '\1' || v_mark || '\2' else '\&' end || v_mark, 'g'),
+        v_mark);
 end
 $func$;
 
 comment on function bcp_internal.split_at_matches(text, text, boolean) is
-    'What stands between the matches of an expression and the matches, in turn; of an expression with groups both groups in place of the match.';
+    'The text between the matches of an expression and the matches, in turn; for an expression with groups both groups '
+    'instead of the match.';
 
 create or replace function bcp_internal.mask_match(
     p_kept text, p_value text, p_rule bcp_internal.anonymizer_rules)
@@ -40,7 +47,8 @@ begin
                 return p_kept || v_value;
             end if;
         when 'phone' then
-            -- Other numbers may follow: groups from the end are not part of it while there are too many digits.
+            -- Other numbers may follow. While there are too many digits, the last group is not part of the telephone
+            -- number.
             while length(bcp_internal.only_digits(v_value)) > 15 and v_value ~ '^(?:[+]|00).*[^0-9][0-9]+$' loop
                 v_value := regexp_replace(v_value, '[^0-9]+[0-9]+$', '');
             end loop;
@@ -67,7 +75,8 @@ end
 $func$;
 
 comment on function bcp_internal.mask_match(text, text, bcp_internal.anonymizer_rules) is
-    'What takes the place of a match of a rule, of which the first part is kept: the match itself where it fails the rule''s validation.';
+    'What takes the place of a match of a rule, whose first part is kept: the match itself where it fails the '
+    'validation of the rule.';
 
 create or replace function bcp_internal.apply_rule(
     p_text text, p_rule bcp_internal.anonymizer_rules, p_labels jsonb, p_state bcp_internal.anonymizer_state)
@@ -105,10 +114,12 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.apply_rule(text, bcp_internal.anonymizer_rules, jsonb, bcp_internal.anonymizer_state) is
+comment on function bcp_internal.apply_rule(
+    text, bcp_internal.anonymizer_rules, jsonb, bcp_internal.anonymizer_state) is
     'Text after a rule has been applied once.';
 
-create or replace function bcp_internal.settle_texts(p_texts text[], p_state bcp_internal.anonymizer_state) returns text[]
+create or replace function bcp_internal.settle_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
+returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -127,22 +138,24 @@ declare
     v_new text[];
     n integer;
 begin
-    -- What one rule leaves may be what another looks for; at the end nothing is left to find, so masking
-    -- twice is masking once.
+    -- What one rule leaves may be what another one looks for. The rounds end when no rule finds anything, so masking
+    -- twice gives the same as masking once.
     for v_round in 1..8 loop
         exit when v_active = '{}';
         v_now := array(select v_texts[a] from unnest(v_active) with ordinality as active (a, o) order by o);
         v_lower := array(select lower(s collate "C") from unnest(v_now) with ordinality as t (s, o) order by o);
         v_all := array(select generate_subscripts(v_now, 1));
         v_digits := case
-            when p_state.word_gates is null then v_all else bcp_internal.matching(v_all, v_lower, p_state.digit_gate, false) end;
+            when p_state.word_gates is null then v_all
+            else bcp_internal.matching(v_all, v_lower, p_state.digit_gate, false)
+                end;
         v_labels := bcp_internal.sensitive_labels(array_to_string(v_now, E'\n\x01\n'), p_state);
         v_keyed := array(
             select t.n from unnest(v_now) with ordinality as t (s, n)
             where exists (select from jsonb_object_keys(v_labels) as l where strpos(t.s, l) > 0));
         for v_hits in
-            -- Where a rule may match: what costs a tenth of its pattern. Rules share hints, and a hint is looked for once in
-            -- all texts.
+            -- Look first where a rule may match, which costs a tenth of its pattern. Rules share hints, so each hint is
+            -- looked for once in all texts.
             with tried as materialized (
                 select r.ordinal, r.hint_ordinal, t.o::integer
                 from bcp_internal.anonymizer_rules r
@@ -194,7 +207,7 @@ end
 $func$;
 
 comment on function bcp_internal.settle_texts(text[], bcp_internal.anonymizer_state) is
-    'Texts after the rules have been applied until none changes them; [REDACTED] where that does not end.';
+    'The texts after the rules have been applied until none changes them; [REDACTED] where that does not end.';
 
 create or replace function bcp_internal.mask_texts(p_texts text[], p_state bcp_internal.anonymizer_state) returns text[]
 language plpgsql stable
@@ -207,7 +220,7 @@ declare
     v_masked text[];
 begin
     v_texts := bcp_internal.settle_texts(p_texts, p_state);
-    -- Only where its look-alike has something to mask does the look-alike take the text's place.
+    -- The version with plain letters takes the place of the text only where it has something to mask.
     select array_agg(n order by n), array_agg(folded order by n)
     into v_numbers, v_folded
     from unnest(v_texts) with ordinality as t (s, n)
@@ -226,4 +239,4 @@ end
 $func$;
 
 comment on function bcp_internal.mask_texts(text[], bcp_internal.anonymizer_state) is
-    'Texts after all rules, also where letters and digits are written with look-alikes.';
+    'The texts after all rules, which also see letters and digits that are written with look-alikes.';

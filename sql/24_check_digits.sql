@@ -1,11 +1,11 @@
--- Check digits: what tells a number of a person, a device or a wallet from any other digits.
+-- Check digits tell a number of a person, a device or a wallet from any other digits.
 
 create or replace function bcp_internal.weighted_sum(p_digits text, p_weights integer[]) returns integer
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- A loop: a number has up to fifteen of these, and a query each would cost ten times as much.
+    -- A loop, because a number has at most fifteen digits and a query would cost ten times as much.
     v_sum integer := 0;
 begin
     for i in 1..cardinality(p_weights) loop
@@ -16,7 +16,7 @@ end
 $func$;
 
 comment on function bcp_internal.weighted_sum(text, integer[]) is
-    'Sum of the first digits, each times its weight: the base of most check digits.';
+    'Sum of the first digits, each times its weight. Most check digits are made from it.';
 
 create or replace function bcp_internal.is_luhn(p_digits text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -26,7 +26,8 @@ declare
     v_sum integer := 0;
     v_digit integer;
 begin
-    -- ISO/IEC 7812-1, annex B. Twice a digit, its digits added, is twice the digit by 9, but for 9.
+    -- ISO/IEC 7812-1, annex B. Every second digit is doubled and the digits of the result are added, which is twice the
+    -- digit modulo 9, except for 9.
     for i in 1..length(p_digits) loop
         v_digit := ascii(substr(p_digits, i, 1)) - 48;
         v_sum := v_sum + case when (length(p_digits) - i) % 2 = 0 or v_digit = 9 then v_digit else 2 * v_digit % 9 end;
@@ -35,7 +36,7 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.is_luhn(text) is 'Whether the last of the digits is right by Luhn.';
+comment on function bcp_internal.is_luhn(text) is 'Whether the last digit is the Luhn check digit of the others.';
 
 create or replace function bcp_internal.is_verhoeff(p_digits text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -43,7 +44,8 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     -- Rows of the multiplication of the dihedral group D5, and the powers of Verhoeff's permutation.
-    v_product constant text := '0123456789123406789523401789563401289567401239567859876043216598710432765982104387659321049876543210';
+    v_product constant text := '01234567891234067895234017895634012895674012395678598760432165987104327659821043876593'
+        '21049876543210';
     v_power constant text := '01234567891576283094580379614289160435279453126870428657390127938064157046913258';
     v_check integer := 0;
     v_digit integer;
@@ -57,7 +59,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.is_verhoeff(text) is 'Whether the last of the digits is right by Verhoeff, as in an Aadhaar number.';
+comment on function bcp_internal.is_verhoeff(text) is
+    'Whether the last digit is the Verhoeff check digit of the others, as in an Aadhaar number.';
 
 create or replace function bcp_internal.is_mod_11_10(p_digits text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -76,7 +79,7 @@ end
 $func$;
 
 comment on function bcp_internal.is_mod_11_10(text) is
-    'Whether the last of the digits is right by ISO 7064, MOD 11,10, as in a German tax number.';
+    'Whether the last digit is the check digit of the others by ISO 7064, MOD 11,10, as in a German tax number.';
 
 create or replace function bcp_internal.has_birth_date(p_digits text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -86,14 +89,16 @@ declare
     v_month constant integer := substr(p_digits, 3, 2);
     v_day constant integer := substr(p_digits, 5, 2);
 begin
-    -- Some countries add to the month 20, 40, 60 or 80 for a century, or 50 or 70 for a woman, and some 40 to the day.
+    -- Some countries add 20, 40, 60 or 80 to the month for the century, or 50 or 70 for a woman; some add 40 to the
+    -- day.
     return (v_month % 20 between 1 and 12 or v_month between 51 and 62 or v_month between 71 and 82)
         and (v_day between 1 and 31 or v_day between 41 and 71);
 end
 $func$;
 
 comment on function bcp_internal.has_birth_date(text) is
-    'Whether digits begin with year, month and day of two digits each, as national numbers write them.';
+    'Whether digits begin with a year, month and day of two digits each, the way national numbers write a date of '
+    'birth.';
 
 create or replace function bcp_internal.is_base58check(p_value text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -127,7 +132,7 @@ create or replace function bcp_internal.is_vin(p_value text) returns boolean
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- ISO 3779: the ninth character is the others' weighted sum by 11. There is no I, O or Q.
+    -- ISO 3779: the ninth character is the weighted sum of the others modulo 11. The letters I, O and Q are not used.
     select length(p_value) = 17 and translate(p_value, '0123456789', '') <> ''
         and translate(p_value, '0123456789ABCDEFGHJKLMNPRSTUVWXYZ', '') = ''
         and substr('0123456789X', bcp_internal.weighted_sum(
@@ -142,14 +147,18 @@ language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_parts constant text[] := string_to_array(lower(p_value), case when strpos(p_value, ':') > 0 then ':' else '.' end);
+    v_parts constant text[] := string_to_array(
+        lower(p_value), case when strpos(p_value, ':') > 0 then ':' else '.' end);
     v_gaps constant integer := (select count(*) from unnest(v_parts) as part where part = '');
     v_first integer;
     v_second integer;
 begin
     if strpos(p_value, ':') > 0 then
-        -- Eight groups, or fewer with one gap; of a host on the net or on a link: 2000::/3, fc00::/7, fe80::/16.
-        return (left(p_value, 1) in ('2', '3') or lower(left(p_value, 2)) in ('fc', 'fd') or lower(left(p_value, 4)) = 'fe80')
+        -- Eight groups, or fewer with one gap, and an address of a host on the internet or on a link: 2000::/3,
+        -- fc00::/7, fe80::/16.
+        return (
+                left(p_value, 1) in ('2', '3') or lower(left(p_value, 2)) in ('fc', 'fd')
+                or lower(left(p_value, 4)) = 'fe80')
             and length(v_parts[1]) = 4 and v_parts[cardinality(v_parts)] <> ''
             and (cardinality(v_parts) = 8 and v_gaps <= 1 or cardinality(v_parts) < 8 and v_gaps = 1);
     end if;
@@ -158,7 +167,7 @@ begin
     end if;
     v_first := v_parts[1];
     v_second := v_parts[2];
-    -- Of nobody: this network, private, shared, link-local and loopback addresses, multicast, masks.
+    -- These belong to nobody: this network, private, shared, link-local and loopback addresses, multicast, masks.
     return not (v_first in (0, 10, 127) or v_first >= 224
         or v_first = 100 and v_second between 64 and 127 or v_first = 172 and v_second between 16 and 31
         or v_first = 169 and v_second = 254 or v_first = 192 and v_second = 168);
@@ -166,7 +175,8 @@ end
 $func$;
 
 comment on function bcp_internal.is_public_ip(text) is
-    'Whether a text in the form of an IP address is one that may be a person''s: none of a private network or a service.';
+    'Whether a text in the form of an IP address may be the address of a person: not one of a private network or a '
+    'service.';
 
 create or replace function bcp_internal.is_position(p_value text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -175,7 +185,7 @@ as $func$
 declare
     v_parts constant text[] := array_remove(string_to_array(translate(p_value, ';/ ', ',,,'), ','), '');
 begin
-    -- Two numbers below 1 are rather two shares than a place in the Gulf of Guinea.
+    -- Two numbers below 1 are more likely shares than a place in the Gulf of Guinea.
     return strpos(p_value, '°') > 0
         or (abs(v_parts[1]::numeric) <= 90 and abs(v_parts[2]::numeric) <= 180
             and greatest(abs(v_parts[1]::numeric), abs(v_parts[2]::numeric)) >= 1);

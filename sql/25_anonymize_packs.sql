@@ -1,5 +1,5 @@
--- Packs: keys and rules of the anonymiser that a team switches on with one statement, and the national numbers that
--- one of them finds.
+-- Packs are keys and rules of the anonymiser that a team switches on with one statement. One of them finds national
+-- numbers, whose checks are here.
 
 create or replace function bcp_internal.is_day_and_month(p_digits text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -10,21 +10,102 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.is_day_and_month(text) is 'Whether digits begin with a day and a month, as the numbers of the north do.';
+comment on function bcp_internal.is_day_and_month(text) is
+    'Whether digits begin with a day and a month, as the national numbers of northern Europe do.';
+
+create or replace function bcp_internal.is_number_of_11_digits(p_digits text, p_form text) returns boolean
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    d constant text := p_digits;
+    v_first constant text := left(p_digits, 1);
+    v_last constant integer := right(p_digits, 1);
+begin
+    if p_form = '999-999-999 99' then
+        -- Russia, pensions.
+        return bcp_internal.weighted_sum(d, '{9,8,7,6,5,4,3,2,1}') % 101 % 100 = right(d, 2)::integer;
+    elsif p_form = '99.99.99-999.99' then
+        -- Belgium; a 2 is put before numbers of this century.
+        return 97 - left(d, 9)::bigint % 97 = right(d, 2)::integer
+            or 97 - ('2' || left(d, 9))::bigint % 97 = right(d, 2)::integer;
+    end if;
+    return
+        -- Brazil, persons.
+        (bcp_internal.weighted_sum(d, '{10,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = substr(d, 10, 1)::integer
+            and bcp_internal.weighted_sum(d, '{11,10,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = v_last)
+        -- Australia, businesses, also of one person: 1 is taken from the first digit.
+        or (bcp_internal.weighted_sum(d, '{10,1,3,5,7,9,11,13,15,17,19}') - 10) % 89 = 0 and p_form = '99 999 999 999'
+        -- Poland, persons: 20, 40, 60 or 80 is added to a month for the century.
+        or substr(d, 3, 2)::integer % 20 between 1 and 12 and substr(d, 5, 2) between '01' and '31'
+            and bcp_internal.weighted_sum(d, '{1,3,7,9,1,3,7,9,1,3,1}') % 10 = 0
+        -- Germany, taxes: of the first ten digits one comes twice or three times, and the others once.
+        or (v_first <> '0' and bcp_internal.is_mod_11_10(d) and (
+            select count(*) filter (where n > 1) = 1 and max(n) <= 3
+            from (select count(*) as n from string_to_table(left(d, 10), null) as c group by c) as counts))
+        -- Turkey.
+        or (v_first <> '0'
+            and (bcp_internal.weighted_sum(d, '{7,-1,7,-1,7,-1,7,-1,7}') + 40) % 10 = substr(d, 10, 1)::integer
+            and bcp_internal.weighted_sum(d, '{1,1,1,1,1,1,1,1,1,1}') % 10 = v_last)
+        -- Norway, perhaps with 40 added to the day.
+        or ((bcp_internal.is_day_and_month(d) or left(d, 2) between '41' and '71')
+            and bcp_internal.weighted_sum(d, '{3,7,6,1,8,9,4,5,2,1}') % 11 = 0
+            and bcp_internal.weighted_sum(d, '{5,4,3,2,7,6,5,4,3,2,1}') % 11 = 0);
+end
+$func$;
+
+comment on function bcp_internal.is_number_of_11_digits(text, text) is
+    'Whether 11 digits, written in a form such as 999.999.999-99, are a national number by the check digits of some '
+    'country.';
+
+create or replace function bcp_internal.is_number_of_13_digits(p_digits text, p_form text) returns boolean
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    d constant text := p_digits;
+    v_first constant text := left(p_digits, 1);
+    v_last constant integer := right(p_digits, 1);
+    v_sum integer;
+begin
+    if p_form = '999.9999.9999.99' then
+        -- Switzerland.
+        return left(d, 3) = '756' and bcp_internal.weighted_sum(d, '{1,3,1,3,1,3,1,3,1,3,1,3,1}') % 10 = 0;
+    elsif p_form = '999999-9999999' then
+        -- Korea: those given out since 2020 have no check digit.
+        return bcp_internal.has_birth_date(d) and substr(d, 7, 1) between '1' and '8';
+    end if;
+    v_sum := bcp_internal.weighted_sum(d, '{2,7,9,1,4,6,3,5,8,2,7,9}') % 11;
+    return
+        -- South Africa.
+        substr(d, 11, 1) in ('0', '1') and substr(d, 12, 1) in ('8', '9')
+            and bcp_internal.has_birth_date(d) and substr(d, 3, 2) <= '12' and bcp_internal.is_luhn(d)
+        -- Romania. Nothing is added to a month, so that times in milliseconds are none.
+        or v_first between '1' and '8' and bcp_internal.has_birth_date(substr(d, 2)) and substr(d, 4, 2) <= '12'
+            and substr(d, 8, 2) between '01' and '52' and v_last = case v_sum when 10 then 1 else v_sum end
+        -- What was Yugoslavia.
+        or bcp_internal.is_day_and_month(d) and substr(d, 5, 1) in ('0', '9')
+            and bcp_internal.weighted_sum(d, '{7,6,5,4,3,2,7,6,5,4,3,2,1}') % 11 = 0;
+end
+$func$;
+
+comment on function bcp_internal.is_number_of_13_digits(text, text) is
+    'Whether 13 digits, written in a form such as 999.9999.9999.99, are a national number by the check digits of some '
+    'country.';
 
 create or replace function bcp_internal.is_number_of_person(p_digits text, p_form text) returns boolean
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- No regular expressions: PostgreSQL keeps 32 compiled, and the rules need them.
+    -- No regular expressions here: PostgreSQL keeps 32 of them compiled, and the rules need those.
     d constant text := p_digits;
     v_length constant integer := length(p_digits);
     v_first constant text := left(p_digits, 1);
     v_last constant integer := right(p_digits, 1);
     v_sum integer;
 begin
-    -- p_form is the number as it is written, with 9 for every digit: what tells countries apart.
+    -- p_form is the number as it is written, with 9 for every digit. The form tells countries apart.
     if d = repeat(v_first, v_length) then
         return false;
     end if;
@@ -32,7 +113,8 @@ begin
         when 8, 9 then
             if p_form = '999-99-9999' then
                 -- United States: a taxpayer without a social security number.
-                return v_first = '9' and (substr(d, 4, 2) between '50' and '65' or substr(d, 4, 2) between '70' and '99')
+                return v_first = '9'
+                    and (substr(d, 4, 2) between '50' and '65' or substr(d, 4, 2) between '70' and '99')
                     and substr(d, 4, 2) not in ('89', '93');
             elsif right(p_form, 2) = '-9' then
                 -- Chile.
@@ -55,42 +137,16 @@ begin
                 -- Czechia and Slovakia.
                 return bcp_internal.has_birth_date(d) and d::bigint % 11 = 0;
             elsif p_form in ('999999-9999', '999999+9999') then
-                -- Sweden, with Luhn and perhaps 60 added to the day; Denmark, the day first and no check digit any more.
-                return (bcp_internal.has_birth_date(d) or substr(d, 5, 2) between '61' and '91') and bcp_internal.is_luhn(d)
+                -- Sweden, with Luhn and perhaps 60 added to the day; Denmark, the day first and no check digit any
+                -- more.
+                return (bcp_internal.has_birth_date(d) or substr(d, 5, 2) between '61' and '91')
+                        and bcp_internal.is_luhn(d)
                     or bcp_internal.is_day_and_month(d) and substr(p_form, 7, 1) = '-';
             end if;
             -- England: the first digit of those that are given out.
             return v_first in ('4', '6', '7') and bcp_internal.weighted_sum(d, '{10,9,8,7,6,5,4,3,2,1}') % 11 = 0;
         when 11 then
-            if p_form = '999-999-999 99' then
-                -- Russia, pensions.
-                return bcp_internal.weighted_sum(d, '{9,8,7,6,5,4,3,2,1}') % 101 % 100 = right(d, 2)::integer;
-            elsif p_form = '99.99.99-999.99' then
-                -- Belgium; a 2 is put before numbers of this century.
-                return 97 - left(d, 9)::bigint % 97 = right(d, 2)::integer
-                    or 97 - ('2' || left(d, 9))::bigint % 97 = right(d, 2)::integer;
-            end if;
-            return
-                -- Brazil, persons.
-                (bcp_internal.weighted_sum(d, '{10,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = substr(d, 10, 1)::integer
-                    and bcp_internal.weighted_sum(d, '{11,10,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = v_last)
-                -- Australia, businesses, also of one person: 1 is taken from the first digit.
-                or (bcp_internal.weighted_sum(d, '{10,1,3,5,7,9,11,13,15,17,19}') - 10) % 89 = 0 and p_form = '99 999 999 999'
-                -- Poland, persons: 20, 40, 60 or 80 is added to a month for the century.
-                or substr(d, 3, 2)::integer % 20 between 1 and 12 and substr(d, 5, 2) between '01' and '31'
-                    and bcp_internal.weighted_sum(d, '{1,3,7,9,1,3,7,9,1,3,1}') % 10 = 0
-                -- Germany, taxes: of the first ten digits one comes twice or three times, and the others once.
-                or (v_first <> '0' and bcp_internal.is_mod_11_10(d) and (
-                    select count(*) filter (where n > 1) = 1 and max(n) <= 3
-                    from (select count(*) as n from string_to_table(left(d, 10), null) as c group by c) as counts))
-                -- Turkey.
-                or (v_first <> '0'
-                    and (bcp_internal.weighted_sum(d, '{7,-1,7,-1,7,-1,7,-1,7}') + 40) % 10 = substr(d, 10, 1)::integer
-                    and bcp_internal.weighted_sum(d, '{1,1,1,1,1,1,1,1,1,1}') % 10 = v_last)
-                -- Norway, perhaps with 40 added to the day.
-                or ((bcp_internal.is_day_and_month(d) or left(d, 2) between '41' and '71')
-                    and bcp_internal.weighted_sum(d, '{3,7,6,1,8,9,4,5,2,1}') % 11 = 0
-                    and bcp_internal.weighted_sum(d, '{5,4,3,2,7,6,5,4,3,2,1}') % 11 = 0);
+            return bcp_internal.is_number_of_11_digits(d, p_form);
         when 12 then
             if p_form in ('99999999-9999', '99999999+9999') then
                 -- Sweden, with the century.
@@ -99,31 +155,15 @@ begin
             -- India.
             return v_first >= '2' and bcp_internal.is_verhoeff(d);
         when 13 then
-            if p_form = '999.9999.9999.99' then
-                -- Switzerland.
-                return left(d, 3) = '756' and bcp_internal.weighted_sum(d, '{1,3,1,3,1,3,1,3,1,3,1,3,1}') % 10 = 0;
-            elsif p_form = '999999-9999999' then
-                -- Korea: those given out since 2020 have no check digit.
-                return bcp_internal.has_birth_date(d) and substr(d, 7, 1) between '1' and '8';
-            end if;
-            v_sum := bcp_internal.weighted_sum(d, '{2,7,9,1,4,6,3,5,8,2,7,9}') % 11;
-            return
-                -- South Africa.
-                substr(d, 11, 1) in ('0', '1') and substr(d, 12, 1) in ('8', '9')
-                    and bcp_internal.has_birth_date(d) and substr(d, 3, 2) <= '12' and bcp_internal.is_luhn(d)
-                -- Romania. Nothing is added to a month, so that times in milliseconds are none.
-                or v_first between '1' and '8' and bcp_internal.has_birth_date(substr(d, 2)) and substr(d, 4, 2) <= '12'
-                    and substr(d, 8, 2) between '01' and '52' and v_last = case v_sum when 10 then 1 else v_sum end
-                -- What was Yugoslavia.
-                or bcp_internal.is_day_and_month(d) and substr(d, 5, 1) in ('0', '9')
-                    and bcp_internal.weighted_sum(d, '{7,6,5,4,3,2,7,6,5,4,3,2,1}') % 11 = 0;
+            return bcp_internal.is_number_of_13_digits(d, p_form);
         when 14 then
             -- Brazil, businesses.
             return bcp_internal.weighted_sum(d, '{5,4,3,2,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = substr(d, 13, 1)::integer
                 and bcp_internal.weighted_sum(d, '{6,5,4,3,2,9,8,7,6,5,4,3,2}') * 10 % 11 % 10 = v_last;
         when 15 then
             -- France: sex, year, month from 20 on where it is not known.
-            return v_first in ('1', '2', '3', '4', '7', '8') and substr(d, 4, 2) not in ('00', '13', '14', '15', '16', '17', '18', '19')
+            return v_first in ('1', '2', '3', '4', '7', '8')
+                and substr(d, 4, 2) not in ('00', '13', '14', '15', '16', '17', '18', '19')
                 and 97 - left(d, 13)::bigint % 97 = right(d, 2)::integer;
         else
             return false;
@@ -132,7 +172,8 @@ end
 $func$;
 
 comment on function bcp_internal.is_number_of_person(text, text) is
-    'Whether digits, written in a form such as 999.999.999-99, are a national number by the check digits of some country.';
+    'Whether digits, written in a form such as 999.999.999-99, are a national number of some country by its check '
+    'digits.';
 
 create or replace function bcp_internal.is_national_id(p_value text) returns boolean
 language plpgsql immutable strict parallel safe
@@ -148,7 +189,9 @@ begin
     if v_length = 18 and v_form in (repeat('9', 18), repeat('9', 17) || 'A') then
         -- China: ISO 7064, MOD 11-2.
         return substr(v, 7, 2) in ('19', '20') and bcp_internal.has_birth_date(substr(v, 9))
-            and substr('10X98765432', bcp_internal.weighted_sum(left(v, 17), '{7,9,10,5,8,4,2,1,6,3,7,9,10,5,8,4,2}') % 11 + 1, 1)
+            and substr(
+                    '10X98765432',
+                    bcp_internal.weighted_sum(left(v, 17), '{7,9,10,5,8,4,2,1,6,3,7,9,10,5,8,4,2}') % 11 + 1, 1)
                 = right(v, 1);
     elsif v_form = repeat('9', v_length) then
         return bcp_internal.is_number_of_person(v, translate(p_value, '012345678', '999999999'));
@@ -159,7 +202,8 @@ begin
         and left(v, 1) not in ('S', 'T', 'F', 'G', 'M') then
         -- Spain, citizens and foreigners; of passports of this form the letter before is another.
         return translate(left(v, 1), 'XYZ', '012') between '0' and '9'
-            and substr('TRWAGMYFPDXBNJZSQVHLCKE', translate(left(v, 8), 'XYZ', '012')::integer % 23 + 1, 1) = right(v, 1);
+            and substr('TRWAGMYFPDXBNJZSQVHLCKE', translate(left(v, 8), 'XYZ', '012')::integer % 23 + 1, 1)
+                = right(v, 1);
     elsif v_form = 'A9999999A' then
         -- Singapore.
         v_sum := bcp_internal.weighted_sum(substr(v, 2), '{2,7,6,5,4,3,2}')
@@ -185,7 +229,8 @@ begin
             else ('{1,0,5,7,9,13,15,17,19,21,2,4,18,20,11,3,6,8,12,14,16,10,22,25,24,23}'::integer[])[c + 1] end) % 26
         into v_sum
         from (
-            select n, ascii(c) - case when c <= '9' then 48 else 65 end from string_to_table(left(v, 15), null) with ordinality as t (c, n)
+            select n, ascii(c) - case when c <= '9' then 48 else 65 end
+            from string_to_table(left(v, 15), null) with ordinality as t (c, n)
         ) as numbers (n, c);
         return chr(65 + v_sum) = right(v, 1);
     elsif v_length = 18 then
@@ -200,10 +245,12 @@ begin
     elsif v_form in ('999999999A', '9999999999', '999999A999A', '999999A9999') then
         -- Finland; the character between is the century's.
         return bcp_internal.is_day_and_month(v)
-            and substr('0123456789ABCDEFHJKLMNPRSTUVWXY', ((left(v, 6) || left(right(v, 4), 3))::bigint % 31)::integer + 1, 1)
+            and substr(
+                    '0123456789ABCDEFHJKLMNPRSTUVWXY',
+                    ((left(v, 6) || left(right(v, 4), 3))::bigint % 31)::integer + 1, 1)
                 = right(v, 1);
     end if;
-    -- The form says it all.
+    -- Other forms have no check digits.
     return true;
 end
 $func$;
@@ -219,9 +266,10 @@ as $func$
         when 'nationalid' then bcp_internal.is_national_id(p_value)
         when 'ip' then bcp_internal.is_public_ip(p_value)
         when 'geo' then bcp_internal.is_position(p_value)
-        -- The first two digits are those of the bodies that give out the numbers of devices.
+        -- The first two digits name the body that gave out the number of the device.
         when 'device' then bcp_internal.is_luhn(bcp_internal.only_digits(p_value))
-            and left(p_value, 2) in ('01', '10', '33', '35', '44', '45', '49', '50', '51', '52', '53', '54', '86', '91', '98', '99')
+            and left(p_value, 2) in (
+                '01', '10', '33', '35', '44', '45', '49', '50', '51', '52', '53', '54', '86', '91', '98', '99')
         when 'vehicle' then length(p_value) <> 17 or bcp_internal.is_vin(p_value)
         when 'crypto' then left(p_value, 2) in ('0x', 'bc', 'tb') or left(p_value, 4) = 'ltc1'
             or bcp_internal.is_base58check(p_value)
@@ -230,7 +278,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.is_identifier(text, text) is
-    'Whether a match of a rule with validation identifier is what the rule''s kind says: its check digits, or its range.';
+    'Whether a match of a rule with validation identifier is what the kind of the rule says, by its check digits or '
+    'its range.';
 
 create or replace function bcp_internal.set_pack(p_name text, p_enabled boolean) returns boolean
 language plpgsql volatile
@@ -249,9 +298,9 @@ end
 $func$;
 
 comment on function bcp_internal.set_pack(text, boolean) is
-    'Switches a pack on or off, and returns whether that changed it; ZB002 where there is no such pack.';
+    'Switches a pack on or off, and returns whether that changed anything; ZB002 where there is no such pack.';
 
--- What they call is for no role, so they run as the owner.
+-- These run as the owner, because no role may call what they call.
 create or replace function bcp.enable_anonymization_pack(p_name text) returns boolean
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -262,7 +311,9 @@ $func$;
 revoke all on function bcp.enable_anonymization_pack(text) from public;
 grant execute on function bcp.enable_anonymization_pack(text) to bcp_admin;
 comment on function bcp.enable_anonymization_pack(text) is
-    'Puts the keys and rules of a pack of bcp.anonymization_packs in force, from the next event on, and returns whether they were not before. Rows that are stored stay as they are until bcp.anonymize_history. For bcp_admin. ZB002 where there is no such pack.';
+    'Puts the keys and rules of a pack of bcp.anonymization_packs in force, from the next event on, and returns '
+    'whether they were not in force before. Stored rows stay as they are until bcp.anonymize_history. For bcp_admin. '
+    'ZB002 where there is no such pack.';
 
 create or replace function bcp.disable_anonymization_pack(p_name text) returns boolean
 language sql volatile security definer
@@ -274,4 +325,5 @@ $func$;
 revoke all on function bcp.disable_anonymization_pack(text) from public;
 grant execute on function bcp.disable_anonymization_pack(text) to bcp_admin;
 comment on function bcp.disable_anonymization_pack(text) is
-    'Takes the keys and rules of a pack of bcp.anonymization_packs out of force, from the next event on, and returns whether they were in force. For bcp_admin. ZB002 where there is no such pack.';
+    'Takes the keys and rules of a pack of bcp.anonymization_packs out of force, from the next event on, and returns '
+    'whether they were in force. For bcp_admin. ZB002 where there is no such pack.';

@@ -1,13 +1,13 @@
--- Cuts text and documents to size. Masking takes time by the size of what is masked, so what is much too large is cut
--- first, to a multiple of what is kept (cut_text, cut_json); then it is masked, and then cut to what is kept
--- (truncate_text, truncate_json), marked with the size it had when it came.
+-- Cuts text and documents to size. Masking takes time in proportion to the size, so a value that is much too large is
+-- cut twice: before masking to a multiple of what is kept (cut_text, cut_json), and after masking to what is kept,
+-- marked with the size that it had when it came (truncate_text, truncate_json).
 
 create or replace function bcp_internal.head_of(p_text text, p_max_bytes integer) returns text
 language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- At most one character a byte; then shorter by the share that is too much, until it fits.
+    -- Start with one character per byte, and shorten by the share that is too much until it fits.
     v_head text := left(p_text, greatest(p_max_bytes, 0));
 begin
     while octet_length(v_head) > greatest(p_max_bytes, 0) loop
@@ -18,19 +18,22 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.head_of(text, integer) is 'The beginning of a text, of at most so many bytes and whole characters.';
+comment on function bcp_internal.head_of(text, integer) is
+    'The beginning of a text: whole characters, at most so many bytes.';
 
 create or replace function bcp_internal.without_last_word(p_head text) returns text
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Half of a word may be half of a secret, which no rule finds, and half of a number may look like another one. Text
-    -- without blanks, such as base64, Chinese or escaped lines, is one word: of that a thousand characters go, not all.
+    -- Half a word may be half a secret, which no rule finds, and half a number may look like another one. Text without
+    -- blanks, such as base64, Chinese or escaped lines, is one word: of such a word only a thousand characters are
+    -- removed, not all.
     select left(p_head, length(p_head) - length(substring(right(p_head, 1000) from '[^\s"]*$')))
 $func$;
 
 comment on function bcp_internal.without_last_word(text) is
-    'The beginning of a text up to its last word, which may have been cut in two; of a longer word than a thousand characters without these.';
+    'The beginning of a text up to its last word, which may have been cut in two; where that word is longer than a '
+    'thousand characters, without the last thousand.';
 
 create or replace function bcp_internal.cut_text(p_text text, p_max_bytes integer) returns text
 language sql immutable strict
@@ -43,7 +46,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.cut_text(text, integer) is
-    'The beginning of a text, of at most so many bytes, without a word that was cut: for what is to be masked and then truncated.';
+    'The beginning of a text, at most so many bytes, without a word that was cut in two. It is for text that is to be '
+    'masked and then truncated.';
 
 create or replace function bcp_internal.close_json(
     p_head text, p_max_depth integer,
@@ -59,13 +63,15 @@ declare
     v_in_string boolean;
     v_last integer;
 begin
-    -- An escape that was cut in two.
-    v_head := left(v_head, length(v_head) - coalesce(length(substring(right(v_head, 6) from '\\u[0-9a-fA-F]{0,3}$')), 0));
+    -- Remove an escape that was cut in two.
+    v_head := left(
+        v_head,
+        length(v_head) - coalesce(length(substring(right(v_head, 6) from '\\u[0-9a-fA-F]{0,3}$')), 0));
     if (length(v_head) - length(rtrim(v_head, '\'))) % 2 = 1 then
         v_head := left(v_head, length(v_head) - 1);
     end if;
-    -- Without escapes every quote begins or ends a string, and without strings the brackets that pair go away: what is
-    -- left is what the cut left open.
+    -- Without escapes every quote begins or ends a string, and without strings brackets that form a pair disappear. The
+    -- brackets that are left are those that the cut left open.
     v_plain := replace(replace(v_head, '\\', '__'), '\"', '__');
     v_in_string := (length(v_plain) - length(replace(v_plain, '"', ''))) % 2 = 1;
     v_brackets := regexp_replace(regexp_replace(v_plain, '"[^"]*(?:"|$)', '', 'g'), '[^][{}]+', '', 'g');
@@ -79,14 +85,14 @@ begin
         return;
     end if;
     closing := translate(reverse(v_brackets), '{[', '}]');
-    -- A number or word that was cut is not the one that was there, so outside of strings it goes, with the comma
+    -- A number or word that was cut is not the one that was there. So outside strings it is removed, with the comma
     -- before it.
     opening := case
         when v_in_string then v_head
         else rtrim(rtrim(v_head, '+-.0123456789Eaeflnrstu'), E' \t\r\n,')
     end;
     closed := opening || case when v_in_string then '"' else '' end || closing;
-    -- Where the last string is before this quote.
+    -- The place of the last quote.
     v_last := length(v_plain) - strpos(reverse(v_plain), '"') + 1;
     if bcp_internal.try_jsonb(closed) is not null then
         if v_in_string then
@@ -95,7 +101,7 @@ begin
         end if;
         return;
     end if;
-    -- A key without its value goes too.
+    -- A key without its value is removed, too.
     if not v_in_string then
         v_last := v_last - strpos(reverse(left(v_plain, v_last - 1)), '"');
     end if;
@@ -107,7 +113,9 @@ end
 $func$;
 
 comment on function bcp_internal.close_json(text, integer) is
-    'Valid JSON with what is whole of JSON that was cut short: values before the cut, and the beginning of the string in which it was cut, for which content, between opening and a quote with closing, is what is there of it. Null where the text is no such JSON, or is nested deeper than the limit, which is_deeper says.';
+    'Valid JSON made of JSON that was cut short: the values before the cut, and the beginning of the string in which '
+    'it was cut. Of that string content is what there is of it, and opening, content, a quote and closing make the '
+    'whole. Null where the text is no such JSON, or is nested deeper than the limit, which is_deeper tells.';
 
 create or replace function bcp_internal.cut_json(p_doc jsonb, p_max_bytes integer, p_max_depth integer) returns jsonb
 language plpgsql immutable strict
@@ -130,12 +138,13 @@ begin
         perform bcp_internal.check_depth(case when v_outer.is_deeper then p_max_depth + 1 else 0 end, p_max_depth);
         v_result := bcp_internal.try_jsonb(v_outer.closed);
         if v_outer.content is not null then
-            -- An answer is often one string that is JSON, which is to be masked as JSON too.
+            -- An answer is often one string that is JSON, and must be masked as JSON, too.
             v_inner := ltrim(bcp_internal.try_jsonb('"' || v_outer.content || '"') #>> '{}', E' \t\r\n');
             if left(v_inner, 1) in ('{', '[') then
                 v_result := coalesce(
                     bcp_internal.try_jsonb(
-                        left(v_outer.opening, -1) || to_jsonb((bcp_internal.close_json(v_inner, p_max_depth)).closed)::text
+                        left(v_outer.opening, -1)
+                        || to_jsonb((bcp_internal.close_json(v_inner, p_max_depth)).closed)::text
                         || v_outer.closing),
                     v_result);
             end if;
@@ -149,7 +158,9 @@ end
 $func$;
 
 comment on function bcp_internal.cut_json(jsonb, integer, integer) is
-    'The beginning of a document as a document of at most so many bytes as text, or the beginning of its text as a string where that cannot be closed: for what is to be masked and then truncated. ZB005 where it is nested deeper than the limit.';
+    'The beginning of a document as a document of at most so many bytes as text; where that cannot be closed, the '
+    'beginning of its text as a string. It is for a document that is to be masked and then truncated. ZB005 where it '
+    'is nested deeper than the limit.';
 
 create or replace function bcp_internal.truncate_text(p_text text, p_max_bytes integer, p_bytes integer default null)
 returns text
@@ -164,7 +175,7 @@ begin
         return p_text;
     end if;
     if p_bytes is not null then
-        -- Where it was cut before, half of a secret of several words may stand at its end.
+        -- If the text was cut before, half of a secret of several words may stand at its end.
         v_head := left(v_head, greatest(length(v_head) - 64, 0));
     end if;
     v_head := bcp_internal.head_of(v_head, p_max_bytes - octet_length(v_mark));
@@ -173,7 +184,8 @@ end
 $func$;
 
 comment on function bcp_internal.truncate_text(text, integer, integer) is
-    'Text of at most so many bytes, without a word that was cut, and marked with the size it had: p_bytes where it was cut before, and then it is marked even where it fits. Mask first.';
+    'Text of at most so many bytes, without a word that was cut in two, marked with the size it had. p_bytes is that '
+    'size where the text was cut before; then it is marked even where it fits. Mask the text first.';
 
 create or replace function bcp_internal.truncate_json(p_doc jsonb, p_max_bytes integer, p_bytes integer default null)
 returns jsonb
@@ -193,11 +205,11 @@ begin
         v_result := jsonb_build_object(
             '_truncated', true, '_bytes', v_bytes,
             '_head', regexp_replace(
-                -- What closed the document where it was cut before was not in it.
+                -- The brackets and quotes that closed the document when it was cut before were not in it.
                 bcp_internal.truncate_text(
                     case when p_bytes is null then v_text else rtrim(v_text, '\"}] ') end, v_budget, p_bytes),
                 ' ?\[TRUNCATED [0-9]+ bytes\]$', ''));
-        -- Quotes are escaped in the head, so it takes more than its own length.
+        -- Quotes are escaped in the head, so it takes more room than its own length.
         exit when octet_length(v_result::text) <= p_max_bytes or v_result ->> '_head' = '';
         v_budget := v_budget - greatest(octet_length(v_result::text) - p_max_bytes, 16);
     end loop;
@@ -206,4 +218,6 @@ end
 $func$;
 
 comment on function bcp_internal.truncate_json(jsonb, integer, integer) is
-    'A document of at most so many bytes as text; a larger one becomes {"_truncated": true, "_bytes": its size, "_head": its beginning as text}, and so does one that was cut before from p_bytes, even where it fits. Mask first.';
+    'A document of at most so many bytes as text. A larger one becomes {"_truncated": true, "_bytes": its size, '
+    '"_head": the beginning of its text}, and so does one that was cut before from p_bytes, even where it fits. Mask '
+    'the document first.';

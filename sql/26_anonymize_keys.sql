@@ -1,24 +1,26 @@
--- Which keys are sensitive. Keys are read as words, split at separators and at capitals, and looked up many at a time:
--- one lookup of a key alone would cost as much as fifty in one call. The rows are bcp.sensitive_keys and
--- bcp.sensitive_key_exceptions.
+-- Which keys are sensitive: the rows of bcp.sensitive_keys and bcp.sensitive_key_exceptions tell. Keys are read as
+-- words, split at separators and at capitals. Look up many at a time: one key alone costs as much as fifty in one call.
 
 create or replace function bcp_internal.fold_key(p_text text) returns text
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- Characters that look like a Latin letter, after Unicode's confusables.txt; the zero of any script looks like o.
-    v_alike constant text := 'æøđħıłƄƍƖƦƧƷƼƽƿǀȜȢȣȷɑɡɢɣɩɪɯɴʀʋʏʙʜʟͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγεικνορστυχωϒϜϨϱϲϳϹϺЅІЈАВЕЗКМНОРСТУХЬабв'
+    -- Characters that look like a Latin letter, from Unicode's confusables.txt. The zero of any script looks like o.
+    v_alike constant text :=
+        'æøđħıłƄƍƖƦƧƷƼƽƿǀȜȢȣȷɑɡɢɣɩɪɯɴʀʋʏʙʜʟͿΑΒΕΖΗΙΚΜΝΟΡΤΥΧαγεικνορστυχωϒϜϨϱϲϳϹϺЅІЈАВЕЗКМНОРСТУХЬабв'
         || 'гекмнопрстухьѕіјѡѴѵҮүһҽӀӏӠԁԌԛԜԝՍՏՕագզհճոռսցքօ٠۰۱۵۷߀०০৪৭੦੧੪૦ଠ୦୨௦౦೦ഠ൦൭෦๐໐༠ဝ၀ყჿሀዐᎠᎡᎢᎥᎩᎪᎫᎬᎳᎷᎻᎽ'
         || 'ᏀᏂᏃᏎᏏᏒᏔᏕᏙᏚᏞᏟᏢᏦᏧᏮᏳᏴᐯᑌᑭᑯᑲᒍᒪᒿᕁᕼᕽᖇᖯᖴᗅᗞᗪᗰᗷᚷᛁᛕᛖ០᠐ᴀᴄᴅᴇᴊᴋᴍᴏᴑᴘᴛᴜᴠᴡᴢᴦᶃᶌẝỿιℽⲅⲎⲒⲔⲘⲚⲞⲟⲢⲣⲤⲥⲦⲨⲬⳊⳌⳐⳒⴸⴹⵏⵔⵕⵝ'
         || '〇ꓐꓑꓒꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴꙄꙇꛟꛯꜰꜱꝚꝪꝮꞘꞙꞟꞫꞲꞳꞴꬲꬵꬽꭇꭈꭎꭒꭚꭵꮁꮃꮓꮩꮪꮯ';
-    v_letters constant text := 'aodhilbglr235spl388jaggyiiwnruybhljabezhikmnoptyxayeikvopotuxwyf2pcjcmsijabe3kmhopctyxba6b'
+    v_letters constant text :=
+        'aodhilbglr235spl388jaggyiiwnruybhljabezhikmnoptyxayeikvopotuxwyf2pcjcmsijabe3kmhopctyxba6b'
         || 'rekmhonpctyxbsijwvvyyhell3dgqwwusowqqhannsgfooolovooo89o98ooo9ooooo9ooooooyouodrtiyajewmhy'
         || 'ghz4brwsvslcpkd6gbvupdbjl2xhxrbfaddmbxlkmooacdejkmooptuvwzrgyfyiyrhlkmnooppcctyx93l6veloqx'
         || 'obpddtgkjczfmnlsrvhwxyaelou2iv2fs239ffu3jxbeforruuyirwzvsc';
     v_text text collate "C" := p_text;
 begin
-    -- Zeros before bcp_internal.fold_text makes digits of them; circled and squared letters that have no plain form.
+    -- Zeros come first, before bcp_internal.fold_text makes digits of them; then circled and squared letters, which
+    -- have no plain form.
     if octet_length(v_text) > length(v_text)
         and v_text ~ ('[' || v_alike || '\U0001F150-\U0001F169\U0001F170-\U0001F189\U0001F1E6-\U0001F1FF]')
     then
@@ -28,7 +30,7 @@ begin
         end loop;
     end if;
     v_text := bcp_internal.fold_text(v_text);
-    -- Accents and strokes away.
+    -- Remove accents and strokes.
     if octet_length(v_text) > length(v_text) then
         v_text := translate(
             regexp_replace(normalize(v_text, NFKD), '[\u0300-\u036f\u20d0-\u20f0]', '', 'g'), v_alike, v_letters);
@@ -37,14 +39,15 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.fold_key(text) is 'A key as it reads: look-alikes of Latin letters made Latin.';
+comment on function bcp_internal.fold_key(text) is
+    'A key as it reads, with Latin letters in place of their look-alikes.';
 
 create or replace function bcp_internal.small_letters(p_text text) returns text
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- Not lower(), which knows other letters in each database's locale.
+    -- lower() would not do: which letters it knows depends on the locale of the database.
     return translate(
         bcp_internal.fold_text(p_text),
         'ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУ'
@@ -55,7 +58,7 @@ end
 $func$;
 
 comment on function bcp_internal.small_letters(text) is
-    'A key in its own script: Latin-1, Greek, Cyrillic and Armenian capitals made small.';
+    'A key in its own script, with Latin-1, Greek, Cyrillic and Armenian capitals made small.';
 
 create or replace function bcp_internal.key_lines(p_keys text[], p_hashed text) returns text
 language plpgsql immutable strict
@@ -64,7 +67,7 @@ as $func$
 declare
     v_text text collate "C" := array_to_string(p_keys, E'\n');
 begin
-    -- A key that is a keyed hash says its kind, which is no secret.
+    -- A key that is a keyed hash shows its kind, which is no secret.
     if strpos(v_text, '#k') > 0 then
         v_text := regexp_replace(v_text, p_hashed, '|', 'g');
     end if;
@@ -77,7 +80,8 @@ end
 $func$;
 
 comment on function bcp_internal.key_lines(text[], text) is
-    'The words of keys in lower case, separated by spaces, a line a key: user email of userEmail, user_email and User-Email. The keys have no line end.';
+    'The words of keys in lower case, separated by spaces, one line per key: user email for userEmail, user_email and '
+    'User-Email. The keys have no line end.';
 
 create or replace function bcp_internal.grams(
     p_word text, p_next1 text, p_next2 text, p_next3 text, p_next4 text, p_next5 text)
@@ -100,26 +104,16 @@ as $func$
 $func$;
 
 comment on function bcp_internal.grams(text, text, text, text, text, text) is
-    'Up to five words joined: how many, as they are, without digits and without a plural at the end, and the word after them.';
+    'The word and up to four that follow it, joined: how many words, the result as it is, without digits and without a '
+    'plural at its end, and the word after them.';
 
-create or replace function bcp_internal.classify_keys(
-    p_keys text[], p_types text[], p_state bcp_internal.anonymizer_state, p_in_text boolean default false)
-returns table (n integer, action text, kind text, value_pattern text)
-language plpgsql stable
+create or replace function bcp_internal.key_spellings(
+    p_keys text[], p_types text[], out keys text[], out numbers integer[], out types text[], out are_phrases boolean[])
+language sql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_keys text[];
-    v_numbers integer[];
-    v_types text[];
-    v_phrases boolean[];
-    v_text text collate "C";
-    -- Words that have a pattern of match_mode contains inside.
-    v_parts text[] := '{}';
-begin
     -- Other characters than ASCII may be look-alikes of Latin ones, or letters of a key in another script.
     select array_agg(r.key), array_agg(r.n::integer), array_agg(r.type), array_agg(strpos(btrim(r.key), ' ') > 0)
-    into v_keys, v_numbers, v_types, v_phrases
     from (
         select k.n, k.type, translate(v.key, E'\n', ' ') as key
         from unnest(p_keys, p_types) with ordinality as k (key, type, n)
@@ -131,14 +125,55 @@ begin
             from (values (bcp_internal.fold_key(k.key)), (bcp_internal.small_letters(k.key))) as f (key)
             where octet_length(k.key) > length(k.key) or strpos(k.key, '%') > 0 or strpos(k.key, '&') > 0
         ) as v
-    ) as r;
-    if v_keys is null then
+    ) as r
+$func$;
+
+comment on function bcp_internal.key_spellings(text[], text[]) is
+    'The keys as they may be read, without line ends: one in ASCII as it is, any other in Latin letters and in its own '
+    'script. With each its key''s number and type, and whether it is a phrase of several words.';
+
+create or replace function bcp_internal.key_words(
+    p_text text, p_numbers integer[], p_types text[], p_are_phrases boolean[])
+returns table (
+    o bigint, n integer, type text, is_phrase boolean, i bigint, word text, before text, w1 text, w2 text, w3 text,
+    w4 text, w5 text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select
+        l.o, l.n, l.type, l.is_phrase, u.i, u.word, lag(u.word) over s, lead(u.word) over s, lead(u.word, 2) over s,
+        lead(u.word, 3) over s, lead(u.word, 4) over s, lead(u.word, 5) over s
+    from rows from (string_to_table(p_text, E'\n'), unnest(p_numbers), unnest(p_types), unnest(p_are_phrases))
+        with ordinality as l (line, n, type, is_phrase, o)
+    cross join lateral string_to_table(btrim(l.line, ' '), ' ') with ordinality as u (word, i)
+    window s as (partition by l.o order by u.i)
+$func$;
+
+comment on function bcp_internal.key_words(text, integer[], text[], boolean[]) is
+    'The words of keys, one row per word with its place, the word before it and the five after it; of the text of '
+    'bcp_internal.key_lines, which has one line per spelling of a key.';
+
+create or replace function bcp_internal.classify_keys(
+    p_keys text[], p_types text[], p_state bcp_internal.anonymizer_state, p_in_text boolean default false)
+returns table (n integer, action text, kind text, value_pattern text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    s record;
+    v_text text collate "C";
+    -- Words that contain a pattern of match_mode contains.
+    v_parts text[] := '{}';
+begin
+    s := bcp_internal.key_spellings(p_keys, p_types);
+    if s.keys is null then
         return;
     end if;
-    v_text := bcp_internal.key_lines(v_keys, p_state.hashed);
+    v_text := bcp_internal.key_lines(s.keys, p_state.hashed);
     if v_text ~ p_state.key_parts then
         v_parts := array(
-            select distinct m[1] from regexp_matches(v_text, '[^ \n]*(?:' || p_state.key_parts || ')[^ \n]*', 'g') as m);
+            select distinct m[1]
+            from regexp_matches(v_text, '[^ \n]*(?:' || p_state.key_parts || ')[^ \n]*', 'g') as m);
     end if;
     return query
     with parts as materialized (
@@ -147,20 +182,10 @@ begin
         select e.pattern, e.ways
         from jsonb_each(p_state.exception_map) as e (pattern, ways)
         where e.ways @> '[{"mode": "contains"}]'
-    ), lines as materialized (
-        select l.*
-        from rows from (string_to_table(v_text, E'\n'), unnest(v_numbers), unnest(v_types), unnest(v_phrases))
-            with ordinality as l (line, n, type, is_phrase, o)
     ), words as materialized (
-        select
-            l.o, l.n, l.type, l.is_phrase, u.i, u.word, lag(u.word) over s as before, lead(u.word) over s as w1,
-            lead(u.word, 2) over s as w2, lead(u.word, 3) over s as w3, lead(u.word, 4) over s as w4,
-            lead(u.word, 5) over s as w5
-        from lines l
-        cross join lateral string_to_table(btrim(l.line, ' '), ' ') with ordinality as u (word, i)
-        window s as (partition by l.o order by u.i)
+        select * from bcp_internal.key_words(v_text, s.numbers, s.types, s.are_phrases)
     ), found as materialized (
-        -- Few words begin a sensitive key. A plural and digits at the end of a word do not matter.
+        -- Few words begin a sensitive key. A plural and digits at the end of a word do not count.
         select *
         from words w
         where w.word in (select p.word from parts p)
@@ -168,7 +193,8 @@ begin
                when length(w.word) < 3 or p_state.key_starts ?| array[left(w.word, 3), left(w.word, 2), left(w.word, 1)]
                    then p_state.key_map ?| array[
                        w.word, rtrim(w.word, '0123456789'), rtrim(rtrim(w.word, '0123456789'), 's'),
-                       w.word || w.w1, rtrim(w.word || w.w1, '0123456789'), rtrim(rtrim(w.word || w.w1, '0123456789'), 's'),
+                       w.word || w.w1, rtrim(w.word || w.w1, '0123456789'),
+                       rtrim(rtrim(w.word || w.w1, '0123456789'), 's'),
                        w.word || w.w1 || w.w2, rtrim(rtrim(w.word || w.w1 || w.w2, '0123456789'), 's'),
                        w.word || w.w1 || w.w2 || w.w3, rtrim(rtrim(w.word || w.w1 || w.w2 || w.w3, '0123456789'), 's'),
                        w.word || w.w1 || w.w2 || w.w3 || w.w4]
@@ -216,15 +242,17 @@ begin
     select distinct on (h.n) h.n, h.way ->> 'action', h.way ->> 'kind', h.way ->> 'value'
     from hits h
     where not exists (select from exceptions e where e.o = h.o and e.i <= h.j and e.j >= h.i)
-      and coalesce(p_state.after_map ->> h.after, p_state.after_map ->> rtrim(h.after, '0123456789'), '') not in ('any', h.type)
-      -- In a sentence a word before says little: this is password: x.
+      and coalesce(p_state.after_map ->> h.after, p_state.after_map ->> rtrim(h.after, '0123456789'), '')
+          not in ('any', h.type)
+      -- In a sentence the word before says little: this is password: x.
       and (h.is_phrase or coalesce(p_state.before_map ->> h.before, '') not in ('any', h.type))
     order by h.n, h.way ->> 'value' is not null, h.way ->> 'action' desc;
 end
 $func$;
 
 comment on function bcp_internal.classify_keys(text[], text[], bcp_internal.anonymizer_state, boolean) is
-    'Those of the keys whose value, of a JSON type, is to be masked: their numbers, and what to do. value_pattern, where it is not null, is what the value must match. In text short words such as to and from are no keys.';
+    'Those of the keys whose value, of a JSON type, is to be masked: their numbers, and what to do. Where '
+    'value_pattern is not null, the value must match it. In text short words such as to and from are no keys.';
 
 create or replace function bcp_internal.is_sensitive_key(
     p_key text, p_value_type text, p_state bcp_internal.anonymizer_state)
@@ -234,8 +262,9 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $func$
     select exists (
-        select from bcp_internal.classify_keys(array[p_key], array[p_value_type], p_state) as k where k.value_pattern is null)
+        select from bcp_internal.classify_keys(array[p_key], array[p_value_type], p_state) as k
+        where k.value_pattern is null)
 $func$;
 
 comment on function bcp_internal.is_sensitive_key(text, text, bcp_internal.anonymizer_state) is
-    'Whether the value of a key, of a JSON type, is to be masked, whatever it is.';
+    'Whether the value of a key is to be masked whatever it is, if it has this JSON type.';

@@ -1,5 +1,6 @@
 -- Sensitive keys in text that is no JSON: key=value, **Password:** value, a cell of a table, a column of a list.
--- bcp_internal.classify_keys says which are sensitive; the rules of bcp.anonymization_rules how they are written.
+-- bcp_internal.classify_keys tells which keys are sensitive, and the rules of bcp.anonymization_rules how they are
+-- written.
 
 create or replace function bcp_internal.label_name(p_label text) returns text
 language plpgsql immutable strict parallel safe
@@ -12,7 +13,8 @@ $func$;
 
 comment on function bcp_internal.label_name(text) is 'A key in text without what separates it from its value.';
 
-create or replace function bcp_internal.sensitive_labels(p_text text, p_state bcp_internal.anonymizer_state) returns jsonb
+create or replace function bcp_internal.sensitive_labels(p_text text, p_state bcp_internal.anonymizer_state)
+returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -26,10 +28,11 @@ begin
     from (
         select p.piece as label
         from bcp_internal.anonymizer_rules r
-        cross join lateral unnest(bcp_internal.split_at_matches(v_text, r.pattern, false)) with ordinality as p (piece, o)
+        cross join lateral unnest(bcp_internal.split_at_matches(v_text, r.pattern, false))
+            with ordinality as p (piece, o)
         where r.validation = 'sensitive_key' and p.o % 2 = 0
         union all
-        -- Names of columns.
+        -- Names of columns count, too.
         select btrim(cell)
         from regexp_split_to_table(v_text, '[,\t|;\n]') as cell
         where v_text ~ '[,\t|;][^\n\x01]*\n[^\x01]' and length(cell) <= 60
@@ -46,7 +49,8 @@ begin
                 jsonb_build_array(c.action, c.kind, c.value_pattern)) as ways
             from bcp_internal.classify_keys(
                 v_names || v_names,
-                array_fill('string'::text, array[cardinality(v_labels)]) || array_fill('number'::text, array[cardinality(v_labels)]),
+                array_fill('string'::text, array[cardinality(v_labels)])
+                    || array_fill('number'::text, array[cardinality(v_labels)]),
                 p_state, true) as c
             group by 1
         ) as w);
@@ -54,7 +58,9 @@ end
 $func$;
 
 comment on function bcp_internal.sensitive_labels(text, bcp_internal.anonymizer_state) is
-    'The sensitive keys before values in a text, as the rules that look for one find them, with what separates them: an object of each with what to do with a string and with a number, as [action, kind, value_pattern].';
+    'The sensitive keys before values in a text, as the rules that look for one find them, with what separates them '
+    'from the value: an object that has for each what to do with a string and with a number, as [action, kind, '
+    'value_pattern].';
 
 create or replace function bcp_internal.mask_values_of_keys(
     p_text text, p_rule bcp_internal.anonymizer_rules, p_labels jsonb)
@@ -66,7 +72,7 @@ declare
     v_text text collate "C" := p_text;
     v_parts text[];
     v_marks text;
-    -- What tells values apart below.
+    -- Characters that separate values below.
     v_marking constant text := E'\n\r\x01\x02';
     v_ways jsonb[] := '{}';
     v_way jsonb;
@@ -76,12 +82,15 @@ declare
     v_value text;
     v_quote text;
 begin
-    -- Only after a sensitive key may a value be taken whole: after any other, what it holds has keys of its own. So the
+    -- Only after a sensitive key may a value be taken whole: after any other key, the value has keys of its own. So the
     -- places of the values to mask are marked first, by private characters that are not in the text: for each way to
-    -- mask one for what follows a key in quotes and one for all else.
+    -- mask one character for what follows a key in quotes, and one for all else.
     v_marks := array_to_string(array(
-        select chr(p.n) from (select generate_series(57344, 63743) as n) as p where strpos(p_text, chr(p.n)) = 0 limit 64), '');
-    -- A text with nearly all of the 6,400 in it was made to hide something.
+        select chr(p.n)
+        from (select generate_series(57344, 63743) as n) as p
+        where strpos(p_text, chr(p.n)) = 0
+        limit 64), '');
+    -- A text that has nearly all of the 6,400 private characters was made to hide something.
     if length(v_marks) < 64 then
         return p_rule.replacement;
     end if;
@@ -90,7 +99,8 @@ begin
         v_way := p_labels -> v_parts[i];
         if v_way is not null then
             v_way := v_way -> case
-                when translate(left(v_parts[i + 1], 1), '-.0123456789', '') = '' and v_parts[i + 1] ~ '^-?[0-9.]{1,12}($|[^0-9A-Za-z.])'
+                when translate(left(v_parts[i + 1], 1), '-.0123456789', '') = ''
+                    and v_parts[i + 1] ~ '^-?[0-9.]{1,12}($|[^0-9A-Za-z.])'
                 then 'number' else 'string' end;
         end if;
         if v_way is not null then
@@ -99,8 +109,9 @@ begin
                 v_ways := v_ways || v_way;
                 v_place := cardinality(v_ways);
             end if;
-            v_place := 2 * v_place - case when left(ltrim(left(v_parts[i], 8), '\'), 1) in ('"', '''') then 1 else 0 end;
-            -- Ways that are too many to mark are masked as secrets.
+            v_place := 2 * v_place
+                - case when left(ltrim(left(v_parts[i], 8), '\'), 1) in ('"', '''') then 1 else 0 end;
+            -- Where there are too many ways to mark, the rest are masked as secrets.
             v_parts[i] := v_parts[i] || substr(v_marks, least(v_place, 63), 1);
         end if;
     end loop;
@@ -110,7 +121,8 @@ begin
     v_text := array_to_string(v_parts, '');
     v_pattern := format('[%s](?:%s)', v_marks, p_rule.value_pattern);
     v_parts := bcp_internal.split_at_matches(v_text, v_pattern, false);
-    -- What is no value but a name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at at once, a line each.
+    -- What is not a value but the name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at together, one
+    -- line for each.
     for i in 2..cardinality(v_parts) by 2 loop
         -- What is masked already stays.
         v_value := btrim(substr(v_parts[i], 2), '"''`\');
@@ -125,7 +137,7 @@ begin
     if p_rule.value_exceptions is not null and v_stays is not null then
         v_stays := string_to_array(regexp_replace(
             lower(array_to_string(v_stays, E'\n') collate "C"), p_rule.value_exceptions, E'\x02', 'gn'), E'\n');
-        -- A match that took a line's end would tell of the wrong values: then none stays.
+        -- If a match took the end of a line, the lines no longer tell which values they belong to: then none stays.
         if cardinality(v_stays) <> cardinality(v_parts) / 2 then
             v_stays := array_fill(''::text, array[cardinality(v_parts) / 2]);
         end if;
@@ -135,9 +147,11 @@ begin
         v_value := substr(v_parts[i], 2);
         v_way := case when v_place < 63 then v_ways[(v_place + 1) / 2] else '["redact", "secret", null]' end;
         if strpos(v_stays[i / 2], E'\x02') = 0
-            and (v_way ->> 2 is null or regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g') ~ (v_way ->> 2))
+            and (
+                v_way ->> 2 is null
+                or regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g') ~ (v_way ->> 2))
         then
-            -- What was a string stays one, so that JSON cut short still reads.
+            -- A string stays a string, so that JSON that was cut short can still be read.
             v_quote := case when left(v_value, 4) <> translate(left(v_value, 4), '"''`', '')
                 then substring(v_value from '^[bBrRuUfF@$]{0,2}(\\*["''`])') end;
             v_quote := coalesce(v_quote, case when v_place % 2 = 1 then '"' end, '');
@@ -153,7 +167,7 @@ end
 $func$;
 
 comment on function bcp_internal.mask_values_of_keys(text, bcp_internal.anonymizer_rules, jsonb) is
-    'Text in which the values after sensitive keys, as a rule with validation sensitive_key finds them, are masked.';
+    'Text in which the values after sensitive keys are masked, as a rule with validation sensitive_key finds them.';
 
 create or replace function bcp_internal.split_cells(p_line text, p_separator text) returns text[]
 language plpgsql immutable strict parallel safe
@@ -163,10 +177,11 @@ begin
     if strpos(p_line, '"') = 0 then
         return string_to_array(p_line, p_separator);
     end if;
-    -- A cell in quotes may have the separator in it.
+    -- A cell in quotes may contain the separator.
     return array(
         select m[1]
-        from regexp_matches(p_line || p_separator, format('([ \t]*"(?:[^"]|"")*"[^%1$s]*|[^%1$s]*)[%1$s]', p_separator), 'g') as m);
+        from regexp_matches(
+            p_line || p_separator, format('([ \t]*"(?:[^"]|"")*"[^%1$s]*|[^%1$s]*)[%1$s]', p_separator), 'g') as m);
 end
 $func$;
 
@@ -186,7 +201,7 @@ declare
 begin
     foreach v_separator in array array[',', E'\t', '|', ';'] loop
         continue when strpos(p_text, v_separator) = 0;
-        -- A table is lines with equally many cells, and its first line says what they are.
+        -- A table is lines with equally many cells, whose first line tells what they are.
         with lines as materialized (
             select l.n, l.line, length(l.line) - length(replace(l.line, v_separator, '')) as cells
             from unnest(v_lines) with ordinality as l (line, n)
@@ -215,8 +230,11 @@ begin
         )
         select array_agg(t.n::integer), array_agg((
             select string_agg(case
-                    when o - 1 = any (m.columns) and btrim(cell, E' \t\r"') <> '' and cell !~ '^[ \t]*\[REDACTED\][ \t]*$'
-                        then concat(substring(cell from '^[ \t]*["''`]?'), p_rule.replacement, substring(cell from '["''`]?[ \t\r]*$'))
+                    when o - 1 = any (m.columns) and btrim(cell, E' \t\r"') <> ''
+                        and cell !~ '^[ \t]*\[REDACTED\][ \t]*$'
+                        then concat(
+                            substring(cell from '^[ \t]*["''`]?'), p_rule.replacement,
+                            substring(cell from '["''`]?[ \t\r]*$'))
                     else cell
                 end, v_separator order by o)
             from unnest(bcp_internal.split_cells(t.line, v_separator)) with ordinality as u (cell, o)))
@@ -224,7 +242,7 @@ begin
         from tables t
         join named m using (header)
         where t.n > t.header and t.line !~ '^[ |:=+-]*\r?$';
-        -- Not in a loop over a query: there PL/pgSQL passes arrays flat, whose elements are found by counting.
+        -- Not a loop over a query: there PL/pgSQL passes arrays flat, and finds their elements by counting.
         for i in 1..coalesce(cardinality(v_numbers), 0) loop
             v_lines[v_numbers[i]] := v_masked[i];
         end loop;
@@ -234,7 +252,8 @@ end
 $func$;
 
 comment on function bcp_internal.mask_tables(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'Text in which the columns of tables, separated by commas, tabs, bars or semicolons, that have a sensitive name are redacted.';
+    'Text in which those columns of tables are redacted that have a sensitive name. Commas, tabs, bars or semicolons '
+    'separate columns.';
 
 create or replace function bcp_internal.mask_insert(
     p_statement text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
@@ -249,7 +268,8 @@ declare
 begin
     v_names := string_to_array(v_split[2], ',');
     v_columns := array(
-        select c.n from bcp_internal.classify_keys(v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
+        select c.n
+        from bcp_internal.classify_keys(v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
         where c.value_pattern is null);
     if v_columns = '{}' then
         return p_statement;
@@ -257,7 +277,8 @@ begin
     return v_split[1] || (
         select string_agg(case
                 when piece !~ '^[(),]' and btrim(piece) <> '' and place = any (v_columns)
-                    and lower(btrim(piece)) not in ('null', 'default', '?') and piece !~ '^\s*(?:[:$%@]|''\[REDACTED\]'')'
+                    and lower(btrim(piece)) not in ('null', 'default', '?')
+                    and piece !~ '^\s*(?:[:$%@]|''\[REDACTED\]'')'
                     then '''' || p_rule.replacement || ''''
                 else piece
             end, '' order by n)
@@ -267,7 +288,8 @@ begin
                 select n, piece, count(*) filter (where left(piece, 1) = '(') over (order by n) as opened
                 from (
                     select m[1] as piece, n
-                    from regexp_matches(v_split[3], '(''(?:[^'']|'''')*''?|\(|\)[\s,]*|,|[^(),'']+)', 'g') with ordinality as r (m, n)
+                    from regexp_matches(v_split[3], '(''(?:[^'']|'''')*''?|\(|\)[\s,]*|,|[^(),'']+)', 'g')
+                        with ordinality as r (m, n)
                 ) as pieces
             ) as tuples
         ) as places);
@@ -275,7 +297,7 @@ end
 $func$;
 
 comment on function bcp_internal.mask_insert(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'insert into t (name, password) values (...), whose values for sensitive columns are redacted.';
+    'A statement insert into t (name, password) values (...), with the values for sensitive columns redacted.';
 
 create or replace function bcp_internal.mask_tag(
     p_tag text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
@@ -298,9 +320,11 @@ begin
         return p_tag;
     end if;
     return regexp_replace(
-        p_tag, '(\m(?:value|content|data)\s*=\s*)(?:(\\*["''])[^"''\\]*|[^\s"''<>\\]+)', '\1\2' || p_rule.replacement, 'gi');
+        p_tag, '(\m(?:value|content|data)\s*=\s*)(?:(\\*["''])[^"''\\]*|[^\s"''<>\\]+)',
+        '\1\2' || p_rule.replacement, 'gi');
 end
 $func$;
 
 comment on function bcp_internal.mask_tag(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'A tag of HTML or XML whose value is redacted where another attribute names something sensitive: <input type="password" value="...">.';
+    'A tag of HTML or XML, with its value redacted where another attribute names something sensitive: <input '
+    'type="password" value="...">.';

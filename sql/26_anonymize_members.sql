@@ -1,4 +1,4 @@
--- Members of objects that are masked for what they are called, and lists of such names and values.
+-- Members of objects whose name tells that their value is sensitive, and lists of such names and values.
 
 create or replace function bcp_internal.is_json_schema(p_value jsonb) returns boolean
 language sql immutable
@@ -7,7 +7,12 @@ as $func$
     select jsonb_typeof(p_value) = 'object'
        and p_value ?| '{type,anyOf,oneOf,allOf,$ref,enum}'
        and coalesce(p_value ->> 'type', 'string') ~ '^(?:string|number|integer|boolean|object|array|null|\[.*\])$'
-       and p_value - '{type,anyOf,oneOf,allOf,not,$ref,title,description,format,pattern,minLength,maxLength,minimum,maximum,exclusiveMinimum,exclusiveMaximum,multipleOf,enum,const,default,example,examples,items,minItems,maxItems,uniqueItems,properties,patternProperties,required,additionalProperties,nullable,deprecated,readOnly,writeOnly,contentEncoding,contentMediaType,$comment,$id,$schema,$defs,definitions}'::text[] = '{}'
+       and p_value - (
+           '{type,anyOf,oneOf,allOf,not,$ref,title,description,format,pattern,minLength,maxLength,minimum,maximum,'
+           'exclusiveMinimum,exclusiveMaximum,multipleOf,enum,const,default,example,examples,items,minItems,maxItems,'
+           'uniqueItems,properties,patternProperties,required,additionalProperties,nullable,deprecated,readOnly,'
+           'writeOnly,'
+           'contentEncoding,contentMediaType,$comment,$id,$schema,$defs,definitions}')::text[] = '{}'
 $func$;
 
 comment on function bcp_internal.is_json_schema(jsonb) is
@@ -26,7 +31,7 @@ begin
     if p_value in ('null', '""', v_redacted) then
         return p_value;
     elsif bcp_internal.is_json_schema(p_value) then
-        -- A schema says what a value is like, but for its examples.
+        -- A schema describes a value and does not hold one, except in its examples.
         return p_value || coalesce((
             select jsonb_object_agg(key, v_redacted)
             from unnest('{default,example,examples,const}'::text[]) as key
@@ -66,8 +71,11 @@ begin
     with members as materialized (
         select
             m.n, m.parent, m.key, m.doc,
-            -- A number so long is no count, and may become a string.
-            case when jsonb_typeof(doc) = 'number' and length(doc::text) >= 13 then 'string' else jsonb_typeof(doc) end as type
+            -- A number that long is no count, and may become a string.
+            case
+                when jsonb_typeof(doc) = 'number' and length(doc::text) >= 13 then 'string'
+                else jsonb_typeof(doc)
+            end as type
         from unnest(p_parents, p_keys, p_docs) with ordinality as m (parent, key, doc, n)
         where m.key is not null
     ), plain as materialized (
@@ -76,8 +84,10 @@ begin
         cross join lateral lower(regexp_replace(k.key, '[^A-Za-z0-9]', '', 'g')) as p (plain)
         where p.plain = any (v_names)
     ), named as materialized (
-        -- Names apart from their values.
-        select v.n, v.type, case when k.beside = 'op' then regexp_replace(m.doc #>> '{}', '^.*/', '') else m.doc #>> '{}' end as key
+        -- Names that stand apart from their values.
+        select
+            v.n, v.type,
+            case when k.beside = 'op' then regexp_replace(m.doc #>> '{}', '^.*/', '') else m.doc #>> '{}' end as key
         from members m
         join plain mp on mp.key = m.key
         join bcp.name_value_keys k on k.name_key = mp.plain
@@ -91,8 +101,10 @@ begin
         from (
             select key, type from members
             union
-            -- A sentence is no name.
-            select key, type from (select distinct named.key, named.type from named) as d where key ~ '^\S+(?:\s+\S+){0,3}$'
+            -- A sentence is not a name.
+            select key, type
+            from (select distinct named.key, named.type from named) as d
+            where key ~ '^\S+(?:\s+\S+){0,3}$'
         ) as d
     ), classified as materialized (
         select a.key, a.type, c.action, c.kind, c.value_pattern
@@ -114,7 +126,8 @@ end
 $func$;
 
 comment on function bcp_internal.mask_members(integer[], text[], jsonb[], bcp_internal.anonymizer_state) is
-    'Of the members of objects, each with its object''s number, key and value, those whose value is to be masked, with what takes its place.';
+    'Of the members of objects, each given by the number of its object, its key and its value, those whose value is to '
+    'be masked, with what takes its place.';
 
 create or replace function bcp_internal.lists_in(p_values jsonb[]) returns table (n bigint, value jsonb)
 language sql immutable
@@ -135,7 +148,7 @@ as $func$
 $func$;
 
 comment on function bcp_internal.lists_in(jsonb[]) is
-    'Those of the values that may be one that bcp_internal.mask_lists knows, with their numbers.';
+    'Those of the values that may be a list that bcp_internal.mask_lists knows, with their numbers.';
 
 create or replace function bcp_internal.mask_lists(p_value jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
 language plpgsql stable
@@ -155,7 +168,10 @@ begin
         -- [["name", "value"], ...]
         if exists (
             select from jsonb_array_elements(p_value) as e
-            where case when jsonb_typeof(e) = 'array' then jsonb_array_length(e) <> 2 or jsonb_typeof(e -> 0) <> 'string' else true end)
+            where case
+                when jsonb_typeof(e) = 'array' then jsonb_array_length(e) <> 2 or jsonb_typeof(e -> 0) <> 'string'
+                else true
+            end)
         then
             return p_value;
         end if;
@@ -163,16 +179,20 @@ begin
         return (
             select jsonb_agg(case
                     when c.n is null then e
-                    else jsonb_build_array(e -> 0, bcp_internal.masked_value(e -> 1, c.action, c.kind, c.value_pattern, p_state))
+                    else jsonb_build_array(
+                        e -> 0, bcp_internal.masked_value(e -> 1, c.action, c.kind, c.value_pattern, p_state))
                 end order by o)
             from jsonb_array_elements(p_value) with ordinality as p (e, o)
-            left join bcp_internal.classify_keys(v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
+            left join bcp_internal.classify_keys(
+                v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
                 on c.n = o);
     elsif jsonb_typeof(p_value) = 'array' then
-        -- A command line as a list is one text to the rules.
+        -- To the rules a command line that is a list is one text.
         v_words := array(select e #>> '{}' from jsonb_array_elements(p_value) as e);
         v_text := array_to_string(v_words, v_between);
-        if p_value::text !~ '"(?:--?|/[a-z]+:)[A-Za-z]|", "[^"]*=|"[A-Za-z-]+: ' and v_text !~ '^[a-z0-9_./-]+ \t[a-z]+ \t' then
+        if p_value::text !~ '"(?:--?|/[a-z]+:)[A-Za-z]|", "[^"]*=|"[A-Za-z-]+: '
+            and v_text !~ '^[a-z0-9_./-]+ \t[a-z]+ \t'
+        then
             return p_value;
         end if;
         if strpos(array_to_string(v_words, ''), v_between) > 0
@@ -196,21 +216,30 @@ begin
         from jsonb_each(p_value) as c
         join bcp.name_value_keys k on k.name_key = lower(regexp_replace(c.key, '[^A-Za-z0-9]', '', 'g'))
         join jsonb_each(p_value) as r on lower(r.key) = any (k.value_keys)
-        where jsonb_typeof(c.value) = 'array' and jsonb_typeof(r.value) = 'array' and jsonb_typeof(r.value -> 0) = 'array'
+        where jsonb_typeof(c.value) = 'array'
+          and jsonb_typeof(r.value) = 'array'
+          and jsonb_typeof(r.value -> 0) = 'array'
     loop
         v_names := array(
-            select coalesce(left(case jsonb_typeof(e) when 'object' then coalesce(e ->> 'name', e ->> 'field', e ->> 'column_name') else e #>> '{}' end, 60), '')
+            select coalesce(left(case jsonb_typeof(e)
+                when 'object' then coalesce(e ->> 'name', e ->> 'field', e ->> 'column_name')
+                else e #>> '{}'
+            end, 60), '')
             from jsonb_array_elements(v_pair.columns) as e);
         v_found := array(
             select c.n
-            from bcp_internal.classify_keys(v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
+            from bcp_internal.classify_keys(
+                v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
             where c.value_pattern is null);
         continue when v_found = '{}';
         v_value := jsonb_set(v_value, array[v_pair.key], (
             select jsonb_agg(case
                     when jsonb_typeof(row) <> 'array' then row
                     else (
-                        select coalesce(jsonb_agg(case when i = any (v_found) and e <> 'null' then v_redacted else e end order by i), '[]')
+                        select coalesce(
+                            jsonb_agg(
+                                case when i = any (v_found) and e <> 'null' then v_redacted else e end order by i),
+                            '[]')
                         from jsonb_array_elements(row) with ordinality as cell (e, i))
                 end order by o)
             from jsonb_array_elements(v_pair.rows) with ordinality as r (row, o)));
@@ -220,4 +249,4 @@ end
 $func$;
 
 comment on function bcp_internal.mask_lists(jsonb, bcp_internal.anonymizer_state) is
-    'A list of pairs of a name and a value, a command line as a list, or an object of columns and rows, masked as such.';
+    'A list of pairs of a name and a value, a command line as a list, or an object of columns and rows, masked.';

@@ -1,4 +1,5 @@
--- Tool calls through the anonymiser. They are what comes most, so they are masked as rows and not as JSON, many at once.
+-- Tool calls through the anonymiser. Most events are tool calls, so they are masked as rows and not as JSON, many at
+-- once.
 
 create or replace function bcp_internal.model_bytes(p_answer jsonb) returns integer
 language sql immutable parallel safe
@@ -20,11 +21,12 @@ as $func$
 $func$;
 
 comment on function bcp_internal.model_bytes(jsonb) is
-    'How many bytes of an answer reach a model as text. Of an MCP tool that is its content, which structuredContent repeats for programs; images and sound in it are no text. Of any other answer all of it counts.';
+    'How many bytes of an answer reach a model as text. Of the answer of an MCP tool only its content counts, because '
+    'structuredContent repeats that for programs; images and sound in it are no text. Any other answer counts whole.';
 
--- Generated, since an expression that names each column costs a tenth of one that goes through all columns of a row. The
--- fields of text are the columns of text that the type has, so that a new one is masked unless
--- bcp_internal.event_fields says that it becomes something else.
+-- Generated, because an expression that names each column costs a tenth of one that goes through all columns of a row.
+-- The fields of text are the columns of the type that hold text: a new one is masked unless bcp_internal.event_fields
+-- says that it becomes something else.
 do $block$
 declare
     v_texts text[];
@@ -62,15 +64,20 @@ begin
                 text_fields := %2$L;
                 id_fields := %3$L;
                 select
-                    array_agg(t.short) || array_agg(coalesce(t.p, '')) || array_agg(coalesce(t.r, '')) || array_agg(coalesce(t.a, '')),
-                    array_agg(octet_length(t.p)), array_agg(coalesce(t.model_bytes, octet_length(t.r))), max(octet_length(t.short)),
+                    array_agg(t.short) || array_agg(coalesce(t.p, '')) || array_agg(coalesce(t.r, ''))
+                        || array_agg(coalesce(t.a, '')),
+                    array_agg(octet_length(t.p)), array_agg(coalesce(t.model_bytes, octet_length(t.r))),
+                    max(octet_length(t.short)),
                     greatest(max(octet_length(t.p)), max(octet_length(t.r)), max(octet_length(t.a)))
                 into texts, parameter_bytes, response_bytes, longest_text, longest_document
                 from (
                     select
                         concat(%1$s) as short, nullif(c.parameters, 'null')::text as p,
                         nullif(c.response_data, 'null')::text as r, c.attributes::text as a,
-                        case when c.response_data ?| '{content,structuredContent}' then bcp_internal.model_bytes(c.response_data) end
+                        case
+                            when c.response_data ?| '{content,structuredContent}'
+                                then bcp_internal.model_bytes(c.response_data)
+                        end
                             as model_bytes
                     from unnest(p_calls) with ordinality as c
                     order by c.ordinality
@@ -83,9 +90,12 @@ end
 $block$;
 
 comment on function bcp_internal.call_texts(bcp.tool_call[]) is
-    'Of n calls what may have something to mask: the fields of text of each, 1 to n; then their parameters, n + 1 to 2 n, their answers and their attributes. With the sizes of parameters and answers, and of the longest text and document, in bytes; the names of the fields of text, and of those of them that are ids.';
+    'Of n calls the texts that may have something to mask: the fields of text of each, 1 to n; then their parameters, '
+    'n + 1 to 2 n, their answers and their attributes. With the sizes of parameters and answers, and of the longest '
+    'text and document, in bytes; the names of the fields of text, and of those that are ids.';
 
-create or replace function bcp_internal.error_members(p_answer jsonb, p_max_bytes integer, p_max_depth integer) returns jsonb
+create or replace function bcp_internal.error_members(p_answer jsonb, p_max_bytes integer, p_max_depth integer)
+returns jsonb
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -95,7 +105,65 @@ as $func$
 $func$;
 
 comment on function bcp_internal.error_members(jsonb, integer, integer) is
-    'What an answer says at its top of whether it is an error, wherever in it that stands; null where it says nothing.';
+    'The members at the top of an answer that tell whether it is an error, wherever in it they stand; null where it '
+    'has none.';
+
+create or replace function bcp_internal.call_parts_to_mask(
+    p_calls bcp.tool_call[], p_parts integer[], p_text_fields text[], p_id_fields text[], p_parameter_bytes integer[],
+    p_response_bytes integer[], p_max_text integer, p_max_document integer, p_max_depth integer,
+    out numbers integer[], out names text[], out docs jsonb[], out bytes integer[])
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    with calls as (
+        select cardinality(p_calls) as n
+    )
+    select
+        array_agg(v.n), array_agg(v.name),
+        array_agg(case
+            when v.bytes is null then v.value
+            when v.name = any (p_text_fields) then to_jsonb(bcp_internal.cut_text(v.value #>> '{}', 2 * p_max_text))
+            else bcp_internal.cut_json(v.value, 2 * p_max_document, p_max_depth)
+        end),
+        array_agg(v.bytes)
+    from (
+        select
+            (u.k - 1) % calls.n + 1, m.name, m.value,
+            case
+                when m.name <> all (p_text_fields) and m.bytes > 2 * p_max_document then m.bytes
+                when m.name = any (p_text_fields) and m.name <> all (p_id_fields) and m.bytes > 2 * p_max_text
+                    then m.bytes
+            end
+        from calls
+        cross join (select distinct unnest(p_parts)) as u (k)
+        cross join lateral (select (p_calls[(u.k - 1) % calls.n + 1]).*) as c
+        cross join lateral (
+            select field.key, field.value, octet_length(field.value #>> '{}')
+            from jsonb_each(case when u.k <= calls.n then to_jsonb(c) else '{}' end) as field
+            where field.key = any (p_text_fields)
+            union all
+            select 'parameters', c.parameters, p_parameter_bytes[u.k - calls.n]
+            where u.k between calls.n + 1 and 2 * calls.n
+            union all
+            select 'response_data', c.response_data, p_response_bytes[u.k - 2 * calls.n]
+            where u.k between 2 * calls.n + 1 and 3 * calls.n
+            union all
+            -- The part that is cut away may be the one that says how the call ended.
+            select 'error_members', bcp_internal.error_members(c.response_data, 1000, p_max_depth), null
+            where u.k between 2 * calls.n + 1 and 3 * calls.n
+              and p_response_bytes[u.k - 2 * calls.n] > 2 * p_max_document
+            union all
+            select 'attributes', c.attributes, octet_length(c.attributes::text) where u.k > 3 * calls.n
+        ) as m (name, value, bytes)
+        where m.value <> 'null'
+    ) as v (n, name, value, bytes)
+$func$;
+
+comment on function bcp_internal.call_parts_to_mask(
+    bcp.tool_call[], integer[], text[], text[], integer[], integer[], integer, integer, integer) is
+    'The fields and documents of those parts of bcp_internal.call_texts that p_parts numbers, each with its call''s '
+    'number. What is much too large is cut before it is masked; bytes is then the size it had, so that it can be '
+    'marked.';
 
 create or replace function bcp_internal.mask_tool_calls(
     p_calls bcp.tool_call[], out calls bcp.tool_call[], out parameters jsonb[], out response_data jsonb[],
@@ -122,7 +190,9 @@ begin
     request_bytes := t.parameter_bytes;
     response_bytes := t.response_bytes;
     if t.longest_text > v_max_text or t.longest_document > v_max_document then
-        select array_agg(case when u.is_large then '' else u.text end order by u.k), coalesce(array_agg(u.k) filter (where u.is_large), '{}')
+        select
+            array_agg(case when u.is_large then '' else u.text end order by u.k),
+            coalesce(array_agg(u.k) filter (where u.is_large), '{}')
         into t.texts, v_large
         from (
             select text, k, octet_length(text) > case when k <= v_count then v_max_text else v_max_document end
@@ -138,43 +208,9 @@ begin
     if v_numbers = '{}' and v_large = '{}' then
         return;
     end if;
-    -- What is much too large is cut before it is masked, and marked after.
-    select
-        array_agg(v.n) as numbers, array_agg(v.name) as names,
-        array_agg(case
-            when v.bytes is null then v.value
-            when v.name = any (t.text_fields) then to_jsonb(bcp_internal.cut_text(v.value #>> '{}', 2 * v_max_text))
-            else bcp_internal.cut_json(v.value, 2 * v_max_document, v_max_depth)
-        end) as docs,
-        array_agg(v.bytes) as bytes
-    into f
-    from (
-        select
-            (u.k - 1) % v_count + 1, m.name, m.value,
-            case
-                when m.name <> all (t.text_fields) and m.bytes > 2 * v_max_document then m.bytes
-                when m.name = any (t.text_fields) and m.name <> all (t.id_fields) and m.bytes > 2 * v_max_text then m.bytes
-            end
-        from (select unnest(v_numbers) union select unnest(v_large)) as u (k)
-        cross join lateral (select (p_calls[(u.k - 1) % v_count + 1]).*) as c
-        cross join lateral (
-            select field.key, field.value, octet_length(field.value #>> '{}')
-            from jsonb_each(case when u.k <= v_count then to_jsonb(c) else '{}' end) as field
-            where field.key = any (t.text_fields)
-            union all
-            select 'parameters', c.parameters, t.parameter_bytes[u.k - v_count] where u.k between v_count + 1 and 2 * v_count
-            union all
-            select 'response_data', c.response_data, t.response_bytes[u.k - 2 * v_count]
-            where u.k between 2 * v_count + 1 and 3 * v_count
-            union all
-            -- What is cut may be what told how the call ended.
-            select 'error_members', bcp_internal.error_members(c.response_data, 1000, v_max_depth), null
-            where u.k between 2 * v_count + 1 and 3 * v_count and t.response_bytes[u.k - 2 * v_count] > 2 * v_max_document
-            union all
-            select 'attributes', c.attributes, octet_length(c.attributes::text) where u.k > 3 * v_count
-        ) as m (name, value, bytes)
-        where m.value <> 'null'
-    ) as v (n, name, value, bytes);
+    f := bcp_internal.call_parts_to_mask(
+        p_calls, v_numbers || v_large, t.text_fields, t.id_fields, t.parameter_bytes, t.response_bytes, v_max_text,
+        v_max_document, v_max_depth);
     v_masked := bcp_internal.mask_documents(f.docs, v_max_depth, v_state);
     for v_one in
         select m.n, m.name, m.value, m.bytes
@@ -199,8 +235,11 @@ begin
                 response_data[n] := bcp_internal.truncate_json(v_one.value, v_max_document, v_one.bytes);
                 answers[n] := v_one.value;
             when 'error_members' then
-                -- Comes after the answer it is of.
-                answers[n] := case jsonb_typeof(answers[n]) when 'object' then answers[n] || v_one.value else v_one.value end;
+                -- They come after the answer that they belong to.
+                answers[n] := case jsonb_typeof(answers[n])
+                    when 'object' then answers[n] || v_one.value
+                    else v_one.value
+                end;
             when 'attributes' then
                 attributes[n] := bcp_internal.truncate_json(v_one.value, v_max_document, v_one.bytes);
             else
@@ -216,4 +255,6 @@ end
 $func$;
 
 comment on function bcp_internal.mask_tool_calls(bcp.tool_call[]) is
-    'Tool calls with their fields of text masked and cut to size; beside them those documents of theirs that had something to mask or were too large, masked and cut, null for the others; the answers among them before they were cut; and the sizes of parameters and answers as they came.';
+    'Tool calls with their fields of text masked and cut to size. Beside them, null where nothing had to change: their '
+    'parameters, answers (response_data) and attributes, masked and cut; and the answers masked but not cut. And the '
+    'sizes of parameters and answers as they came.';

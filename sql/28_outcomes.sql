@@ -1,4 +1,4 @@
--- How a call ended, from what its sender said. Each rule is in one function; all are told masked text.
+-- How a call ended, found from what its sender said. Each rule is one function. All of them see masked text.
 
 create or replace function bcp_internal.outcomes() returns text[]
 language sql immutable parallel safe
@@ -7,7 +7,11 @@ as $func$
     select '{success,soft_fail,error,timeout,cancelled,rejected}'::text[]
 $func$;
 
-comment on function bcp_internal.outcomes() is 'The ways in which a call may end.';
+comment on function bcp_internal.outcomes() is
+    'The ways in which a call may end: the only list of them. Tests hold the types of Python and of the command line '
+    'to it.';
+
+grant execute on function bcp_internal.outcomes to bcp_reader;
 
 create or replace function bcp_internal.says_error(p_response jsonb) returns boolean
 language sql immutable parallel safe
@@ -17,13 +21,15 @@ as $func$
 $func$;
 
 comment on function bcp_internal.says_error(jsonb) is
-    'True where the answer of an MCP tool says isError or is_error: the tool failed, the protocol did not; else false or null.';
+    'True where the answer of an MCP tool says isError or is_error: the tool failed, the protocol did not. Else false '
+    'or null.';
 
 create or replace function bcp_internal.suspect_success(p_success boolean, p_response jsonb) returns boolean
 language sql immutable parallel safe
--- No search_path: as above.
+-- No search_path: with one it could not be inlined; every name is qualified instead.
 as $func$
-    -- Strict: an array is no object. What a predicate cannot compare is unknown, and the next one decides.
+    -- Strict, so that an array is no object. If a predicate cannot compare, its result is unknown, and the next one
+    -- decides.
     select case
         when p_success then p_response operator(pg_catalog.@?) 'strict $ ? (
             @.isError == true || @.is_error == true
@@ -35,7 +41,9 @@ as $func$
 $func$;
 
 comment on function bcp_internal.suspect_success(boolean, jsonb) is
-    'Whether an answer says error though the call claims success: isError or is_error is true, error at its top is neither null nor false, or its text (itself, or the first of its content) begins with the word Error. Null where success is not true or there is no answer.';
+    'Whether an answer says that it is an error though the call claims success: isError or is_error is true, the '
+    'member error at its top is neither null nor false, or its text (the answer itself, or the first of its content) '
+    'begins with the word Error. Null where success is not true or there is no answer.';
 
 create or replace function bcp_internal.classify_error_type(p_message text, p_response jsonb) returns text
 language plpgsql immutable parallel safe
@@ -49,10 +57,11 @@ begin
     foreach v_text in array array[
         p_message, p_response #>> '{error,message}', p_response #>> '{content,0,text}', p_response #>> '{error}'
     ] loop
-        -- A type stands at the beginning, a code near it.
+        -- A type stands at the beginning of a message, and a code near it.
         v_text := left(v_text, 500);
         continue when v_text is null;
-        -- ValueError: ..., json.decoder.JSONDecodeError: ..., McpError; what others wrote before it is left out.
+        -- Such as ValueError: ..., json.decoder.JSONDecodeError: ..., McpError. What others wrote before it is left
+        -- out.
         while v_text like 'Error: %' or v_text like 'Error executing tool %: %' or v_text like 'Uncaught %' loop
             v_text := ltrim(substr(v_text, strpos(v_text, case when v_text like 'Error%' then ':' else ' ' end) + 1));
         end loop;
@@ -60,13 +69,14 @@ begin
         if v_head ~ '^([A-Za-z_$][A-Za-z0-9_$]*[.])*[A-Z][A-Za-z0-9_$]*(Error|Exception|Timeout|Interrupt|Failure|Fault|Denied|Exceeded|NotFound|Cancelled|Canceled|Expired)$' then
             v_type := v_head;
         elsif v_text ~ '^([0-9]+ validation errors? for |Input validation error: )' then
-            -- So servers of the Python SDK refuse arguments: by Pydantic's message, older ones by JSON Schema's.
+            -- Servers of the Python SDK refuse arguments like this: with the message of Pydantic, and older ones with
+            -- that of JSON Schema.
             v_type := 'ValidationError';
         elsif v_text ~ '[0-9]{3}' then
             v_type := coalesce(
-                -- JSON-RPC 2.0, 5.1: errors of the protocol are -32768 to -32000; LSP and MCP have more of them.
+                -- JSON-RPC 2.0, 5.1: errors of the protocol are -32768 to -32000; LSP and MCP use more of these.
                 substring(v_text from '(?:^|[^A-Za-z0-9_.-])(-32[0-9]{3})(?![A-Za-z0-9_.])'),
-                -- 503, 503 Service Unavailable; HTTP 503, status code: 503, Client error '404 Not Found'.
+                -- Such as 503, 503 Service Unavailable, HTTP 503, status code: 503, Client error '404 Not Found'.
                 substring(v_text from '^\s*([45][0-9]{2})(?=\s*(?:$|:|[A-Z]))'),
                 substring(v_text from '(?:HTTP(?:/[0-9](?:\.[0-9])?)?|[Ss]tatus(?:[ _]?[Cc]ode)?|[Ee]rror)[\s:=(''"]{1,4}([45][0-9]{2})(?![A-Za-z0-9_.])'));
         end if;
@@ -78,16 +88,21 @@ begin
     end loop;
     v_type := coalesce(
         v_type,
-        case when jsonb_typeof(p_response #> '{error,code}') in ('number', 'string') then p_response #>> '{error,code}' end,
+        case
+            when jsonb_typeof(p_response #> '{error,code}') in ('number', 'string') then p_response #>> '{error,code}'
+        end,
         case when jsonb_typeof(p_response #> '{error,type}') = 'string' then p_response #>> '{error,type}' end,
-        -- As OpenTelemetry's conventions for MCP say.
+        -- OpenTelemetry's conventions for MCP name it so.
         case when bcp_internal.says_error(p_response) then 'tool_error' end);
     return nullif(left(v_type, 200), '');
 end
 $func$;
 
 comment on function bcp_internal.classify_error_type(text, jsonb) is
-    'Class of a failed call''s error: the exception that its message, else its answer, begins with (ValidationError where it is Pydantic''s or the Python SDK''s without its class), else a code of JSON-RPC, HTTP or the system in it, else error.code or error.type of the answer, else tool_error where that says isError; null where nothing says.';
+    'Class of the error of a failed call. First the exception with which its message, else its answer, begins; '
+    'ValidationError where the text is that of Pydantic or the Python SDK without a class. Else a code of JSON-RPC, '
+    'HTTP or the system in it, else error.code or error.type of the answer, else tool_error where the answer says '
+    'isError. Null where nothing tells.';
 
 create or replace function bcp_internal.classify_outcome(
     p_success boolean, p_error_type text, p_error_message text, p_response jsonb, p_cancelled_by text default null)
@@ -105,8 +120,9 @@ begin
     elsif p_success is null and v_cancelled is not true then
         return case when v_soft then 'soft_fail' end;
     end if;
-    -- The class says more than the message, in which a word may be a name: "ValidationError: timeout must be positive".
-    -- The text of an answer that says isError is the tool's own, about its subject: "the order was cancelled".
+    -- The class tells more than the message, in which a word may be a name: "ValidationError: timeout must be
+    -- positive". The text of an answer that says isError is the tool's own, about its subject: "the order was
+    -- cancelled".
     foreach v_text in array array[
         p_error_type,
         bcp_internal.classify_error_type(p_error_message, null),
@@ -115,12 +131,14 @@ begin
         case when not v_soft then left(coalesce(p_response #>> '{error,message}', p_response #>> '{error}'), 2000) end
     ] loop
         v_text := replace(replace(lower(v_text), 'connection abort', ''), 'transaction is abort', '');
-        -- Most texts say none of it: one expression over all is cheaper than three.
-        continue when v_text is null or v_text !~ 'time|dead|abort|cancel|keyb|perm|forb|auth|denied|valid|reject|acces|rate|many|exhaust|quota|^-?[0-9]+$';
+        -- Most texts contain none of these words, and one expression over all of them is cheaper than three.
+        continue when v_text is null or v_text !~ (
+            'time|dead|abort|cancel|keyb|perm|forb|auth|denied|valid|reject|acces'
+            '|rate|many|exhaust|quota|^-?[0-9]+$');
         if v_text ~ 'time[ds]?[ _-]?out|deadline[ _-]?exceeded|^(408|504|-32001)$' then
             return 'timeout';
         elsif v_cancelled then
-            -- Of who gave up only the reason matters: a client that waited long enough, or a person who stopped it.
+            -- Who gave up does not matter, only why: a client that had waited long enough, or a person who stopped it.
             continue;
         elsif v_text ~ 'abort(ed|error|ing)?([^a-z]|$)|cancell?(ed|ation)|keyboardinterrupt|^(499|-32800)$' then
             return 'cancelled';
@@ -135,7 +153,11 @@ end
 $func$;
 
 comment on function bcp_internal.classify_outcome(boolean, text, text, jsonb, text) is
-    'Outcome of a call whose sender gave none. Success is success. What somebody cancelled (p_cancelled_by) is timeout where class or message say that it took too long, else cancelled. Another failure is timeout, cancelled or rejected where class, message or answer say so (words, HTTP status, JSON-RPC code), else soft_fail where the answer says isError, else error; where the answer says isError, classes and codes alone are looked at. Where success is unknown only isError tells.';
+    'Outcome of a call whose sender gave none. Success is success. A call that somebody cancelled (p_cancelled_by) is '
+    'timeout where class or message say that it took too long, else cancelled. Another failure is timeout, cancelled '
+    'or rejected where class, message or answer say so (by words, HTTP status or JSON-RPC code), else soft_fail where '
+    'the answer says isError, else error. Where the answer says isError, only classes and codes are looked at. Where '
+    'success is unknown, only isError tells.';
 
 create or replace function bcp_internal.contradicts(p_outcome text, p_success boolean) returns boolean
 language sql immutable parallel safe
@@ -145,4 +167,5 @@ as $func$
 $func$;
 
 comment on function bcp_internal.contradicts(text, boolean) is
-    'Whether a sender says of a call both that it succeeded and that it did not; cancelled goes with a success of false.';
+    'Whether a sender says of a call both that it succeeded and that it did not. The outcome cancelled agrees with a '
+    'success of false.';

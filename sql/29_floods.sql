@@ -1,23 +1,24 @@
--- Floods of names: a sender who puts an id into the name of a tool makes a row of each aggregate a call. Every batch notes
--- its names, a job counts them, and a role that sent too many is refused until it sends fewer.
+-- Floods of names. A sender who puts an id into the name of a tool makes a row per call in each aggregate. So every
+-- batch notes its names, a job counts them, and a role that sent too many is refused until it sends fewer.
 
 create or replace function bcp_internal.note_names(p_kind text, p_names text[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- By the index, though the planner may have seen the table empty: of a batch's names there are few.
+-- Use the index, although the planner may have seen the table empty: a batch has few names.
 set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_seqscan = off
 set enable_material = off
 as $func$
 declare
-    -- As it is, session_user has a collation that no index has.
+    -- A variable, because session_user itself has a collation that no index has.
     v_role constant text := session_user;
 begin
     if p_names is null or p_names = '{}' then
         return;
     end if;
-    -- No unique key: whoever waits for another batch's commit would wait for all that it does. One noted twice counts once.
+    -- There is no unique key: a batch that waits for another batch's commit would wait for all that it does. A name
+    -- that was noted twice counts once.
     insert into bcp_internal.names_seen (kind, name, seen_at)
     select p_kind, n.name, bcp_internal.now()
     from (select distinct hashtextextended(x, 0) from unnest(p_names) as x where x is not null) as n (name)
@@ -27,7 +28,8 @@ end
 $func$;
 
 comment on function bcp_internal.note_names(text, text[]) is
-    'Notes names that events of the role that is logged in had: of a tool, error, metric or collector, or of a new user or session.';
+    'Notes names that the events of the logged-in role had: of a tool, error, metric or collector, or of a new user or '
+    'session.';
 
 create or replace function bcp_internal.find_floods() returns bigint
 language plpgsql volatile
@@ -52,7 +54,8 @@ end
 $func$;
 
 comment on function bcp_internal.find_floods() is
-    'Finds the roles that sent too many names within the last hour, for bcp.floods, and returns how many rows that has. Forgets older names.';
+    'Writes into bcp.floods the roles that sent too many names within the last hour, and returns how many rows that '
+    'has. Forgets older names.';
 
 create or replace function bcp_internal.check_floods() returns void
 language plpgsql stable
@@ -65,11 +68,14 @@ begin
     if found then
         raise exception using
             errcode = 'configuration_limit_exceeded',
-            message = format('this role sent %s different names of kind %s within an hour', v_flood.names, v_flood.kind),
-            hint = 'Look for ids in names. The settings max_names_per_hour and max_ids_per_hour say how many may be; what is refused now can be sent later.';
+            message = format(
+                'this role sent %s different names of kind %s within an hour', v_flood.names, v_flood.kind),
+            hint = 'Look for ids in names. The settings max_names_per_hour and max_ids_per_hour say how many may be; '
+                'what is refused now can be sent later.';
     end if;
 end
 $func$;
 
 comment on function bcp_internal.check_floods() is
-    'Refuses, with 53400, what a role of bcp.floods sends: nothing is booked, and a collector keeps it on its own disk.';
+    'Refuses, with 53400, what a role sends that is in bcp.floods: nothing is booked, and a collector keeps it on its '
+    'own disk.';

@@ -1,6 +1,7 @@
--- Ingest, the part that all kinds of events share: times and ids, dedup, users and sessions, the books.
+-- The part of ingest that all kinds of events share: times and ids, duplicates, users, and the books.
 
-create or replace function bcp_internal.event_time(p_field text, p_value text, p_oldest timestamptz, p_latest timestamptz)
+create or replace function bcp_internal.event_time(
+    p_field text, p_value text, p_oldest timestamptz, p_latest timestamptz)
 returns timestamptz
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -17,16 +18,19 @@ begin
     end if;
     v_time := p_value::timestamptz;
     if v_time < p_oldest then
-        raise exception using errcode = 'ZB005', message = p_field || ' is longer ago than the setting max_event_age allows';
+        raise exception using
+            errcode = 'ZB005', message = p_field || ' is longer ago than the setting max_event_age allows';
     elsif v_time > p_latest then
-        raise exception using errcode = 'ZB005', message = p_field || ' is later than the setting max_event_lead allows';
+        raise exception using
+            errcode = 'ZB005', message = p_field || ' is later than the setting max_event_lead allows';
     end if;
     return v_time;
 end
 $func$;
 
 comment on function bcp_internal.event_time(text, text, timestamptz, timestamptz) is
-    'Time of an event''s field; ZB005 where it is none, or out of bounds. The caller''s time zone must be UTC.';
+    'Time of a field of an event; ZB005 where it is no time, or out of bounds. The time zone of the caller must be '
+    'UTC.';
 
 create or replace function bcp_internal.event_text(p_field text, p_value text, p_max_chars integer) returns text
 language plpgsql immutable parallel safe
@@ -34,7 +38,8 @@ set search_path = pg_catalog, pg_temp
 as $func$
 begin
     if length(p_value) > p_max_chars then
-        raise exception using errcode = 'ZB005', message = format('%s is longer than %s characters', p_field, p_max_chars);
+        raise exception using
+            errcode = 'ZB005', message = format('%s is longer than %s characters', p_field, p_max_chars);
     elsif p_value ~ '^\s*$' then
         raise exception using errcode = 'ZB005', message = p_field || ' is empty';
     end if;
@@ -42,7 +47,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.event_text(text, text, integer) is 'Name or id of an event; ZB005 where it is empty or too long.';
+comment on function bcp_internal.event_text(text, text, integer) is
+    'Name or id of an event; ZB005 where it is empty or too long.';
 
 create or replace function bcp_internal.event_id(p_id text) returns text
 language sql immutable parallel safe
@@ -51,7 +57,8 @@ as $func$
     select bcp_internal.event_text('an id', nullif(p_id, ''), 500)
 $func$;
 
-comment on function bcp_internal.event_id(text) is 'Optional id of an event, null where it is empty; ZB005 where it is too long for an index.';
+comment on function bcp_internal.event_id(text) is
+    'Optional id of an event, null where it is empty; ZB005 where it is too long for an index.';
 
 create or replace function bcp_internal.new_keys(p_kind text, p_ids uuid[]) returns setof uuid
 language sql volatile
@@ -66,12 +73,13 @@ as $func$
 $func$;
 
 comment on function bcp_internal.new_keys(text, uuid[]) is
-    'Claims event ids and returns those that had not come within the setting dedup_window.';
+    'Claims event ids and returns those that did not come before within the setting dedup_window.';
 
 create or replace function bcp_internal.touch_users(p_ids text[], p_times timestamptz[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- Whose open transaction has touched a user stops nobody: that row is left as it is, and the next event catches up.
+-- An open transaction that touched a user stops nobody: the row of that user is left as it is, and the next event
+-- catches up.
 set lock_timeout = '200ms'
 as $func$
 declare
@@ -86,7 +94,7 @@ begin
         select u.user_id, s.first, s.last
         from seen s
         join bcp.users u on u.user_id = s.id
-        -- A row a user and batch would make each busy user's row a queue; to the minute is fine enough.
+        -- Updating a busy user's row in every batch would serialise senders, so update it at most once a minute.
         where s.first < u.first_seen or s.last >= u.last_seen + interval '1 minute'
         for update of u skip locked
     ), updated as (
@@ -98,7 +106,9 @@ begin
     select exists (select from seen s where not exists (select from bcp.users u where u.user_id = s.id)) into v_new;
     if v_new then
         perform bcp_internal.note_names('user', array(
-            select t.id from unnest(p_ids) as t (id) where not exists (select from bcp.users u where u.user_id = t.id)));
+            select t.id
+            from unnest(p_ids) as t (id)
+            where not exists (select from bcp.users u where u.user_id = t.id)));
         begin
             insert into bcp.users (user_id, first_seen, last_seen)
             select t.id, min(t.at), max(t.at)
@@ -115,58 +125,7 @@ end
 $func$;
 
 comment on function bcp_internal.touch_users(text[], timestamptz[]) is
-    'Makes or updates the rows of users that events named, but for those that another open transaction holds.';
-
-create or replace function bcp_internal.touch_sessions(p_sessions bcp.user_sessions[]) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_new text[];
-begin
-    with touched as (
-        insert into bcp.user_sessions as s
-        select
-            session_id,
-            (array_agg(user_id) filter (where user_id is not null))[1],
-            (array_agg(client_name) filter (where client_name is not null))[1],
-            (array_agg(client_version) filter (where client_version is not null))[1],
-            (array_agg(ip_address) filter (where ip_address is not null))[1],
-            (array_agg(user_agent) filter (where user_agent is not null))[1],
-            min(started_at), max(last_activity), max(ended_at), sum(tool_calls_count), sum(errors_count),
-            (array_agg(attributes) filter (where attributes is not null))[1],
-            coalesce(min(resolved_by), 'given'), coalesce(min(sent_by), session_user)
-        from unnest(p_sessions)
-        where session_id is not null
-        group by session_id
-        order by session_id
-        on conflict (session_id) do update set
-            -- Whose it is says the role that began it, and no other that names its id.
-            user_id = coalesce(s.user_id, case when s.sent_by = excluded.sent_by then excluded.user_id end),
-            client_name = coalesce(s.client_name, case when s.sent_by = excluded.sent_by then excluded.client_name end),
-            client_version = coalesce(s.client_version, case when s.sent_by = excluded.sent_by then excluded.client_version end),
-            ip_address = coalesce(s.ip_address, case when s.sent_by = excluded.sent_by then excluded.ip_address end),
-            user_agent = coalesce(s.user_agent, case when s.sent_by = excluded.sent_by then excluded.user_agent end),
-            started_at = least(s.started_at, excluded.started_at),
-            last_activity = greatest(s.last_activity, excluded.last_activity),
-            ended_at = case when s.sent_by = excluded.sent_by then greatest(s.ended_at, excluded.ended_at) else s.ended_at end,
-            tool_calls_count = s.tool_calls_count + excluded.tool_calls_count,
-            errors_count = s.errors_count + excluded.errors_count,
-            attributes = case
-                when s.sent_by = excluded.sent_by and excluded.attributes is not null then bcp_internal.truncate_json(
-                    coalesce(s.attributes, '{}') || excluded.attributes, bcp_internal.setting('max_document_bytes')::integer)
-                else s.attributes
-            end
-        -- 0 where no row was there before.
-        returning s.session_id, s.xmax::text::bigint = 0 as is_new
-    )
-    select array_agg(t.session_id) into v_new from touched t where t.is_new;
-    perform bcp_internal.note_names('session', v_new);
-end
-$func$;
-
-comment on function bcp_internal.touch_sessions(bcp.user_sessions[]) is
-    'Makes or updates sessions: times widen, counts add up, what is known stays. Who, from where, when it ended and its attributes come from the role that began it alone.';
+    'Makes or updates the rows of the users that events name, except those that another open transaction holds.';
 
 create or replace function bcp_internal.event_ip(p_value text) returns inet
 language plpgsql stable parallel safe
@@ -180,7 +139,8 @@ exception
 end
 $func$;
 
-comment on function bcp_internal.event_ip(text) is 'Network of an event''s ip_address; ZB005 where it is none.';
+comment on function bcp_internal.event_ip(text) is
+    'Network of the ip_address of an event; ZB005 where it is no address.';
 
 create or replace function bcp_internal.check_batch(p_type text) returns void
 language plpgsql immutable parallel safe
@@ -207,7 +167,7 @@ begin
     if p_batch_id is null then
         return true;
     end if;
-    -- A second sender of the same batch waits here until the first has committed or rolled back.
+    -- A second sender of the same batch waits here until the first one has committed or rolled back.
     insert into bcp_internal.batch_keys as k (batch_id, kind, seen_at)
     values (p_batch_id, p_kind, bcp_internal.now())
     on conflict (batch_id, kind) do update set seen_at = excluded.seen_at
@@ -217,7 +177,8 @@ end
 $func$;
 
 comment on function bcp_internal.claim_batch(text, uuid) is
-    'True for the first call with a batch id within the setting dedup_window, and for every call without one. 53400 where the role may send nothing now.';
+    'True for the first call with a batch id within the setting dedup_window, and for every call without one. 53400 '
+    'where the role may send nothing now.';
 
 create or replace function bcp_internal.source_name(p_source text) returns text
 language sql stable
@@ -226,23 +187,26 @@ as $func$
     select bcp_internal.anonymize_text(coalesce(p_source, nullif(current_setting('application_name'), ''), 'unknown'))
 $func$;
 
-comment on function bcp_internal.source_name(text) is 'Who sends: as said, else the application_name; masked.';
+comment on function bcp_internal.source_name(text) is
+    'Who sends the events: p_source, else the application_name; masked.';
 
 create or replace function bcp_internal.book_batch(
-    p_kind text, p_source text, p_batch_id uuid, p_accepted bigint, p_stored bigint, p_duplicates bigint, p_rejected bigint,
-    p_repaired bigint default 0)
+    p_kind text, p_source text, p_batch_id uuid, p_accepted bigint, p_stored bigint, p_duplicates bigint,
+    p_rejected bigint, p_repaired bigint default 0)
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    insert into bcp.ingest_batches (received_at, kind, source, batch_id, accepted, stored, duplicates, rejected, repaired)
-    values (bcp_internal.now(), p_kind, p_source, p_batch_id, p_accepted, p_stored, p_duplicates, p_rejected, p_repaired);
+    insert into bcp.ingest_batches (
+        received_at, kind, source, batch_id, accepted, stored, duplicates, rejected, repaired)
+    values (
+        bcp_internal.now(), p_kind, p_source, p_batch_id, p_accepted, p_stored, p_duplicates, p_rejected, p_repaired);
 end
 $func$;
 
 comment on function bcp_internal.book_batch(text, text, uuid, bigint, bigint, bigint, bigint, bigint) is
-    'Writes a batch into the books; p_source is masked.';
+    'Writes a batch into bcp.ingest_batches; p_source is already masked.';
 
 create or replace function bcp_internal.event_problem(p_kind text, p_event jsonb) returns text
 language sql stable
@@ -257,14 +221,15 @@ as $func$
 $func$;
 
 comment on function bcp_internal.event_problem(text, jsonb) is
-    'What is wrong with the size or the shape of an event, null where nothing is; never repeats a value.';
+    'What is wrong with the size or the shape of an event, null where nothing is. It never repeats a value.';
 
 create or replace function bcp_internal.ingest(
     p_kind text, p_batch_id uuid, p_events jsonb, p_source text, p_unreadable jsonb default '[]',
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- Off, a caller's setting would have the expressions within read otherwise than they are written.
+-- With a caller's setting of off, PostgreSQL would read the strings in these functions in another way than they are
+-- written.
 set standard_conforming_strings = on
 as $func$
 declare
@@ -281,7 +246,7 @@ begin
     stored := 0;
     rejected := 0;
     if bcp_internal.claim_batch(p_kind, p_batch_id) then
-        -- Shape and size are known without trying to store, so that the batch of a broken sender stays cheap.
+        -- Check shape and size first, without trying to store, so that a batch of a broken sender stays cheap.
         select array_agg(a.e), array_agg(a.is_sound)
         into v_events, v_sound
         from (
@@ -291,20 +256,28 @@ begin
         ) as a (e, is_sound);
         if p_unreadable <> '[]' or false = any (v_sound) then
             with given as materialized (
-                select a.n, a.e, case when a.is_sound then a.e else bcp_internal.repaired_event(p_kind, a.e) end as mended
+                select
+                    a.n, a.e, case when a.is_sound then a.e else bcp_internal.repaired_event(p_kind, a.e) end as mended
                 from unnest(v_events, v_sound) with ordinality as a (e, is_sound, n)
             ), checked as materialized (
                 select g.n, g.e, g.mended,
-                       coalesce(pg_column_size(mended) <= v_max_bytes and jsonb_typeof(mended) = 'object' and mended @@ v_shape, false) as is_sound
+                       coalesce(
+                           pg_column_size(mended) <= v_max_bytes and jsonb_typeof(mended) = 'object'
+                               and mended @@ v_shape,
+                           false) as is_sound
                 from given g
             ), rejects as (
                 select bcp_internal.reject_event(
-                    p_kind, v_source, p_batch_id, 'ZB005', r.problem, case when pg_column_size(r.e) <= v_max_bytes then r.e end,
+                    p_kind, v_source, p_batch_id, 'ZB005', r.problem,
+                    case when pg_column_size(r.e) <= v_max_bytes then r.e end,
                     r.octets)
                 from (
-                    select c.e, bcp_internal.event_problem(p_kind, c.e), octet_length(c.e::text) from checked c where not c.is_sound
+                    select c.e, bcp_internal.event_problem(p_kind, c.e), octet_length(c.e::text)
+                    from checked c
+                    where not c.is_sound
                     union all
-                    select u -> 'event', u ->> 'problem', (u ->> 'octets')::bigint from jsonb_array_elements(p_unreadable) as u
+                    select u -> 'event', u ->> 'problem', (u ->> 'octets')::bigint
+                    from jsonb_array_elements(p_unreadable) as u
                 ) as r (e, problem, octets)
             )
             select array_agg(c.mended order by c.n) filter (where c.is_sound), (select count(*) from rejects)
@@ -329,7 +302,8 @@ create or replace function bcp_internal.ingest_text(
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As above.
+-- With a caller's setting of off, PostgreSQL would read the strings in these functions in another way than they are
+-- written.
 set standard_conforming_strings = on
 as $func$
 declare
@@ -339,7 +313,8 @@ declare
 begin
     v_events := bcp_internal.try_jsonb(p_events);
     if v_events is null then
-        -- json keeps what jsonb refuses (a NUL, half a surrogate pair), so that it can be repaired, or rejected alone.
+        -- The type json keeps what jsonb refuses (a NUL, half a surrogate pair), so an event with one can be repaired,
+        -- or rejected alone.
         begin
             v_type := json_typeof(p_events::json);
         exception
@@ -355,12 +330,15 @@ begin
             coalesce(jsonb_agg(jsonb_build_object(
                 'event', bcp_internal.try_jsonb(bcp_internal.readable_json(e)),
                 'octets', octet_length(e),
-                'problem', 'the event cannot be read, or holds a character that PostgreSQL cannot store, or a number out of range'
+                'problem', 'the event cannot be read, or holds a character that PostgreSQL cannot store, or a number '
+                    'out of range'
             ) order by n) filter (where read is null), '[]')
         into v_events, v_unreadable
         from (
             select e, n, coalesce(bcp_internal.try_jsonb(e), bcp_internal.readable_event(e))
-            from (select a.e::text, a.n from json_array_elements(p_events::json) with ordinality as a (e, n)) as a (e, n)
+            from (
+                select a.e::text, a.n from json_array_elements(p_events::json) with ordinality as a (e, n)
+            ) as a (e, n)
         ) as elements (e, n, read);
     end if;
     select * into accepted, stored, duplicates, rejected
@@ -369,4 +347,5 @@ end
 $func$;
 
 comment on function bcp_internal.ingest_text(text, uuid, text, text) is
-    'bcp_internal.ingest for a batch as text, in which an event that jsonb cannot hold is repaired and does not fail the others.';
+    'Takes in a batch as text, like bcp_internal.ingest. An event that jsonb cannot hold is repaired, and fails no '
+    'other event.';

@@ -4,7 +4,8 @@ create or replace function bcp_internal.message_template(p_message text) returns
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- What varies between two errors of one cause, most particular first: each pattern would eat into the next.
+    -- Replace what varies between two errors of one cause. The most particular pattern comes first, because each one
+    -- would match part of what the ones before it match.
     select left(btrim(p9), 500)
     from regexp_replace(left(p_message, 4000), '\m[a-z_]+#k\d+#[a-z]{16}|[^\s@<>"'']+@[^\s@<>"'']+\.[a-z]{2,}', '<person>', 'gi') as p1
     cross join lateral regexp_replace(p1, '\m[a-z][a-z0-9+.-]*://[^\s"''<>]+', '<url>', 'gi') as p2
@@ -18,13 +19,14 @@ as $func$
 $func$;
 
 comment on function bcp_internal.message_template(text) is
-    'A message with persons, URLs, addresses, UUIDs, hashes, dates, numbers and quoted text replaced by what they are.';
+    'A message with placeholders for persons, URLs, addresses, UUIDs, hashes, dates, numbers and quoted text.';
 
 create or replace function bcp_internal.application_frames(p_stack_trace text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Frames as Python and JavaScript write them, without line numbers, which move with every edit.
+    -- Frames as Python and JavaScript write them, without line numbers, which change with every edit. The collector has
+    -- the same rule for the frames that it sends, and a test compares the two.
     select string_agg(frame, e'\n' order by n)
     from (
         select n, coalesce(p[1] || ':' || p[2], j[2] || ':' || j[1], j[2]) as frame
@@ -36,7 +38,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.application_frames(text) is
-    'Files and functions of a stack trace''s frames in the application''s own code; null where there are none.';
+    'Files and functions of those frames of a stack trace that are in the application''s own code; null where there '
+    'are none.';
 
 create or replace function bcp_internal.error_fingerprint(
     p_given text, p_stack_trace text, p_error_type text, p_message text) returns text
@@ -54,7 +57,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.error_fingerprint(text, text, text, text) is
-    'Group of an error: what the sender gave, else the frames in the application''s code, else the type, else the message''s template; the first 16 hex digits of its SHA-256.';
+    'Group of an error, as the first 16 hex digits of a SHA-256: of what the sender gave, else of the frames in the '
+    'application''s code, else of the type, else of the message''s template.';
 
 create or replace function bcp_internal.touch_issues(p_errors bcp.error_issues[]) returns void
 language sql volatile
@@ -81,7 +85,8 @@ as $func$
         tool_name = case when excluded.last_seen >= i.last_seen then excluded.tool_name else i.tool_name end
 $func$;
 
-comment on function bcp_internal.touch_issues(bcp.error_issues[]) is 'Makes or updates the issues that errors belong to.';
+comment on function bcp_internal.touch_issues(bcp.error_issues[]) is
+    'Makes or updates the issues that errors belong to.';
 
 create or replace function bcp_internal.error_level(p_level text) returns bcp.error_level_enum
 language plpgsql immutable parallel safe
@@ -99,7 +104,34 @@ end
 $func$;
 
 comment on function bcp_internal.error_level(text) is
-    'Level of an error in any case, and warning and critical as Python says them; ZB005 where it is none.';
+    'Level of an error, in upper or lower case; warning and critical are what Python calls warn and fatal. ZB005 where '
+    'it is none.';
+
+create or replace function bcp_internal.error_attributes(p_event jsonb, p_attributes jsonb, p_max_bytes integer)
+returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.truncate_json(
+        nullif(
+            coalesce(p_attributes, '{}')
+            || case
+                when p_event ? 'client_name' then jsonb_build_object('client_name', p_event -> 'client_name')
+                else '{}'
+            end
+            || case
+                when p_event ->> 'conversation_id' <> ''
+                    and p_event ->> 'session_id' <> p_event ->> 'conversation_id'
+                    then jsonb_build_object('session_id', p_event -> 'session_id')
+                else '{}'
+            end,
+            '{}'),
+        p_max_bytes)
+$func$;
+
+comment on function bcp_internal.error_attributes(jsonb, jsonb, integer) is
+    'Attributes of an error: its fields that nobody knows, and those that are known but have no column: the client, '
+    'which tells sessions apart, and a session_id beside a conversation_id.';
 
 create or replace function bcp_internal.store_errors(p_events jsonb[]) returns bigint
 language plpgsql volatile
@@ -126,8 +158,10 @@ begin
             bcp_internal.error_level(e ->> 'level') as level,
             e ->> 'message' as message,
             bcp_internal.error_fingerprint(
-                whole ->> 'fingerprint', whole ->> 'stack_trace', whole ->> 'error_type', whole ->> 'message') as fingerprint,
-            coalesce(nullif(e ->> 'error_type', ''), bcp_internal.classify_error_type(e ->> 'message', null)) as error_type,
+                whole ->> 'fingerprint', whole ->> 'stack_trace', whole ->> 'error_type', whole ->> 'message'
+                    ) as fingerprint,
+            coalesce(
+                nullif(e ->> 'error_type', ''), bcp_internal.classify_error_type(e ->> 'message', null)) as error_type,
             e ->> 'error_code' as error_code,
             e ->> 'stack_trace' as stack_trace,
             coalesce(e ->> 'bcp_name', tool_context ->> 'bcp') as bcp_name,
@@ -142,15 +176,7 @@ begin
             e ->> 'request_id' as request_id,
             e ->> 'trace_id' as trace_id,
             e ->> 'release' as release,
-            bcp_internal.truncate_json(
-                -- The client tells sessions apart, and has no column; nor has a session_id beside a conversation_id.
-                nullif(
-                    coalesce(attributes, '{}') || case when e ? 'client_name' then jsonb_build_object('client_name', e -> 'client_name') else '{}' end
-                    || case
-                        when e ->> 'conversation_id' <> '' and e ->> 'session_id' <> e ->> 'conversation_id'
-                            then jsonb_build_object('session_id', e -> 'session_id')
-                        else '{}'
-                    end, '{}'), v_max_document) as attributes
+            bcp_internal.error_attributes(e, attributes, v_max_document) as attributes
         from masked
     ), keys as materialized (
         select id from bcp_internal.new_keys(
@@ -180,7 +206,8 @@ begin
         left join resolved using (n)
     ), stored as (
         insert into bcp.error_logs (
-            "timestamp", created_at, event_id, level, message, fingerprint, error_type, error_code, stack_trace, bcp_name,
+            "timestamp", created_at, event_id, level, message, fingerprint, error_type, error_code, stack_trace,
+            bcp_name,
             tool_name, operation, context, tool_context, user_id, session_id, request_id, trace_id, release, attributes)
         select
             happened, v_now, coalesce(given_id, bcp_internal.uuidv7(happened)), level, message, fingerprint, error_type,
@@ -191,7 +218,8 @@ begin
         select
             bcp_internal.touch_users(array_agg(user_id), array_agg(happened)),
             bcp_internal.touch_sessions(array_agg(row(
-                session_id, user_id, client_name, null, null, null, happened, happened, null, 0, 0, null, resolved_by, null
+                session_id, user_id, client_name, null, null, null, happened, happened, null, 0, 0, null, resolved_by,
+                null
             )::bcp.user_sessions order by n)),
             bcp_internal.touch_issues(array_agg(row(
                 fingerprint, happened, happened, 1, level, message, error_type, bcp_name, tool_name
@@ -205,7 +233,8 @@ end
 $func$;
 
 comment on function bcp_internal.store_errors(jsonb[]) is
-    'Masks, groups and stores errors whose shape is right, and returns how many were new; raises where one cannot be stored.';
+    'Masks, groups and stores errors whose shape is right, and returns how many were new; raises an error where one '
+    'cannot be stored.';
 
 create or replace function bcp.ingest_errors(
     p_batch_id uuid, p_events jsonb, p_source text default null,
@@ -219,13 +248,16 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_errors(uuid, jsonb, text) is
-    'Takes in an array of errors, as bcp.ingest_tool_usage does calls.';
+    'Takes in an array of errors; batch ids, event ids, bad values, the ledger and p_source work as in '
+    'bcp.ingest_tool_usage.';
+
+grant execute on function bcp.ingest_errors(uuid, jsonb, text) to bcp_writer;
 
 create or replace function bcp.ingest_errors(
     p_batch_id uuid, p_events_text text, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -233,4 +265,6 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_errors(uuid, text, text) is
-    'The same for a batch as text: an event that jsonb cannot hold is repaired instead of failing the call.';
+    'Takes in an array of errors as text: an event that jsonb cannot hold is repaired instead of failing the call.';
+
+grant execute on function bcp.ingest_errors(uuid, text, text) to bcp_writer;

@@ -12,7 +12,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.metric_period(text) is 'Period a metric was aggregated over, raw by default; ZB005 where it is none.';
+comment on function bcp_internal.metric_period(text) is
+    'Period that a metric was aggregated over, raw by default; ZB005 where it is none.';
 
 create or replace function bcp_internal.metric_value(p_value numeric) returns double precision
 language plpgsql immutable parallel safe
@@ -27,7 +28,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.metric_value(numeric) is 'Value of a metric; ZB005 where sums of such could overflow.';
+comment on function bcp_internal.metric_value(numeric) is
+    'Value of a metric; ZB005 where it is so large that sums of such values could overflow.';
 
 create or replace function bcp_internal.store_metrics(p_events jsonb[]) returns bigint
 language plpgsql volatile
@@ -78,7 +80,8 @@ end
 $func$;
 
 comment on function bcp_internal.store_metrics(jsonb[]) is
-    'Masks and stores metrics whose shape is right, and returns how many were new; raises where one cannot be stored.';
+    'Masks and stores metrics whose shape is right, and returns how many were new; raises an error where one cannot be '
+    'stored.';
 
 create or replace function bcp_internal.store_sessions(p_events jsonb[]) returns bigint
 language plpgsql volatile
@@ -123,9 +126,10 @@ end
 $func$;
 
 comment on function bcp_internal.store_sessions(jsonb[]) is
-    'Masks and stores what is new of sessions whose shape is right; raises where one cannot be stored.';
+    'Masks sessions whose shape is right, and stores what is new of them; raises an error where one cannot be stored.';
 
-create or replace function bcp_internal.session_end(p_started_at timestamptz, p_ended_at timestamptz) returns timestamptz
+create or replace function bcp_internal.session_end(p_started_at timestamptz, p_ended_at timestamptz)
+returns timestamptz
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -137,7 +141,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.session_end(timestamptz, timestamptz) is 'End of a session; ZB005 where it is before its start.';
+comment on function bcp_internal.session_end(timestamptz, timestamptz) is
+    'End of a session; ZB005 where it is before its start.';
 
 create or replace function bcp.ingest_metrics(
     p_batch_id uuid, p_events jsonb, p_source text default null,
@@ -151,13 +156,16 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_metrics(uuid, jsonb, text) is
-    'Takes in an array of metrics, as bcp.ingest_tool_usage does calls.';
+    'Takes in an array of metrics; batch ids, event ids, bad values, the ledger and p_source work as in '
+    'bcp.ingest_tool_usage.';
+
+grant execute on function bcp.ingest_metrics(uuid, jsonb, text) to bcp_writer;
 
 create or replace function bcp.ingest_metrics(
     p_batch_id uuid, p_events_text text, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -166,6 +174,8 @@ $func$;
 
 comment on function bcp.ingest_metrics(uuid, text, text) is
     'The same for a batch as text: an event that jsonb cannot hold is repaired instead of failing the call.';
+
+grant execute on function bcp.ingest_metrics(uuid, text, text) to bcp_writer;
 
 create or replace function bcp.ingest_sessions(
     p_batch_id uuid, p_events jsonb, p_source text default null,
@@ -179,13 +189,16 @@ as $func$
 $func$;
 
 comment on function bcp.ingest_sessions(uuid, jsonb, text) is
-    'Takes in an array of sessions, as bcp.ingest_tool_usage does calls. Each widens what is known of its session, so the same one again changes nothing.';
+    'Takes in an array of sessions; batch ids, bad values, the ledger and p_source work as in bcp.ingest_tool_usage. '
+    'Each event adds to what is known of its session, so the same one again changes nothing.';
+
+grant execute on function bcp.ingest_sessions(uuid, jsonb, text) to bcp_writer;
 
 create or replace function bcp.ingest_sessions(
     p_batch_id uuid, p_events_text text, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -194,3 +207,5 @@ $func$;
 
 comment on function bcp.ingest_sessions(uuid, text, text) is
     'The same for a batch as text: an event that jsonb cannot hold is repaired instead of failing the call.';
+
+grant execute on function bcp.ingest_sessions(uuid, text, text) to bcp_writer;

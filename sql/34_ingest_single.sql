@@ -1,4 +1,4 @@
--- Ingest of one event at a time, for callers that have no batch to send. Each is a batch of one.
+-- Ingest of one event at a time, for callers that have no batch to send. Each event is a batch of one.
 
 create or replace function bcp.log_tool_usage(
     p_bcp_name text, p_tool_name text, p_operation text default 'call', p_parameters jsonb default null,
@@ -30,7 +30,46 @@ $func$;
 comment on function bcp.log_tool_usage(
     text, text, text, jsonb, jsonb, boolean, text, timestamptz, timestamptz, double precision, text, text, text, text,
     text, text, text, text, text, text, text, bigint, bigint, inet, text, text, bigint) is
-    'Takes in one tool call. Any two of start, end and duration (milliseconds) will do; without a time it began now. p_outcome, by default found from the rest, decides where p_success says otherwise; of what was cancelled success is null. An event id that comes again is a duplicate. Its session is the conversation, else the session, else, where there is a user, by user and client as the setting session_gap says.';
+    'Takes in one tool call. Any two of start, end and duration (milliseconds) are enough; without a time it began '
+    'now. p_outcome is found from the rest by default, and counts where p_success says otherwise; success is null '
+    'where the call was cancelled. An event id that comes again is a duplicate. The session is the conversation, else '
+    'the session, else, where there is a user, found by user and client as the setting session_gap says.';
+
+grant execute on function bcp.log_tool_usage to bcp_writer;
+
+-- A field of a call stands in the type, in bcp_internal.event_fields and in this function. What reads and what stores
+-- calls is made from the type (sql/31_ingest_tool_usage.sql), and tests hold Python to this function. Where one place
+-- lacks a field, the load stops.
+do $block$
+declare
+    v_lacking text;
+begin
+    with places (place, fields) as (
+        values
+            ('bcp.tool_call', array(
+                select a.attname::text
+                from pg_catalog.pg_attribute a
+                where a.attrelid = 'bcp.tool_call'::regclass
+                  and a.attnum > 0
+                  and not a.attisdropped
+                  and a.attname <> 'attributes')),
+            ('bcp_internal.event_fields', bcp_internal.known_fields('tool_usage')),
+            ('bcp.log_tool_usage', array(
+                select substr(name, 3)
+                from pg_catalog.pg_proc p
+                cross join lateral unnest(p.proargnames) as name
+                where p.pronamespace = 'bcp'::regnamespace and p.proname = 'log_tool_usage' and left(name, 2) = 'p_'))
+    )
+    select string_agg(distinct format('%s lacks %s', p.place, f.field), '; ')
+    into v_lacking
+    from places p
+    cross join (select distinct unnest(fields) from places) as f (field)
+    where f.field <> all (p.fields);
+    if v_lacking is not null then
+        raise exception 'a field of a tool call does not stand everywhere: %', v_lacking;
+    end if;
+end
+$block$;
 
 create or replace function bcp.log_error(
     p_level text, p_message text, p_error_type text default null, p_error_code text default null,
@@ -42,7 +81,7 @@ create or replace function bcp.log_error(
     p_conversation_id text default null, p_client_name text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -58,14 +97,17 @@ $func$;
 comment on function bcp.log_error(
     text, text, text, text, text, jsonb, jsonb, text, text, text, text, text, text, text, text, text, timestamptz, text,
     text, text) is
-    'Takes in one error. Level is debug, info, warn, error or fatal; tool_context may name bcp, tool and operation. Its session is found as that of a call.';
+    'Takes in one error. p_level is debug, info, warn, error or fatal. p_tool_context may name bcp, tool and '
+    'operation. The session is found like that of a call.';
+
+grant execute on function bcp.log_error to bcp_writer;
 
 create or replace function bcp.record_metric(
     p_metric_name text, p_metric_value double precision, p_labels jsonb default null,
     p_aggregation_period text default 'raw', p_timestamp timestamptz default null, p_event_id text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -75,7 +117,9 @@ as $func$
 $func$;
 
 comment on function bcp.record_metric(text, double precision, jsonb, text, timestamptz, text) is
-    'Takes in one value of a metric; its unit belongs into its name, such as queue_wait_ms.';
+    'Takes in one value of a metric. Put its unit into its name, as in queue_wait_ms.';
+
+grant execute on function bcp.record_metric to bcp_writer;
 
 create or replace function bcp.touch_session(
     p_session_id text, p_user_id text default null, p_client_name text default null,
@@ -83,7 +127,7 @@ create or replace function bcp.touch_session(
     p_time timestamptz default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -94,13 +138,15 @@ as $func$
 $func$;
 
 comment on function bcp.touch_session(text, text, text, text, inet, text, timestamptz) is
-    'Makes a session, or says that it is active at a time, now by default.';
+    'Makes a session, or records that it is active at a time, now by default.';
+
+grant execute on function bcp.touch_session to bcp_writer;
 
 create or replace function bcp.end_session(
     p_session_id text, p_time timestamptz default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -110,6 +156,8 @@ $func$;
 
 comment on function bcp.end_session(text, timestamptz) is 'Ends a session at a time, now by default.';
 
+grant execute on function bcp.end_session to bcp_writer;
+
 create or replace function bcp.begin_tool_call(
     p_bcp_name text, p_tool_name text, p_operation text default 'call', p_parameters jsonb default null,
     p_user_id text default null, p_session_id text default null, p_start_time timestamptz default null,
@@ -117,10 +165,11 @@ create or replace function bcp.begin_tool_call(
     p_conversation_id text default null)
 returns uuid
 language plpgsql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
--- As in bcp_internal.ingest.
+-- With a caller's setting of off, PostgreSQL would read the strings in these functions in another way than they are
+-- written.
 set standard_conforming_strings = on
 set timezone = 'UTC'
 set datestyle = 'ISO'
@@ -150,19 +199,24 @@ begin
     end if;
     begin
         insert into bcp.open_tool_calls (event_id, started_at, event)
-        select v_id, v_start, m.e || coalesce(m.attributes, '{}') from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
+        select v_id, v_start, m.e || coalesce(m.attributes, '{}')
+        from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
     exception
         when sqlstate 'ZB005' then
             v_event := bcp_internal.maskable_event('tool_usage', bcp_internal.repaired_event('tool_usage', v_event));
             insert into bcp.open_tool_calls (event_id, started_at, event)
-            select v_id, v_start, m.e || coalesce(m.attributes, '{}') from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
+            select v_id, v_start, m.e || coalesce(m.attributes, '{}')
+            from bcp_internal.mask_events('tool_usage', array[v_event]) as m;
     end;
     return v_id;
 end
 $func$;
 
 comment on function bcp.begin_tool_call(text, text, text, jsonb, text, text, timestamptz, text, text, text, text) is
-    'Notes that a call began, and returns the id to end it with. Until then bcp.open_tool_calls shows it. ZB005 where it could not be stored.';
+    'Notes that a call began, and returns the id to end it with. Until it ends, bcp.open_tool_calls shows it. ZB005 '
+    'where it could not be stored.';
+
+grant execute on function bcp.begin_tool_call to bcp_writer;
 
 create or replace function bcp.end_tool_call(
     p_event_id uuid, p_success boolean default null, p_response_data jsonb default null,
@@ -170,14 +224,16 @@ create or replace function bcp.end_tool_call(
     p_response_bytes bigint default null, p_end_time timestamptz default null, p_response_tokens bigint default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language plpgsql volatile
--- As above.
+-- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_event constant jsonb := jsonb_build_object(
-        'event_id', p_event_id, 'success', p_success, 'response_data', p_response_data, 'error_message', p_error_message,
-        'error_type', p_error_type, 'outcome', p_outcome, 'response_bytes', p_response_bytes, 'response_tokens', p_response_tokens,
+        'event_id', p_event_id, 'success', p_success, 'response_data', p_response_data,
+        'error_message', p_error_message,
+        'error_type', p_error_type, 'outcome', p_outcome, 'response_bytes', p_response_bytes,
+        'response_tokens', p_response_tokens,
         'end_time', coalesce(p_end_time, bcp_internal.now()));
     v_begun jsonb;
 begin
@@ -186,7 +242,7 @@ begin
         select * into accepted, stored, duplicates, rejected
         from bcp_internal.ingest('tool_usage', null, jsonb_build_array(v_begun || v_event), null);
     elsif exists (select from bcp_internal.event_keys where event_id = p_event_id and kind = 'tool_usage') then
-        -- Ended before. Only its id matters to a duplicate; the names make its shape right.
+        -- The call has ended before. For a duplicate only its id matters; the names make its shape right.
         select * into accepted, stored, duplicates, rejected
         from bcp_internal.ingest('tool_usage', null, jsonb_build_array(
             v_event - '{success,outcome}'::text[] || '{"bcp_name": "-", "tool_name": "-"}'), null);
@@ -199,4 +255,7 @@ end
 $func$;
 
 comment on function bcp.end_tool_call(uuid, boolean, jsonb, text, text, text, bigint, timestamptz, bigint) is
-    'Ends a call that bcp.begin_tool_call began, now by default, and stores it. Ending it twice is a duplicate; ending one that never began is rejected.';
+    'Ends a call that bcp.begin_tool_call began, now by default, and stores it. A call that is ended twice is a '
+    'duplicate; one that never began is rejected.';
+
+grant execute on function bcp.end_tool_call to bcp_writer;

@@ -1,4 +1,4 @@
--- Collectors: what they report of themselves, and the ledger of all that was sent.
+-- Collectors: what they report about themselves, and the ledger of everything that was sent.
 
 create or replace function bcp.report_collector(
     p_source text, p_instance uuid, p_recorded bigint default 0, p_sent bigint default 0, p_spooled bigint default 0,
@@ -9,7 +9,8 @@ language plpgsql volatile
 -- The writer role may insert into no table.
 security definer
 set search_path = pg_catalog, pg_temp
--- As in bcp_internal.ingest.
+-- With a caller's setting of off, PostgreSQL would read the strings in these functions in another way than they are
+-- written.
 set standard_conforming_strings = on
 as $func$
 declare
@@ -19,20 +20,22 @@ begin
     if length(p_source) > 500 or p_source ~ '^\s*$' then
         raise exception using errcode = 'ZB002', message = 'source is empty or longer than 500 characters';
     elsif p_last_error !~ '^[A-Za-z_][A-Za-z0-9_.]{0,200}( [A-Z0-9]{1,20})?$' then
-        -- A message could tell of people or secrets that no rule finds.
+        -- A message could tell about people or secrets that no rule finds.
         raise exception using errcode = 'ZB002', message = 'last_error is not a class and a code',
             hint = 'Such as ReadOnlySqlTransaction 25006.';
     elsif p_source is null or p_instance is null
         or coalesce(least(p_recorded, p_sent, p_spooled, p_spooled_bytes, p_dropped), 0) < 0
         or coalesce(greatest(p_recorded, p_sent, p_spooled, p_spooled_bytes, p_dropped), 0) > 1000000000000000
     then
-        raise exception using errcode = 'ZB002', message = 'source or instance is null, or a count is negative or over 10^15';
+        raise exception using
+            errcode = 'ZB002', message = 'source or instance is null, or a count is negative or over 10^15';
     end if;
     perform bcp_internal.check_floods();
     perform bcp_internal.note_names('collector', array[p_instance::text]);
     v_source := bcp_internal.source_name(p_source);
     insert into bcp.collector_reports as r (
-        instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, last_error_at, started_at, reported_at)
+        instance, source, recorded, sent, spooled, spooled_bytes, dropped, last_error, last_error_at, started_at,
+        reported_at)
     values (
         p_instance, v_source, coalesce(p_recorded, 0), coalesce(p_sent, 0), coalesce(p_spooled, 0),
         coalesce(p_spooled_bytes, 0), coalesce(p_dropped, 0), bcp_internal.anonymize_text(p_last_error),
@@ -48,17 +51,24 @@ begin
         raise exception using errcode = 'ZB002', message = 'instance is that of a collector of another role',
             hint = 'Use a new UUID for each collector.';
     end if;
-    -- Short-lived programs leave a row each. No more than the ledger itself looks back.
+    -- Each short-lived program leaves a row. Keep rows only for as long as the ledger looks back.
     delete from bcp.collector_reports r
     using bcp.data_retention_policies p
     where p.table_name = 'ingest_batches' and p.cleanup_enabled
-      and r.source = v_source and r.sent_by = session_user and r.reported_at < v_now - p.retention_days * interval '1 day';
+      and r.source = v_source and r.sent_by = session_user
+      and r.reported_at < v_now - p.retention_days * interval '1 day';
     return v_now;
 end
 $func$;
 
-comment on function bcp.report_collector(text, uuid, bigint, bigint, bigint, bigint, bigint, text, timestamptz, timestamptz) is
-    'Notes what a collector did since it began, in events, and returns when. source and last_error are masked; last_error is a class and a code, never a message, and may be over; p_last_error_at is when it was. ZB002 where an argument is out of bounds, or the instance is that of another role. Reports of the same role and source as old as bcp.ingest_batches may be are removed.';
+comment on function bcp.report_collector(
+    text, uuid, bigint, bigint, bigint, bigint, bigint, text, timestamptz, timestamptz) is
+    'Notes what a collector has done since it began, in events, and returns the time. source and last_error are '
+    'masked. last_error is a class and a code, never a message, and may be over by now; p_last_error_at is when it '
+    'happened. ZB002 where an argument is out of bounds, or the instance belongs to another role. Reports of the same '
+    'role and source that are older than bcp.ingest_batches may be are removed.';
+
+grant execute on function bcp.report_collector to bcp_writer;
 
 create or replace view bcp.ingest_ledger as
 select
@@ -76,28 +86,31 @@ select
 from (
     select
         public.time_bucket('1 hour', received_at) as hour, source, sent_by, sum(accepted)::bigint as accepted,
-        sum(stored)::bigint as stored, sum(duplicates)::bigint as duplicates, sum(rejected)::bigint as rejected, sum(repaired)::bigint as repaired
+        sum(stored)::bigint as stored, sum(duplicates)::bigint as duplicates, sum(rejected)::bigint as rejected,
+        sum(repaired)::bigint as repaired
     from bcp.ingest_batches
     group by 1, 2, 3
 ) as b
 full join (
     select
-        public.time_bucket('1 hour', reported_at) as hour, source, sent_by, least(sum(spooled), 9e18)::bigint as spooled,
+        public.time_bucket('1 hour', reported_at) as hour, source, sent_by,
+        least(sum(spooled), 9e18)::bigint as spooled,
         least(sum(spooled_bytes), 9e18)::bigint as spooled_bytes, least(sum(dropped), 9e18)::bigint as dropped
     from bcp.collector_reports
     group by 1, 2, 3
 ) as c using (hour, source, sent_by);
 
 comment on view bcp.ingest_ledger is
-    'What came in, by hour, source and role: accepted = stored + duplicates + rejected. Beside it what collectors of the source said in their latest report, in the hour of that report.';
+    'What came in, by hour, source and role: accepted = stored + duplicates + rejected. Beside it what the collectors '
+    'of the source said in their latest report, in the hour of that report.';
 
 comment on column bcp.ingest_ledger.hour is 'Hour in which the events came in, UTC.';
 
 comment on column bcp.ingest_ledger.source is 'Who sent them.';
 
-comment on column bcp.ingest_ledger.sent_by is 'Role that was logged in; the source is what that said.';
+comment on column bcp.ingest_ledger.sent_by is 'Role that was logged in; the source is what that role said.';
 
-comment on column bcp.ingest_ledger.accepted is 'Events taken in: the sum of the next three.';
+comment on column bcp.ingest_ledger.accepted is 'Events taken in: the sum of stored, duplicates and rejected.';
 
 comment on column bcp.ingest_ledger.stored is 'Events that became rows.';
 
@@ -105,10 +118,16 @@ comment on column bcp.ingest_ledger.duplicates is 'Events that had been taken in
 
 comment on column bcp.ingest_ledger.rejected is 'Events in bcp.rejected_events.';
 
-comment on column bcp.ingest_ledger.spooled is 'Events that waited on the sender''s disk when a collector last reported, in the hour of that report.';
+comment on column bcp.ingest_ledger.spooled is
+    'Events that waited on the sender''s disk when a collector last reported, in the hour of that report.';
 
 comment on column bcp.ingest_ledger.spooled_bytes is 'Size of these spools, in bytes.';
 
-comment on column bcp.ingest_ledger.dropped is 'Events that these collectors lost since they began, for want of room.';
+comment on column bcp.ingest_ledger.dropped is
+    'Events that these collectors have lost since they began, for lack of room.';
 
-comment on column bcp.ingest_ledger.repaired is 'Events taken in whose bad values were converted, cut or taken out: attributes._repaired of each names its fields.';
+comment on column bcp.ingest_ledger.repaired is
+    'Events taken in with bad values that were converted, cut or taken out: attributes._repaired of each names its '
+    'fields.';
+
+grant select on bcp.ingest_ledger to bcp_reader;

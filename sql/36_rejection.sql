@@ -1,8 +1,8 @@
 -- Ingest of a batch in which an event may be bad.
 --
--- A batch is stored set-wise. Where that raises, what can be repaired is repaired (sql/37), and the batch stored. Where
--- that raises too, it is halved until the events that cannot be stored stand alone; those are rejected, the others
--- stored at once, in the same transaction.
+-- A batch is stored by statements over all of it. If that raises an error, what can be repaired is repaired
+-- (sql/37_repair.sql), and the batch is stored. If that raises an error too, the batch is halved until the events that
+-- cannot be stored stand alone. Those are rejected, and the others are stored together, in the same transaction.
 
 create or replace function bcp_internal.redact_rejected(p_kind text, p_event jsonb) returns jsonb
 language plpgsql stable
@@ -16,10 +16,12 @@ begin
         return '{"_unredacted": "too large or unreadable"}';
     elsif jsonb_typeof(p_event) <> 'object' then
         return bcp_internal.truncate_json(
-            bcp_internal.anonymize_json(bcp_internal.cut_json(p_event, 2 * v_max_bytes, bcp_internal.setting('max_json_depth')::integer)), v_max_bytes,
+            bcp_internal.anonymize_json(
+                bcp_internal.cut_json(p_event, 2 * v_max_bytes, bcp_internal.setting('max_json_depth')::integer)),
+            v_max_bytes,
             case when octet_length(p_event::text) > 2 * v_max_bytes then octet_length(p_event::text) end);
     end if;
-    -- An address that is none cannot be cut to its network, and neither can one that the anonymiser leaves.
+    -- An address that is none cannot be cut to its network; nor can one that the anonymiser leaves as it is.
     if p_event ? 'ip_address' then
         v_event := jsonb_set(v_event, '{ip_address}', '"[REDACTED]"');
     end if;
@@ -28,13 +30,13 @@ begin
     return bcp_internal.truncate_json(v_event, v_max_bytes);
 exception
     when others then
-        -- What cannot be redacted is not kept, so that a broken rule leaks nothing.
+        -- An event that cannot be redacted is not kept, so that a broken rule leaks nothing.
         return jsonb_build_object('_unredacted', jsonb_typeof(p_event));
 end
 $func$;
 
 comment on function bcp_internal.redact_rejected(text, jsonb) is
-    'A rejected event as it may be kept: masked and cut; only its JSON type where masking fails.';
+    'A rejected event as it may be kept: masked and cut, or only its JSON type where masking fails.';
 
 create or replace function bcp_internal.reject_event(
     p_kind text, p_source text, p_batch_id uuid, p_code text, p_reason text, p_event jsonb, p_event_bytes bigint)
@@ -47,7 +49,8 @@ as $func$
             bcp_internal.redact_rejected(p_kind, p_event), p_event_bytes)
 $func$;
 
-comment on function bcp_internal.reject_event(text, text, uuid, text, text, jsonb, bigint) is 'Keeps a rejected event, redacted.';
+comment on function bcp_internal.reject_event(text, text, uuid, text, text, jsonb, bigint) is
+    'Keeps a rejected event, redacted.';
 
 create or replace function bcp_internal.try_to_store(
     p_kind text, p_events jsonb[], p_keep boolean, out stored bigint, out state text, out message text)
@@ -68,14 +71,16 @@ exception
     when others then
         if stored is null then
             get stacked diagnostics state = returned_sqlstate, message = message_text;
-            -- Not the event's fault: connection, transaction state, conflicts, permissions and missing objects,
-            -- resources, locks, the system itself, an anonymiser without its keys. The whole batch fails and can be
-            -- sent again.
+            -- These errors are not the fault of an event: connection, transaction state, conflicts, permissions and
+            -- missing objects, resources, locks, the system itself, an anonymiser without its keys. The whole batch
+            -- fails and can be sent again.
             if state = '55P03' then
                 raise exception using
                     errcode = state,
-                    message = 'another open transaction has held for 30 s what this batch needs: a session, an issue, an event id or a new chunk',
-                    hint = 'Nothing was stored: send it again. Senders that idle in a transaction end by idle_in_transaction_session_timeout.';
+                    message = 'another open transaction has held for 30 s what this batch needs: a session, an issue, '
+                        'an event id or a new chunk',
+                    hint = 'Nothing was stored: send it again. Senders that idle in a transaction end by '
+                        'idle_in_transaction_session_timeout.';
             elsif left(state, 2) in ('08', '25', '40', '42', '53', '55', '57', '58', 'XX') or state = 'ZB006' then
                 raise exception using errcode = state, message = message;
             end if;
@@ -84,7 +89,8 @@ end
 $func$;
 
 comment on function bcp_internal.try_to_store(text, jsonb[], boolean) is
-    'Stores events, or without p_keep only finds out whether they can be; what went wrong where they cannot.';
+    'Stores events, or without p_keep only finds out whether they can be stored; and what went wrong where they '
+    'cannot.';
 
 create or replace function bcp_internal.reject_bad(
     p_kind text, p_source text, p_batch_id uuid, p_events jsonb[], p_state text, p_message text)
@@ -99,15 +105,20 @@ declare
     v_maskable jsonb;
 begin
     if v_count = 1 then
-        -- As the anonymiser says it (sql/20). To find out which of the fields it is costs, so it is done for this alone.
-        if p_state = 'ZB005' and p_message similar to '(the JSON is nested deeper|the anonymiser cannot go through)%' then
+        -- These are messages of the anonymiser (sql/20_anonymize.sql). To find out which field it means is expensive,
+        -- so it is done only here, for a single event.
+        if p_state = 'ZB005'
+            and p_message similar to '(the JSON is nested deeper|the anonymiser cannot go through)%'
+        then
             v_maskable := bcp_internal.maskable_event(p_kind, p_events[1]);
-            if v_maskable <> p_events[1] and (bcp_internal.try_to_store(p_kind, array[v_maskable], false)).state is null then
+            if v_maskable <> p_events[1]
+                and (bcp_internal.try_to_store(p_kind, array[v_maskable], false)).state is null
+            then
                 return array[v_maskable];
             end if;
         end if;
         if p_state = '22P02' then
-            -- Of the fields that are typed only an address has a function that tells what is wrong with it.
+            -- Of the fields with a type of their own only an address has a function that tells what is wrong with it.
             begin
                 perform bcp_internal.event_ip(p_events[1] ->> 'ip_address');
             exception
@@ -115,7 +126,7 @@ begin
                     get stacked diagnostics p_state = returned_sqlstate, p_message = message_text;
             end;
         end if;
-        -- Only our own messages are known to hold no value of the event.
+        -- Only our own messages are known to contain no value of the event.
         perform bcp_internal.reject_event(
             p_kind, p_source, p_batch_id, p_state,
             case
@@ -142,7 +153,8 @@ end
 $func$;
 
 comment on function bcp_internal.reject_bad(text, text, uuid, jsonb[], text, text) is
-    'Of events that cannot be stored together, for the reason given: rejects those that cannot be stored alone, by halving, and returns the others, without fields that the anonymiser cannot go through.';
+    'Of events that cannot be stored together, for the reason given: finds by halving those that cannot be stored '
+    'alone, rejects them, and returns the others, without fields that the anonymiser cannot go through.';
 
 create or replace function bcp_internal.store_or_reject(
     p_kind text, p_source text, p_batch_id uuid, p_events jsonb[], p_repair boolean default true,
@@ -176,21 +188,25 @@ begin
             return;
         end if;
     end if;
-    -- Who stores a batch locks its keys, then its users, sessions and issues, each in one order, so that two who share
-    -- some wait for each other instead of deadlocking. Who kept one half while storing the next would not: so the bad
-    -- are found first, by trying and undoing, and then all of the good are stored at once.
+    -- A transaction that stores a batch locks its keys, then its users, sessions and issues, each in one order, so that
+    -- two batches that share some wait for each other instead of deadlocking. If one half were kept while the next is
+    -- stored, that order would be broken. So the bad events are found first, by trying and undoing, and then all good
+    -- ones are stored at once.
     v_good := bcp_internal.reject_bad(p_kind, p_source, p_batch_id, p_events, v_tried.state, v_tried.message);
     if cardinality(v_good) < v_count or v_good <> p_events then
         select p.stored, v_count - cardinality(v_good) + p.rejected, p.repaired into stored, rejected, repaired
         from bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, v_good, p_repair => false) as p;
     else
-        -- Each half can be stored, and both together cannot, such as for their size.
+        -- Each half can be stored, but not both together, for example because of their size.
         select sum(p.stored), sum(p.rejected), sum(p.repaired) into stored, rejected, repaired
         from (values (v_good[:v_count / 2]), (v_good[v_count / 2 + 1:])) as half (events)
-        cross join lateral bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, half.events, p_repair => false) as p;
+        cross join lateral bcp_internal.store_or_reject(
+            p_kind, p_source, p_batch_id, half.events, p_repair => false) as p;
     end if;
 end
 $func$;
 
 comment on function bcp_internal.store_or_reject(text, text, uuid, jsonb[], boolean) is
-    'Stores events, those with a bad value repaired where p_repair says so, but for those that cannot be stored, which are rejected. Events neither stored nor rejected are duplicates; repaired counts those of both whose _repaired says so.';
+    'Stores events, and rejects those that cannot be stored; with p_repair those with a bad value are repaired first. '
+    'Events that are neither stored nor rejected are duplicates. repaired counts the stored ones and the duplicates '
+    'whose _repaired names a field.';

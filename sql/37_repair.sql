@@ -1,7 +1,7 @@
--- A bad value in a sound event: it is converted, cut or taken out, and the rest is stored. Attribute _repaired of such an
--- event names its fields. What has no name, or no meaning without the value, is rejected.
+-- A bad value in a sound event is converted, cut or taken out, and the rest is stored. The attribute _repaired of such
+-- an event names its fields. An event that has no name, or no meaning without the value, is rejected.
 --
--- Nothing here is on the way of a sound batch: an event comes here once something has refused it.
+-- A sound batch never comes here: an event does only after something has refused it.
 
 create or replace function bcp_internal.read_time(p_value jsonb) returns timestamptz
 language plpgsql stable strict
@@ -16,10 +16,13 @@ begin
     if v_text ~ '^\d{4,6}-\d\d-\d\d[Tt ]\d\d:\d\d' then
         return v_text::timestamptz;
     elsif v_text ~ '^-?\d{1,30}(\.\d*)?$' then
-        -- Seconds, milliseconds, microseconds or nanoseconds from 1970: as seconds, 1e11 is the year 5138.
+        -- Seconds, milliseconds, microseconds or nanoseconds since 1970: read as seconds, 1e11 would be the year 5138.
         v_number := v_text;
         return to_timestamp(v_number / case
-            when abs(v_number) < 1e11 then 1 when abs(v_number) < 1e14 then 1e3 when abs(v_number) < 1e17 then 1e6 else 1e9
+            when abs(v_number) < 1e11 then 1
+            when abs(v_number) < 1e14 then 1e3
+            when abs(v_number) < 1e17 then 1e6
+            else 1e9
         end);
     end if;
     return null;
@@ -30,7 +33,7 @@ end
 $func$;
 
 comment on function bcp_internal.read_time(jsonb) is
-    'Time that a field says, in ISO 8601 or as a number since 1970, whose size tells its unit; null where it says none.';
+    'Time in a field, in ISO 8601 or as a number since 1970, whose size tells its unit; null where there is none.';
 
 create or replace function bcp_internal.read_number(p_value jsonb) returns numeric
 language sql immutable parallel safe
@@ -47,14 +50,14 @@ as $func$
 $func$;
 
 comment on function bcp_internal.read_number(jsonb) is
-    'Number that a field says, also as text; 0 where it is too small for a double precision, null where it says none.';
+    'Number in a field, also as text; 0 where it is too small for a double precision, null where there is none.';
 
 create or replace function bcp_internal.read_address(p_value text) returns text
 language plpgsql stable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- The first of a list, as in X-Forwarded-For, is the client; [::1]:443 and 10.0.0.1:443 have a port.
+    -- The first of a list, as in X-Forwarded-For, is the client. [::1]:443 and 10.0.0.1:443 have a port.
     v_first constant text := btrim(split_part(p_value, ',', 1));
     v_address constant text := coalesce(
         substring(v_first from '^\[([^][]+)\](?::\d{1,5})?$'), substring(v_first from '^([^:]+):\d{1,5}$'), v_first);
@@ -68,7 +71,7 @@ end
 $func$;
 
 comment on function bcp_internal.read_address(text) is
-    'IP address in a text that is more than one: the first of a list, without a port; null where there is none.';
+    'IP address in a text that has more than that: the first of a list, without a port; null where there is none.';
 
 create or replace function bcp_internal.omitted(p_value jsonb, p_is_text boolean) returns jsonb
 language sql immutable parallel safe
@@ -80,7 +83,8 @@ as $func$
     end
 $func$;
 
-comment on function bcp_internal.omitted(jsonb, boolean) is 'What stands in the place of a text or document that cannot be kept: its size.';
+comment on function bcp_internal.omitted(jsonb, boolean) is
+    'What takes the place of a text or document that cannot be kept: its size.';
 
 create or replace function bcp_internal.kept_value(p_value jsonb, p_is_text boolean, p_max_bytes integer) returns jsonb
 language plpgsql stable
@@ -99,14 +103,14 @@ begin
             bcp_internal.cut_json(p_value, 2 * p_max_bytes, bcp_internal.setting('max_json_depth')::integer)),
         p_max_bytes, v_bytes);
 exception
-    -- Nested too deep, or something else that the anonymiser cannot go through.
+    -- It is nested too deep, or the anonymiser cannot go through it for another reason.
     when sqlstate 'ZB005' then
         return bcp_internal.omitted(p_value, p_is_text);
 end
 $func$;
 
 comment on function bcp_internal.kept_value(jsonb, boolean, integer) is
-    'A text or document, masked and cut to so many bytes; its size alone where the anonymiser cannot go through it.';
+    'A text or document, masked and cut to so many bytes; only its size where the anonymiser cannot go through it.';
 
 create or replace function bcp_internal.marked_repaired(p_event jsonb, p_names text[]) returns jsonb
 language sql immutable parallel safe
@@ -117,16 +121,19 @@ as $func$
         else jsonb_set(p_event, '{_repaired}', (
             select jsonb_agg(distinct name)
             from (
-                select jsonb_array_elements(case jsonb_typeof(p_event -> '_repaired') when 'array' then p_event -> '_repaired' else '[]' end)
+                select jsonb_array_elements(
+                    case jsonb_typeof(p_event -> '_repaired') when 'array' then p_event -> '_repaired' else '[]' end)
                 union all
                 select to_jsonb(unnest(p_names))
             ) as n (name)))
     end
 $func$;
 
-comment on function bcp_internal.marked_repaired(jsonb, text[]) is 'The event, with these fields among those that its _repaired names.';
+comment on function bcp_internal.marked_repaired(jsonb, text[]) is 'The event with these names added to its _repaired.';
 
-create or replace function bcp_internal.repaired_value(p_field text, p_types text[], p_is_id boolean, p_value jsonb) returns jsonb
+create or replace function bcp_internal.repaired_value(
+    p_field text, p_types text[], p_is_id boolean, p_value jsonb)
+returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
@@ -151,13 +158,15 @@ begin
         when p_types = '{number}' then
             v_number := bcp_internal.read_number(p_value);
             return to_jsonb(case
-                when p_field ~ '_(bytes|tokens)$' then case when v_number between 0 and 1099511627776 then round(v_number) end
+                when p_field ~ '_(bytes|tokens)$'
+                    then case when v_number between 0 and 1099511627776 then round(v_number) end
                 when p_field = 'duration_ms' then case when v_number >= 0 then v_number end
                 else v_number
             end);
         when p_field in ('start_time', 'end_time', 'timestamp', 'started_at', 'last_activity', 'ended_at') then
             return case
-                when v_type = 'string' and bcp_internal.read_time(p_value) is not null and v_text ~ '^\d' and v_text ~ '-' then p_value
+                when v_type = 'string' and bcp_internal.read_time(p_value) is not null and v_text ~ '^\d'
+                    and v_text ~ '-' then p_value
                 else to_jsonb(bcp_internal.read_time(p_value))
             end;
         when p_field = 'ip_address' then
@@ -174,16 +183,20 @@ begin
         when not p_is_id and p_field <> 'event_id' then
             return case when v_type = any (p_types) then p_value else to_jsonb(v_text) end;
         when v_text = '' and p_field <> 'tool_name' then
-            -- An id that is left empty is none, in any event.
+            -- An empty id is no id, in any event.
             return p_value;
         when v_text ~ '^\s*$' then
-            return case p_field when 'tool_name' then '"(no name)"'::jsonb when 'bcp_name' then p_value when 'metric_name' then p_value end;
+            return case p_field
+                when 'tool_name' then '"(no name)"'::jsonb
+                when 'bcp_name' then p_value
+                when 'metric_name' then p_value
+            end;
         when length(v_text) <= 500 then
             return case when v_type = any (p_types) then p_value else to_jsonb(v_text) end;
         when p_field = 'event_id' then
             return to_jsonb(bcp_internal.event_uuid(v_text));
         when right(p_field, 5) = '_name' or p_field = 'operation' then
-            -- Masked before it is cut, since no rule would find half an address.
+            -- Mask it before it is cut, because no rule finds half an address.
             return to_jsonb(left(bcp_internal.kept_value(to_jsonb(v_text), true, 65536) #>> '{}', 499) || '…');
         else
             -- Two ids may begin alike.
@@ -193,7 +206,8 @@ end
 $func$;
 
 comment on function bcp_internal.repaired_value(text, text[], boolean, jsonb) is
-    'Value of a field of an event as it can be stored: itself where it can, else converted or cut, null where nothing of it can be.';
+    'Value of a field of an event as it can be stored: itself where that is possible, else converted or cut, null '
+    'where nothing of it can be stored.';
 
 create or replace function bcp_internal.repaired_times(p_event jsonb) returns jsonb
 language plpgsql stable
@@ -211,12 +225,12 @@ declare
     v_ms constant numeric := bcp_internal.read_number(p_event -> 'duration_ms');
     v_event jsonb := p_event;
 begin
-    -- Where a call is on the axis of time has to be known: that is not repaired.
+    -- When a call happened has to be known: that is not repaired.
     if coalesce(v_start, v_end, v_now) not between v_oldest and v_latest then
         return p_event;
     end if;
     if v_end < v_start and v_start - v_end <= interval '1 second' then
-        -- A clock that was set back meanwhile, or two clocks.
+        -- A clock was set back meanwhile, or there were two clocks.
         v_event := v_event || jsonb_build_object('end_time', v_start);
     elsif v_start is not null and (v_end < v_start or v_end > v_latest) then
         v_event := v_event - 'end_time'::text;
@@ -233,7 +247,8 @@ end
 $func$;
 
 comment on function bcp_internal.repaired_times(jsonb) is
-    'A call whose start, end and duration go together: an end before its start by up to a second is its start, and what would put start or end out of bounds is left out.';
+    'The call with a start, end and duration that agree: an end up to a second before its start becomes the start, and '
+    'what would put start or end out of bounds is left out.';
 
 create or replace function bcp_internal.shortened_event(p_kind text, p_event jsonb) returns jsonb
 language plpgsql stable
@@ -246,10 +261,13 @@ declare
     f record;
 begin
     if p_kind = 'tool_usage' then
-        -- The sizes that they had.
+        -- The sizes that they had before.
         v_event := v_event || jsonb_strip_nulls(jsonb_build_object(
-            'request_bytes', coalesce(nullif(p_event -> 'request_bytes', 'null'), to_jsonb(octet_length((p_event -> 'parameters')::text))),
-            'response_bytes', coalesce(nullif(p_event -> 'response_bytes', 'null'), to_jsonb(octet_length((p_event -> 'response_data')::text)))));
+            'request_bytes', coalesce(
+                nullif(p_event -> 'request_bytes', 'null'), to_jsonb(octet_length((p_event -> 'parameters')::text))),
+            'response_bytes', coalesce(
+                nullif(p_event -> 'response_bytes', 'null'),
+                to_jsonb(octet_length((p_event -> 'response_data')::text)))));
     end if;
     for f in
         select e.field, e.content = 'text' as is_text, p_event -> e.field as value, m.bytes as max_bytes
@@ -264,12 +282,13 @@ end
 $func$;
 
 comment on function bcp_internal.shortened_event(text, jsonb) is
-    'An event that is larger than the setting max_event_bytes allows, its documents and texts masked and cut to what is kept of them anyway.';
+    'An event that is larger than the setting max_event_bytes allows, with its documents and texts masked and cut to '
+    'what would be kept of them anyway.';
 
 create or replace function bcp_internal.repaired_event(p_kind text, p_event jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- Times without an offset are UTC.
+-- Times without an offset are in UTC.
 set timezone = 'UTC'
 set datestyle = 'ISO'
 as $func$
@@ -288,23 +307,28 @@ begin
         if bcp_internal.contradicts(v_event ->> 'outcome', (v_event ->> 'success')::boolean) then
             v_event := v_event - 'success'::text;
         end if;
-    elsif p_kind = 'sessions' and bcp_internal.read_time(v_event -> 'ended_at') < bcp_internal.read_time(v_event -> 'started_at') then
+    elsif p_kind = 'sessions'
+        and bcp_internal.read_time(v_event -> 'ended_at') < bcp_internal.read_time(v_event -> 'started_at')
+    then
         v_event := v_event - 'ended_at'::text;
     end if;
     if pg_column_size(v_event) > bcp_internal.setting('max_event_bytes')::bigint then
         v_event := bcp_internal.shortened_event(p_kind, v_event);
     end if;
     return bcp_internal.marked_repaired(v_event, array(
-        select key from jsonb_each(p_event) as f (key, value) where nullif(value, 'null') is distinct from nullif(v_event -> key, 'null')));
+        select key
+        from jsonb_each(p_event) as f (key, value)
+        where nullif(value, 'null') is distinct from nullif(v_event -> key, 'null')));
 exception
-    -- It is rejected as it is, and fails no other event.
+    -- The event is rejected as it is, and fails no other event.
     when data_exception then
         return p_event;
 end
 $func$;
 
 comment on function bcp_internal.repaired_event(text, jsonb) is
-    'An event with what is wrong with its fields converted, cut or taken out, as far as that goes without reading all of its documents, and their names in _repaired; the event itself where nothing is.';
+    'The event with its bad fields converted, cut or taken out, as far as possible without reading all of its '
+    'documents, and their names in _repaired; the event itself where nothing is wrong.';
 
 create or replace function bcp_internal.maskable_event(p_kind text, p_event jsonb) returns jsonb
 language plpgsql stable
@@ -333,13 +357,14 @@ end
 $func$;
 
 comment on function bcp_internal.maskable_event(text, jsonb) is
-    'An event without the fields that the anonymiser cannot go through, such as one nested too deep: their sizes are kept, and their names in _repaired.';
+    'The event without the fields that the anonymiser cannot go through, such as one nested too deep. Their sizes are '
+    'kept, and their names are in _repaired.';
 
 create or replace function bcp_internal.readable_json(p_json text) returns text
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Once \\ is written otherwise, each backslash begins an escape. Pairs of surrogates are put aside as an escape that
+    -- With \\ written in another way, each backslash begins an escape. Surrogate pairs are put aside as an escape that
     -- JSON does not have. \uFffd is U+FFFD in a spelling that nobody else uses.
     select regexp_replace(
         regexp_replace(
@@ -351,7 +376,7 @@ as $func$
 $func$;
 
 comment on function bcp_internal.readable_json(text) is
-    'JSON with U+FFFD in place of NULs and of halves of surrogate pairs, which jsonb cannot hold; written as \uFffd.';
+    'JSON with U+FFFD, written as \uFffd, in place of NULs and of halves of surrogate pairs, which jsonb cannot hold.';
 
 create or replace function bcp_internal.readable_event(p_json text) returns jsonb
 language plpgsql immutable strict
@@ -365,9 +390,11 @@ begin
     if json_typeof(v_json::json) <> 'object' then
         return null;
     end if;
-    -- A number out of range, or what is nested too deep for the server, spoils its field alone.
+    -- A number out of range, or a value nested too deep for the server, spoils only its own field.
     select
-        jsonb_object_agg(f.key, coalesce(f.read, jsonb_build_object('_omitted', format('%s bytes', octet_length(f.value))))),
+        jsonb_object_agg(
+            f.key,
+            coalesce(f.read, jsonb_build_object('_omitted', format('%s bytes', octet_length(f.value))))),
         array_agg(f.key) filter (where f.read is null or strpos(f.value, '\uFffd') > 0)
     into v_event, v_names
     from (
@@ -381,4 +408,6 @@ end
 $func$;
 
 comment on function bcp_internal.readable_event(text) is
-    'Event in JSON that jsonb cannot hold, as far as it can: NULs and halves of surrogate pairs are U+FFFD, and of a field that cannot be read only the size is left; their names are in _repaired. Null where it is no object.';
+    'The event in JSON that jsonb cannot hold, as far as possible: U+FFFD takes the place of NULs and of halves of '
+    'surrogate pairs, and of a field that cannot be read only the size is left. The names of these fields are in '
+    '_repaired. Null where the JSON is no object.';

@@ -1,40 +1,54 @@
 -- Which rows answer for a range: whole months, days, hours and minutes of aggregates, and raw rows for the rest.
 --
--- An answer is exact at every moment, not only after a refresh: what has changed in a range since it was aggregated
--- (a late call, a correction) is in TimescaleDB's log of invalidations, and raw rows answer for it until the next
--- refresh.
+-- An answer is exact at every moment, not only after a refresh. TimescaleDB logs what has changed in a range since it
+-- was aggregated (a late call, a correction), and for that raw rows answer until the next refresh.
 
 create or replace function bcp_internal.invalidated(p_aggregate text) returns tstzmultirange
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    return bcp_internal.logged_changes(p_aggregate) + tstzmultirange(tstzrange(bcp_internal.watermark(p_aggregate), null));
+    return bcp_internal.logged_changes(p_aggregate)
+        + tstzmultirange(tstzrange(bcp_internal.watermark(p_aggregate), null));
 end
 $func$;
 
 comment on function bcp_internal.invalidated(text) is
-    'What a continuous aggregate of schema bcp does not say rightly: ranges never aggregated, and ranges changed since, in it or in what it is made from. Changes of a transaction count from its commit on.';
+    'The ranges for which a continuous aggregate of schema bcp is not right: those never aggregated, and those changed '
+    'since, in it or in its source. A transaction''s changes count from its commit on.';
 
-create or replace function bcp_internal.whole(p_ranges tstzmultirange, p_width interval) returns tstzmultirange
+grant execute on function bcp_internal.invalidated to bcp_reader;
+
+create or replace function bcp_internal.in_buckets(
+    p_ranges tstzmultirange, p_width interval, p_widened boolean default false)
+returns tstzmultirange
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- In timestamps without a zone: to add a day to one with a zone depends on the session's.
-    select coalesce(range_agg(tstzrange(w.first at time zone 'UTC', w.last at time zone 'UTC')) filter (where w.first < w.last), '{}')
+    -- In timestamps without a zone, because adding a day to one with a zone depends on the session's time zone.
+    select coalesce(
+        range_agg(tstzrange(w.first at time zone 'UTC', w.last at time zone 'UTC')) filter (where w.first < w.last),
+        '{}')
     from unnest(p_ranges) as r (range)
     cross join lateral (
-        select case when b.first = lower(r.range) at time zone 'UTC' then b.first else b.first + p_width end as first, b.last
-        from (
-            select public.time_bucket(p_width, lower(r.range) at time zone 'UTC'),
-                   public.time_bucket(p_width, upper(r.range) at time zone 'UTC')
-        ) as b (first, last)
-    ) w
+        select
+            lower(r.range) at time zone 'UTC', public.time_bucket(p_width, lower(r.range) at time zone 'UTC'),
+            upper(r.range) at time zone 'UTC', public.time_bucket(p_width, upper(r.range) at time zone 'UTC')
+    ) as b (first, first_bucket, last, last_bucket)
+    cross join lateral (
+        select
+            case when p_widened or b.first = b.first_bucket then b.first_bucket else b.first_bucket + p_width end,
+            case when p_widened and b.last <> b.last_bucket then b.last_bucket + p_width else b.last_bucket end
+    ) as w (first, last)
 $func$;
 
-comment on function bcp_internal.whole(tstzmultirange, interval) is 'The whole UTC buckets within ranges.';
+comment on function bcp_internal.in_buckets(tstzmultirange, interval, boolean) is
+    'Ranges in whole UTC buckets of a width: those that lie within the ranges, or with p_widened all that they touch.';
 
-create or replace function bcp_internal.stale(p_aggregate text, p_source text, p_asked tstzmultirange, p_horizon timestamptz)
+grant execute on function bcp_internal.in_buckets to bcp_reader;
+
+create or replace function bcp_internal.stale(
+    p_aggregate text, p_source text, p_asked tstzmultirange, p_horizon timestamptz)
 returns tstzmultirange
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -49,14 +63,14 @@ begin
     if isempty(v_stale) then
         return v_stale;
     end if;
-    -- To drop a chunk invalidates its range too, and then the aggregate alone still knows it. No refresh reaches below the
-    -- horizon, so there raw rows answer only where a chunk is there and nothing was aggregated of what is stale: old calls
-    -- loaded at once, and calls that came late for a chunk that is still there. One that came for a dropped chunk, and made
-    -- it anew, is in no answer.
+    -- Dropping a chunk also logs its range as changed, but from then on only the aggregate holds the data. No refresh
+    -- reaches below the horizon. So there raw rows answer only where a chunk exists and nothing was aggregated of the
+    -- changed range: for old calls that were loaded at once, and for calls that came late for a chunk that still
+    -- exists. A call that came for a dropped chunk, and made it anew, is in no answer.
     v_old := v_stale * tstzmultirange(tstzrange(null, p_horizon));
     if not isempty(v_old) then
         v_stale := v_stale - v_old;
-        -- Months are refreshed whatever their age, from days that stay; until then the days answer.
+        -- Months are refreshed at any age, from days that stay; until then the days answer.
         if (select a.all_time from bcp_internal.aggregates() a where a.name = p_aggregate) then
             v_stale := v_stale + v_old * bcp_internal.logged_changes(p_aggregate, p_of_sources => false);
         end if;
@@ -76,7 +90,7 @@ begin
             end if;
         end loop;
     end if;
-    -- Each gap is a scan of its own, so many small ones become whole days.
+    -- Each gap costs a scan, so many small gaps become whole days.
     if (select count(*) from unnest(v_stale)) > 20 then
         select range_agg(tstzrange(
             date_trunc('day', lower(r), 'UTC'),
@@ -89,7 +103,10 @@ end
 $func$;
 
 comment on function bcp_internal.stale(text, text, tstzmultirange, timestamptz) is
-    'Where raw rows, or finer aggregates, have to answer in place of an aggregate of the source, whose refreshes reach back to p_horizon.';
+    'Where raw rows, or finer aggregates, have to answer in place of an aggregate of the source. Its refreshes reach '
+    'back to p_horizon.';
+
+grant execute on function bcp_internal.stale to bcp_reader;
 
 create or replace function bcp_internal.grain(
     p_interval interval, p_time_zone text, p_since timestamptz, p_until timestamptz,
@@ -106,19 +123,24 @@ begin
         levels := '{1mo,1d,1h,1m}';
         return;
     end if;
-    -- How far the zone is from UTC from the start of the first bucket on, as far as it is within the years that matter.
+    -- The offsets of the zone from UTC, from the start of the first bucket on, within the years that matter.
     select array_agg(distinct (day at time zone p_time_zone) - (day at time zone 'UTC')) into v_offsets
     from generate_series(
-        date_trunc('day', greatest(p_since, bcp_internal.now() - bcp_internal.setting('max_event_age')::interval) - p_interval, 'UTC'),
+        date_trunc(
+            'day',
+            greatest(p_since, bcp_internal.now() - bcp_internal.setting('max_event_age')::interval) - p_interval,
+            'UTC'),
         least(p_until, bcp_internal.now() + interval '366 days') + interval '24 hours',
         interval '24 hours') as day;
     v_offsets := coalesce(v_offsets, array[interval '0']);
-    -- Where the clock does not change, buckets are those of UTC, shifted; and so are hours where it changes by hours. In
-    -- the zone's own time the two hours from 2 to 3 of a night in autumn would be one, and nothing vectorised.
+    -- Where the clock does not change, buckets are those of UTC, shifted; and hours are, too, where it changes by whole
+    -- hours. In the zone's own time the two hours from 2 to 3 of a night in autumn would be one, and nothing would be
+    -- vectorised.
     if extract(month from p_interval) + extract(year from p_interval) = 0
         and (cardinality(v_offsets) = 1
              or extract(day from p_interval) = 0 and (
-                 select count(distinct mod(extract(epoch from o), extract(epoch from p_interval))) = 1 from unnest(v_offsets) o))
+                 select count(distinct mod(extract(epoch from o), extract(epoch from p_interval))) = 1
+                 from unnest(v_offsets) o))
     then
         shift := - v_offsets[1];
     elsif v_offsets <> array[interval '0'] then
@@ -128,7 +150,7 @@ begin
         when p_interval <> date_trunc('minute', p_interval) then '{}'
         when v_offsets = array[interval '0'] and p_interval = date_trunc('month', p_interval) then '{1mo,1d,1h,1m}'
         when v_offsets = array[interval '0'] and p_interval = date_trunc('day', p_interval) then '{1d,1h,1m}'
-        -- Hours serve a zone that is whole hours from UTC throughout: Kolkata is 5:30 off, Lord Howe half the year.
+        -- Hours fit a zone that is always whole hours from UTC: Kolkata is 5:30 off, and Lord Howe half the year.
         when p_interval = date_trunc('hour', p_interval)
             and 0 = all (select extract(minute from o) from unnest(v_offsets) o) then '{1h,1m}'
         else '{1m}'
@@ -137,7 +159,10 @@ end
 $func$;
 
 comment on function bcp_internal.grain(interval, text, timestamptz, timestamptz) is
-    'How to make buckets of an interval and time zone: the widths of aggregate buckets that fall whole into them, widest first, all of them where the interval is null; and whether they are buckets of UTC with a shift.';
+    'How to make buckets of an interval and time zone: the widths of the aggregate buckets that fit whole into them, '
+    'widest first, all of them where the interval is null; and whether they are buckets of UTC with a shift.';
+
+grant execute on function bcp_internal.grain to bcp_reader;
 
 create or replace function bcp_internal.pieces(p_family text, p_levels text[], p_since timestamptz, p_until timestamptz)
 returns table (relation text, ranges tstzmultirange)
@@ -145,7 +170,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- Finite, since an infinite time has no bucket.
+    -- The range must be finite, because an infinite time has no bucket.
     v_left tstzmultirange := tstzmultirange(tstzrange(
         greatest(p_since, '1970-01-01Z'), least(greatest(p_until, p_since), '2970-01-01Z')));
     v_taken tstzmultirange;
@@ -160,7 +185,7 @@ begin
         left join bcp.data_retention_policies r on r.table_name = a.source_table
         order by a.ordinal desc
     loop
-        v_taken := bcp_internal.whole(
+        v_taken := bcp_internal.in_buckets(
             v_left - bcp_internal.stale(v_aggregate.name, v_aggregate.source_table, v_left, v_aggregate.horizon),
             v_aggregate.bucket);
         if not isempty(v_taken) then
@@ -168,27 +193,39 @@ begin
             v_left := v_left - v_taken;
         end if;
     end loop;
-    -- One by one: chunks between two ranges would all be planned for.
+    -- One row per range, because otherwise the chunks between two ranges would be planned for, too.
     return query
-        select (select min(a.source_table) from bcp_internal.aggregates() a where starts_with(a.name, p_family || '_')), tstzmultirange(r)
+        select
+            (
+                select min(a.source_table)
+                from bcp_internal.aggregates() a
+                where starts_with(a.name, p_family || '_')
+            ),
+            tstzmultirange(r)
         from unnest(v_left) r;
 end
 $func$;
 
 comment on function bcp_internal.pieces(text, text[], timestamptz, timestamptz) is
-    'Cuts a range into pieces, each answered by one relation of schema bcp: aggregates of a family (tool_usage, tool_latency) at the levels given (1mo, 1d, 1h, 1m), or the hypertable.';
+    'Cuts a range into pieces, each answered by one relation of schema bcp: an aggregate of a family (tool_usage, '
+    'tool_latency) at one of the levels given (1mo, 1d, 1h, 1m), or the hypertable.';
+
+grant execute on function bcp_internal.pieces to bcp_reader;
 
 create or replace function bcp_internal.within(p_column text, p_ranges tstzmultirange) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
 as $func$
-    -- Comparisons with constants are what chunks are left out by, and what is vectorised.
+    -- Only comparisons with constants leave out chunks and are vectorised.
     select format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(p_ranges), upper(p_ranges))
         || case when count(*) > 1 then
-               format(' and (%s)', string_agg(format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(r), upper(r)), ' or '))
+               format(' and (%s)', string_agg(
+                   format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(r), upper(r)), ' or '))
            else '' end
     from unnest(p_ranges) r
 $func$;
 
 comment on function bcp_internal.within(text, tstzmultirange) is 'The condition that a time is within ranges.';
+
+grant execute on function bcp_internal.within to bcp_reader;

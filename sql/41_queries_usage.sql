@@ -1,4 +1,4 @@
--- Questions about calls and how long they take.
+-- Questions about calls: how many, how fast, how successful.
 
 create or replace function bcp.tool_usage_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
@@ -34,22 +34,32 @@ as $func$
     select
         u.time_bucket, u.bcp_name, u.tool_name, u.calls, u.successes, u.errors,
         u.successes::double precision / nullif(u.successes + u.errors, 0), u.sum_duration_ms / nullif(u.timed_calls, 0),
-        -- A sketch's value may lie up to 1 percent outside of what was measured; the extremes are known exactly.
-        least(greatest(q.p[1], u.min_duration_ms), u.max_duration_ms), least(greatest(q.p[2], u.min_duration_ms), u.max_duration_ms),
-        least(greatest(q.p[3], u.min_duration_ms), u.max_duration_ms), u.max_duration_ms, u.request_bytes, u.response_bytes
+        -- A value of the sketch may lie up to 1 percent outside of what was measured, but the extremes are known
+        -- exactly.
+        least(greatest(q.p[1], u.min_duration_ms), u.max_duration_ms),
+        least(greatest(q.p[2], u.min_duration_ms), u.max_duration_ms),
+        least(greatest(q.p[3], u.min_duration_ms), u.max_duration_ms), u.max_duration_ms, u.request_bytes,
+        u.response_bytes
     from usage u
     left join percentiles q using (time_bucket, bcp_name, tool_name)
     order by u.time_bucket desc, u.calls desc, u.bcp_name, u.tool_name
 $func$;
 
-comment on function bcp.tool_usage_stats(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
-    'How often is each tool called, how fast is it, how often does it fail? One row a bucket and tool, latest first; a null interval makes one row a tool. success_rate is a share of the calls that say whether they succeeded, from 0 to 1. Percentiles are within 1 percent of exact. The range is [p_since, p_until), the last 24 hours by default. Lists of tools are no calls: p_operation => ''tools/list'' asks for them. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+comment on function bcp.tool_usage_stats is
+    'How often is each tool called, how fast is it, how often does it fail? One row per bucket and tool, latest first; '
+    'a null interval makes one row per tool. success_rate is the share of successes among the calls that say whether '
+    'they succeeded, from 0 to 1. Percentiles are within 1 percent of exact. The range is [p_since, p_until), the last '
+    '24 hours by default. A list of tools is no call: p_operation => ''tools/list'' asks for lists. A filter other '
+    'than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+
+grant execute on function bcp.tool_usage_stats to bcp_reader;
 
 create or replace function bcp.latency_percentiles(
     p_since timestamptz default null, p_until timestamptz default null,
     p_percentiles double precision[] default '{0.5,0.9,0.95,0.99}',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null,
+    p_outcome text default null,
     p_failed boolean default null, p_client_version text default null, p_client_model text default null,
     p_release text default null)
 returns table (
@@ -64,7 +74,8 @@ begin
         or not 0 <= all (p_percentiles) or not 1 >= all (p_percentiles)
     then
         raise exception using
-            errcode = 'ZB002', message = 'p_percentiles has a value outside of 0 to 1', hint = 'The 95th percentile is 0.95.';
+            errcode = 'ZB002', message = 'p_percentiles has a value outside of 0 to 1',
+            hint = 'The 95th percentile is 0.95.';
     end if;
     select array_agg(distinct p) into v_percentiles from unnest(p_percentiles) p;
     return query
@@ -79,8 +90,13 @@ begin
 end
 $func$;
 
-comment on function bcp.latency_percentiles(timestamptz, timestamptz, double precision[], text, text, text, text, text, text, text, boolean, text, text, text) is
-    'How long do calls take? One row a tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of percentile_disc over the raw rows. call_count counts the calls whose duration is known. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+comment on function bcp.latency_percentiles is
+    'How long do calls take? One row per tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of '
+    'percentile_disc over the raw rows. call_count counts the calls whose duration is known. The range is [p_since, '
+    'p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw '
+    'row of the range, not aggregates.';
+
+grant execute on function bcp.latency_percentiles to bcp_reader;
 
 create or replace function bcp.success_and_error_rates(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
@@ -107,8 +123,14 @@ as $func$
     order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name
 $func$;
 
-comment on function bcp.success_and_error_rates(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
-    'What share of the calls succeeds, and what share fails? One row a bucket and tool, latest first; a null interval makes one row a tool. Both rates are shares of the calls that say how they went, from 0 to 1, null where none does; unknown_count counts the others. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+comment on function bcp.success_and_error_rates is
+    'What share of the calls succeeds, and what share fails? One row per bucket and tool, latest first; a null '
+    'interval makes one row per tool. Both rates are shares of the calls that say whether they succeeded, from 0 to 1, '
+    'and null if no call does; unknown_count counts the other calls. The range is [p_since, p_until), the last 24 '
+    'hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not '
+    'aggregates.';
+
+grant execute on function bcp.success_and_error_rates to bcp_reader;
 
 create or replace function bcp.throughput(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
@@ -138,28 +160,36 @@ as $func$
     ), buckets as (
         select
             case when a.width is null then a.range_from
-                 -- As bcp_internal.bucket_of.
+                 -- The same calls as in bcp_internal.bucket_of.
                  when a.zone = 'UTC' then public.time_bucket(a.width, m.minute, a.shift)
                  else public.time_bucket(a.width, m.minute, a.zone, null::timestamptz, null::interval) end as bucket,
-            sum(m.calls)::bigint as calls, max(m.calls) as peak, (array_agg(m.minute order by m.calls desc, m.minute))[1] as peak_minute
+            sum(m.calls)::bigint as calls, max(m.calls) as peak,
+            (array_agg(m.minute order by m.calls desc, m.minute))[1] as peak_minute
         from minutes m
         cross join asked a
         group by 1
     )
-    select b.bucket, b.calls, b.calls * 60 / extract(epoch from f.until - f.since)::double precision, b.peak, b.peak_minute
+    select
+        b.bucket, b.calls, b.calls * 60 / extract(epoch from f.until - f.since)::double precision, b.peak, b.peak_minute
     from buckets b
     cross join asked a
     cross join lateral (
         select greatest(b.bucket, a.range_from) as since,
-               -- The length of a bucket is that of its days and months in the time zone.
+               -- A bucket is as long as its days and months are in the time zone.
                case when a.width is null then a.range_to
                     else least((b.bucket at time zone a.zone + a.width) at time zone a.zone, a.range_to) end as until
     ) f
     order by b.bucket desc
 $func$;
 
-comment on function bcp.throughput(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
-    'How many calls a minute? One row a bucket with calls, latest first; a null interval makes one row. calls_per_minute is the mean over the part of the bucket that lies in the range; peak_calls_per_minute is the most in one clock minute, the first of which is peak_minute. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+comment on function bcp.throughput is
+    'How many calls are there per minute? One row per bucket with calls, latest first; a null interval makes one row. '
+    'calls_per_minute is the mean over the part of the bucket that lies in the range; peak_calls_per_minute is the '
+    'most in one clock minute, and peak_minute the first such minute. The range is [p_since, p_until), the last 24 '
+    'hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not '
+    'aggregates.';
+
+grant execute on function bcp.throughput to bcp_reader;
 
 create or replace function bcp.peak_usage_hours(
     p_since timestamptz default null, p_until timestamptz default null, p_by_weekday boolean default false,
@@ -175,7 +205,8 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
-        select greatest(r.range_from, '1970-01-01Z') as range_from, least(r.range_to, bcp_internal.now() + interval '366 days') as range_to,
+        select greatest(r.range_from, '1970-01-01Z') as range_from,
+               least(r.range_to, bcp_internal.now() + interval '366 days') as range_to,
                bcp_internal.checked_interval('1 hour', p_time_zone) as width
         from bcp_internal.checked_range(p_since, p_until) r
     ), hours as (
@@ -187,33 +218,46 @@ as $func$
                 p_outcome, p_failed, p_client_version, p_client_model, p_release)) c
     ), counted as (
         select
-            case when p_by_weekday then extract(isodow from l.time)::integer end as weekday, extract(hour from l.time)::integer as hour_of_day,
-            sum(h.calls)::bigint as calls, max(h.calls) as peak, (array_agg(h.hour order by h.calls desc, h.hour))[1] as peak_hour
+            case when p_by_weekday then extract(isodow from l.time)::integer end as weekday,
+                extract(hour from l.time)::integer as hour_of_day,
+            sum(h.calls)::bigint as calls, max(h.calls) as peak,
+            (array_agg(h.hour order by h.calls desc, h.hour))[1] as peak_hour
         from hours h
         cross join lateral (select h.hour at time zone p_time_zone as time) l
         group by 1, 2
     ), lasting as (
-        -- Every time zone is whole quarters of an hour from UTC.
+        -- Every time zone differs from UTC by whole quarters of an hour.
         select
-            case when p_by_weekday then extract(isodow from l.time)::integer end as weekday, extract(hour from l.time)::integer as hour_of_day,
-            sum(extract(epoch from least(q.time + interval '15 minutes', a.range_to) - greatest(q.time, a.range_from))) / 3600 as hours
+            case when p_by_weekday then extract(isodow from l.time)::integer end as weekday,
+                extract(hour from l.time)::integer as hour_of_day,
+            sum(extract(
+                epoch from least(q.time + interval '15 minutes', a.range_to) - greatest(q.time, a.range_from))) / 3600
+                as hours
         from asked a
         cross join lateral generate_series(
-            public.time_bucket(interval '15 minutes', a.range_from), a.range_to - interval '1 microsecond', interval '15 minutes') as q (time)
+            public.time_bucket(interval '15 minutes', a.range_from), a.range_to - interval '1 microsecond',
+            interval '15 minutes') as q (time)
         cross join lateral (select q.time at time zone p_time_zone as time) l
         where a.range_from < a.range_to
         group by 1, 2
     )
     select
-        l.weekday, l.hour_of_day, coalesce(c.calls, 0), coalesce(c.calls, 0) / nullif(sum(c.calls) over (), 0)::double precision,
+        l.weekday, l.hour_of_day, coalesce(c.calls, 0),
+        coalesce(c.calls, 0) / nullif(sum(c.calls) over (), 0)::double precision,
         coalesce(c.calls, 0) / l.hours::double precision, coalesce(c.peak, 0), c.peak_hour
     from lasting l
     left join counted c on c.hour_of_day = l.hour_of_day and c.weekday is not distinct from l.weekday
     order by 3 desc, 1, 2
 $func$;
 
-comment on function bcp.peak_usage_hours(timestamptz, timestamptz, boolean, text, text, text, text, text, text, text, text, boolean, text, text, text) is
-    'When is the load highest? One row an hour of the day (0 to 23) of the time zone, or with p_by_weekday one an hour of the week (weekday 1 is Monday), most calls first; hours without calls too. share is of all the calls in the answer, from 0 to 1; calls_per_hour is the mean over the hours of that kind in the range; peak_calls is the most in one such hour, the first of which began at peak_hour. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+comment on function bcp.peak_usage_hours is
+    'When is the load highest? One row per hour of the day (0 to 23) in the time zone, or with p_by_weekday one row '
+    'per hour of the week (weekday 1 is Monday), most calls first; hours without calls are included. share is of all '
+    'calls in the answer, from 0 to 1; calls_per_hour is the mean over the hours of that kind in the range; peak_calls '
+    'is the most in one such hour, which began at peak_hour. The range is [p_since, p_until), the last 24 hours by '
+    'default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+
+grant execute on function bcp.peak_usage_hours to bcp_reader;
 
 create or replace function bcp.usage_breakdown(
     p_since timestamptz default null, p_until timestamptz default null, p_by text[] default '{client_model}',
@@ -229,7 +273,7 @@ returns table (
     p99_duration_ms double precision, max_duration_ms double precision, request_bytes bigint, response_bytes bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As bcp_internal.usage_cells.
+-- The settings have the same reason as those of bcp_internal.usage_cells.
 set jit = off
 set parallel_setup_cost = 20000
 as $func$
@@ -240,10 +284,12 @@ declare
     v_filters constant jsonb := bcp_internal.filters(
         p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
         p_client_version, p_client_model, p_release);
-    v_keys constant text := (select string_agg(c, ', ' order by n) from unnest(v_columns) with ordinality as u (c, n) where c = any (p_by));
+    v_keys constant text := (
+        select string_agg(c, ', ' order by n) from unnest(v_columns) with ordinality as u (c, n) where c = any (p_by));
     v_usage text;
     v_percentile constant text :=
-        'least(greatest(bcp_internal.latency_ms(min(lat_idx) filter (where up_to >= ceil(%s::double precision * total))),'
+        'least(greatest('
+        'bcp_internal.latency_ms(min(lat_idx) filter (where up_to >= ceil(%s::double precision * total))),'
         ' min(min_ms)), max(max_ms))';
 begin
     if not coalesce(p_by <@ v_columns and p_by <> '{}', false) then
@@ -251,19 +297,22 @@ begin
             errcode = 'ZB002', message = format('p_by is none of %s', array_to_string(v_columns, ', ')),
             hint = 'Name one of these, or several: {client_name,client_version}.';
     end if;
-    v_usage := bcp_internal.usage_statement(v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters);
+    v_usage := bcp_internal.usage_statement(
+        v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters);
     if v_usage is null then
         return;
     end if;
-    -- Usage and sketch in one set: a join would have to compare columns that may be null. Rows of the sketch have a lat_idx.
+    -- Usage and sketch are one set, because a join would have to compare columns that may be null. Rows of the sketch
+    -- have a lat_idx, rows of usage have none.
     return query execute format(
         $query$
             with cells as (
-                select time_bucket, %1$s, null::integer as lat_idx, 0 as in_sketch, calls, successes, errors, timed_calls,
-                       sum_ms, min_ms, max_ms, request_bytes, response_bytes
+                select time_bucket, %1$s, null::integer as lat_idx, 0 as in_sketch, calls, successes, errors,
+                       timed_calls, sum_ms, min_ms, max_ms, request_bytes, response_bytes
                 from (%2$s) usage
                 union all
-                select coalesce(bucket, %3$L), %1$s, (lat_base + c.place - 1)::integer, c.calls, 0, 0, 0, 0, null, null, null, 0, 0
+                select coalesce(bucket, %3$L), %1$s, (lat_base + c.place - 1)::integer, c.calls,
+                       0, 0, 0, 0, null, null, null, 0, 0
                 from (%4$s) sketch
                 cross join lateral unnest(counts) with ordinality as c (calls, place)
                 where c.calls > 0
@@ -289,13 +338,20 @@ begin
 end
 $func$;
 
-comment on function bcp.usage_breakdown(
-    timestamptz, timestamptz, text[], interval, text, text, text, text, text, text, text, text, boolean, text, text,
-    text) is
-    'How do models, clients or releases compare? One row a bucket and each value of the columns that p_by names: bcp_name, tool_name, client_name, client_version, client_model, release, or several of them; latest first, most calls first; a null interval, the default, makes one bucket of the range. Columns that p_by leaves out are null, and so is what calls do not say. success_rate is a share of the calls that say whether they succeeded, from 0 to 1. Durations are in milliseconds, percentiles within 1 percent of exact. No aggregate knows clients, models or releases: by these, and with a filter other than bundle, tool and operation, it reads every raw row of the range. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.usage_breakdown is
+    'How do models, clients or releases compare? One row per bucket and combination of the columns that p_by names: '
+    'any of bcp_name, tool_name, client_name, client_version, client_model and release. Latest first, then most calls '
+    'first; a null interval, the default, makes one bucket of the range. Columns that p_by does not name are null, and '
+    'so are values that calls do not give. success_rate is the share of successes among the calls that say whether '
+    'they succeeded, from 0 to 1. Durations are in milliseconds, percentiles within 1 percent of exact. Aggregates '
+    'have no clients, models or releases: with one of these in p_by, or with a filter other than bundle, tool and '
+    'operation, it reads every raw row of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.usage_breakdown to bcp_reader;
 
 create or replace view bcp.hourly_tool_usage as
--- Usage and sketch in one set, so that a condition on the hour goes down into both; rows of the sketch have a lat_idx.
+-- Usage and sketch are one set, so that a condition on the hour reaches the scans of both. Rows of the sketch have a
+-- lat_idx.
 with cells as (
     select bucket, bcp_name, tool_name, null::smallint as lat_idx, 0 as in_sketch, calls, successes, timed_calls,
            sum_duration_ms, min_duration_ms, max_duration_ms
@@ -305,8 +361,8 @@ with cells as (
     select l.bucket, l.bcp_name, l.tool_name, (l.lat_base + c.place - 1)::smallint, c.calls, 0, 0, 0, null, null, null
     from bcp.tool_latency_1h l
     cross join lateral unnest(array[
-        n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14, n15, n16, n17, n18, n19, n20, n21, n22, n23, n24,
-        n25, n26, n27, n28, n29, n30, n31]) with ordinality as c (calls, place)
+        n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, n12, n13, n14, n15, n16, n17, n18, n19, n20, n21, n22, n23,
+        n24, n25, n26, n27, n28, n29, n30, n31]) with ordinality as c (calls, place)
     where c.calls > 0
     union all
     select public.time_bucket(interval '1 hour', start_time), bcp_name, tool_name, null, 0, 1, success::integer,
@@ -319,8 +375,9 @@ with cells as (
     where start_time >= bcp_internal.watermark('tool_latency_1h') and lat_idx is not null and operation <> 'tools/list'
 ), counted as (
     select
-        bucket, bcp_name, tool_name, lat_idx, sum(in_sketch) as in_sketch, sum(calls) as calls, sum(successes) as successes,
-        sum(timed_calls) as timed_calls, sum(sum_duration_ms) as sum_ms, min(min_duration_ms) as min_ms, max(max_duration_ms) as max_ms
+        bucket, bcp_name, tool_name, lat_idx, sum(in_sketch) as in_sketch, sum(calls) as calls,
+        sum(successes) as successes, sum(timed_calls) as timed_calls, sum(sum_duration_ms) as sum_ms,
+        min(min_duration_ms) as min_ms, max(max_duration_ms) as max_ms
     from cells
     group by 1, 2, 3, 4
 ), ranked as (
@@ -330,7 +387,8 @@ with cells as (
     from counted c
 )
 select
-    bucket as hour, bcp_name, tool_name, sum(calls)::bigint as total_calls, coalesce(sum(successes), 0)::bigint as successful_calls,
+    bucket as hour, bcp_name, tool_name, sum(calls)::bigint as total_calls,
+    coalesce(sum(successes), 0)::bigint as successful_calls,
     sum(sum_ms) / nullif(sum(timed_calls), 0)::double precision as avg_duration_ms, max(max_ms) as max_duration_ms,
     least(
         greatest(bcp_internal.latency_ms(min(lat_idx) filter (where up_to >= total * 0.95)), min(min_ms)), max(max_ms))
@@ -339,7 +397,11 @@ from ranked
 group by 1, 2, 3;
 
 comment on view bcp.hourly_tool_usage is
-    'Calls, successes, mean, maximum and 95th percentile of the duration by UTC hour, bundle and tool, up to now. A call that comes late, for an hour already aggregated, shows after the next refresh, within five minutes; the function of this name has it at once.';
+    'Calls, successes, mean, maximum and 95th percentile of the duration by UTC hour, bundle and tool, up to now. A '
+    'call that comes late, for an hour that is already aggregated, shows after the next refresh, within five minutes; '
+    'the function bcp.hourly_tool_usage has it at once.';
+
+grant select on bcp.hourly_tool_usage to bcp_reader;
 
 comment on column bcp.hourly_tool_usage.hour is 'Start of the hour.';
 
@@ -349,13 +411,14 @@ comment on column bcp.hourly_tool_usage.tool_name is 'Tool.';
 
 comment on column bcp.hourly_tool_usage.total_calls is 'Calls that began in the hour.';
 
-comment on column bcp.hourly_tool_usage.successful_calls is 'Of those, the ones that succeeded.';
+comment on column bcp.hourly_tool_usage.successful_calls is 'How many of those calls succeeded.';
 
 comment on column bcp.hourly_tool_usage.avg_duration_ms is 'Mean duration in milliseconds.';
 
 comment on column bcp.hourly_tool_usage.max_duration_ms is 'Longest duration in milliseconds.';
 
-comment on column bcp.hourly_tool_usage.p95_duration_ms is '95th percentile of the duration in milliseconds, within 1 percent of exact.';
+comment on column bcp.hourly_tool_usage.p95_duration_ms is
+    '95th percentile of the duration in milliseconds, within 1 percent of exact.';
 
 create or replace function bcp.hourly_tool_usage(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
@@ -368,11 +431,15 @@ as $func$
            s.p95_duration_ms
     from bcp_internal.checked_range(p_since, p_until) r
     cross join lateral bcp.tool_usage_stats(
-        date_trunc('hour', r.range_from, 'UTC'), date_trunc('hour', r.range_to + interval '1 hour' - interval '1 microsecond', 'UTC'),
+        date_trunc('hour', r.range_from, 'UTC'),
+        date_trunc('hour', r.range_to + interval '1 hour' - interval '1 microsecond', 'UTC'),
         interval '1 hour', p_bcp_name, p_tool_name) s
     where r.range_from < r.range_to
     order by s.time_bucket desc, s.call_count desc, s.bcp_name, s.tool_name
 $func$;
 
-comment on function bcp.hourly_tool_usage(timestamptz, timestamptz, text, text) is
-    'Rows as of the view bcp.hourly_tool_usage whose hour overlaps [p_since, p_until), the last 24 hours by default; latest first.';
+comment on function bcp.hourly_tool_usage is
+    'How much is each tool used by the hour? Rows of the view bcp.hourly_tool_usage whose hour overlaps [p_since, '
+    'p_until), the last 24 hours by default; latest first.';
+
+grant execute on function bcp.hourly_tool_usage to bcp_reader;

@@ -21,7 +21,7 @@ begin
         ' union all ')
     into v_scans
     from bcp_internal.pieces(
-        -- Aggregates know no release.
+        -- Aggregates have no release.
         'errors', case when p_release is null then '{1d,1h}' else '{}' end::text[], p_since, p_until) r
     cross join lateral (
         select
@@ -43,8 +43,11 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.error_cells(timestamptz, timestamptz, bcp.error_level_enum, text, text, boolean, text) is
-    'Errors of a range by UTC day where asked, level, bundle, tool, type and issue; with a release from raw rows.';
+comment on function bcp_internal.error_cells is
+    'Errors of a range by level, bundle, tool, type and issue, and by UTC day if p_by_day is true. With a release all '
+    'rows come from the raw table.';
+
+grant execute on function bcp_internal.error_cells to bcp_reader;
 
 create or replace function bcp.error_analysis(
     p_since timestamptz default null, p_until timestamptz default null, p_level bcp.error_level_enum default null,
@@ -62,7 +65,8 @@ as $func$
             r.range_from, r.range_to, p_level, p_bcp_name, p_tool_name, p_release => p_release) c
     ), grouped as (
         select
-            level, bcp_name, tool_name, error_type, sum(errors)::bigint as errors, count(distinct fingerprint) as issues,
+            level, bcp_name, tool_name, error_type, sum(errors)::bigint as errors,
+            count(distinct fingerprint) as issues,
             min(first_seen) as first_seen, max(last_seen) as last_seen,
             (array_agg(fingerprint order by errors desc, fingerprint))[1] as top_issue
         from cells
@@ -76,8 +80,13 @@ as $func$
     order by g.errors desc, g.level desc, g.bcp_name, g.tool_name, g.error_type
 $func$;
 
-comment on function bcp.error_analysis(timestamptz, timestamptz, bcp.error_level_enum, text, text, text) is
-    'What fails, where, and how often? One row a level, tool and type, most frequent first; share is of all the errors in the answer, from 0 to 1; sample_message is the latest of its most frequent issue. The range is [p_since, p_until), the last 24 hours by default. With p_release it reads every error of the range, not aggregates.';
+comment on function bcp.error_analysis is
+    'What fails, where, and how often? One row per level, tool and type, most frequent first. share is of all errors '
+    'in the answer, from 0 to 1; sample_message is the latest message of the most frequent issue in the row. The range '
+    'is [p_since, p_until), the last 24 hours by default. With p_release it reads every error of the range, not '
+    'aggregates.';
+
+grant execute on function bcp.error_analysis to bcp_reader;
 
 create or replace view bcp.daily_error_summary as
 with cells as (
@@ -97,6 +106,8 @@ group by 1, 2, 3, 4, 5;
 
 comment on view bcp.daily_error_summary is 'Errors by UTC day, level, tool and type, up to now.';
 
+grant select on bcp.daily_error_summary to bcp_reader;
+
 comment on column bcp.daily_error_summary.day is 'Start of the day.';
 
 comment on column bcp.daily_error_summary.level is 'Severity.';
@@ -109,11 +120,11 @@ comment on column bcp.daily_error_summary.error_type is 'Class of the error.';
 
 comment on column bcp.daily_error_summary.total_errors is 'Errors of the day.';
 
-comment on column bcp.daily_error_summary.issues is 'How many issues they belong to.';
+comment on column bcp.daily_error_summary.issues is 'Number of issues to which these errors belong.';
 
-comment on column bcp.daily_error_summary.first_seen is 'Time of the earliest.';
+comment on column bcp.daily_error_summary.first_seen is 'Time of the earliest error.';
 
-comment on column bcp.daily_error_summary.last_seen is 'Time of the latest.';
+comment on column bcp.daily_error_summary.last_seen is 'Time of the latest error.';
 
 create or replace function bcp.daily_error_summary(
     p_since timestamptz default null, p_until timestamptz default null, p_level bcp.error_level_enum default null,
@@ -134,8 +145,12 @@ as $func$
     order by 1 desc, sum(c.errors) desc, c.level desc, c.bcp_name, c.tool_name, c.error_type
 $func$;
 
-comment on function bcp.daily_error_summary(timestamptz, timestamptz, bcp.error_level_enum, text, text, text) is
-    'How many errors are there by day? Rows as of the view bcp.daily_error_summary whose day overlaps [p_since, p_until), the last 24 hours by default; latest first. With p_release it reads every error of the range, not aggregates.';
+comment on function bcp.daily_error_summary is
+    'How many errors are there per day? Rows of the view bcp.daily_error_summary whose day overlaps [p_since, '
+    'p_until), the last 24 hours by default; latest first. With p_release it reads every error of the range, not '
+    'aggregates.';
+
+grant execute on function bcp.daily_error_summary to bcp_reader;
 
 create or replace function bcp_internal.period_before(p_since timestamptz, p_until timestamptz) returns timestamptz
 language plpgsql stable parallel safe
@@ -144,15 +159,18 @@ as $func$
 begin
     if not isfinite(p_since) or not isfinite(p_until) then
         raise exception using
-            errcode = 'ZB002', message = 'the range has no end', hint = 'There is no period before it to compare with: give both p_since and p_until.';
+            errcode = 'ZB002', message = 'the range has no end',
+            hint = 'An infinite range has no period before it to compare with. Give both p_since and p_until.';
     end if;
-    -- In seconds: days would be those of the session's time zone.
+    -- In seconds, because the length of a day would depend on the time zone of the session.
     return p_since - make_interval(secs => extract(epoch from p_until - p_since)::double precision);
 end
 $func$;
 
-comment on function bcp_internal.period_before(timestamptz, timestamptz) is
-    'When the period of the same length before a range begins; ZB002 where the range is infinite.';
+comment on function bcp_internal.period_before is
+    'Start of the period of the same length before a range; ZB002 if the range is infinite.';
+
+grant execute on function bcp_internal.period_before to bcp_reader;
 
 create or replace function bcp_internal.relative_change(p_now double precision, p_before double precision)
 returns double precision
@@ -162,23 +180,30 @@ as $func$
     select (p_now - p_before) / nullif(p_before, 0)
 $func$;
 
-comment on function bcp_internal.relative_change(double precision, double precision) is
-    'Change as a share of what was before: 0.5 is half as much again, null where there was nothing.';
+comment on function bcp_internal.relative_change is
+    'Change as a share of the value before: 0.5 means half as much again. Null if the value before is 0.';
+
+grant execute on function bcp_internal.relative_change to bcp_reader;
 
 create or replace function bcp_internal.release_reaches(p_release text, p_fixed text) returns boolean
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- https://semver.org/#spec-item-11: 1.10 is later than 1.9, and 2.0-rc1 earlier than 2.0; +build does not count.
+    -- https://semver.org/#spec-item-11: 1.10 is later than 1.9, 2.0-rc1 is earlier than 2.0, and +build does not count.
     select p_release = p_fixed
-        or (string_to_array(regexp_replace(a.parts[1], '(\.0+)+$', ''), '.')::numeric[], a.parts[2] is null, coalesce(a.parts[2], ''))
-        >= (string_to_array(regexp_replace(b.parts[1], '(\.0+)+$', ''), '.')::numeric[], b.parts[2] is null, coalesce(b.parts[2], ''))
+        or (string_to_array(regexp_replace(a.parts[1], '(\.0+)+$', ''), '.')::numeric[], a.parts[2] is null,
+            coalesce(a.parts[2], ''))
+        >= (string_to_array(regexp_replace(b.parts[1], '(\.0+)+$', ''), '.')::numeric[], b.parts[2] is null,
+            coalesce(b.parts[2], ''))
     from regexp_match(p_release, '^v?(\d+(?:\.\d+)*)(-[^+]+)?(?:\+.*)?$') as a (parts)
     cross join regexp_match(p_fixed, '^v?(\d+(?:\.\d+)*)(-[^+]+)?(?:\+.*)?$') as b (parts)
 $func$;
 
-comment on function bcp_internal.release_reaches(text, text) is
-    'Whether a release is the one with the fix or a later one; null where the two are not both versions such as v1.10.2-rc1.';
+comment on function bcp_internal.release_reaches is
+    'Whether a release is the one with the fix, or a later one. Null unless they are equal or both are versions such '
+    'as v1.10.2-rc1.';
+
+grant execute on function bcp_internal.release_reaches to bcp_reader;
 
 create or replace function bcp_internal.has_regressed(p_fingerprint text, p_fixed_at timestamptz, p_fixed_release text)
 returns boolean
@@ -186,7 +211,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- "not resolved" is always true, and lets an index serve.
+    -- resolved is always false. The condition is there because an index has it.
     return exists (
         select
         from bcp.error_logs e
@@ -195,7 +220,8 @@ begin
           and e."timestamp" > p_fixed_at
           and (p_fixed_release is null or e.release is not null and coalesce(
               bcp_internal.release_reaches(e.release, p_fixed_release),
-              -- Names, such as hashes of commits, have no order: what failed before the fix already is an earlier one.
+              -- Other names, such as hashes of commits, have no order. A release that failed before the fix is an
+              -- earlier one.
               not exists (
                   select
                   from bcp.error_logs b
@@ -206,8 +232,11 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.has_regressed(text, timestamptz, text) is
-    'Whether an issue has an error after its fix, in the fixed release or a later one; in any where no release was named.';
+comment on function bcp_internal.has_regressed is
+    'Whether an issue has an error after its fix that comes from the fixed release or a later one; from any release if '
+    'none was named.';
+
+grant execute on function bcp_internal.has_regressed to bcp_reader;
 
 create or replace function bcp.error_issues(
     p_since timestamptz default null, p_until timestamptz default null, p_state text default null,
@@ -271,9 +300,17 @@ begin
 end
 $func$;
 
-comment on function bcp.error_issues(
-    timestamptz, timestamptz, text, bcp.error_level_enum, text, text, integer, text) is
-    'What causes the errors? One row a group of errors with one cause that has any in the range, most frequent first, at most p_limit (1 to 10000). state is resolved after bcp.resolve_issue; regressed where an error came after that, in the fixed release or a later one; else new where its first error ever is in the range, else ongoing. change compares error_count with previous_count, of the period of the same length before: 0.5 is half as much again, null where there was none. level is the most severe ever, message its latest, as a sample; total_count, first_seen and last_seen are of all time. Reads aggregates; of an issue that was resolved in a release, also its errors since. The range is [p_since, p_until), the last 24 hours by default. p_release counts the errors of that release alone, of raw rows; the state is that of the whole issue.';
+comment on function bcp.error_issues is
+    'What causes the errors? One row per issue, a group of errors with one cause, that has an error in the range; most '
+    'frequent first, at most p_limit (1 to 10000). state is resolved after bcp.resolve_issue, and regressed if an '
+    'error came after that in the fixed release or a later one. Otherwise it is new if the first error ever is in the '
+    'range, else ongoing. change compares error_count with previous_count, the count of the period of the same length '
+    'before: 0.5 means half as much again, null if there were none. level is the most severe ever, message the latest, '
+    'as a sample; total_count, first_seen and last_seen are of all time. Reads aggregates, and for an issue that was '
+    'resolved in a release also its errors since then. The range is [p_since, p_until), the last 24 hours by default. '
+    'With p_release it counts errors of that release alone, from raw rows, but the state is that of the whole issue.';
+
+grant execute on function bcp.error_issues to bcp_reader;
 
 create or replace function bcp_internal.act_on_issue(p_fingerprint text, p_action text, p_notes text, p_release text)
 returns timestamptz
@@ -289,35 +326,44 @@ begin
             hint = 'select fingerprint, message from bcp.error_issues() lists them.';
     end if;
     insert into bcp.issue_actions (fingerprint, acted_at, action, release, notes, acted_by)
-    values (p_fingerprint, v_now, p_action, nullif(p_release, ''), bcp_internal.anonymize_text(nullif(p_notes, '')), session_user);
+    values (p_fingerprint, v_now, p_action, nullif(p_release, ''), bcp_internal.anonymize_text(nullif(p_notes, '')),
+        session_user);
     return v_now;
 end
 $func$;
 
-comment on function bcp_internal.act_on_issue(text, text, text, text) is
-    'Writes down what was done about an issue and returns when; ZB002 where there is no such issue.';
+comment on function bcp_internal.act_on_issue is
+    'Records what was done about an issue and returns the time; ZB002 if there is no such issue.';
 
 create or replace function bcp.resolve_issue(p_fingerprint text, p_notes text default null, p_release text default null)
 returns timestamptz
 language sql volatile
--- Nobody but the owner may write what the anonymiser has not seen.
+-- Only the owner may write text that the anonymiser has not seen.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
     select bcp_internal.act_on_issue(p_fingerprint, 'resolved', p_notes, p_release)
 $func$;
 
-comment on function bcp.resolve_issue(text, text, text) is
-    'Says that an issue of bcp.error_issues is dealt with, and returns when that was: now. p_release is the release with the fix: errors of earlier ones, and of none, do not make it regress; without it any later error does. Again, it counts from the new time. For bcp_admin. ZB002 where there is no such issue.';
+comment on function bcp.resolve_issue is
+    'Says that an issue of bcp.error_issues is fixed, and returns the time of that: now. p_release is the release with '
+    'the fix: then errors of earlier releases, or without a release, do not make the issue regress; without p_release '
+    'any later error does. Called again, it replaces the time and the release. For bcp_admin. ZB002 if there is no '
+    'such issue.';
+
+grant execute on function bcp.resolve_issue to bcp_admin;
 
 create or replace function bcp.reopen_issue(p_fingerprint text, p_notes text default null) returns timestamptz
 language sql volatile
--- As above.
+-- Only the owner may write text that the anonymiser has not seen.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
     select bcp_internal.act_on_issue(p_fingerprint, 'reopened', p_notes, null)
 $func$;
 
-comment on function bcp.reopen_issue(text, text) is
-    'Takes back bcp.resolve_issue, and returns when that was: now. The issue is new or ongoing again. For bcp_admin. ZB002 where there is no such issue.';
+comment on function bcp.reopen_issue is
+    'Undoes bcp.resolve_issue, and returns the time of that: now. The issue is new or ongoing again. For bcp_admin. '
+    'ZB002 if there is no such issue.';
+
+grant execute on function bcp.reopen_issue to bcp_admin;

@@ -1,34 +1,48 @@
--- Questions about single calls and errors, answered from raw rows within a range, and the rows they share.
+-- Questions about single calls and errors. They read raw rows within a range.
 
 create or replace function bcp_internal.calls(p_since timestamptz, p_until timestamptz, p_filters jsonb)
 returns setof bcp.tool_usage_logs
 language sql stable parallel safe
--- No search_path: with one it could not be inlined, and a limit or an index would come too late. In a custom plan the
--- filters are a constant, and of these conditions only those are left that ask for something.
+-- No search_path: a function that sets one is not inlined, and then a limit or an index would come too late. Every name
+-- is qualified instead. In a custom plan the filters are a constant, so only the conditions that filter something
+-- remain.
 as $func$
     select l.*
     from bcp.tool_usage_logs l
     where l.start_time operator(pg_catalog.>=) p_since
       and l.start_time operator(pg_catalog.<) p_until
       and (p_filters operator(pg_catalog.?|) '{operation,event_id}' or l.operation operator(pg_catalog.<>) 'tools/list')
-      and (p_filters operator(pg_catalog.->>) 'bcp_name' is null or l.bcp_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'bcp_name'))
-      and (p_filters operator(pg_catalog.->>) 'tool_name' is null or l.tool_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'tool_name'))
-      and (p_filters operator(pg_catalog.->>) 'operation' is null or l.operation operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'operation'))
-      and (p_filters operator(pg_catalog.->>) 'user_id' is null or l.user_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'user_id'))
-      and (p_filters operator(pg_catalog.->>) 'session_id' is null or l.session_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'session_id'))
-      and (p_filters operator(pg_catalog.->>) 'client_name' is null or l.client_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_name'))
+      and (p_filters operator(pg_catalog.->>) 'bcp_name' is null
+          or l.bcp_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'bcp_name'))
+      and (p_filters operator(pg_catalog.->>) 'tool_name' is null
+          or l.tool_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'tool_name'))
+      and (p_filters operator(pg_catalog.->>) 'operation' is null
+          or l.operation operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'operation'))
+      and (p_filters operator(pg_catalog.->>) 'user_id' is null
+          or l.user_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'user_id'))
+      and (p_filters operator(pg_catalog.->>) 'session_id' is null
+          or l.session_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'session_id'))
+      and (p_filters operator(pg_catalog.->>) 'client_name' is null
+          or l.client_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_name'))
       and (p_filters operator(pg_catalog.->>) 'client_version' is null
            or l.client_version operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_version'))
-      and (p_filters operator(pg_catalog.->>) 'client_model' is null or l.client_model operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_model'))
-      and (p_filters operator(pg_catalog.->>) 'release' is null or l.release operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'release'))
-      and (p_filters operator(pg_catalog.->>) 'event_id' is null or l.event_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'event_id')::pg_catalog.uuid)
-      and (p_filters operator(pg_catalog.->>) 'outcome' is null or l.outcome operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'outcome'))
+      and (p_filters operator(pg_catalog.->>) 'client_model' is null
+          or l.client_model operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_model'))
+      and (p_filters operator(pg_catalog.->>) 'release' is null
+          or l.release operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'release'))
+      and (p_filters operator(pg_catalog.->>) 'event_id' is null
+          or l.event_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'event_id')::pg_catalog.uuid)
+      and (p_filters operator(pg_catalog.->>) 'outcome' is null
+          or l.outcome operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'outcome'))
       and (not p_filters operator(pg_catalog.@>) '{"failed": true}' or not l.success)
       and (not p_filters operator(pg_catalog.@>) '{"failed": false}' or l.success is not false)
 $func$;
 
-comment on function bcp_internal.calls(timestamptz, timestamptz, jsonb) is
-    'Raw calls that began within [p_since, p_until) and pass filters as of bcp_internal.filters; a list of tools is no call, and is there where these name an operation or an event.';
+comment on function bcp_internal.calls is
+    'Raw calls that began within [p_since, p_until) and pass the filters of bcp_internal.filters. A list of tools is '
+    'no call, so it passes only if the filters name an operation or an event.';
+
+grant execute on function bcp_internal.calls to bcp_reader;
 
 create or replace function bcp_internal.latest_first(p_since timestamptz, p_until timestamptz)
 returns table (range_from timestamptz, range_to timestamptz)
@@ -37,14 +51,19 @@ set search_path = pg_catalog, pg_temp
 as $func$
     select greatest(p_since, p_until - d.upto), p_until - d.after
     from (values
-        (interval '0', interval '1 day'), ('1 day', '4 days'), ('4 days', '16 days'), ('16 days', '64 days'), ('64 days', null)
+        (interval '0', interval '1 day'), ('1 day', '4 days'), ('4 days', '16 days'), ('16 days', '64 days'),
+        ('64 days', null)
     ) as d (after, upto)
     where p_until - d.after > p_since
     order by d.after
 $func$;
 
-comment on function bcp_internal.latest_first(timestamptz, timestamptz) is
-    '[p_since, p_until) in up to five spans, latest first, each longer than the one before. To plan for a chunk of the columnstore takes about 0.15 ms, for one of rows a third of that: who looks for the latest few rows asks span by span, and most often ends with the first.';
+comment on function bcp_internal.latest_first is
+    'Splits [p_since, p_until) into up to five spans, latest first, each longer than the one before. Planning takes '
+    'about 0.15 ms per chunk in the columnstore and a third of that per other chunk. A question for the latest few '
+    'rows asks span by span, and mostly finds them in the first.';
+
+grant execute on function bcp_internal.latest_first to bcp_reader;
 
 create or replace function bcp.slow_calls(
     p_since timestamptz default null, p_until timestamptz default null,
@@ -59,7 +78,7 @@ returns table (
     request_bytes bigint, response_bytes bigint, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- The plan depends on the range: which chunks, and whether they are in the columnstore.
+-- The best plan depends on the range: on the chunks in it, and whether they are in the columnstore.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -71,7 +90,8 @@ declare
 begin
     if p_min_duration_ms is null or not p_min_duration_ms >= 0 or p_min_duration_ms = 'NaN' then
         raise exception using
-            errcode = 'ZB002', message = 'p_min_duration_ms is not 0 or more', hint = 'It is in milliseconds: 5000 is five seconds.';
+            errcode = 'ZB002', message = 'p_min_duration_ms is not 0 or more',
+            hint = 'It is in milliseconds: 5000 means five seconds.';
     end if;
     return query
     select l.start_time, l.duration_ms, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.user_id,
@@ -83,10 +103,12 @@ begin
 end
 $func$;
 
-comment on function bcp.slow_calls(
-    timestamptz, timestamptz, double precision, text, text, text, text, text, text, text, integer, boolean, text, text,
-    text) is
-    'Which calls took longest? One row a call that took p_min_duration_ms (milliseconds) or more, slowest first, at most p_limit (1 to 10000). Reads the durations of all calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.slow_calls is
+    'Which calls took longest? One row per call that took p_min_duration_ms (milliseconds) or more, slowest first, at '
+    'most p_limit (1 to 10000). Reads the durations of all calls of the range. The range is [p_since, p_until), the '
+    'last 24 hours by default.';
+
+grant execute on function bcp.slow_calls to bcp_reader;
 
 create or replace function bcp.failed_calls(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
@@ -100,7 +122,7 @@ returns table (
     client_name text, request_id text, trace_id text, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As above.
+-- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -114,7 +136,8 @@ declare
 begin
     for v_span in select * from bcp_internal.latest_first(v_range.range_from, v_range.range_to) loop
         return query
-        select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message, l.duration_ms,
+        select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message,
+            l.duration_ms,
                l.parameters, l.user_id, l.session_id, l.client_name, l.request_id, l.trace_id, l.event_id
         from bcp_internal.calls(v_span.range_from, v_span.range_to, v_filters) l
         order by l.start_time desc, l.event_id
@@ -126,9 +149,12 @@ begin
 end
 $func$;
 
-comment on function bcp.failed_calls(timestamptz, timestamptz, text, text, text, text, text, text, text, integer, text, text,
-    text) is
-    'Which calls failed, and with what arguments? One row a call whose success is false, latest first, at most p_limit (1 to 10000). Reads an index of failed calls, and of what is in the columnstore the success of all. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.failed_calls is
+    'Which calls failed, and with what arguments? One row per call whose success is false, latest first, at most '
+    'p_limit (1 to 10000). Reads an index of failed calls; chunks in the columnstore have no such index, so there it '
+    'reads the success of all calls. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.failed_calls to bcp_reader;
 
 create or replace function bcp.search_parameters(
     p_contains jsonb default null, p_path text default null, p_since timestamptz default null,
@@ -142,7 +168,7 @@ returns table (
     parameters jsonb, user_id text, session_id text, client_name text, request_id text, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As above.
+-- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -186,10 +212,14 @@ begin
 end
 $func$;
 
-comment on function bcp.search_parameters(
-    jsonb, text, timestamptz, timestamptz, text, text, text, text, text, text, text, integer, boolean, text, text,
-    text) is
-    'Which calls were made with these arguments? One row a call whose parameters contain p_contains (as @>) and have what the JSON path p_path looks for (as @?, or as @@ where it is a predicate), latest first, at most p_limit (1 to 10000). Values are as stored: masked. Reads the GIN index on parameters where there is one; chunks in the columnstore have none, and a store with the setting index_parameters off, so there it reads the parameters of the whole range. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.search_parameters is
+    'Which calls were made with these arguments? One row per call whose parameters contain p_contains (as @>) and have '
+    'what the JSON path p_path looks for (as @?, or as @@ if it is a predicate), latest first, at most p_limit (1 to '
+    '10000). Values are as stored: masked. Reads the GIN index on parameters where there is one. Chunks in the '
+    'columnstore have none, and neither has a store with the setting index_parameters off: there it reads the '
+    'parameters of the whole range. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.search_parameters to bcp_reader;
 
 create or replace function bcp_internal.checked_event_range(
     p_since timestamptz, p_until timestamptz, p_event_id text, out range_from timestamptz, out range_to timestamptz)
@@ -202,8 +232,11 @@ as $func$
         coalesce(p_until, case when p_event_id is not null then 'infinity'::timestamptz end)) r
 $func$;
 
-comment on function bcp_internal.checked_event_range(timestamptz, timestamptz, text) is
-    'As bcp_internal.checked_range, but all time where an event is looked for by its id: who has that need not know when it was.';
+comment on function bcp_internal.checked_event_range is
+    'As bcp_internal.checked_range, but by default all time if p_event_id is given: somebody who has the id of an '
+    'event need not know its time.';
+
+grant execute on function bcp_internal.checked_event_range to bcp_reader;
 
 create or replace function bcp.find_calls(
     p_since timestamptz default null, p_until timestamptz default null, p_event_id text default null,
@@ -218,7 +251,7 @@ returns table (
     request_id text, trace_id text, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As above.
+-- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -232,8 +265,9 @@ declare
 begin
     for v_span in select * from bcp_internal.latest_first(v_range.range_from, v_range.range_to) loop
         return query
-        select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message, l.duration_ms,
-               l.parameters, l.request_bytes, l.response_bytes, l.user_id, l.session_id, l.client_name, l.client_version,
+        select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message,
+               l.duration_ms, l.parameters, l.request_bytes, l.response_bytes, l.user_id, l.session_id, l.client_name,
+               l.client_version,
                l.client_model, l.release, l.request_id, l.trace_id, l.event_id
         from bcp_internal.calls(v_span.range_from, v_span.range_to, v_filters) l
         order by l.start_time desc, l.event_id
@@ -245,9 +279,14 @@ begin
 end
 $func$;
 
-comment on function bcp.find_calls(
-    timestamptz, timestamptz, text, text, text, text, text, text, text, text, boolean, text, text, text, integer) is
-    'Which calls were there? One row a call, latest first, at most p_limit (1 to 10000): those of one user (p_user_id, as it is stored), of a session, a model, a release, or the one that its sender gave p_event_id, any text or a UUID. p_failed true is a call whose success is false, and false any other: succeeded, cancelled or unknown. Reads the calls of the range; it is [p_since, p_until), the last 24 hours by default, with p_event_id all time.';
+comment on function bcp.find_calls is
+    'Which calls were there? One row per call, latest first, at most p_limit (1 to 10000): the calls of a user '
+    '(p_user_id, as it is stored), a session, a model or a release, or the one call to which its sender gave '
+    'p_event_id, any text or a UUID. p_failed true finds calls whose success is false; p_failed false finds all '
+    'others: succeeded, cancelled or unknown. Reads the calls of the range [p_since, p_until): the last 24 hours by '
+    'default, or with p_event_id all time.';
+
+grant execute on function bcp.find_calls to bcp_reader;
 
 create or replace function bcp.search_errors(
     p_query text default null, p_since timestamptz default null, p_until timestamptz default null,
@@ -260,7 +299,7 @@ returns table (
     trace_id text, release text, fingerprint text, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As above.
+-- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -272,12 +311,14 @@ begin
     if numnode(v_query) = 0 then
         raise exception using
             errcode = 'ZB002', message = 'p_query has no word to search for',
-            hint = 'Words such as "the" are not indexed. Try: "connection refused" or timeout -retry; null finds every error.';
+            hint = 'Words such as "the" are not indexed. Try: "connection refused" or timeout -retry;'
+                ' null finds every error.';
     end if;
     return query
     select f."timestamp" as happened_at, f.rank, f.level, f.error_type, f.error_code,
            ts_headline('pg_catalog.english', f.message, v_query, 'StartSel=**, StopSel=**, MaxFragments=2'),
-           f.message, f.bcp_name, f.tool_name, f.operation, f.user_id, f.session_id, f.request_id, f.trace_id, f.release,
+           f.message, f.bcp_name, f.tool_name, f.operation, f.user_id, f.session_id, f.request_id, f.trace_id,
+           f.release,
            f.fingerprint, f.event_id
     from (
         select l.*, coalesce(ts_rank(t.terms, v_query), 0) as rank
@@ -305,6 +346,13 @@ begin
 end
 $func$;
 
-comment on function bcp.search_errors(
-    text, timestamptz, timestamptz, bcp.error_level_enum, text, text, text, text, text, integer, text, text) is
-    'Which errors say this? One row an error whose message, type, code or tool name matches p_query (a type by its words too: TimeoutError by timeout), best match first (ts_rank), then latest; at most p_limit (1 to 10000). p_query is as in a web search: words that must all be there in any form, "a phrase", or, -without; null finds all. headline is the message''s best part with ** around what matched, null without p_query; it is not escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the messages of the whole range. p_event_id is the id that the sender gave, any text or a UUID. The range is [p_since, p_until), the last 24 hours by default, with p_event_id all time.';
+comment on function bcp.search_errors is
+    'Which errors say this? One row per error whose message, type, code or tool name matches p_query, best match first '
+    '(ts_rank), then latest; at most p_limit (1 to 10000). A type matches by its words too: TimeoutError by timeout. '
+    'p_query is as in a web search: words that must all be there in any form, "a phrase", or, -without; null finds all '
+    'errors. headline is the best part of the message with ** around each match, null without p_query; it is not '
+    'escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the messages of '
+    'the whole range. p_event_id is the id that the sender gave, any text or a UUID. The range is [p_since, p_until), '
+    'the last 24 hours by default, or with p_event_id all time.';
+
+grant execute on function bcp.search_errors to bcp_reader;

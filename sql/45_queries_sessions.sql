@@ -26,7 +26,7 @@ begin
     from bcp_internal.pieces(
         p_of || '_activity',
         case
-            -- The aggregates know their id and the bundle; anything else is asked of the raw rows.
+            -- The aggregates have the id and the bundle. Any other filter needs the raw rows.
             when p_filters - array['bcp_name', v_id] = '{}' and '1d' = any (v_grain.levels)
             then '{1d}'
             else '{}'
@@ -36,10 +36,11 @@ begin
             case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end,
             case r.relation
                 when 'tool_usage_logs' then format(
-                    '(%1$s)::integer as calls, (success and %1$s)::integer as successes, (not success and %1$s)::integer as errors,'
+                    '(%1$s)::integer as calls, (success and %1$s)::integer as successes,'
+                    ' (not success and %1$s)::integer as errors,'
                     ' response_bytes::double precision, response_tokens::double precision as given_tokens,'
                     ' case when response_tokens is not null then response_bytes::double precision end as given_bytes',
-                    -- A list of tools is no call, but fills the model's context.
+                    -- A list of tools is no call, but it fills the context of the model.
                     case when not p_filters ? 'operation' then 'operation <> ''tools/list''' else 'true' end)
                 else 'calls, successes, errors, response_bytes, given_tokens, given_bytes'
             end
@@ -47,7 +48,7 @@ begin
     if v_scans is null then
         return;
     end if;
-    -- As in bcp_internal.usage_statement.
+    -- Bounded as in bcp_internal.usage_statement.
     return query execute format(
         'select coalesce(c.bucket, %L), c.id, sum(c.calls)::bigint, coalesce(sum(c.successes), 0)::bigint,'
         ' coalesce(sum(c.errors), 0)::bigint, least(greatest(coalesce(sum(c.response_bytes), 0), 0), 9e18)::bigint,'
@@ -56,9 +57,12 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.activity_cells(
-    text, timestamptz, timestamptz, interval, text, jsonb) is
-    'Calls of a range by bucket, user or session (p_of); one bucket that begins at p_since where the interval is null. Lists of tools count with the bytes of their answers alone, unless the filters name an operation. From days of aggregates, unless it takes a filter or a time zone that these do not know.';
+comment on function bcp_internal.activity_cells is
+    'Calls of a range by bucket and by user or session (p_of). If the interval is null, one bucket begins at p_since. '
+    'Lists of tools count only with the bytes of their answers, unless the filters name an operation. Rows come from '
+    'daily aggregates, unless a filter or the time zone needs the raw rows.';
+
+grant execute on function bcp_internal.activity_cells to bcp_reader;
 
 create or replace function bcp.session_timeline(
     p_session_id text default null, p_since timestamptz default null, p_until timestamptz default null,
@@ -69,9 +73,9 @@ returns table (
     error_type text, message text, request_id text, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As in 44_queries_calls.sql.
+-- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
--- To compile it takes longer than to run it.
+-- Compiling takes longer than running.
 set jit = off
 as $func$
 declare
@@ -91,7 +95,9 @@ begin
     v_id := coalesce(p_session_id, v_session.session_id);
     return query
     select v_id, e.happened_at,
-           extract(epoch from e.happened_at - lag(e.happened_at) over (order by e.happened_at, e.ordinal, e.event_id))::double precision * 1000,
+           extract(
+               epoch from e.happened_at - lag(e.happened_at) over (order by e.happened_at, e.ordinal, e.event_id)
+           )::double precision * 1000,
            e.kind, e.bcp_name, e.tool_name, e.operation, e.duration_ms, e.outcome, e.level, e.error_type, e.message,
            e.request_id, e.event_id
     from (
@@ -118,8 +124,13 @@ begin
 end
 $func$;
 
-comment on function bcp.session_timeline(text, timestamptz, timestamptz, integer) is
-    'What happened in a session? One row a start, call, error or end (kind), in order, at most p_limit (1 to 10000); since_previous_ms is the time since the row before, null in the first. Without p_session_id it is the session that was active last. The range is [p_since, p_until), by default the whole session as bcp.user_sessions knows it. Reads the calls and errors of that time.';
+comment on function bcp.session_timeline is
+    'What happened in a session? One row per start, call, error or end (kind), in order of time, at most p_limit (1 to '
+    '10000). since_previous_ms is the time since the row before, null in the first. Without p_session_id it is the '
+    'session that was active last. The range is [p_since, p_until), by default the whole session as bcp.user_sessions '
+    'knows it. Reads the calls and errors of that time.';
+
+grant execute on function bcp.session_timeline to bcp_reader;
 
 create or replace function bcp.session_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 day',
@@ -132,7 +143,7 @@ returns table (
     max_duration_ms double precision)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As above.
+-- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -141,7 +152,8 @@ declare
 begin
     return query
     select
-        case when v_width is null then v_range.range_from else public.time_bucket(v_width, s.started_at, p_time_zone, null::timestamptz, null::interval) end,
+        case when v_width is null then v_range.range_from
+            else public.time_bucket(v_width, s.started_at, p_time_zone, null::timestamptz, null::interval) end,
         s.client_name, count(*), count(distinct s.user_id), count(s.ended_at), sum(s.tool_calls_count)::bigint,
         sum(s.errors_count)::bigint, avg(s.tool_calls_count)::double precision,
         count(*) filter (where s.tool_calls_count = 1), avg(d.ms), percentile_disc(0.5) within group (order by d.ms),
@@ -150,7 +162,7 @@ begin
     cross join lateral (
         select extract(epoch from greatest(s.last_activity, s.ended_at) - s.started_at)::double precision * 1000
     ) as d (ms)
-    -- What began in the range was last active after that began: that column has an index.
+    -- A session that began in the range was last active after its start, and last_activity has an index.
     where s.last_activity >= v_range.range_from
       and s.started_at >= v_range.range_from
       and s.started_at < v_range.range_to
@@ -162,8 +174,14 @@ begin
 end
 $func$;
 
-comment on function bcp.session_stats(timestamptz, timestamptz, interval, text, text, text, text) is
-    'How many sessions are there, how long, how busy? One row a bucket and client, of the sessions that began in it, latest first; a null interval makes one row a client. A session lasts from its first event to its last, or its end; percentiles are exact. single_call_count counts those with one call: see also bcp.degenerate_sessions. Reads the sessions of the range. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.session_stats is
+    'How many sessions are there, how long, how busy? One row per bucket and client, of the sessions that began in it, '
+    'latest first; a null interval makes one row per client. A session lasts from its first event to its last, or to '
+    'its end; percentiles are exact. single_call_count counts sessions with one call: see also '
+    'bcp.degenerate_sessions. Reads the sessions of the range. The range is [p_since, p_until), the last 24 hours by '
+    'default.';
+
+grant execute on function bcp.session_stats to bcp_reader;
 
 create or replace function bcp.top_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
@@ -181,7 +199,8 @@ as $func$
     select
         c.id, sum(c.calls)::bigint, sum(c.successes)::bigint, sum(c.errors)::bigint,
         sum(c.successes)::double precision / nullif(sum(c.successes + c.errors), 0)::double precision,
-        sum(c.calls)::double precision / sum(sum(c.calls)) over ()::double precision, least(sum(c.response_bytes), 9e18)::bigint
+        sum(c.calls)::double precision / sum(sum(c.calls)) over ()::double precision,
+        least(sum(c.response_bytes), 9e18)::bigint
     from bcp_internal.checked_range(p_since, p_until) r
     cross join lateral bcp_internal.activity_cells(
         'user', r.range_from, r.range_to, null, 'UTC',
@@ -190,13 +209,19 @@ as $func$
     cross join bcp_internal.checked_choice('p_order', coalesce(p_order, ''), '{calls,errors,cost}') as o (by)
     group by c.id, o.by
     having sum(c.calls) > 0
-    order by case o.by when 'errors' then sum(c.errors) when 'cost' then sum(c.response_bytes) end desc, sum(c.calls) desc, c.id
+    order by case o.by when 'errors' then sum(c.errors) when 'cost' then sum(c.response_bytes) end desc,
+             sum(c.calls) desc, c.id
     limit bcp_internal.checked_limit(p_limit)
 $func$;
 
-comment on function bcp.top_users(
-    timestamptz, timestamptz, text, text, text, text, text, text, text, integer, text, boolean, text, text, text) is
-    'Who calls most? One row a user, most calls first, with p_order errors most failures, with cost most bytes of answers, lists of tools among them; at most p_limit (1 to 10000). share is of the calls of all users that pass the filters, from 0 to 1; calls without a user are left out. Reads a daily aggregate; filters other than bundle and user make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.top_users is
+    'Who calls most? One row per user, at most p_limit (1 to 10000): most calls first, with p_order errors most '
+    'failures first, with cost most bytes of answers first, where lists of tools count too. share is of the calls of '
+    'all users that pass the filters, from 0 to 1; calls without a user are left out. Reads a daily aggregate; a '
+    'filter other than bundle and user makes it read the calls of the range. The range is [p_since, p_until), the last '
+    '24 hours by default.';
+
+grant execute on function bcp.top_users to bcp_reader;
 
 create or replace function bcp.active_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
@@ -213,7 +238,7 @@ as $func$
 declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
     v_width constant interval := bcp_internal.checked_interval('1 day', p_time_zone);
-    -- Whole days that the range overlaps.
+    -- All days that the range overlaps, each as a whole.
     v_first constant date := v_range.range_from at time zone p_time_zone;
     v_end constant date := (v_range.range_to - interval '1 microsecond') at time zone p_time_zone;
 begin
@@ -227,7 +252,8 @@ begin
                 p_client_version, p_client_model, p_release)) c
         where c.calls > 0
     ), changes as (
-        -- A day's activity counts for as many days as the window is wide, or until the user's next: then that counts.
+        -- A day with activity counts for as many days as the window is wide, or until the user's next such day, which
+        -- counts from there.
         select w.width, x.day, x.step
         from (select a.id, a.day, lead(a.day) over (partition by a.id order by a.day) as next_day from active a) s
         cross join (values (1), (7), (30)) as w (width)
@@ -262,8 +288,15 @@ begin
 end
 $func$;
 
-comment on function bcp.active_users(timestamptz, timestamptz, text, text, text, text, text, text, boolean, text, text, text) is
-    'How many people use the tools? One row a day that overlaps the range, latest first: users with a call on that day, in the 7 days that end with it, and in the 30 days that do; new_users are those whom the store first saw on that day; stickiness is daily by monthly users, from 0 to 1. Calls without a user are left out. Reads a daily aggregate, from 29 days before the range on; a time zone other than UTC, or a filter other than the bundle, makes it read the calls of that time. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.active_users is
+    'How many people use the tools? One row per day that overlaps the range, latest first: users with a call on that '
+    'day, in the 7 days that end with it, and in the 30 days that end with it. new_users are those that the store '
+    'first saw on that day; stickiness is daily users divided by monthly users, from 0 to 1. Calls without a user are '
+    'left out. Reads a daily aggregate, from 29 days before the range on; a time zone other than UTC, or a filter '
+    'other than the bundle, makes it read the calls of that time. The range is [p_since, p_until), the last 24 hours '
+    'by default.';
+
+grant execute on function bcp.active_users to bcp_reader;
 
 create or replace function bcp.authentication_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default null,
@@ -275,7 +308,7 @@ returns table (
     failure_count bigint, success_rate double precision, user_count bigint, failed_user_count bigint, top_failure text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As above.
+-- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -284,19 +317,22 @@ declare
     v_filters constant jsonb := bcp_internal.filters(
         p_bcp_name, p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name,
         p_client_version => p_client_version, p_client_model => p_client_model, p_release => p_release);
-    -- As they are spelt in the calls: to compare those in any case would take six times as long.
+    -- Names are compared as the calls spell them, because ignoring case would take six times as long.
     v_names constant text[] := array(
         select distinct x.name
-        from bcp_internal.usage_cells(v_range.range_from, v_range.range_to, null, 'UTC', bcp_internal.filters(p_bcp_name)) c
+        from bcp_internal.usage_cells(v_range.range_from, v_range.range_to, null, 'UTC',
+            bcp_internal.filters(p_bcp_name)) c
         cross join lateral (values (c.operation), (c.tool_name)) as x (name)
-        where lower(x.name) in (select btrim(lower(n)) from string_to_table(bcp_internal.setting('login_names'), ',') as n));
+        where lower(x.name)
+            in (select btrim(lower(n)) from string_to_table(bcp_internal.setting('login_names'), ',') as n));
 begin
     if v_names = '{}' then
         return;
     end if;
     return query
     select
-        case when v_width is null then v_range.range_from else public.time_bucket(v_width, l.start_time, p_time_zone, null::timestamptz, null::interval) end,
+        case when v_width is null then v_range.range_from
+            else public.time_bucket(v_width, l.start_time, p_time_zone, null::timestamptz, null::interval) end,
         l.bcp_name, l.tool_name, count(*), count(*) filter (where l.success), count(*) filter (where not l.success),
         count(*) filter (where l.success)::double precision / nullif(count(l.success), 0),
         count(distinct l.user_id) filter (where l.success), count(distinct l.user_id) filter (where not l.success),
@@ -308,9 +344,16 @@ begin
 end
 $func$;
 
-comment on function bcp.authentication_stats(
-    timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text) is
-    'Who logs in, how, and how often does that fail? A log-in is a call whose operation or tool has a name of the setting login_names; its tool is the method: bcp.log_tool_usage(''accounts'', ''password'', ''login'', p_success => false, p_error_type => ''wrong_password'', p_user_id => ''42''). One row a bucket, bundle and method, latest first; a null interval, the default, makes one row a method. user_count counts users who got in, failed_user_count users who failed at least once, top_failure is their most frequent error type. Reads aggregates, and where these have any log-in the names of all calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.authentication_stats is
+    'Who logs in, how, and how often does that fail? A log-in is a call whose operation or tool has a name of the '
+    'setting login_names, and its tool is the method: bcp.log_tool_usage(''accounts'', ''password'', ''login'', '
+    'p_success => false, p_error_type => ''wrong_password'', p_user_id => ''42''). One row per bucket, bundle and '
+    'method, latest first; a null interval, the default, makes one row per method. user_count counts users who got in, '
+    'failed_user_count users who failed at least once; top_failure is the most frequent error type of the failures. '
+    'Reads aggregates, and where these have any log-in the names of all calls of the range. The range is [p_since, '
+    'p_until), the last 24 hours by default.';
+
+grant execute on function bcp.authentication_stats to bcp_reader;
 
 create or replace function bcp.tool_sequences(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
@@ -322,7 +365,7 @@ returns table (
     avg_gap_ms double precision)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As above.
+-- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -354,9 +397,14 @@ begin
 end
 $func$;
 
-comment on function bcp.tool_sequences(
-    timestamptz, timestamptz, text, text, text, text, text, integer, text, text, text) is
-    'Which tool follows which in a session? One row a pair, most frequent first, at most p_limit (1 to 10000); p_bcp_name and p_tool_name are the first of the two. The next is null where the call was its session''s last in the range. share is of the calls of the first tool, from 0 to 1; avg_gap_ms goes from the end of the first to the begin of the next, negative where they overlap. Lists of tools are left out. Reads the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.tool_sequences is
+    'Which tool follows which in a session? One row per pair of tools, most frequent first, at most p_limit (1 to '
+    '10000); p_bcp_name and p_tool_name are the first of the two. The next tool is null if the call was the last of '
+    'its session in the range. share is of the calls of the first tool, from 0 to 1. avg_gap_ms is the time from the '
+    'end of the first call to the start of the next, negative if they overlap. Lists of tools are left out. Reads the '
+    'calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.tool_sequences to bcp_reader;
 
 create or replace function bcp.tool_retries(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
@@ -368,7 +416,7 @@ returns table (
     retry_success_count bigint, retry_success_rate double precision, avg_gap_ms double precision)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As above.
+-- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -380,20 +428,24 @@ declare
 begin
     return query
     with moments as (
-        -- The begin of every call, and the end of those that failed: a call that began before that is no retry.
+        -- One row for the start of every call, and one for the end of each that failed, because a call that began
+        -- before that end is no retry.
         select l.session_id, l.bcp_name, l.tool_name, m.at, l.start_time, l.event_id, m.is_failure, l.success
         from bcp_internal.calls(v_range.range_from, v_range.range_to, v_filters) l
-        cross join lateral (values (l.start_time, false), (coalesce(l.end_time, l.start_time), true)) as m (at, is_failure)
+        cross join lateral (values (l.start_time, false), (coalesce(l.end_time, l.start_time), true))
+            as m (at, is_failure)
         where l.session_id is not null and (not m.is_failure or not l.success)
     ), numbered as (
-        -- Counted from the last: a failure has the number of the call that began next after it.
+        -- Calls are counted from the last, so a failure has the number of the call that began next after it.
         select m.*, count(*) filter (where not m.is_failure) over (
             partition by m.session_id, m.bcp_name, m.tool_name
-            order by m.at desc, m.start_time desc, m.event_id desc, m.is_failure desc rows unbounded preceding) as number
+            order by m.at desc, m.start_time desc, m.event_id desc, m.is_failure desc
+            rows unbounded preceding) as number
         from moments m
     ), pairs as (
         select
-            n.bcp_name, n.tool_name, count(*) filter (where n.is_failure) as failures, bool_or(not n.is_failure) as has_retry,
+            n.bcp_name, n.tool_name, count(*) filter (where n.is_failure) as failures,
+            bool_or(not n.is_failure) as has_retry,
             coalesce(bool_or(n.success and not n.is_failure), false) as is_success,
             count(*) filter (where n.is_failure) * extract(epoch from max(n.at) filter (where not n.is_failure))
                 - sum(extract(epoch from n.at)) filter (where n.is_failure) as gaps
@@ -402,7 +454,8 @@ begin
         having bool_or(n.is_failure)
     )
     select
-        p.bcp_name, p.tool_name, sum(p.failures)::bigint, coalesce(sum(p.failures) filter (where p.has_retry), 0)::bigint,
+        p.bcp_name, p.tool_name, sum(p.failures)::bigint,
+        coalesce(sum(p.failures) filter (where p.has_retry), 0)::bigint,
         coalesce(sum(p.failures) filter (where p.has_retry), 0)::double precision / sum(p.failures)::double precision,
         coalesce(sum(p.failures) filter (where p.is_success), 0)::bigint,
         coalesce(sum(p.failures) filter (where p.is_success), 0)::double precision
@@ -415,6 +468,12 @@ begin
 end
 $func$;
 
-comment on function bcp.tool_retries(
-    timestamptz, timestamptz, text, text, text, text, text, text, text, text, text, integer) is
-    'Are failed calls tried again, and does that help? One row a tool with failures in sessions, most failures first, at most p_limit (1 to 10000). retried_count counts those after whose end the same session called the same tool again within the range, with whatever arguments; retry_rate is their share of failed_count. retry_success_count counts those whose next call succeeded, retry_success_rate is its share of retried_count, null where there is none: both from 0 to 1. avg_gap_ms goes from the end of a failed call to the begin of the next. Reads the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.tool_retries is
+    'Are failed calls tried again, and does that help? One row per tool with failures in sessions, most failures '
+    'first, at most p_limit (1 to 10000). retried_count counts failures after whose end the same session called the '
+    'same tool again within the range, with any arguments; retry_rate is their share of failed_count. '
+    'retry_success_count counts those whose next call succeeded; retry_success_rate is its share of retried_count, '
+    'null if there is none. Both rates are from 0 to 1. avg_gap_ms is the time from the end of a failed call to the '
+    'start of the next. Reads the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.tool_retries to bcp_reader;

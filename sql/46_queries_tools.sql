@@ -1,9 +1,10 @@
--- Questions about tools beside one another: against the time before, against what is listed, what they cost.
+-- Questions that compare tools: with the period before, with the tools that are listed, and by what they cost.
 
 create or replace function bcp.tool_trends(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null,
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null,
+    p_outcome text default null,
     p_failed boolean default null, p_client_version text default null, p_client_model text default null,
     p_release text default null, p_order text default 'calls')
 returns table (
@@ -19,7 +20,8 @@ as $func$
     with asked as materialized (
         select r.range_from, r.range_to, bcp_internal.period_before(r.range_from, r.range_to) as before,
                bcp_internal.checked_choice(
-                   'p_order', coalesce(p_order, ''), '{calls,call_change,success_rate,p50_change,p95_change,p99_change}') as by
+                   'p_order', coalesce(p_order, ''),
+                   '{calls,call_change,success_rate,p50_change,p95_change,p99_change}') as by
         from bcp_internal.checked_range(p_since, p_until) r
     ), present as (
         select s.*
@@ -27,7 +29,8 @@ as $func$
         cross join lateral bcp.tool_usage_stats(
             p_since => a.range_from, p_until => a.range_to, p_interval => null, p_bcp_name => p_bcp_name,
             p_tool_name => p_tool_name, p_operation => p_operation,
-            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name, p_outcome => p_outcome,
+            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name,
+            p_outcome => p_outcome,
             p_failed => p_failed, p_client_version => p_client_version, p_client_model => p_client_model,
             p_release => p_release) s
     ), past as (
@@ -36,7 +39,8 @@ as $func$
         cross join lateral bcp.tool_usage_stats(
             p_since => a.before, p_until => a.range_from, p_interval => null, p_bcp_name => p_bcp_name,
             p_tool_name => p_tool_name, p_operation => p_operation,
-            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name, p_outcome => p_outcome,
+            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name,
+            p_outcome => p_outcome,
             p_failed => p_failed, p_client_version => p_client_version, p_client_model => p_client_model,
             p_release => p_release) s
     ), compared as (
@@ -46,7 +50,8 @@ as $func$
             n.success_rate, o.success_rate as success_rate_before, n.avg_duration_ms, o.avg_duration_ms as avg_before,
             n.p50_duration_ms as p50, o.p50_duration_ms as p50_before,
             bcp_internal.relative_change(n.p50_duration_ms, o.p50_duration_ms) as p50_change, n.p95_duration_ms as p95,
-            o.p95_duration_ms as p95_before, bcp_internal.relative_change(n.p95_duration_ms, o.p95_duration_ms) as p95_change,
+            o.p95_duration_ms as p95_before,
+            bcp_internal.relative_change(n.p95_duration_ms, o.p95_duration_ms) as p95_change,
             n.p99_duration_ms as p99, o.p99_duration_ms as p99_before,
             bcp_internal.relative_change(n.p99_duration_ms, o.p99_duration_ms) as p99_change
         from present n
@@ -69,16 +74,23 @@ as $func$
         greatest(c.calls, c.calls_before) desc, c.bcp_name, c.tool_name
 $func$;
 
-comment on function bcp.tool_trends(
-    timestamptz, timestamptz, text, text, text, text, text, text, text, boolean, text, text, text, text) is
-    'What has changed? One row a tool that was called in the range or in the period of the same length before it, the most called first; with p_order call_change, p50_change, p95_change or p99_change the largest increase first, with success_rate the largest fall of that, what cannot be compared last. What is of the period before begins with previous_. Changes are shares of what was before: 0.5 is half as much again, null where there was nothing. Percentiles are in milliseconds, within 1 percent of exact. Reads aggregates. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of both periods, not aggregates.';
+comment on function bcp.tool_trends is
+    'What has changed? One row per tool that was called in the range, or in the period of the same length before it, '
+    'most calls first. With p_order call_change, p50_change, p95_change or p99_change the largest increase comes '
+    'first, with success_rate the largest fall; tools that cannot be compared come last. Columns of the period before '
+    'begin with previous_. Changes are shares of the value before: 0.5 means half as much again, null if there was '
+    'none. Percentiles are in milliseconds, within 1 percent of exact. Reads aggregates. The range is [p_since, '
+    'p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw '
+    'row of both periods, not aggregates.';
+
+grant execute on function bcp.tool_trends to bcp_reader;
 
 create or replace function bcp_internal.listed_tools(p_since timestamptz, p_until timestamptz, p_bcp_name text)
 returns table (
     bcp_name text, tool_name text, listings bigint, last_listed timestamptz, context_bytes bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- As in 44_queries_calls.sql.
+-- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -87,7 +99,7 @@ begin
     return query
     select
         l.bcp_name, t.tool ->> 'name', count(*), max(l.start_time),
-        -- A bundle may say anything.
+        -- A bundle may send any JSON as its list.
         (array_agg(jsonb_path_query_first(t.tool, '$.bytes ? (@ >= 0 && @ <= 1099511627776)')::bigint
                    order by l.start_time desc))[1]
     from bcp_internal.calls(p_since, p_until, v_filters) l
@@ -96,8 +108,11 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.listed_tools(timestamptz, timestamptz, text) is
-    'Tools in the lists of a range, calls with the operation tools/list, and how many bytes the latest says that each costs the model''s context.';
+comment on function bcp_internal.listed_tools is
+    'Tools in the lists of a range, which are calls with the operation tools/list, and how many bytes of the model''s '
+    'context each tool takes according to the latest list.';
+
+grant execute on function bcp_internal.listed_tools to bcp_reader;
 
 create or replace function bcp.unused_tools(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null)
@@ -109,10 +124,11 @@ as $func$
     with asked as materialized (
         select * from bcp_internal.checked_range(p_since, p_until)
     ), called as materialized (
-        -- Once: a subquery with the range in it would be run for each tool of the lists.
+        -- Checked once: a subquery with the range in it would run for each tool of the lists.
         select c.bcp_name, c.tool_name
         from asked r
-        cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', bcp_internal.filters(p_bcp_name)) c
+        cross join lateral bcp_internal.usage_cells(
+            r.range_from, r.range_to, null, 'UTC', bcp_internal.filters(p_bcp_name)) c
     )
     select t.bcp_name, t.tool_name, t.listings, t.last_listed, t.context_bytes
     from asked r
@@ -121,8 +137,14 @@ as $func$
     order by t.context_bytes desc nulls last, t.bcp_name, t.tool_name
 $func$;
 
-comment on function bcp.unused_tools(timestamptz, timestamptz, text) is
-    'Which tools are listed and never called? One row a tool that a list of the range named and that no call of the range used, the most expensive first: context_bytes is what its latest listing costs a model''s context, as docs/reference/calls.md says, null where that is not known. Lists are recorded by the proxy and the middleware, with the operation tools/list. Reads those of the range, and of calls an aggregate. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.unused_tools is
+    'Which tools are listed and never called? One row per tool that a list of the range named and that no call of the '
+    'range used, most expensive first. context_bytes is how much of the model''s context its latest listing takes, as '
+    'docs/reference/calls.md describes, null if that is not known. The proxy and the middleware record lists, with the '
+    'operation tools/list. Reads the lists of the range, and an aggregate of the calls. The range is [p_since, '
+    'p_until), the last 24 hours by default.';
+
+grant execute on function bcp.unused_tools to bcp_reader;
 
 create or replace function bcp.unknown_tools(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null)
@@ -140,15 +162,21 @@ as $func$
     )
     select c.bcp_name, c.tool_name, sum(c.calls)::bigint, sum(c.successes)::bigint, sum(c.errors)::bigint
     from asked r
-    cross join lateral bcp_internal.usage_cells(r.range_from, r.range_to, null, 'UTC', bcp_internal.filters(p_bcp_name)) c
+    cross join lateral bcp_internal.usage_cells(
+        r.range_from, r.range_to, null, 'UTC', bcp_internal.filters(p_bcp_name)) c
     where c.bcp_name in (select l.bcp_name from listed l)
       and not exists (select from listed l where l.bcp_name = c.bcp_name and l.tool_name = c.tool_name)
     group by 1, 2
     order by sum(c.calls) desc, 1, 2
 $func$;
 
-comment on function bcp.unknown_tools(timestamptz, timestamptz, text) is
-    'Which tools are called that no list names? One row a tool, most calls first: names that a model made up, or tools that were taken away. Only bundles that listed any tool in the range are looked at; one with successes was on a page of the list that nobody asked for. Reads the lists of the range, and of calls an aggregate. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.unknown_tools is
+    'Which tools are called that no list names? One row per tool, most calls first: names that a model made up, or '
+    'tools that were taken away. It looks only at bundles that listed any tool in the range. A tool with successes was '
+    'on a page of the list that nobody asked for. Reads the lists of the range, and an aggregate of the calls. The '
+    'range is [p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.unknown_tools to bcp_reader;
 
 create or replace function bcp.context_cost(
     p_since timestamptz default null, p_until timestamptz default null, p_by text default 'tool',
@@ -167,7 +195,8 @@ declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
     v_limit constant integer := bcp_internal.checked_limit(p_limit);
     v_by constant text := bcp_internal.checked_choice('p_by', coalesce(p_by, ''), '{tool,session}');
-    v_bytes_per_token constant double precision := coalesce(p_bytes_per_token, bcp_internal.setting('bytes_per_token')::double precision);
+    v_bytes_per_token constant double precision := coalesce(
+        p_bytes_per_token, bcp_internal.setting('bytes_per_token')::double precision);
     v_filters constant jsonb := bcp_internal.filters(
         p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
         p_client_version, p_client_model, p_release);
@@ -176,13 +205,13 @@ begin
         raise exception using
             errcode = 'ZB002',
             message = 'p_bytes_per_token is not from 0.1 to 1000',
-            hint = 'Leave it out for the setting bytes_per_token.';
+            hint = 'Without it, the setting bytes_per_token counts.';
     end if;
     return query
     with cells as (
         select c.bcp_name, c.tool_name, null as session_id, c.calls, c.response_bytes, c.given_tokens, c.given_bytes
         from bcp_internal.usage_cells(
-            -- Lists are no calls, but fill the context too.
+            -- Lists are no calls, but they fill the context too.
             v_range.range_from, v_range.range_to, null, 'UTC', v_filters, p_lists => true) c
         where v_by = 'tool'
         union all
@@ -192,14 +221,17 @@ begin
         where v_by = 'session'
     )
     select
-        c.bcp_name, c.tool_name, c.session_id, c.calls, c.bytes, c.bytes::double precision / nullif(c.calls, 0)::double precision,
+        c.bcp_name, c.tool_name, c.session_id, c.calls, c.bytes,
+        c.bytes::double precision / nullif(c.calls, 0)::double precision,
         c.tokens / nullif(sum(c.tokens) over (), 0::double precision), least(round(c.tokens), 9e18)::bigint,
         least(c.given_tokens, 9e18)::bigint
     from (
         select
             s.bcp_name, s.tool_name, s.session_id, sum(s.calls)::bigint as calls,
             least(coalesce(sum(s.response_bytes), 0), 9e18)::bigint as bytes, sum(s.given_tokens) as given_tokens,
-            sum(s.given_tokens) + greatest(sum(s.response_bytes)::double precision - sum(s.given_bytes), 0) / v_bytes_per_token as tokens
+            sum(s.given_tokens)
+                + greatest(sum(s.response_bytes)::double precision - sum(s.given_bytes), 0) / v_bytes_per_token
+                as tokens
         from cells s
         group by 1, 2, 3
     ) c
@@ -208,7 +240,15 @@ begin
 end
 $func$;
 
-comment on function bcp.context_cost(
-    timestamptz, timestamptz, text, text, text, text, text, text, text, text, integer, double precision, boolean, text, text,
-    text) is
-    'What fills the model''s context? One row a tool, or with p_by => ''session'' one a session, most tokens first, at most p_limit (1 to 10000). tokens are those that senders gave (response_tokens; given_tokens is their sum) and, for the other calls, an estimate; share is of the tokens of all that pass the filters, from 0 to 1, null where there are none. The estimate is the bytes of the answers divided by p_bytes_per_token, as measured for the model at hand (0.1 to 1000), by default the setting bytes_per_token, 4 as OpenAI''s rule of thumb says for English text (https://platform.openai.com/tokenizer); other texts, and JSON, may take twice as many. Lists of tools, which are no calls, count as the tool tools/list, or with what they take of their session. Reads aggregates; filters that these do not know make it read the calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
+comment on function bcp.context_cost is
+    'What fills the model''s context? One row per tool, or with p_by => ''session'' one row per session, most tokens '
+    'first, at most p_limit (1 to 10000). tokens is the sum of the tokens that senders gave (response_tokens; '
+    'given_tokens is their sum) and, for all other calls, of an estimate. share is of the tokens of everything that '
+    'passes the filters, from 0 to 1, null if there are none. The estimate is the bytes of the answers divided by '
+    'p_bytes_per_token, as measured for the model in use (0.1 to 1000). Its default is the setting bytes_per_token, 4 '
+    'as OpenAI''s rule of thumb for English text (https://platform.openai.com/tokenizer); other text, and JSON, may '
+    'take twice as many tokens. Lists of tools, which are no calls, count as the tool tools/list, or towards their '
+    'session. Reads aggregates; a filter that these do not have makes it read the calls of the range. The range is '
+    '[p_since, p_until), the last 24 hours by default.';
+
+grant execute on function bcp.context_cost to bcp_reader;

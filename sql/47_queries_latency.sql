@@ -1,10 +1,11 @@
--- Questions about how long all calls together take.
+-- Questions about how long calls take, all tools together.
 
 create or replace function bcp.latency_heatmap(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bands double precision[] default '{10,25,50,100,250,500,1000,2500,5000,10000}', p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_time_zone text default 'UTC',
-    p_user_id text default null, p_session_id text default null, p_client_name text default null, p_outcome text default null,
+    p_user_id text default null, p_session_id text default null, p_client_name text default null,
+    p_outcome text default null,
     p_failed boolean default null, p_client_version text default null, p_client_model text default null,
     p_release text default null)
 returns table (
@@ -18,11 +19,12 @@ declare
     v_width constant interval := bcp_internal.checked_interval(p_interval, p_time_zone);
 begin
     if p_bands is null or array_ndims(p_bands) is distinct from 1 or array_position(p_bands, null) is not null
-        or p_bands[1] <= 0 or 'NaN' = any (p_bands) or p_bands <> array(select distinct b from unnest(p_bands) as b order by b)
+        or p_bands[1] <= 0 or 'NaN' = any (p_bands)
+            or p_bands <> array(select distinct b from unnest(p_bands) as b order by b)
     then
         raise exception using
-            errcode = 'ZB002', message = 'p_bands does not rise from above 0',
-            hint = 'It has the bounds between bands, in milliseconds: {100,1000} makes three bands.';
+            errcode = 'ZB002', message = 'p_bands does not rise from a value above 0',
+            hint = 'Give the bounds between bands in milliseconds: {100,1000} makes three bands.';
     end if;
     return query
     select
@@ -38,9 +40,15 @@ begin
 end
 $func$;
 
-comment on function bcp.latency_heatmap(
-    timestamptz, timestamptz, interval, double precision[], text, text, text, text, text, text, text, text, boolean, text, text, text) is
-    'How do durations spread over time? One row a bucket of time and band of durations, [from_ms, to_ms) in milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, and to_ms is null. share is of the bucket''s calls with a known duration, from 0 to 1. Reads the latency sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+comment on function bcp.latency_heatmap is
+    'How do durations spread over time? One row per bucket of time and band of durations, [from_ms, to_ms) in '
+    'milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, so '
+    'its to_ms is null. share is of the calls of the bucket whose duration is known, from 0 to 1. Reads the latency '
+    'sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last '
+    '24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not '
+    'aggregates.';
+
+grant execute on function bcp.latency_heatmap to bcp_reader;
 
 create or replace function bcp.latency_over_time(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
@@ -58,11 +66,17 @@ as $func$
     select q.time_bucket, q.timed_calls, q.durations_ms[1], q.durations_ms[2], q.durations_ms[3]
     from bcp_internal.checked_range(p_since, p_until) r
     cross join lateral bcp_internal.latency_quantiles(
-        r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone, '{0.50,0.95,0.99}',
+        r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone,
+        '{0.50,0.95,0.99}',
         bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome,
             p_failed, p_client_version, p_client_model, p_release), p_by_tool => false) q
     order by q.time_bucket desc
 $func$;
 
-comment on function bcp.latency_over_time(timestamptz, timestamptz, interval, text, text, text, text, text, text, text, text, boolean, text, text, text) is
-    'How long do calls take, all tools together, over time? One row a bucket that has any call with a known duration, latest first; a null interval makes one row. Percentiles are within 1 percent of exact, and call_count counts what they are of. Reads the latency sketch. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+comment on function bcp.latency_over_time is
+    'How long do calls take over time, all tools together? One row per bucket that has any call with a known duration, '
+    'latest first; a null interval makes one row. Percentiles are within 1 percent of exact; call_count counts the '
+    'calls with a known duration. Reads the latency sketch. The range is [p_since, p_until), the last 24 hours by '
+    'default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+
+grant execute on function bcp.latency_over_time to bcp_reader;

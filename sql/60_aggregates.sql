@@ -1,13 +1,15 @@
--- Aggregates: refreshing all of them, or those of chunks whose rows have changed or were never aggregated.
+-- Continuous aggregates: how they are refreshed, all of them or those of chunks whose rows have changed.
 
 create or replace function bcp_internal.aggregates()
 returns table (
-    ordinal integer, name text, source_table text, bucket interval, of_rows boolean, all_time boolean, columnstore_after interval)
+    ordinal integer, name text, source_table text, bucket interval, of_rows boolean, all_time boolean,
+    columnstore_after interval)
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- In the order to refresh them: those that are not made of rows are made from a finer one before them. Months are
-    -- refreshed whatever their age, as a month may be longer than retention, and the days they are made from are not dropped.
+    -- In the order in which they are refreshed: an aggregate that is not made from rows (of_rows) is made from the
+    -- finer one before it. Months are refreshed whatever their age, because a month may be longer than retention, and
+    -- the days that it is made from are never dropped.
     values
         (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', true, false, interval '1 day'),
         (2, 'tool_usage_1h', 'tool_usage_logs', interval '1 hour', false, false, interval '1 hour'),
@@ -26,7 +28,9 @@ as $func$
         (15, 'metrics_1d', 'performance_metrics', interval '1 day', false, false, null)
 $func$;
 
-comment on function bcp_internal.aggregates() is 'The continuous aggregates, in the order to refresh them.';
+comment on function bcp_internal.aggregates is 'The continuous aggregates, in the order in which they are refreshed.';
+
+grant execute on function bcp_internal.aggregates to bcp_reader;
 
 create or replace function bcp_internal.refresh_start(p_retention_days integer) returns interval
 language sql immutable parallel safe
@@ -35,54 +39,68 @@ as $func$
     select greatest(p_retention_days - 2, 1) * interval '1 day'
 $func$;
 
-comment on function bcp_internal.refresh_start(integer) is
-    'How far back aggregates are refreshed: two days short of retention, so that no refresh sees a dropped chunk and takes its calls away.';
+comment on function bcp_internal.refresh_start is
+    'How far back aggregates are refreshed: two days less than retention. A refresh of a dropped chunk would remove '
+    'its calls from the aggregate.';
+
+grant execute on function bcp_internal.refresh_start to bcp_reader;
 
 create or replace procedure bcp_internal.refresh_aggregate(p_name text, p_since timestamptz, p_until timestamptz)
+-- A procedure that commits cannot have a search_path of its own, and "set local" ends with each transaction. So each
+-- such procedure sets it first, and again after each commit and each call that commits. The types of its variables are
+-- qualified, because PostgreSQL looks them up before the first statement runs.
 language plpgsql
 as $proc$
 begin
+    set local search_path = pg_catalog, pg_temp;
     perform bcp_internal.check_overloads();
-    -- In one batch: TimescaleDB 2.28 plans its batches before it looks at what came late since the last refresh.
+    -- In one batch: TimescaleDB 2.28 plans its batches before it looks for rows that came late since the last refresh.
     if bcp_internal.refreshes_in_batches() then
         call public.refresh_continuous_aggregate(
-            pg_catalog.format('bcp.%I', p_name)::pg_catalog.regclass, p_since, p_until, options => '{"buckets_per_batch": 0}');
+            format('bcp.%I', p_name)::regclass, p_since, p_until, options => '{"buckets_per_batch": 0}');
     else
-        call public.refresh_continuous_aggregate(pg_catalog.format('bcp.%I', p_name)::pg_catalog.regclass, p_since, p_until);
+        call public.refresh_continuous_aggregate(format('bcp.%I', p_name)::regclass, p_since, p_until);
     end if;
-    -- What a refresh changed is noted for the coarser aggregate at commit, and TimescaleDB 2.23's own last
-    -- transaction stays open: without this, late calls climbed one level a call.
+    -- The commit notes for the coarser aggregate what the refresh has changed. TimescaleDB 2.23 leaves its own last
+    -- transaction open: without this commit, each call of the procedure would bring late calls only one level up.
     commit;
 end
 $proc$;
 
-comment on procedure bcp_internal.refresh_aggregate(text, timestamptz, timestamptz) is
-    'Refreshes a continuous aggregate of schema bcp from a time, or from its beginning, up to another.';
+comment on procedure bcp_internal.refresh_aggregate is
+    'Refreshes a continuous aggregate of schema bcp from p_since, or from its beginning if that is null, up to '
+    'p_until.';
 
 create or replace procedure bcp.refresh_analytics_views()
+-- The search_path is set as in bcp_internal.refresh_aggregate.
 language plpgsql
 as $proc$
 declare
     v_aggregate record;
 begin
+    set local search_path = pg_catalog, pg_temp;
     for v_aggregate in
         select a.name, a.bucket,
-               case when not a.all_time then bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) end as refresh_from
+               case when not a.all_time then bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) end
+                   as refresh_from
         from bcp_internal.aggregates() a
         join bcp.data_retention_policies r on r.table_name = a.source_table
         order by a.ordinal
     loop
-        -- Buckets that are over: one that is still filling would be materialised anew by each refresh.
+        -- Only buckets that are over, because each refresh would compute one that is still filling anew.
         call bcp_internal.refresh_aggregate(
             v_aggregate.name, v_aggregate.refresh_from, public.time_bucket(v_aggregate.bucket, bcp_internal.now()));
+        set local search_path = pg_catalog, pg_temp;
     end loop;
 end
 $proc$;
 
-comment on procedure bcp.refresh_analytics_views() is
-    'Brings every continuous aggregate up to the last bucket that is over, now. A job does it every five minutes; answers are fresh without it.';
+comment on procedure bcp.refresh_analytics_views is
+    'Refreshes every continuous aggregate up to the last bucket that is over. A job does that every five minutes; '
+    'answers are up to date without it.';
 
-create or replace function bcp_internal.refresh_later(p_table text, p_start timestamptz, p_end timestamptz) returns boolean
+create or replace function bcp_internal.refresh_later(p_table text, p_start timestamptz, p_end timestamptz)
+returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -93,10 +111,12 @@ begin
     if p_table not in (select source_table from bcp_internal.aggregates()) then
         return false;
     end if;
-    -- Below the horizon a chunk may be a remainder: rows that came late for one that was dropped. Where the aggregates
-    -- know of more rows than it has, a refresh would take them away.
+    -- Beyond the horizon a chunk may hold only rows that came late for one that was dropped. If the aggregates count
+    -- more rows than the chunk has, a refresh would remove the others.
     if not exists (
-        select from bcp_internal.pending_refreshes where table_name = p_table and range_start = p_start and range_end = p_end)
+        select
+        from bcp_internal.pending_refreshes
+        where table_name = p_table and range_start = p_start and range_end = p_end)
     then
         if p_start < (
             select bcp_internal.now() - bcp_internal.refresh_start(retention_days)
@@ -106,7 +126,11 @@ begin
             execute format(
                 'select sum(%I) from bcp.%I where bucket >= $1 and bucket < $2',
                 case p_table when 'tool_usage_logs' then 'calls' when 'error_logs' then 'errors' else 'samples' end,
-                case p_table when 'tool_usage_logs' then 'tool_usage_1m' when 'error_logs' then 'errors_1h' else 'metrics_1m' end)
+                case p_table
+                    when 'tool_usage_logs' then 'tool_usage_1m'
+                    when 'error_logs' then 'errors_1h'
+                    else 'metrics_1m'
+                end)
             into v_aggregated using p_start, p_end;
             execute format(
                 'select count(*) from bcp.%I where %I >= $1 and %2$I < $2', p_table, bcp_internal.time_column(p_table))
@@ -115,29 +139,16 @@ begin
                 return false;
             end if;
         end if;
-        insert into bcp_internal.pending_refreshes (table_name, range_start, range_end) values (p_table, p_start, p_end);
+        insert into bcp_internal.pending_refreshes (table_name, range_start, range_end)
+        values (p_table, p_start, p_end);
     end if;
     return true;
 end
 $func$;
 
-comment on function bcp_internal.refresh_later(text, timestamptz, timestamptz) is
-    'Notes, before the rows of a chunk change, that its aggregates are to be refreshed; false where they cannot be, as they count rows that are gone.';
-
-create or replace function bcp_internal.widened(p_ranges tstzmultirange, p_width interval) returns tstzmultirange
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $func$
-    select coalesce(range_agg(tstzrange(
-        b.first at time zone 'UTC',
-        case when b.last = upper(r) at time zone 'UTC' then b.last else b.last + p_width end at time zone 'UTC')), '{}')
-    from unnest(p_ranges) as r
-    cross join lateral (
-        select public.time_bucket(p_width, lower(r) at time zone 'UTC'), public.time_bucket(p_width, upper(r) at time zone 'UTC')
-    ) as b (first, last)
-$func$;
-
-comment on function bcp_internal.widened(tstzmultirange, interval) is 'Ranges, each as far as the UTC buckets that it is in.';
+comment on function bcp_internal.refresh_later is
+    'Notes, before the rows of a chunk change, that its aggregates have to be refreshed. False if they cannot be, '
+    'because they count rows that are gone.';
 
 create or replace function bcp_internal.refreshes()
 returns table (ordinal integer, name text, since timestamptz, until timestamptz)
@@ -153,55 +164,42 @@ as $func$
         where table_name = a.source_table
     ) as c
     cross join lateral (
-        -- A bucket made from rows, not from a finer aggregate, may reach into a chunk that was dropped: below the
-        -- horizon it has to be within chunks that are there.
+        -- A bucket of an aggregate that is made from rows may reach into a chunk that was dropped. Below the horizon it
+        -- is refreshed only if it lies within chunks that still exist.
         select case
             when not a.of_rows then '-infinity'
             else bcp_internal.now() - bcp_internal.refresh_start(p.retention_days)
         end as horizon
     ) as h
     cross join lateral unnest(
-        (bcp_internal.widened(c.changed * tstzmultirange(tstzrange(h.horizon, null)), a.bucket)
-            + bcp_internal.whole(c.changed * tstzmultirange(tstzrange(null, h.horizon)), a.bucket))
+        (bcp_internal.in_buckets(c.changed * tstzmultirange(tstzrange(h.horizon, null)), a.bucket, p_widened => true)
+            + bcp_internal.in_buckets(c.changed * tstzmultirange(tstzrange(null, h.horizon)), a.bucket))
         * tstzmultirange(tstzrange(null, public.time_bucket(a.bucket, bcp_internal.now())))
     ) as r
     order by 1, 3
 $func$;
 
-comment on function bcp_internal.refreshes() is 'What to refresh of which aggregate for bcp_internal.pending_refreshes, in this order.';
-
-create or replace function bcp_internal.latest_refresh() returns bigint
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-    select max(refresh_id) from bcp_internal.pending_refreshes
-$func$;
-
-comment on function bcp_internal.latest_refresh() is 'The last of bcp_internal.pending_refreshes; null where there is none.';
-
-create or replace function bcp_internal.forget_refreshes(p_latest bigint) returns void
-language sql volatile
-set search_path = pg_catalog, pg_temp
-as $func$
-    delete from bcp_internal.pending_refreshes where refresh_id <= p_latest
-$func$;
-
-comment on function bcp_internal.forget_refreshes(bigint) is 'Deletes those of bcp_internal.pending_refreshes that are done.';
+comment on function bcp_internal.refreshes is
+    'Which part of which aggregate has to be refreshed for bcp_internal.pending_refreshes, in this order.';
 
 create or replace procedure bcp_internal.refresh_pending()
+-- The search_path is set as in bcp_internal.refresh_aggregate.
 language plpgsql
 as $proc$
 declare
     v_latest bigint;
     v_refresh record;
 begin
-    v_latest := bcp_internal.latest_refresh();
+    set local search_path = pg_catalog, pg_temp;
+    select max(r.refresh_id) into v_latest from bcp_internal.pending_refreshes r;
     for v_refresh in select r.name, r.since, r.until from bcp_internal.refreshes() r loop
         call bcp_internal.refresh_aggregate(v_refresh.name, v_refresh.since, v_refresh.until);
+        set local search_path = pg_catalog, pg_temp;
     end loop;
-    perform bcp_internal.forget_refreshes(v_latest);
+    delete from bcp_internal.pending_refreshes r where r.refresh_id <= v_latest;
     commit;
 end
 $proc$;
 
-comment on procedure bcp_internal.refresh_pending() is 'Refreshes the aggregates of the chunks of bcp_internal.pending_refreshes.';
+comment on procedure bcp_internal.refresh_pending is
+    'Refreshes the aggregates of the chunks in bcp_internal.pending_refreshes.';

@@ -1,33 +1,36 @@
--- The columnstore: which chunks move there, and how, without misleading or ending who reads them.
+-- The columnstore: which chunks move there, and how, so that nobody who reads them is misled or ended.
 --
--- To move a chunk empties its rows for good, whatever snapshot others have. Who waits for its lock with a snapshot taken
--- before finds the rows neither here nor there: so each function that reads events is volatile, and then each of its
--- statements takes a snapshot after its locks. Of two that wait for each other PostgreSQL ends the one that has waited for
--- deadlock_timeout: so a job waits for less, and only while it holds nothing that a reader may want.
+-- Moving a chunk empties its rows for good, whatever snapshot others have. A reader that waits for the chunk's lock with an
+-- older snapshot would find the rows neither here nor there. So each function that reads events is volatile: each of its
+-- statements takes its snapshot after its locks. Of two sessions that wait for each other PostgreSQL ends the one that has
+-- waited for deadlock_timeout, so a job waits for less, and only while it holds nothing that a reader may want.
 
 create or replace function bcp_internal.move_chunk(p_chunk regclass, p_merging_in regclass default null) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- It tells of each chunk where there is nothing to do.
+-- compress_chunk reports each chunk for which there is nothing to do.
 set client_min_messages = warning
 as $func$
 begin
     if p_merging_in is not null then
-        -- A statement looks for its chunks after it has locked the table they are of. One that found this chunk, and not the
-        -- one before it, would lack its rows as soon as the two are one. It also keeps readers from all other locks of this.
+        -- A statement looks for chunks after it has locked their hypertable. If it found this chunk but not yet the one
+        -- before it, it would miss the rows once the two are merged. This lock also keeps readers away from all others
+        -- that the move takes.
         execute format('lock table only %s in access exclusive mode', bcp_internal.name_of(p_merging_in));
     end if;
     perform public.compress_chunk(p_chunk, true, false);
     return true;
 exception
-    -- Somebody reads it, writes to it, or has dropped it.
+    -- Somebody reads the chunk, writes to it, or has dropped it.
     when lock_not_available or deadlock_detected or undefined_table or undefined_object then
         return false;
 end
 $func$;
 
-comment on function bcp_internal.move_chunk(regclass, regclass) is
-    'Moves a chunk to the columnstore, or what has changed in it since; where the hypertable it is merged in is given, with that all to itself. False where others use it. Waits for lock_timeout, which is to be well below deadlock_timeout: hold no other lock.';
+comment on function bcp_internal.move_chunk is
+    'Moves a chunk, or what has changed in it since its last move, to the columnstore. False if others use it. It waits '
+    'for lock_timeout, which must be well below deadlock_timeout, so hold no other lock. If it is merged with the chunk '
+    'before it, name the hypertable, which the move then locks.';
 
 create or replace function bcp_internal.chunks_to_move()
 returns table (name text, chunk regclass, merged_in regclass, due_since timestamptz)
@@ -53,51 +56,57 @@ as $func$
     cross join lateral to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name)) as r (chunk)
     where c.range_end <= bcp_internal.now() - m.after
       and not bcp_internal.is_in_columnstore(r.chunk)
-    -- Oldest first, which TimescaleDB's own policy does not promise: a chunk of an aggregate is merged with the one before it
-    -- only where that is in the columnstore already. After a load of 90 days it left 224 chunks of hours where 10 are enough.
+    -- Oldest first, because a chunk of an aggregate is merged with the one before it only if that is in the columnstore
+    -- already. TimescaleDB's own policy promises no order: after a load of 90 days it left 224 chunks of the hourly
+    -- aggregate, where 10 are enough.
     order by m.ordinal, m.name, c.range_start
 $func$;
 
-comment on function bcp_internal.chunks_to_move() is
-    'Chunks of tables and aggregates that are old enough for the columnstore and not in it, or changed since, in the order to move them; merged_in is the hypertable where a chunk is merged with the one before it; due_since is null where rows of it are in the columnstore already.';
+comment on function bcp_internal.chunks_to_move is
+    'Chunks of tables and aggregates that are old enough for the columnstore and are not in it, or have changed since, '
+    'in the order in which they are moved. merged_in is the hypertable of a chunk that is merged with the one before '
+    'it. due_since is null if some rows of the chunk are in the columnstore already.';
 
 create or replace procedure bcp_internal.move_chunks(p_of_aggregates boolean)
--- No search_path: a procedure that commits can have none; every name is qualified instead.
+-- The search_path is set as in bcp_internal.refresh_aggregate.
 language plpgsql
 as $proc$
 declare
     v_chunk record;
-    v_wait integer;
-    v_busy text[];
+    v_wait pg_catalog.int4;
+    v_busy pg_catalog._text;
 begin
+    set local search_path = pg_catalog, pg_temp;
     perform bcp_internal.check_overloads();
-    -- Milliseconds: who asks after a lock that this waits for waits too. A reader that holds a chunk seldom does so a moment
-    -- later; where readers take turns, only a longer wait gets between them.
+    -- Milliseconds, short because whoever wants a lock that this waits for waits too. A reader that holds a chunk now
+    -- seldom does so a moment later; only among readers that take turns does it need a longer wait.
     foreach v_wait in array array[50, 100, 200, 400, 400] loop
         v_busy := '{}';
         for v_chunk in
             select m.name, m.chunk, m.merged_in
             from bcp_internal.chunks_to_move() m
-            where (m.merged_in is not null) operator(pg_catalog.=) p_of_aggregates
+            where (m.merged_in is not null) = p_of_aggregates
         loop
-            -- Out of turn it would not be merged.
-            continue when p_of_aggregates and v_chunk.name operator(pg_catalog.=) any (v_busy);
-            perform pg_catalog.set_config('lock_timeout', v_wait::pg_catalog.text, true);
+            -- A chunk that is moved before an older one is not merged.
+            continue when p_of_aggregates and v_chunk.name = any (v_busy);
+            perform set_config('lock_timeout', v_wait::text, true);
             if not bcp_internal.move_chunk(v_chunk.chunk, v_chunk.merged_in) then
-                v_busy := v_busy operator(pg_catalog.||) v_chunk.name;
+                v_busy := v_busy || v_chunk.name;
             end if;
             commit;
+            set local search_path = pg_catalog, pg_temp;
         end loop;
-        exit when v_busy operator(pg_catalog.=) '{}';
+        exit when v_busy = '{}';
     end loop;
 end
 $proc$;
 
-comment on procedure bcp_internal.move_chunks(boolean) is
-    'Moves chunks of aggregates, or of tables, that are old enough to the columnstore, and what changed there anew; each in a transaction of its own. One that is in use after five tries waits for the next run.';
+comment on procedure bcp_internal.move_chunks is
+    'Moves the chunks of aggregates, or of tables, that are old enough to the columnstore, each in a transaction of its '
+    'own, and chunks that have changed there again. A chunk that is in use after five tries waits for the next run.';
 
 create or replace procedure bcp_internal.columnstore_aggregates()
--- As above.
+-- It has no search_path because what it calls commits; every name is qualified instead.
 language plpgsql
 as $proc$
 begin
@@ -105,10 +114,11 @@ begin
 end
 $proc$;
 
-comment on procedure bcp_internal.columnstore_aggregates() is 'Moves the chunks of aggregates that are old enough to the columnstore, oldest first.';
+comment on procedure bcp_internal.columnstore_aggregates is
+    'Moves the chunks of aggregates that are old enough to the columnstore, oldest first.';
 
 create or replace procedure bcp_internal.columnstore_tables()
--- As above.
+-- It has no search_path because what it calls commits; every name is qualified instead.
 language plpgsql
 as $proc$
 begin
@@ -116,5 +126,6 @@ begin
 end
 $proc$;
 
-comment on procedure bcp_internal.columnstore_tables() is
-    'Moves the chunks of tables that are older than columnstore_after_days of bcp.data_retention_policies to the columnstore.';
+comment on procedure bcp_internal.columnstore_tables is
+    'Moves the chunks of tables that are older than columnstore_after_days of bcp.data_retention_policies to the '
+    'columnstore.';

@@ -1,5 +1,6 @@
--- Retention: which chunks go, which stay and why. A chunk is dropped whole, in milliseconds whatever its size, and never
--- before its aggregates have taken its rows in, and, where its policy wants that, an archive has been proven to hold them.
+-- Retention: which chunks cleanup drops, which it keeps, and why. It drops a chunk as a whole, which takes milliseconds
+-- whatever its size. Before that the aggregates must have taken in its rows, and if its policy wants an archive, one
+-- must be proven to hold them.
 
 create or replace function bcp_internal.archived_rows(p_table text, p_range_start timestamptz, p_range_end timestamptz)
 returns bigint
@@ -14,8 +15,9 @@ as $func$
       and a.state in ('verified', 'restored')
 $func$;
 
-comment on function bcp_internal.archived_rows(text, timestamptz, timestamptz) is
-    'How many rows of a chunk that is still there are in proven archives.';
+comment on function bcp_internal.archived_rows is 'Rows that proven archives hold of a chunk that still exists.';
+
+grant execute on function bcp_internal.archived_rows to bcp_reader;
 
 create or replace function bcp_internal.dropped_before(p_table text, p_range_start timestamptz, p_range_end timestamptz)
 returns boolean
@@ -24,18 +26,20 @@ set search_path = pg_catalog, pg_temp
 as $func$
     select exists (
         select from bcp.cleanup_log l
-        where l.table_name = p_table and l.action = 'dropped' and l.range_start < p_range_end and l.range_end > p_range_start)
+        where l.table_name = p_table and l.action = 'dropped' and l.range_start < p_range_end
+            and l.range_end > p_range_start)
 $func$;
 
-comment on function bcp_internal.dropped_before(text, timestamptz, timestamptz) is
-    'Whether a chunk of this time was dropped already: aggregates hold what it had, and a refresh would take that away.';
+comment on function bcp_internal.dropped_before is
+    'Whether a chunk of this time was dropped already. Then the aggregates hold its rows, and a refresh would remove '
+    'them.';
 
 create or replace function bcp_internal.unaggregated(p_table text, p_range_start timestamptz, p_range_end timestamptz)
 returns text[]
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Not the months: they are made whatever their age from days, which stay.
+    -- The months do not count: they are made from days, which are never dropped, whatever their age.
     select array_agg(a.name order by a.ordinal)
     from bcp_internal.aggregates() a
     where a.source_table = p_table
@@ -43,8 +47,9 @@ as $func$
       and bcp_internal.logged_changes(a.name) && tstzrange(p_range_start, p_range_end)
 $func$;
 
-comment on function bcp_internal.unaggregated(text, timestamptz, timestamptz) is
-    'Continuous aggregates of a table that have not taken in all changes of a time; null where there is none.';
+comment on function bcp_internal.unaggregated is
+    'Names of the continuous aggregates of a table that have not taken in all changes of a time; null if there is '
+    'none.';
 
 create or replace function bcp_internal.time_column(p_table text) returns text
 language sql stable
@@ -55,26 +60,33 @@ as $func$
     where d.hypertable_schema = 'bcp' and d.hypertable_name = p_table and d.dimension_number = 1
 $func$;
 
-comment on function bcp_internal.time_column(text) is 'The column a hypertable of schema bcp is partitioned by; null for another table.';
+comment on function bcp_internal.time_column is
+    'The column by which a hypertable of schema bcp is partitioned; null for any other table.';
+
+grant execute on function bcp_internal.time_column to bcp_reader;
 
 create or replace function bcp_internal.retention_cutoff(p_retention_days integer) returns timestamptz
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- A whole day at a time: where chunks are shorter, an aggregate's day is not to lose a part of its calls.
+    -- Whole days, so that an aggregate's day does not lose a part of its calls where chunks are shorter than a day.
     select date_trunc('day', bcp_internal.now() - p_retention_days * interval '24 hours', 'UTC')
 $func$;
 
-comment on function bcp_internal.retention_cutoff(integer) is 'Start of the UTC day up to which rows may go.';
+comment on function bcp_internal.retention_cutoff is 'Start of the UTC day before which rows may be dropped.';
+
+grant execute on function bcp_internal.retention_cutoff to bcp_reader;
 
 create or replace function bcp_internal.old_chunks()
 returns table (
-    table_name text, range_start timestamptz, range_end timestamptz, chunk regclass, archive_first boolean, due_since timestamptz)
+    table_name text, range_start timestamptz, range_end timestamptz, chunk regclass, archive_first boolean,
+    due_since timestamptz)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select p.table_name, c.range_start, c.range_end, to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name)), p.archive_before_delete,
-           -- Old calls that were loaded at once, or restored, have not been waiting since their time.
+    select p.table_name, c.range_start, c.range_end, to_regclass(format('%I.%I', c.chunk_schema, c.chunk_name)),
+        p.archive_before_delete,
+           -- Old calls that were loaded at once, or restored, are waiting only since then.
            greatest(c.range_end + p.retention_days * interval '24 hours', c.chunk_creation_time, (
                select max(a.keep_until)
                from bcp.archives a
@@ -84,13 +96,16 @@ as $func$
     join timescaledb_information.chunks c on c.hypertable_schema = 'bcp' and c.hypertable_name = p.table_name
     where p.cleanup_enabled
       and c.range_end <= bcp_internal.retention_cutoff(p.retention_days)
-      -- No other can be archived: bcp.health() tells of them.
+      -- Chunks of other times cannot be archived; bcp.health() reports them.
       and tstzrange(c.range_start, c.range_end) <@ bcp_internal.known_years()
-    -- The latest first: to drop a chunk is logged as a change of its time and of the first moment of the next chunk.
+    -- Latest first, because dropping a chunk also logs its range, and the first moment of the next chunk, as changed.
     order by p.table_name, c.range_start desc
 $func$;
 
-comment on function bcp_internal.old_chunks() is 'Chunks past their retention, the latest of a table first, and since when each could have been dropped.';
+comment on function bcp_internal.old_chunks is
+    'Chunks past their retention, the latest of each table first, and since when each could have been dropped.';
+
+grant execute on function bcp_internal.old_chunks to bcp_reader;
 
 create or replace function bcp_internal.cleanup_verdict(
     p_table text, p_range_start timestamptz, p_range_end timestamptz, p_archive_first boolean,
@@ -107,15 +122,19 @@ begin
         'select count(*) from bcp.%1$I where %2$I >= %3$L and %2$I < %4$L',
         p_table, bcp_internal.time_column(p_table), p_range_start, p_range_end) into row_count;
     if v_unaggregated is not null and not bcp_internal.dropped_before(p_table, p_range_start, p_range_end) then
-        reason := 'not all of it is aggregated yet, in ' || array_to_string(v_unaggregated, ', ') || ': call bcp.run_cleanup() sees to that first';
+        reason := 'not all of it is aggregated yet, in ' || array_to_string(v_unaggregated, ', ')
+            || ': call bcp.run_cleanup() sees to that first';
         return;
     end if;
     if p_archive_first then
         select max(a.keep_until) into v_keep_until
         from bcp.archives a
-        where a.table_name = p_table and a.range_start = p_range_start and a.range_end = p_range_end and a.state = 'restored';
+        where a.table_name = p_table and a.range_start = p_range_start and a.range_end = p_range_end
+            and a.state = 'restored';
         if v_keep_until > bcp_internal.now() then
-            reason := format('restored, and to be kept until %s', to_char(v_keep_until at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'));
+            reason := format(
+                'restored, and to be kept until %s',
+                to_char(v_keep_until at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'));
             return;
         end if;
         if not bcp_internal.chunk_is_archived(p_table, p_range_start, p_range_end) then
@@ -127,18 +146,20 @@ begin
     end if;
     action := 'dropped';
     reason := case when p_archive_first then 'past its retention, and archived' else 'past its retention' end
-        || case when v_unaggregated is not null then '; came late for a chunk dropped before, and is in no aggregate' else '' end;
+        || case when v_unaggregated is not null then '; came late for a chunk dropped before, and is in no aggregate'
+            else '' end;
 end
 $func$;
 
-comment on function bcp_internal.cleanup_verdict(text, timestamptz, timestamptz, boolean) is
-    'Whether a chunk past its retention may be dropped, and why or why not.';
+comment on function bcp_internal.cleanup_verdict is
+    'Whether a chunk past its retention may be dropped, and the reason.';
 
 create or replace function bcp.cleanup_plan()
 returns table (
-    table_name text, range_start timestamptz, range_end timestamptz, row_count bigint, bytes bigint, action text, reason text)
+    table_name text, range_start timestamptz, range_end timestamptz, row_count bigint, bytes bigint, action text,
+    reason text)
 language plpgsql volatile
--- Sizes and TimescaleDB's log are the owner's to read; bcp_admin may see what cleanup would do.
+-- Only the owner may read sizes and TimescaleDB's log, but bcp_admin may see what cleanup would do.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -166,8 +187,12 @@ begin
 end
 $func$;
 
-comment on function bcp.cleanup_plan() is
-    'What would bcp.cleanup_old_data() do now? One row a chunk past its retention: dropped, or kept and why, with its rows and bytes; and one each for the sessions and for the calls that never ended that would be deleted. Reads each chunk that has an archive, as cleanup does.';
+comment on function bcp.cleanup_plan is
+    'What would bcp.cleanup_old_data() do now? One row per chunk past its retention: dropped or kept, with the reason, '
+    'its rows and its bytes. One row each for the sessions and for the calls that never ended that it would delete. '
+    'Reads each chunk that has an archive, as cleanup does.';
+
+grant execute on function bcp.cleanup_plan to bcp_admin;
 
 create or replace function bcp_internal.delete_old_rows(p_table text, p_limit integer) returns bigint
 language plpgsql volatile
@@ -195,8 +220,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.delete_old_rows(text, integer) is
-    'Deletes so many rows of user_sessions or open_tool_calls past their retention at most, logs it, and returns how many.';
+comment on function bcp_internal.delete_old_rows is
+    'Deletes up to p_limit rows of user_sessions or open_tool_calls that are past their retention, logs that, and '
+    'returns how many.';
 
 create or replace function bcp_internal.drop_old_chunk(
     p_table text, p_range_start timestamptz, p_range_end timestamptz, p_chunk regclass, p_archive_first boolean)
@@ -212,14 +238,14 @@ begin
     perform bcp_internal.check_overloads();
     begin
         v_chunk := bcp_internal.name_of(p_chunk);
-        -- Nothing may come in between the checksum and the drop. It takes seconds, in which others may read.
+        -- No row may come in between the checksum and the drop. It takes seconds, in which others may read.
         execute format('lock table %s in share row exclusive mode', v_chunk);
         select * into v_verdict from bcp_internal.cleanup_verdict(p_table, p_range_start, p_range_end, p_archive_first);
         if v_verdict.action = 'dropped' then
             execute format('lock table %s in access exclusive mode', v_chunk);
         end if;
     exception
-        -- Who writes to or reads an old chunk right now has precedence; the next cleanup tries again.
+        -- A session that reads or writes an old chunk at this moment has precedence; the next cleanup tries again.
         when lock_not_available or deadlock_detected then
             select null::bigint as row_count, 'kept' as action, 'in use' as reason into v_verdict;
         when undefined_table then
@@ -230,7 +256,8 @@ begin
     where format('%I.%I', s.chunk_schema, s.chunk_name)::regclass = p_chunk;
     if v_verdict.action = 'kept' then
         insert into bcp.cleanup_log (logged_at, table_name, range_start, range_end, row_count, bytes, action, reason)
-        select bcp_internal.now(), p_table, p_range_start, p_range_end, coalesce(v_verdict.row_count, 0), v_bytes, 'kept', v_verdict.reason
+        select bcp_internal.now(), p_table, p_range_start, p_range_end, coalesce(v_verdict.row_count, 0), v_bytes,
+            'kept', v_verdict.reason
         where v_verdict.reason is distinct from (
             select l.reason
             from bcp.cleanup_log l
@@ -239,40 +266,45 @@ begin
             limit 1);
         return 0;
     end if;
-    perform public.drop_chunks(format('bcp.%I', p_table)::regclass, older_than => p_range_end, newer_than => p_range_start);
+    perform public.drop_chunks(
+        format('bcp.%I', p_table)::regclass, older_than => p_range_end, newer_than => p_range_start);
     update bcp.archives a
     set state = 'dropped', dropped_at = bcp_internal.now(), keep_until = null
-    where a.table_name = p_table and a.range_start = p_range_start and a.range_end = p_range_end and a.state in ('verified', 'restored');
+    where a.table_name = p_table and a.range_start = p_range_start and a.range_end = p_range_end
+        and a.state in ('verified', 'restored');
     insert into bcp.cleanup_log (logged_at, table_name, range_start, range_end, row_count, bytes, action, reason)
-    values (bcp_internal.now(), p_table, p_range_start, p_range_end, v_verdict.row_count, v_bytes, 'dropped', v_verdict.reason);
+    values (bcp_internal.now(), p_table, p_range_start, p_range_end, v_verdict.row_count, v_bytes, 'dropped',
+        v_verdict.reason);
     return v_verdict.row_count;
 end
 $func$;
 
-comment on function bcp_internal.drop_old_chunk(text, timestamptz, timestamptz, regclass, boolean) is
-    'Drops a chunk past its retention, if it may go, logs what it did, and returns how many rows went. One in use stays: it waits for lock_timeout, which is to be well below deadlock_timeout.';
+comment on function bcp_internal.drop_old_chunk is
+    'Drops a chunk past its retention if that is allowed, logs what it did, and returns how many rows are gone. A '
+    'chunk in use stays: this waits for lock_timeout, which has to be well below deadlock_timeout.';
 
 create or replace function bcp_internal.ask_for_archives() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- What is left of these wants a new archive, or will when it is aggregated; to ask in vain costs little.
+    -- A chunk that is left needs an archive, or will once it is aggregated; asking in vain costs little.
     if exists (select from bcp_internal.old_chunks() c where c.archive_first) then
         notify bcp_archive;
     end if;
 end
 $func$;
 
-comment on function bcp_internal.ask_for_archives() is 'NOTIFY bcp_archive, where cleanup has left chunks that want an archive first.';
+comment on function bcp_internal.ask_for_archives is
+    'Sends NOTIFY bcp_archive if cleanup kept chunks that need an archive first.';
 
 create or replace function bcp.cleanup_old_data()
 returns table (table_name text, deleted_count bigint)
 language plpgsql volatile
--- Chunks are the owner's to drop; bcp_admin may have those dropped whose time is over.
+-- Only the owner can drop chunks, but bcp_admin may have those dropped that are past their retention.
 security definer
 set search_path = pg_catalog, pg_temp
--- As good as no wait: chunks that are dropped stay locked until the transaction ends, and readers wait for them.
+-- Hardly any wait: dropped chunks stay locked until the transaction ends, and readers wait for them.
 set lock_timeout = '1ms'
 as $func$
 declare
@@ -283,8 +315,10 @@ begin
     if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
         raise exception using
             errcode = 'ZB002',
-            message = format('cleanup cannot run in a transaction that is %s: it would not see the latest rows', current_setting('transaction_isolation')),
-            hint = 'Call it in a transaction that is read committed.';
+            message = format(
+                'cleanup cannot run in a %s transaction: it would not see the latest rows',
+                current_setting('transaction_isolation')),
+            hint = 'Call it in a read committed transaction.';
     end if;
     perform bcp_internal.lock_table('bcp.cleanup_log', 'cleanup');
     for v_table in select jsonb_object_keys(v_rows) loop
@@ -311,14 +345,43 @@ begin
 end
 $func$;
 
-comment on function bcp.cleanup_old_data() is
-    'Drops the chunks past their retention (bcp.data_retention_policies) that may go, deletes old sessions and calls that never ended, and returns how many rows went of each table with cleanup. A chunk that is not aggregated, or not in a proven archive though its policy wants one, stays; bcp.cleanup_log has the reason, and NOTIFY bcp_archive asks for the archive. Irreversible, other than by bcp-analytics restore. bcp.cleanup_plan() shows what it would do. A job runs it every day.';
+comment on function bcp.cleanup_old_data is
+    'Drops the chunks past their retention (bcp.data_retention_policies) that may go, deletes old sessions and calls '
+    'that never ended, and returns how many rows went, one row per table with cleanup. A chunk stays if it is not '
+    'aggregated yet, or if its policy wants an archive and no proven one holds it; bcp.cleanup_log has the reason, and '
+    'NOTIFY bcp_archive asks for the archive. Irreversible, except by bcp-analytics restore. bcp.cleanup_plan() shows '
+    'what it would do. A job does the same every day.';
+
+grant execute on function bcp.cleanup_old_data to bcp_admin;
+
+create or replace function bcp_internal.cleanup_summary(p_since timestamptz)
+returns table (table_name text, action text, reason text, chunk_count bigint, row_count bigint)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    select l.table_name, 'removed', null::text, count(l.range_start), sum(l.row_count)::bigint
+    from bcp.cleanup_log l
+    where l.logged_at >= p_since and l.action <> 'kept'
+    group by l.table_name
+    union all
+    select p.table_name, p.action, p.reason, count(*), sum(p.row_count)::bigint
+    from bcp.cleanup_plan() p
+    where p.action = 'kept'
+    group by p.table_name, p.action, p.reason
+    order by 2 desc, 1, 3
+$func$;
+
+comment on function bcp_internal.cleanup_summary is
+    'What cleanup has removed since a time, one row per table, and which chunks past their retention it keeps now, one '
+    'row per table and reason. chunk_count is 0 for a table without chunks.';
+
+grant execute on function bcp_internal.cleanup_summary to bcp_admin;
 
 create or replace function bcp_internal.refresh_old_chunks_later() returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Whole days, as where chunks are shorter than a day there may be none for a part of it.
+    -- Whole days, because where chunks are shorter than a day some part of it may have none.
     insert into bcp_internal.pending_refreshes (table_name, range_start, range_end)
     select distinct c.table_name, d.first, d.last
     from bcp_internal.old_chunks() c
@@ -330,37 +393,44 @@ as $func$
       and not bcp_internal.dropped_before(c.table_name, d.first, d.last)
 $func$;
 
-comment on function bcp_internal.refresh_old_chunks_later() is
-    'Notes, in bcp_internal.pending_refreshes, chunks past their retention with rows that came when their time was no longer refreshed, such as old calls loaded at once.';
+comment on function bcp_internal.refresh_old_chunks_later is
+    'Notes, in bcp_internal.pending_refreshes, chunks past their retention with rows that came when their time was no '
+    'longer refreshed, such as old calls that were loaded at once.';
 
 create or replace procedure bcp.run_cleanup()
+-- The search_path is set as in bcp_internal.refresh_aggregate.
 language plpgsql
 as $proc$
 declare
+    v_table pg_catalog.text;
     v_chunk record;
 begin
+    set local search_path = pg_catalog, pg_temp;
     perform bcp_internal.refresh_old_chunks_later();
     commit;
     call bcp_internal.refresh_pending();
-    -- In batches that commit, so that no lock is held for long.
-    while bcp_internal.delete_old_rows('user_sessions', 10000) operator(pg_catalog.>) 0 loop
-        commit;
+    set local search_path = pg_catalog, pg_temp;
+    -- In batches that commit, so that no lock lasts long.
+    foreach v_table in array array['user_sessions', 'open_tool_calls'] loop
+        while bcp_internal.delete_old_rows(v_table, 10000) > 0 loop
+            commit;
+            set local search_path = pg_catalog, pg_temp;
+        end loop;
     end loop;
-    while bcp_internal.delete_old_rows('open_tool_calls', 10000) operator(pg_catalog.>) 0 loop
-        commit;
-    end loop;
-    -- Chunk by chunk, so that nobody waits for a chunk while another is looked at.
+    -- Chunk by chunk, so that nobody waits for a chunk while another is checked.
     for v_chunk in select c.* from bcp_internal.old_chunks() c loop
         perform bcp_internal.lock_table('bcp.cleanup_log', 'cleanup');
         perform pg_catalog.set_config('lock_timeout', '400ms', true);
         perform bcp_internal.drop_old_chunk(
             v_chunk.table_name, v_chunk.range_start, v_chunk.range_end, v_chunk.chunk, v_chunk.archive_first);
         commit;
+        set local search_path = pg_catalog, pg_temp;
     end loop;
     perform bcp_internal.ask_for_archives();
     commit;
 end
 $proc$;
 
-comment on procedure bcp.run_cleanup() is
-    'Aggregates what is past its retention and not yet aggregated, then does as bcp.cleanup_old_data(), in many short transactions. A job does it every day; by hand, only the owner may, in autocommit mode.';
+comment on procedure bcp.run_cleanup is
+    'Aggregates what is past its retention and not yet aggregated, then does the same as bcp.cleanup_old_data() in '
+    'many short transactions. A job calls it every day. Only the owner may call it by hand, in autocommit mode.';

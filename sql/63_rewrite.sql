@@ -1,4 +1,4 @@
--- To change rows that are stored already, compressed ones too: what erasure and late masking share.
+-- Changing rows that are stored already, compressed ones too: what erasure and late masking share.
 
 create or replace function bcp_internal.written_columns(p_relation regclass)
 returns table (column_name text, kind text)
@@ -10,7 +10,8 @@ as $func$
         case
             when atttypid = 'jsonb'::regtype then 'json'
             when attname in (
-                'error_message', 'message', 'stack_trace', 'user_agent', 'notes', 'resolution_notes', 'reason', 'last_error',
+                'error_message', 'message', 'stack_trace', 'user_agent', 'notes', 'resolution_notes', 'reason',
+                'last_error',
                 'note') then 'text'
             else 'name'
         end
@@ -23,8 +24,9 @@ as $func$
     order by attnum
 $func$;
 
-comment on function bcp_internal.written_columns(regclass) is
-    'Columns that may name a person: json; text, which people or programs wrote; and name, such as a tool, where only what cannot be a word by chance is replaced.';
+comment on function bcp_internal.written_columns is
+    'Columns of a table that may name a person. kind is json; text, which people or programs wrote; or name, such as a '
+    'tool, where only an id that cannot be a word by chance is replaced.';
 
 create or replace function bcp_internal.event_chunks(p_before timestamptz default 'infinity')
 returns table (table_name text, range_start timestamptz, range_end timestamptz)
@@ -37,14 +39,14 @@ as $func$
     order by hypertable_name, range_start
 $func$;
 
-comment on function bcp_internal.event_chunks(timestamptz) is 'Chunks of the hypertables that end by a time.';
+comment on function bcp_internal.event_chunks is 'Chunks of the hypertables that end by a time.';
 
 create or replace function bcp_internal.put_back(p_chunk text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- It tells where there is nothing to do.
+-- compress_chunk sends a notice if there is nothing to do.
 set client_min_messages = warning
--- Who sends or asks after a lock that is waited for waits too. Deadlocks are looked for after a second.
+-- Senders and questions wait behind a lock that is waited for. Deadlocks are looked for after a second.
 set lock_timeout = '200ms'
 as $func$
 declare
@@ -66,10 +68,11 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.put_back(text) is
-    'Moves the rows of a chunk into the columnstore. One that is in use all the time is left to the job that does so every day.';
+comment on function bcp_internal.put_back is
+    'Moves the rows of a chunk into the columnstore. A chunk that is always in use is left to the daily job.';
 
-create or replace function bcp_internal.compress_again(p_relation text, p_start timestamptz, p_end timestamptz) returns void
+create or replace function bcp_internal.compress_again(p_relation text, p_start timestamptz, p_end timestamptz)
+returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -85,5 +88,5 @@ as $func$
       and c.range_end > p_start
 $func$;
 
-comment on function bcp_internal.compress_again(text, timestamptz, timestamptz) is
-    'Takes rows that an update or a delete has left beside the columnstore of a chunk back into it.';
+comment on function bcp_internal.compress_again is
+    'Moves rows that an update or a delete has left beside the columnstore of a chunk back into it.';

@@ -1,5 +1,6 @@
--- The planner's statistics: values of each column, which pg_stats shows and pg_dump --statistics writes. They outlive the
--- rows, since ANALYZE leaves them as they are where a table has become empty, as a chunk does in the columnstore.
+-- The statistics of the planner hold values of each column, which pg_stats shows and pg_dump --statistics writes. They
+-- outlive the rows: ANALYZE leaves the statistics of a table as they are once it is empty, as the table of a chunk is
+-- when its rows are in the columnstore.
 
 create or replace function bcp_internal.forgo_statistics(p_relation regclass default null) returns void
 language plpgsql volatile
@@ -8,7 +9,8 @@ as $func$
 declare
     v_change text;
 begin
-    -- Chunks have what their hypertable has; indexes of chunks do not, and TimescaleDB refuses it for tables of aggregates.
+    -- Chunks take the setting from their hypertable. Indexes of chunks do not, and TimescaleDB refuses it for the
+    -- tables of aggregates.
     for v_change in
         select format('alter table %I.%I %s', n.nspname, c.relname,
                       string_agg(format('alter column %I set statistics 0', a.attname), ', '))
@@ -36,8 +38,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.forgo_statistics(regclass) is
-    'Has the planner gather no values of columns that may hold personal data, those of text, JSON and addresses, of a table or of all of the store''s. Questions are as quick without.';
+comment on function bcp_internal.forgo_statistics is
+    'Has the planner keep no values of columns that may hold personal data: text, JSON and addresses, of one table or '
+    'of all tables of the store. Questions are as quick without.';
 
 create or replace function bcp_internal.kept_statistics()
 returns table (schema_name text, relation_name text, column_name text, is_of_index boolean, held text, ids text[])
@@ -59,8 +62,9 @@ as $func$
       and a.atttypid in ('text'::regtype, 'jsonb'::regtype, 'inet'::regtype)
 $func$;
 
-comment on function bcp_internal.kept_statistics() is
-    'What the planner still has of values: of names in aggregates, of the words in which errors are searched, which only chunks have indexes of, and of what somebody set statistics for.';
+comment on function bcp_internal.kept_statistics is
+    'Values that the planner still keeps: names in aggregates, words by which errors are searched (only chunks have '
+    'such indexes), and columns for which somebody has set statistics.';
 
 create or replace function bcp_internal.renew_statistics(p_schema text, p_relation text) returns void
 language plpgsql volatile
@@ -82,15 +86,17 @@ begin
     where i.indexrelid = to_regclass(format('%I.%I', p_schema, p_relation));
     v_table := format('%I.%I', p_schema, v_relation);
     select
-        format('%I.%I', h.hypertable_schema, h.hypertable_name) as name, coalesce(max(v.view_name), h.hypertable_name) as known_as,
+        format('%I.%I', h.hypertable_schema, h.hypertable_name) as name,
+            coalesce(max(v.view_name), h.hypertable_name) as known_as,
         v_relation = h.hypertable_name as is_all, max(c.range_start) as range_start,
-        -- The last moment of a chunk: no bucket begins there.
+        -- The last moment of a chunk, because no bucket begins there.
         coalesce(max(c.range_end) - interval '1 microsecond', bcp_internal.now()) as last
     into v_hypertable
     from timescaledb_information.hypertables h
     left join timescaledb_information.chunks c using (hypertable_schema, hypertable_name)
     left join timescaledb_information.continuous_aggregates v
-        on v.materialization_hypertable_schema = h.hypertable_schema and v.materialization_hypertable_name = h.hypertable_name
+        on v.materialization_hypertable_schema = h.hypertable_schema
+            and v.materialization_hypertable_name = h.hypertable_name
     where (h.hypertable_schema, h.hypertable_name) = (p_schema, v_relation)
        or (c.chunk_schema, c.chunk_name) = (p_schema, v_relation)
     group by h.hypertable_schema, h.hypertable_name;
@@ -100,7 +106,8 @@ begin
         execute format('analyze %s', v_table);
         return;
     end if;
-    -- ANALYZE leaves what it knows of a table that has become empty, so it sees one row, of nothing, which nobody else does.
+    -- ANALYZE leaves the statistics of an empty table as they are. So it gets one row without values, which no other
+    -- session sees.
     select string_agg(format('%I', a.attname), ', '), string_agg(l.literal, ', '),
            string_agg(format('%I = %s', a.attname, l.literal), ' and ')
     into v_columns, v_values, v_row
@@ -115,8 +122,9 @@ begin
         end as literal
         from (select gen_random_uuid() as id) as u
     ) as l
-    where a.attrelid = v_hypertable.name::regclass and a.attnum > 0 and not a.attisdropped and a.attnotnull and not a.atthasdef;
-    -- The aggregates have nothing to refresh for it. Not all versions have this.
+    where a.attrelid = v_hypertable.name::regclass and a.attnum > 0 and not a.attisdropped and a.attnotnull
+        and not a.atthasdef;
+    -- The row changes no aggregate. Some versions lack this setting.
     perform set_config(s, 'on', true)
     from unnest('{timescaledb.skip_cagg_invalidation}'::text[]) as s
     where current_setting(s, true) is not null;
@@ -131,7 +139,7 @@ exception
 end
 $func$;
 
-comment on function bcp_internal.renew_statistics(text, text) is
-    'Makes the planner forget what a table, chunk or index no longer has. Nobody waits for it.';
+comment on function bcp_internal.renew_statistics is
+    'Makes the planner forget values that a table, chunk or index no longer has. It makes nobody wait.';
 
 select bcp_internal.forgo_statistics();

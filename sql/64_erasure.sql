@@ -1,4 +1,4 @@
--- Erasure of a person: the forms of an id, what names a person, and a document without that.
+-- Erasing a person: the forms of an id, the expressions that find them, and a document without them.
 
 create or replace function bcp_internal.erasure_forms(p_user_id text) returns text[]
 language plpgsql volatile
@@ -13,12 +13,12 @@ begin
         raise exception using errcode = 'ZB002', message = 'p_user_id is empty or longer than 500 characters';
     end if;
     for v_key in select key_id from bcp_internal.anonymization_keys order by key_id loop
-        -- What ingest made of it while that key was in use, which it is here only until the exception.
+        -- This is what ingest made of the id while that key was in use. The key is current only until the exception.
         begin
             update bcp_internal.anonymization_keys set retired_at = now() where retired_at is null;
             update bcp_internal.anonymization_keys set retired_at = null where key_id = v_key;
             v_made := array[bcp_internal.anonymize_text(p_user_id)] || array(
-                -- And where it stood under a key whose values are hashed, such as to or login.
+                -- And what ingest made of the id under a key whose values are hashed, such as to or login.
                 select distinct bcp_internal.pseudonym(kind, p_user_id)
                 from bcp.sensitive_keys
                 where action = 'hash' and bcp_internal.is_in_force(enabled, pack)
@@ -33,21 +33,22 @@ begin
         raise exception using
             errcode = 'ZB002',
             message = 'p_user_id is stored as [REDACTED], so that nobody''s rows can be told from another''s',
-            hint = 'Look for the rule: select bcp_internal.anonymize_text(...).';
+            hint = 'Find the rule that redacts it: select bcp_internal.anonymize_text(...).';
     end if;
     return array(select distinct f from unnest(v_forms) as f where f is not null order by f);
 end
 $func$;
 
-comment on function bcp_internal.erasure_forms(text) is
-    'The id of a user as given, and as ingest stores it with each key for hashes, as a text and under a key whose values are hashed; ZB002 where it is empty or redacted.';
+comment on function bcp_internal.erasure_forms is
+    'The id of a user as given, and as ingest stores it with each key for hashes: as text, and under a key whose '
+    'values are hashed. ZB002 if it is empty, too long or redacted.';
 
 create or replace function bcp_internal.spelled(p_form text) returns text
 language sql immutable strict
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- A character may be escaped, in JSON and once more in JSON inside of a string. An e-mail address is the same person
-    -- in capitals, in a URL and in HTML, as the anonymiser has it.
+    -- A character may be escaped in JSON, and once more in JSON inside a string. An e-mail address means the same
+    -- person in capitals, in a URL and in HTML: the anonymiser does likewise.
     select string_agg(
         case
             when a.is_address and c ~ '[A-Za-z]' then '[' || lower(c collate "C") || upper(c collate "C") || ']'
@@ -58,19 +59,21 @@ as $func$
             when c = '\' then '(?:\\+u005[cC]|\\+)'
             else format(
                 '(?:%s|%s|%s%s%s)', h.escaped, replace(upper(h.escaped), 'U', 'u'),
-                '\\+' || nullif(translate(c, E'\b\f\n\r\t', 'bfnrt'), c) || '|', case when c in ('"', '/') then '\\*' end, concat(case when c ~ '[!-~]' then '\' end, c))
+                '\\+' || nullif(translate(c, E'\b\f\n\r\t', 'bfnrt'), c) || '|',
+                case when c in ('"', '/') then '\\*' end, concat(case when c ~ '[!-~]' then '\' end, c))
         end, '' order by n)
     from string_to_table(p_form, null) with ordinality as t (c, n)
     cross join lateral (select strpos(p_form, '@') > 0) as a (is_address)
     cross join lateral (
         select case
             when ascii(c) < 65536 then '\\+u' || lpad(to_hex(ascii(c)), 4, '0')
-            else '\\+u' || to_hex(55296 + ((ascii(c) - 65536) >> 10)) || '\\+u' || to_hex(56320 + ((ascii(c) - 65536) & 1023))
+            else '\\+u' || to_hex(55296 + ((ascii(c) - 65536) >> 10)) || '\\+u'
+                || to_hex(56320 + ((ascii(c) - 65536) & 1023))
         end
     ) as h (escaped)
 $func$;
 
-comment on function bcp_internal.spelled(text) is 'A regular expression for an id, however it is escaped.';
+comment on function bcp_internal.spelled is 'A regular expression for an id, however it is escaped.';
 
 create or replace function bcp_internal.erasure_likes(p_form text, p_before text, p_after text) returns text[]
 language sql immutable strict
@@ -91,10 +94,11 @@ as $func$
                 end, '' order by n) || p_after
             from string_to_table(p_form, null) with ordinality as t (c, n)
             cross join lateral (
-                -- In front of it a backslash, or several.
+                -- One or several backslashes come before it.
                 select case
                     when ascii(c) < 65536 then 'u' || lpad(to_hex(ascii(c)), 4, '0')
-                    else 'u' || to_hex(55296 + ((ascii(c) - 65536) >> 10)) || '%u' || to_hex(56320 + ((ascii(c) - 65536) & 1023))
+                    else 'u' || to_hex(55296 + ((ascii(c) - 65536) >> 10)) || '%u'
+                        || to_hex(56320 + ((ascii(c) - 65536) & 1023))
                 end
             ) as e (code)
             cross join lateral (select '%' || e.code) as h (escaped)
@@ -103,27 +107,29 @@ as $func$
     end
 $func$;
 
-comment on function bcp_internal.erasure_likes(text, text, text) is
-    'Patterns for like of which one matches wherever bcp_internal.spelled does, between what stands before and after it.';
+comment on function bcp_internal.erasure_likes is
+    'Patterns for like, one of which matches wherever bcp_internal.spelled does, with what stands before and after it.';
 
 create or replace function bcp_internal.erasure_rule(
-    p_forms text[], out json_values text, out keys text, out numbers text, out texts text, out names text, out likes text[],
-    out name_likes text[], out hint text)
+    p_forms text[], out json_values text, out keys text, out numbers text, out texts text, out names text,
+    out likes text[], out name_likes text[], out hint text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- An id of 16 characters, such as a keyed hash or a UUID, is replaced wherever it is. One of 8, or an address, is
-    -- where no letter of an alphabet that puts spaces between words, no digit, _ or - is beside it, though one may be
-    -- that ends a line break written as \n. A shorter one, or one of digits, is only as a whole string of JSON: in text,
-    -- between quotes and before no colon. Letters are listed, since those of [[:alnum:]] differ by locale.
-    -- bcp_analytics/collector/spool/_mentions.py is the twin of this for events that are on disk.
+    -- An id of 16 characters or more, such as a keyed hash or a UUID, is replaced wherever it stands. An id of 8 to 15
+    -- characters, or an address, is replaced only as a whole word: no digit, _, - or letter of an alphabet that puts
+    -- spaces between words may stand next to it, except for the letter that ends an escape such as \n. A shorter id, or
+    -- one of digits, is replaced only as a whole string of JSON: in text, between quotes and before no colon. Letters
+    -- are listed, because those of [[:alnum:]] depend on the locale. bcp_analytics/collector/spool/_mentions.py does
+    -- the same for events on disk.
     with ids as materialized (
         select
             f, f ~ '^[0-9.eE+-]+$' as is_number, strpos(f, '@') > 0 as is_address, length(f) >= 16 as is_long,
             length(f) < 8 or length(f) < 16 and f ~ '^[0-9.eE+-]+$' as is_short, bcp_internal.spelled(f) as spelled,
             case when f ~ '^[0-9A-Za-z\u00c0-\u052f_-]' then
-                -- Or what ends an escaped character, as which nothing of a word is written.
-                '(?:%s|(?<=\\[bfnrt])|(?<=\\u(?:00[0-9A-Ba-b]|05[3-9A-Fa-f]|0[6-9A-Fa-f][0-9A-Fa-f]|[1-9A-Fa-f][0-9A-Fa-f]{2})[0-9A-Fa-f]))'
+                -- Or the end of an escaped character, if that character cannot belong to a word.
+                '(?:%s|(?<=\\[bfnrt])|(?<=\\u(?:00[0-9A-Ba-b]|05[3-9A-Fa-f]|0[6-9A-Fa-f][0-9A-Fa-f]'
+                '|[1-9A-Fa-f][0-9A-Fa-f]{2})[0-9A-Fa-f]))'
             end as before,
             case when f ~ '[0-9A-Za-z\u00c0-\u052f_-]$' then '(?!%s[0-9A-Za-z\u00c0-\u052f_-])' end as after
         from unnest(p_forms) as f
@@ -164,8 +170,11 @@ as $func$
     from patterns
 $func$;
 
-comment on function bcp_internal.erasure_rule(text[]) is
-    'What names a person, as regular expressions for strings of JSON, its keys, its numbers, text, and names of tools and the like, each null where nothing in them can; patterns for like of which one matches wherever those do, for documents and text, and for names; and an expression that also does, for the text of documents.';
+comment on function bcp_internal.erasure_rule is
+    'Regular expressions for what names a person: for strings of JSON, its keys, its numbers, for text, and for names '
+    'of tools and the like; each is null if nothing can match. Then patterns for like, one of which matches wherever '
+    'those do: for documents and text, and for names. And hint, an expression for the text of documents that also '
+    'matches wherever those do.';
 
 create or replace function bcp_internal.erased_text(p_text text, p_pattern text) returns text
 language sql immutable parallel safe
@@ -174,8 +183,8 @@ as $func$
     select case when p_pattern is null then p_text else regexp_replace(p_text, p_pattern, '[ERASED]', 'g') end
 $func$;
 
-comment on function bcp_internal.erased_text(text, text) is
-    'A text with [ERASED] in place of what an expression of bcp_internal.erasure_rule matches.';
+comment on function bcp_internal.erased_text is
+    'A text with [ERASED] in place of every match of an expression of bcp_internal.erasure_rule.';
 
 create or replace function bcp_internal.erased_keys(p_object jsonb, p_pattern text) returns jsonb
 language plpgsql immutable
@@ -186,8 +195,8 @@ declare
     v_result jsonb;
     v_skip integer := 0;
 begin
-    -- As bcp_internal.mask_keys: keys that become equal all stay, from the second on with a number, and from another
-    -- number on where a key of the object happens to have one of those already.
+    -- As in bcp_internal.mask_keys, keys that become equal all stay: from the second on they get a number, and if the
+    -- object already has a key with one of those numbers, they get others.
     loop
         select jsonb_object_agg(case when n = 1 then name else name || '#' || n + v_skip end, p_object -> key)
         into v_result
@@ -204,8 +213,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.erased_keys(jsonb, text) is
-    'An object that is not empty with [ERASED] in its keys; keys that become equal are numbered.';
+comment on function bcp_internal.erased_keys is
+    'An object, which must not be empty, with [ERASED] in its keys; keys that become equal are numbered.';
 
 create or replace function bcp_internal.nested_json(p_text text, out value jsonb, out wraps integer)
 language plpgsql stable
@@ -215,85 +224,115 @@ begin
     select r.value, r.wraps into value, wraps
     from bcp_internal.read_json_text(p_text, bcp_internal.setting('max_json_depth')::integer) as r;
 exception
-    -- Ingest rejects what is nested deeper; in the outline that it keeps it is text.
+    -- Ingest rejects documents that are nested deeper; in the outline that it keeps of them this is text.
     when sqlstate 'ZB005' then
         wraps := 0;
 end
 $func$;
 
-comment on function bcp_internal.nested_json(text) is 'bcp_internal.read_json_text, for which what is nested too deep is no JSON.';
+comment on function bcp_internal.nested_json is
+    'As bcp_internal.read_json_text, but a text that is nested too deep counts as no JSON.';
 
-create or replace function bcp_internal.erased_json(p_doc jsonb, p_values text, p_keys text, p_numbers text) returns jsonb
+create or replace function bcp_internal.document_nodes(
+    p_doc jsonb, out nodes jsonb[], out parents integer[], out keys text[], out levels integer[], out wrapped integer[],
+    out wrapped_texts text[], out wraps integer[])
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
--- In a custom plan an array is a constant, whose elements are found by counting from its start.
+-- In a custom plan an array is a constant, and finding an element then counts from its start.
 set plan_cache_mode = force_generic_plan
 as $func$
 declare
-    -- The nodes level by level, as in bcp_internal.mask_documents, since no function may call itself.
-    v_value jsonb[] := array[p_doc];
-    v_parent integer[] := '{0}';
-    v_key text[] := array[null];
-    v_changed boolean[] := '{false}';
-    v_first integer[] := '{1,2}';
-    v_level integer := 1;
     v_low integer := 1;
     v_high integer := 1;
-    v_wrapped integer[] := '{}';
-    v_wrapped_text text[] := '{}';
-    v_wraps integer[] := '{}';
-    v_node record;
+    v_text record;
     v_next record;
 begin
-    if p_doc is null then
-        return null;
-    end if;
+    nodes := array[p_doc];
+    parents := '{0}';
+    keys := array[null];
+    levels := '{1,2}';
+    wrapped := '{}';
+    wrapped_texts := '{}';
+    wraps := '{}';
     loop
-        for v_node in
+        for v_text in
             select v_low - 1 + e.n as n, e.v #>> '{}' as s, r.value, r.wraps
-            from unnest(v_value[v_low:v_high]) with ordinality as e (v, n)
+            from unnest(nodes[v_low:v_high]) with ordinality as e (v, n)
             cross join lateral bcp_internal.nested_json(e.v #>> '{}') as r
             where jsonb_typeof(e.v) = 'string'
               and left(ltrim(e.v #>> '{}', E' \t\r\n'), 1) in ('{', '[', '"')
         loop
-            if v_node.wraps > 0 then
-                v_wrapped := v_wrapped || v_node.n::integer;
-                v_wrapped_text := v_wrapped_text || v_node.s;
-                v_wraps := v_wraps || v_node.wraps;
-                v_value[v_node.n] := v_node.value;
+            if v_text.wraps > 0 then
+                wrapped := wrapped || v_text.n::integer;
+                wrapped_texts := wrapped_texts || v_text.s;
+                wraps := wraps || v_text.wraps;
+                nodes[v_text.n] := v_text.value;
             end if;
         end loop;
-        with nodes as materialized (
-            select (v_low - 1 + n)::integer as n, v, jsonb_typeof(v) as type
-            from unnest(v_value[v_low:v_high]) with ordinality as node (v, n)
-            where jsonb_typeof(v) in ('object', 'array')
+        with containers as materialized (
+            select (v_low - 1 + e.n)::integer as n, e.v, jsonb_typeof(e.v) as type
+            from unnest(nodes[v_low:v_high]) with ordinality as e (v, n)
+            where jsonb_typeof(e.v) in ('object', 'array')
         ), children as (
-            select n, ordinal, key, value
-            from nodes
-            cross join lateral jsonb_each(case type when 'object' then v else '{}' end) with ordinality as c (key, value, ordinal)
+            select o.n, c.ordinal, c.key, c.value
+            from containers o
+            cross join lateral jsonb_each(case o.type when 'object' then o.v else '{}' end)
+                with ordinality as c (key, value, ordinal)
             union all
-            select n, ordinal, null, value
-            from nodes
-            cross join lateral jsonb_array_elements(case type when 'array' then v else '[]' end)
+            select o.n, c.ordinal, null, c.value
+            from containers o
+            cross join lateral jsonb_array_elements(case o.type when 'array' then o.v else '[]' end)
                 with ordinality as c (value, ordinal)
             order by 1, 2
         )
-        select array_agg(n) as parents, array_agg(key) as keys, array_agg(value) as docs
+        select array_agg(c.n) as parents, array_agg(c.key) as keys, array_agg(c.value) as docs
         into v_next
-        from children;
+        from children c;
         exit when v_next.parents is null;
-        v_parent := v_parent || v_next.parents;
-        v_key := v_key || v_next.keys;
-        v_value := v_value || v_next.docs;
+        parents := parents || v_next.parents;
+        keys := keys || v_next.keys;
+        nodes := nodes || v_next.docs;
         v_low := v_high + 1;
-        v_high := cardinality(v_value);
-        v_level := v_level + 1;
-        v_first := v_first || v_high + 1;
+        v_high := cardinality(nodes);
+        levels := levels || v_high + 1;
     end loop;
-    v_changed := array_fill(false, array[v_high]);
+end
+$func$;
+
+comment on function bcp_internal.document_nodes is
+    'All values in a document, level by level: nodes, the place of the parent of each, and its key if the parent is an '
+    'object. levels has the place of the first node of each level, and at its end the place after the last node. A '
+    'string that holds JSON is replaced by that: wrapped has its place, wrapped_texts the text, and wraps how often it '
+    'is wrapped.';
+
+create or replace function bcp_internal.erased_json(p_doc jsonb, p_values text, p_keys text, p_numbers text)
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+-- In a custom plan an array is a constant, and finding an element then counts from its start.
+set plan_cache_mode = force_generic_plan
+as $func$
+declare
+    v_tree record;
+    v_value jsonb[];
+    v_changed boolean[];
+    v_low integer;
+    v_high integer;
+    v_node record;
+begin
+    if p_doc is null then
+        return null;
+    end if;
+    v_tree := bcp_internal.document_nodes(p_doc);
+    v_value := v_tree.nodes;
+    v_changed := array_fill(false, array[cardinality(v_value)]);
     for v_node in
         select
-            e.n, case t.type when 'number' then '0' else to_jsonb(bcp_internal.erased_text(e.v #>> '{}', p_values)) end as erased
+            e.n,
+            case t.type
+                when 'number' then '0'
+                else to_jsonb(bcp_internal.erased_text(e.v #>> '{}', p_values))
+            end as erased
         from unnest(v_value) with ordinality as e (v, n)
         cross join lateral jsonb_typeof(e.v) as t (type)
         where case t.type when 'string' then e.v #>> '{}' ~ p_values when 'number' then e.v::text ~ p_numbers end
@@ -301,16 +340,16 @@ begin
         v_value[v_node.n] := v_node.erased;
         v_changed[v_node.n] := true;
     end loop;
-    -- Put together again from the last level to the first, only what has changed.
-    for l in reverse v_level..1 loop
-        v_low := v_first[l];
-        v_high := v_first[l + 1] - 1;
+    -- Puts the document together again from the last level to the first, but only the nodes that have changed.
+    for l in reverse cardinality(v_tree.levels) - 1..1 loop
+        v_low := v_tree.levels[l];
+        v_high := v_tree.levels[l + 1] - 1;
         for v_node in
             select w.n, w.s, w.wraps
-            from unnest(v_wrapped, v_wrapped_text, v_wraps) as w (n, s, wraps)
+            from unnest(v_tree.wrapped, v_tree.wrapped_texts, v_tree.wraps) as w (n, s, wraps)
             where w.n between v_low and v_high
         loop
-            -- The text may name the person where jsonb does not: of equal keys that keeps the last.
+            -- The text may name the person where its jsonb does not: of equal keys, jsonb keeps only the last.
             v_changed[v_node.n] := v_changed[v_node.n] or v_node.s ~ p_values;
             v_value[v_node.n] := case when v_changed[v_node.n]
                 then bcp_internal.write_json_text(v_value[v_node.n], v_node.wraps) else to_jsonb(v_node.s) end;
@@ -319,8 +358,9 @@ begin
         for v_node in
             with nodes as materialized (
                 select parent, key, value, changed, n, coalesce(key ~ p_keys, false) as is_named
-                from unnest(v_parent[v_low:v_high], v_key[v_low:v_high], v_value[v_low:v_high], v_changed[v_low:v_high])
-                    with ordinality as node (parent, key, value, changed, n)
+                from unnest(
+                    v_tree.parents[v_low:v_high], v_tree.keys[v_low:v_high], v_value[v_low:v_high],
+                    v_changed[v_low:v_high]) with ordinality as node (parent, key, value, changed, n)
             )
             select
                 parent, bool_or(is_named) as is_named,
@@ -339,5 +379,6 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.erased_json(jsonb, text, text, text) is
-    'A document without what the expressions of bcp_internal.erasure_rule match: [ERASED] in strings and keys, also of JSON inside of strings, and 0 for numbers. No value goes: keys that become equal are numbered.';
+comment on function bcp_internal.erased_json is
+    'A document without matches of the expressions of bcp_internal.erasure_rule: they become [ERASED] in strings and '
+    'keys, also of JSON inside strings, and numbers become 0. No value is lost: keys that become equal are numbered.';

@@ -1,6 +1,6 @@
--- Erasure of a person, the work: chunk by chunk, then the other tables, then the aggregates. Each step is one
--- transaction that leaves nothing half done and finds nothing where it has run before, so that an erasure that was
--- interrupted is begun anew.
+-- Erasing a person: the work, chunk by chunk, then the other tables, then the aggregates. Each step is one transaction
+-- that leaves nothing half done, and that finds nothing to do if it has run before. So an erasure that was interrupted
+-- simply starts again.
 
 create or replace function bcp_internal.erased_columns(p_relation regclass, p_forms text[])
 returns table (column_name text, is_name boolean, likes text[], hint text, erased text)
@@ -17,24 +17,26 @@ as $func$
                 else 'bcp_internal.erased_text(%1$I, %3$L)'
             end,
             w.column_name, l.likes,
-            case w.kind when 'json' then r.json_values when 'text' then r.texts else r.names end, r.keys, r.numbers, r.hint)
+            case w.kind when 'json' then r.json_values when 'text' then r.texts else r.names end, r.keys, r.numbers,
+                r.hint)
     from bcp_internal.written_columns(p_relation) w
     cross join bcp_internal.erasure_rule(p_forms) r
     cross join lateral (select case w.kind when 'name' then r.name_likes else r.likes end) as l (likes)
     where w.kind <> 'name' or r.names is not null
 $func$;
 
-comment on function bcp_internal.erased_columns(regclass, text[]) is
-    'The columns of a table that may name a person, and an expression for what each is without that.';
+comment on function bcp_internal.erased_columns is
+    'Columns of a table that may name a person, and for each an expression for its value without that.';
 
 create or replace function bcp_internal.mention_of(p_relation regclass, p_forms text[]) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- First like, which costs a fraction of a regular expression, then one expression for all columns. Then what an update
-    -- would make of them, so that a row is found by the rule that changes it.
+    -- like comes first, because it costs a fraction of a regular expression. One expression for all columns comes next.
+    -- The last condition is what the update would change, so that the rule that changes a row also finds it.
     select coalesce(string_agg(
-        format('(%1$s like any (%2$L::text[]) and %1$s ~ %3$L and (%4$s))', c.written, c.likes, c.hint, c.changes), ' or '), 'false')
+        format('(%1$s like any (%2$L::text[]) and %1$s ~ %3$L and (%4$s))', c.written, c.likes, c.hint, c.changes),
+            ' or '), 'false')
     from (
         select
             likes, hint, format('concat_ws(E''\n'', %s)', string_agg(quote_ident(column_name), ', ')) as written,
@@ -44,42 +46,48 @@ as $func$
     ) as c
 $func$;
 
-comment on function bcp_internal.mention_of(regclass, text[]) is 'The condition that a row of a table names a person.';
+comment on function bcp_internal.mention_of is 'Condition that a row of a table names a person.';
 
 create or replace function bcp_internal.without_mentions(p_relation regclass, p_forms text[]) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select string_agg(format('%I = %s', column_name, erased), ', ') from bcp_internal.erased_columns(p_relation, p_forms)
+    select string_agg(format('%I = %s', column_name, erased), ', ')
+    from bcp_internal.erased_columns(p_relation, p_forms)
 $func$;
 
-comment on function bcp_internal.without_mentions(regclass, text[]) is
-    'The assignments of an update that makes the rows of a table no longer name a person.';
+comment on function bcp_internal.without_mentions is
+    'Assignments of an update that removes a person from the rows of a table.';
 
 create or replace function bcp_internal.own_rows(p_table text) returns text[]
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- In a session of nobody else, a row without a user is the person's too.
+    -- If a session had nobody else, its rows without a user belong to the person too.
     select case
         when p_table in ('tool_usage_logs', 'error_logs') then
             array['user_id = any ($1)', 'user_id is null and session_id = any ($2)']
-        when p_table = 'rejected_events' then
+        when p_table = 'users' then array['user_id = any ($1)', 'false']
+        when p_table = 'user_sessions' then array['false', 'session_id = any ($2)']
+        when p_table in ('rejected_events', 'open_tool_calls') then
             array[$$event ->> 'user_id' = any ($1)$$,
-                  $$event ->> 'user_id' is null and coalesce(event ->> 'conversation_id', event ->> 'session_id') = any ($2)$$]
+                  $$event ->> 'user_id' is null
+                      and coalesce(event ->> 'conversation_id', event ->> 'session_id') = any ($2)$$]
         else array['false', 'false']
     end
 $func$;
 
-comment on function bcp_internal.own_rows(text) is
-    'The conditions that a row of a hypertable is a person''s, by user and by session; $1 are the forms of the id, $2 the sessions.';
+comment on function bcp_internal.own_rows is
+    'Conditions that a row of a table of schema bcp belongs to a person, by user and by session; $1 are the forms of '
+    'the id, $2 the sessions in which nobody else was.';
 
-create or replace function bcp_internal.erase_chunk(p_erasure_id uuid, p_table text, p_start timestamptz, p_end timestamptz)
+create or replace function bcp_internal.erase_chunk(
+    p_erasure_id uuid, p_table text, p_start timestamptz, p_end timestamptz)
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
--- A delete in the columnstore takes the batches it is in out of it first.
+-- A delete in the columnstore first decompresses the batches that hold the rows.
 set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
 as $func$
 declare
@@ -102,8 +110,10 @@ begin
     v_own := bcp_internal.own_rows(p_table);
     execute format(
         'select count(*) filter (where %1$s) as by_user, count(*) filter (where %2$s) as by_session,'
-        ' count(*) filter (where m.yes) as mentions, min(%6$I) filter (where m.yes) as first, max(%6$I) filter (where m.yes) as last'
-        ' from %4$s cross join lateral (select (%1$s) is not true and (%2$s) is not true and (%3$s)) as m (yes) where %5$s',
+        ' count(*) filter (where m.yes) as mentions, min(%6$I) filter (where m.yes) as first,'
+        ' max(%6$I) filter (where m.yes) as last'
+        ' from %4$s cross join lateral (select (%1$s) is not true and (%2$s) is not true and (%3$s)) as m (yes)'
+        ' where %5$s',
         v_own[1], v_own[2], v_mention, v_relation, v_within, v_time)
     into v_found using v_work.forms, v_work.session_ids;
     if v_found.by_user + v_found.by_session + v_found.mentions = 0 then
@@ -111,9 +121,10 @@ begin
     end if;
     perform bcp_internal.refresh_later(p_table, p_start, p_end);
     if v_found.mentions > 0 then
-        -- Only batches of these times are taken out of the columnstore.
+        -- Only batches of these times are decompressed.
         execute format(
-            'update %s set %s where %4$I >= %5$L and %4$I <= %6$L and (%3$s) and (%7$s) is not true and (%8$s) is not true',
+            'update %s set %s where %4$I >= %5$L and %4$I <= %6$L and (%3$s)'
+            ' and (%7$s) is not true and (%8$s) is not true',
             v_relation, bcp_internal.without_mentions(v_relation, v_work.forms), v_mention, v_time, v_found.first,
             v_found.last, v_own[1], v_own[2])
         using v_work.forms, v_work.session_ids;
@@ -134,8 +145,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.erase_chunk(uuid, text, timestamptz, timestamptz) is
-    'Erases a person from a chunk, and returns how many rows were deleted or changed; bcp_internal.compress_again has to follow. What ingest changes too is locked last.';
+comment on function bcp_internal.erase_chunk is
+    'Erases a person from a chunk, and returns how many rows it deleted or changed. bcp_internal.compress_again has to '
+    'follow. Rows that ingest changes too are locked last.';
 
 create or replace function bcp_internal.erase_relation(
     p_relation regclass, p_table text, p_forms text[], p_session_ids text[], out deleted bigint, out changed bigint)
@@ -155,8 +167,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.erase_relation(regclass, text, text[], text[]) is
-    'Erases a person from a table without chunks that has rows of a table of schema bcp, and says how many rows.';
+comment on function bcp_internal.erase_relation is
+    'Erases a person from a table without chunks that has rows like those of a table of schema bcp, and says how many '
+    'rows it deleted and changed.';
 
 create or replace function bcp_internal.erase_restored(p_archive_id uuid) returns uuid[]
 language plpgsql volatile
@@ -179,8 +192,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.erase_restored(uuid) is
-    'Erases whom an archive still has from its rows in bcp_restored (bcp_internal.begin_restore), and returns the erasures.';
+comment on function bcp_internal.erase_restored is
+    'Erases every person whom an archive still has from its rows in bcp_restored (bcp_internal.begin_restore), and '
+    'returns their erasures.';
 
 create or replace function bcp_internal.delete_rows(
     p_table text, p_condition text, p_work bcp_internal.erasure_work, out deleted bigint, out counted jsonb)
@@ -204,15 +218,16 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.delete_rows(text, text, bcp_internal.erasure_work) is
-    'Deletes the rows of a hypertable that a condition on $1, the forms, and $2, the sessions, says, and returns how many, and for bcp_internal.count_down of which sessions or issues.';
+comment on function bcp_internal.delete_rows is
+    'Deletes the rows of a hypertable that fulfil a condition on $1, the forms, and $2, the sessions. Returns how '
+    'many, and for bcp_internal.count_down how many of each session or issue.';
 
 create or replace function bcp_internal.count_down(p_erasure_id uuid, p_table text, p_counted jsonb) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- Locked in the order in which ingest locks them.
+    -- In the order in which ingest locks them.
     case p_table
         when 'tool_usage_logs' then
             -- A session of several people stays, with fewer calls.
@@ -221,10 +236,15 @@ begin
                 from jsonb_to_recordset(p_counted) as c (id text, rows bigint, failed bigint)
                 group by id
             ), locked as materialized (
-                select s.session_id from bcp.user_sessions s where s.session_id in (select id from gone) order by 1 for update
+                select s.session_id
+                from bcp.user_sessions s
+                where s.session_id in (select id from gone)
+                order by 1
+                for update
             )
             update bcp.user_sessions s
-            set tool_calls_count = greatest(s.tool_calls_count - g.rows, 0), errors_count = greatest(s.errors_count - g.failed, 0)
+            set tool_calls_count = greatest(s.tool_calls_count - g.rows, 0),
+                errors_count = greatest(s.errors_count - g.failed, 0)
             from locked l
             join gone g on g.id = l.session_id
             where s.session_id = l.session_id;
@@ -234,7 +254,11 @@ begin
                 from jsonb_to_recordset(p_counted) as c (id text, rows bigint, latest timestamptz)
                 group by id
             ), locked as materialized (
-                select i.fingerprint from bcp.error_issues i where i.fingerprint in (select id from gone) order by 1 for update
+                select i.fingerprint
+                from bcp.error_issues i
+                where i.fingerprint in (select id from gone)
+                order by 1
+                for update
             ), counted as (
                 update bcp.error_issues i
                 set events = greatest(i.events - g.rows, 0)
@@ -251,8 +275,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.count_down(uuid, text, jsonb) is
-    'Takes calls that were deleted off their sessions, and errors off their issues, and notes issues whose latest error went.';
+comment on function bcp_internal.count_down is
+    'Subtracts deleted calls from their sessions and deleted errors from their issues, and notes issues whose latest '
+    'error was deleted.';
 
 create or replace function bcp_internal.erase_tables(p_erasure_id uuid) returns void
 language plpgsql volatile
@@ -260,27 +285,26 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_work bcp_internal.erasure_work;
+    v_name text;
+    v_own text[];
     v_table record;
     v_mention text;
     v_count bigint;
 begin
     select * into strict v_work from bcp_internal.erasure_work where erasure_id = p_erasure_id;
-    delete from bcp.users where user_id = any (v_work.forms);
-    get diagnostics v_count = row_count;
-    perform bcp_internal.count_erased(p_erasure_id, 'users', v_count, 0);
-    delete from bcp.user_sessions where session_id = any (v_work.session_ids);
-    get diagnostics v_count = row_count;
-    perform bcp_internal.count_erased(p_erasure_id, 'user_sessions', v_count, 0);
-    -- It goes on with those who were in it, too.
-    update bcp.user_sessions set user_id = null, ip_address = null, user_agent = null where user_id = any (v_work.forms);
+    foreach v_name in array array['users', 'user_sessions', 'open_tool_calls'] loop
+        v_own := bcp_internal.own_rows(v_name);
+        execute format('delete from bcp.%I where (%s) or (%s)', v_name, v_own[1], v_own[2])
+        using v_work.forms, v_work.session_ids;
+        get diagnostics v_count = row_count;
+        perform bcp_internal.count_erased(p_erasure_id, v_name, v_count, 0);
+    end loop;
+    -- The session continues with the other people in it.
+    update bcp.user_sessions
+    set user_id = null, ip_address = null, user_agent = null
+    where user_id = any (v_work.forms);
     get diagnostics v_count = row_count;
     perform bcp_internal.count_erased(p_erasure_id, 'user_sessions', 0, v_count);
-    delete from bcp.open_tool_calls
-    where event ->> 'user_id' = any (v_work.forms)
-       or event ->> 'user_id' is null
-          and coalesce(event ->> 'conversation_id', event ->> 'session_id') = any (v_work.session_ids);
-    get diagnostics v_count = row_count;
-    perform bcp_internal.count_erased(p_erasure_id, 'open_tool_calls', v_count, 0);
     perform bcp_internal.erase_issues(p_erasure_id);
     for v_table in
         select c.oid::regclass as relation, c.relname
@@ -289,8 +313,8 @@ begin
         where s.nspname in ('bcp', 'bcp_internal')
           and c.relkind = 'r'
           and c.relname not in (
-              -- Hypertables had their turn; settings, rules and places of archives are about no person; and this is
-              -- to be known until the end.
+              -- Hypertables are done already. Settings, rules and places of archives are about no person, and the work
+              -- itself is needed until the end.
               select hypertable_name from timescaledb_information.hypertables where hypertable_schema = 'bcp')
           and c.relname not in (
               'settings', 'sensitive_keys', 'sensitive_key_exceptions', 'name_value_keys', 'anonymization_rules',
@@ -301,7 +325,7 @@ begin
         v_mention := bcp_internal.mention_of(v_table.relation, v_work.forms);
         continue when v_mention = 'false';
         if v_table.relname in ('users', 'user_sessions') then
-            -- Two of them could become equal.
+            -- Masking could make two keys equal, so these rows are deleted.
             execute format(
                 'delete from %s where %I ~ (select names from bcp_internal.erasure_rule($1))',
                 v_table.relation, case v_table.relname when 'users' then 'user_id' else 'session_id' end)
@@ -318,7 +342,7 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.erase_tables(uuid) is 'Erases a person from the tables that are no hypertables.';
+comment on function bcp_internal.erase_tables is 'Erases a person from the tables that are no hypertables.';
 
 create or replace function bcp_internal.erase_issues(p_erasure_id uuid) returns void
 language sql volatile
@@ -344,7 +368,7 @@ as $func$
     )
     update bcp.error_issues i
     set last_seen = coalesce(l."timestamp", i.last_seen),
-        -- What is known of the issue is of errors that are no longer here.
+        -- What the store knows of the issue comes from errors that are gone.
         message = coalesce(l.message, '[ERASED]'),
         error_type = case when l.fingerprint is null then i.error_type else l.error_type end,
         bcp_name = case when l.fingerprint is null then i.bcp_name else l.bcp_name end,
@@ -355,8 +379,9 @@ as $func$
       and (i.events > 0 or l.fingerprint is not null)
 $func$;
 
-comment on function bcp_internal.erase_issues(uuid) is
-    'Makes issues whose latest error was the person''s say what the latest of the others does; those without others go.';
+comment on function bcp_internal.erase_issues is
+    'Gives issues whose latest error was the person''s the latest of their other errors; issues without other errors '
+    'are deleted.';
 
 create or replace function bcp_internal.erase_aggregate(p_erasure_id uuid, p_aggregate text) returns bigint
 language plpgsql volatile
@@ -372,7 +397,7 @@ declare
     v_changed bigint;
 begin
     select * into strict v_work from bcp_internal.erasure_work where erasure_id = p_erasure_id;
-    -- In the aggregate's own hypertable, since below the horizon it cannot be made anew.
+    -- This changes the hypertable of the aggregate, because the aggregate cannot be refreshed beyond its horizon.
     select format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass
     into strict v_relation
     from timescaledb_information.continuous_aggregates
@@ -386,7 +411,8 @@ begin
     v_mention := bcp_internal.mention_of(v_relation, v_work.forms);
     if v_mention <> 'false' then
         execute format(
-            'update %s set %s where %s', v_relation, bcp_internal.without_mentions(v_relation, v_work.forms), v_mention);
+            'update %s set %s where %s', v_relation, bcp_internal.without_mentions(v_relation, v_work.forms),
+            v_mention);
         get diagnostics v_changed = row_count;
         if v_changed > 0 then
             perform bcp_internal.compress_again(p_aggregate, '-infinity', 'infinity');
@@ -397,15 +423,15 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.erase_aggregate(uuid, text) is
-    'Erases a person from what is aggregated, whatever its age, and returns how many rows were deleted or changed.';
+comment on function bcp_internal.erase_aggregate is
+    'Erases a person from an aggregate, whatever the age of its rows, and returns how many rows it deleted or changed.';
 
 create or replace function bcp_internal.named_statistics(p_erasure_id uuid)
 returns table (schema_name text, relation_name text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Of words an index has parts of an id only, so that those are renewed whatever they are.
+    -- Statistics of an index of words may hold parts of an id, so they are renewed in any case.
     select distinct k.schema_name, k.relation_name
     from bcp_internal.erasure_work w
     cross join bcp_internal.erasure_rule(w.forms) r
@@ -414,39 +440,48 @@ as $func$
       and (k.is_of_index or k.held ~ r.hint or k.ids && w.session_ids)
 $func$;
 
-comment on function bcp_internal.named_statistics(uuid) is 'Statistics of the planner that may hold an erased person.';
+comment on function bcp_internal.named_statistics is 'Statistics of the planner that may hold an erased person.';
 
 create or replace procedure bcp.erase_user(p_user_id text, p_note text default null)
+-- The search_path is set as in bcp_internal.refresh_aggregate.
 language plpgsql
 as $proc$
 declare
-    v_erasure uuid;
+    v_erasure pg_catalog.uuid;
     v_step record;
     v_rows bigint;
 begin
+    set local search_path = pg_catalog, pg_temp;
     v_erasure := bcp_internal.begin_erasure(p_user_id, p_note);
     commit;
+    set local search_path = pg_catalog, pg_temp;
     for v_step in select c.table_name, c.range_start, c.range_end from bcp_internal.event_chunks() c loop
         v_rows := bcp_internal.erase_chunk(v_erasure, v_step.table_name, v_step.range_start, v_step.range_end);
-        if v_rows operator(pg_catalog.>) 0 then
+        if v_rows > 0 then
             raise notice '% from %: % rows', v_step.table_name, v_step.range_start, v_rows;
             commit;
+            set local search_path = pg_catalog, pg_temp;
             perform bcp_internal.compress_again(v_step.table_name, v_step.range_start, v_step.range_end);
         end if;
         commit;
+        set local search_path = pg_catalog, pg_temp;
     end loop;
     perform bcp_internal.erase_tables(v_erasure);
     commit;
+    set local search_path = pg_catalog, pg_temp;
     perform bcp_internal.erase_restored_tables(v_erasure);
     commit;
     call bcp_internal.refresh_pending();
+    set local search_path = pg_catalog, pg_temp;
     for v_step in select a.name from bcp_internal.aggregates() a loop
         perform bcp_internal.erase_aggregate(v_erasure, v_step.name);
         commit;
+        set local search_path = pg_catalog, pg_temp;
     end loop;
     for v_step in select s.schema_name, s.relation_name from bcp_internal.named_statistics(v_erasure) s loop
         perform bcp_internal.renew_statistics(v_step.schema_name, v_step.relation_name);
         commit;
+        set local search_path = pg_catalog, pg_temp;
     end loop;
     for v_step in select u.table_name, u.sqlstate from bcp_internal.unreached_tables(v_erasure) u loop
         raise warning 'not reached: %, SQLSTATE %', v_step.table_name, v_step.sqlstate;
@@ -456,5 +491,9 @@ begin
 end
 $proc$;
 
-comment on procedure bcp.erase_user(text, text) is
-    'Erases a user: deletes the calls, errors, sessions and all else that is theirs, and writes [ERASED] where other people''s rows name them, chunk by chunk. Takes the id as the application sends it, or as it is stored. Called again it goes on where it was interrupted. bcp.erasures has the receipt, which names tables restored beside that it could not reach. Only the role that migrated the database may.';
+comment on procedure bcp.erase_user is
+    'Erases a user: deletes the calls, errors, sessions and everything else that is theirs, and writes [ERASED] where '
+    'rows of other people name them, chunk by chunk. p_user_id is the id as the application sends it, or as it is '
+    'stored. bcp.erasure_plan says beforehand what it would delete. Called again, it continues where it was '
+    'interrupted. bcp.erasures has the receipt, which names restored tables that it could not reach. Only the role '
+    'that migrated the database may call it.';

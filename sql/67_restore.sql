@@ -1,4 +1,4 @@
--- The way back of an archive: into a temporary table, where SQL proves its rows, and from there into its own.
+-- Restoring an archive: its rows go into a temporary table, where SQL proves them, and from there into their own table.
 
 create or replace function bcp_internal.check_erased(p_archive_id uuid) returns void
 language plpgsql stable
@@ -8,26 +8,27 @@ begin
     if exists (select from bcp_internal.erasure_archives e where e.archive_id = p_archive_id) then
         raise exception using
             errcode = 'ZB007',
-            message = format('archive %s still has rows of a person who was erased: nothing was restored', p_archive_id),
+            message = format(
+                'archive %s still has rows of a person who was erased: nothing was restored', p_archive_id),
             hint = 'bcp-analytics archive, as the role that migrated the database, rewrites it first.';
     elsif exists (
         select from bcp_internal.erasure_work w join bcp.erasures e using (erasure_id) where e.erased_at is null)
     then
-        -- It may have been where the rows would go.
+        -- The erasure may already have been where the rows would go.
         raise exception using
             errcode = 'ZB007',
             message = 'a person is being erased: nothing was restored',
-            hint = 'Wait until that has ended; if it was interrupted, call it again.';
+            hint = 'Wait until the erasure has ended; if it was interrupted, call it again.';
     end if;
 end
 $func$;
 
-comment on function bcp_internal.check_erased(uuid) is
-    'ZB007 where an archive waits for an erasure, or one goes on: to restore it would bring the person back.';
+comment on function bcp_internal.check_erased is
+    'ZB007 if an archive waits for an erasure, or if one is going on: restoring it would bring the person back.';
 
 create or replace function bcp_internal.begin_restore(p_archive_id uuid, p_to_erase boolean default false) returns void
 language plpgsql volatile
--- The table is the owner's, so that nobody can put a trigger or a view in its place.
+-- The table belongs to the owner, so that nobody can put a trigger or a view in its place.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -37,7 +38,7 @@ begin
     select string_agg(format('%I %s', c.value ->> 'name', (c.value ->> 'type')::regtype), ', ' order by c.ordinality)
     into v_columns
     from bcp.archives a, jsonb_array_elements(a.columns) with ordinality as c
-    where a.archive_id = p_archive_id and a.state in ('verified', 'dropped', 'restored');
+    where a.archive_id = p_archive_id and a.state = any (bcp_internal.proven_states());
     if v_columns is null then
         perform bcp_internal.refuse_archive(p_archive_id, 'restored');
     end if;
@@ -49,12 +50,15 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.begin_restore(uuid, boolean) is
-    'Makes the temporary table bcp_restored, until the transaction ends, for the rows of an archive; ZB007 where one waits for an erasure, unless it is for that.';
+comment on function bcp_internal.begin_restore is
+    'Creates the temporary table bcp_restored for the rows of an archive; it lasts until the transaction ends. ZB007 '
+    'if the archive waits for an erasure, unless p_to_erase says that this is the purpose.';
+
+grant execute on function bcp_internal.begin_restore to bcp_admin;
 
 create or replace function bcp_internal.check_restored(p_archive_id uuid) returns bigint
 language plpgsql volatile
--- As for bcp_internal.begin_restore.
+-- The table belongs to the owner, as in bcp_internal.begin_restore.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -73,49 +77,49 @@ begin
             hint = 'Use bcp-analytics restore.';
     end if;
     select * into v_found from bcp_internal.archive_checksum('pg_temp.bcp_restored'::regclass, v_archive.columns);
-    -- By the digest, as rows could be made up that have the same checksum.
+    -- Compared by the digest, because rows could be made up that have the same checksum.
     if (v_found.row_count, v_found.digest) is distinct from (v_archive.row_count, v_archive.digest) then
         raise exception using
             errcode = 'ZB007',
             message = format(
                 'archive %s came back with %s rows and digest %s, its manifest says %s and %s: nothing was restored',
                 p_archive_id, v_found.row_count, v_found.digest, v_archive.row_count, v_archive.digest),
-            hint = 'Its files are not as they were written, or the server reads them otherwise: see docs/how-to/archive.md.';
+            hint = 'Its files are not as they were written, or the server reads them otherwise:'
+                ' see docs/how-to/archive.md.';
     end if;
     return v_found.row_count;
 end
 $func$;
 
-comment on function bcp_internal.check_restored(uuid) is
-    'Rows in bcp_restored; ZB007 where they are not those of the archive.';
+comment on function bcp_internal.check_restored is
+    'Number of rows in bcp_restored; ZB007 if they are not those of the archive.';
 
 create or replace function bcp_internal.finish_restore(p_archive_id uuid, p_keep_until timestamptz) returns bigint
 language plpgsql volatile
--- Nobody but the owner writes tables of events; bcp_admin may what was in them before.
+-- Only the owner may write tables of events; bcp_admin may restore rows that were in them before.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_version constant integer[] := bcp_internal.timescaledb_version();
     v_archive bcp.archives;
     v_columns text;
 begin
-    -- The lock on the row keeps two from restoring it twice.
+    -- The lock on the row keeps two sessions from restoring it twice.
     select * into v_archive from bcp.archives a where a.archive_id = p_archive_id for update;
     if v_archive.state in ('verified', 'restored') then
         return 0;
     elsif v_archive.state is distinct from 'dropped' then
-        -- Its rows may be in the table.
+        -- Its rows may be in the table already.
         perform bcp_internal.refuse_archive(p_archive_id, 'restored');
     end if;
     perform bcp_internal.check_erased(p_archive_id);
     perform bcp_internal.check_restored(p_archive_id);
     select string_agg(format('%I', c.value ->> 'name'), ', ' order by c.ordinality) into v_columns
     from jsonb_array_elements(v_archive.columns) with ordinality as c
-    join pg_attribute a on a.attrelid = format('bcp.%I', v_archive.table_name)::regclass and a.attname = c.value ->> 'name'
+    join pg_attribute a on a.attrelid = format('bcp.%I', v_archive.table_name)::regclass
+        and a.attname = c.value ->> 'name'
     where not a.attisdropped and a.attgenerated = '';
-    -- TimescaleDB 2.22 to 2.25 leaves generated columns of rows for the columnstore empty (its issue 9314).
-    if v_version >= '{2,22}' and v_version < '{2,26}' then
+    if bcp_internal.loses_generated_columns() then
         perform public.decompress_chunk(format('%I.%I', c.chunk_schema, c.chunk_name)::regclass, true)
         from timescaledb_information.chunks c
         where c.hypertable_schema = 'bcp'
@@ -145,5 +149,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.finish_restore(uuid, timestamptz) is
-    'Moves what is in bcp_restored into its table, after it has been found equal to the manifest, and returns how many rows: 0 where they are there already. Cleanup leaves them until then.';
+comment on function bcp_internal.finish_restore is
+    'Moves the rows of bcp_restored into their table, after they have proved equal to the manifest, and returns how '
+    'many; 0 if they are there already. Cleanup leaves them until p_keep_until.';
+
+grant execute on function bcp_internal.finish_restore to bcp_admin;

@@ -1,4 +1,4 @@
--- Receipts of erasures, and what archives still need.
+-- Receipts of erasures, and the archives that still have to be rewritten.
 
 create or replace function bcp_internal.begin_erasure(p_user_id text, p_note text) returns uuid
 language plpgsql volatile
@@ -10,7 +10,7 @@ declare
     v_note text;
     v_salt bytea;
 begin
-    -- One that was interrupted goes on.
+    -- An erasure that was interrupted continues.
     select erasure_id into v_id from bcp_internal.erasure_work where forms && v_forms;
     if v_id is null then
         select bcp_internal.erased_text(bcp_internal.anonymize_text(p_note), r.texts)
@@ -24,7 +24,9 @@ begin
         select v_id, v_salt, array_agg(sha256(v_salt || convert_to(f, 'UTF8'))) from unnest(v_forms) as f;
         insert into bcp_internal.erasure_work (erasure_id, forms) values (v_id, v_forms);
     else
-        update bcp_internal.erasure_work set forms = array(select distinct unnest(forms || v_forms)) where erasure_id = v_id;
+        update bcp_internal.erasure_work
+        set forms = array(select distinct unnest(forms || v_forms))
+        where erasure_id = v_id;
         update bcp.erasures set erased_at = null where erasure_id = v_id;
     end if;
     update bcp_internal.erasure_work w
@@ -34,8 +36,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.begin_erasure(text, text) is
-    'Makes the receipt of an erasure, or finds that of one that was interrupted, and notes the person''s sessions.';
+comment on function bcp_internal.begin_erasure is
+    'Creates the receipt of an erasure, or finds that of one that was interrupted, and notes the person''s sessions.';
 
 create or replace function bcp_internal.sessions_of(p_forms text[]) returns setof text
 language plpgsql volatile
@@ -44,7 +46,7 @@ as $func$
 declare
     v_sessions text[];
 begin
-    -- Sessions are kept for a shorter time than calls, and so these tell too.
+    -- Sessions are kept for a shorter time than calls, so the calls and errors are asked too.
     v_sessions := array(
         select session_id from bcp.tool_usage_logs where user_id = any (p_forms) and session_id is not null
         union
@@ -65,9 +67,11 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.sessions_of(text[]) is 'Sessions in which only this person has calls or errors. Reads all of them.';
+comment on function bcp_internal.sessions_of is
+    'Sessions in which only this person has calls or errors. Reads all calls and errors.';
 
-create or replace function bcp_internal.count_erased(p_erasure_id uuid, p_table text, p_deleted bigint, p_changed bigint)
+create or replace function bcp_internal.count_erased(
+    p_erasure_id uuid, p_table text, p_deleted bigint, p_changed bigint)
 returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
@@ -79,7 +83,7 @@ as $func$
     where erasure_id = p_erasure_id and p_deleted + p_changed > 0
 $func$;
 
-comment on function bcp_internal.count_erased(uuid, text, bigint, bigint) is 'Adds to the counts of a receipt.';
+comment on function bcp_internal.count_erased is 'Adds to the counts of a receipt.';
 
 create or replace function bcp_internal.settle_erasure(p_erasure_id uuid) returns integer
 language plpgsql volatile
@@ -106,8 +110,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.settle_erasure(uuid) is
-    'Counts the archives that wait for an erasure; where none does, and every table was reached, the receipt is complete and what was known of the person goes.';
+comment on function bcp_internal.settle_erasure is
+    'Counts the archives that wait for an erasure. If none does and every table was reached, it completes the receipt '
+    'and deletes what the store knew of the person.';
 
 create or replace function bcp_internal.pending_erasures()
 returns table (erasure_id uuid, archive_id uuid, table_name text, forms text[], session_ids text[])
@@ -118,12 +123,14 @@ as $func$
     from bcp_internal.erasure_archives e
     join bcp_internal.erasure_work w on w.erasure_id = e.erasure_id
     join bcp.archives a on a.archive_id = e.archive_id
-    where a.state in ('verified', 'dropped', 'restored')
+    where a.state = any (bcp_internal.proven_states())
     order by a.range_start, a.table_name, e.erasure_id
 $func$;
 
-comment on function bcp_internal.pending_erasures() is
-    'Archives to be rewritten, and whom without: rows whose user_id is one of forms go, and so do those without a user_id whose session_id is one of session_ids; what bcp_internal.erasure_rule of forms matches in the others is replaced. Call bcp_internal.archive_erased after each.';
+comment on function bcp_internal.pending_erasures is
+    'Archives that have to be rewritten, and without whom: rows whose user_id is one of forms go, and so do rows '
+    'without a user_id whose session_id is one of session_ids; in all other rows, matches of bcp_internal.erasure_rule '
+    'of forms are replaced. Call bcp_internal.archive_erased after each.';
 
 create or replace function bcp_internal.archive_erased(p_erasure_id uuid, p_archive_id uuid) returns integer
 language plpgsql volatile
@@ -138,8 +145,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.archive_erased(uuid, uuid) is
-    'Notes that an archive has been rewritten without a person, and returns how many still wait for this erasure.';
+comment on function bcp_internal.archive_erased is
+    'Records that an archive was rewritten without a person, and returns how many archives still wait for this '
+    'erasure.';
 
 create or replace function bcp_internal.end_erasure(p_erasure_id uuid) returns integer
 language plpgsql volatile
@@ -150,19 +158,32 @@ begin
     insert into bcp_internal.erasure_archives (erasure_id, archive_id)
     select p_erasure_id, archive_id
     from bcp.archives
-    -- One that is being written may have been read before.
+    -- An archive that is being written may have been read before the erasure.
     where state <> 'replaced'
     on conflict do nothing;
     return bcp_internal.settle_erasure(p_erasure_id);
 end
 $func$;
 
-comment on function bcp_internal.end_erasure(uuid) is
-    'Notes that the tables are done, and returns how many archives are to be rewritten.';
+comment on function bcp_internal.end_erasure is
+    'Records that the tables are done, and returns how many archives have to be rewritten.';
+
+create or replace function bcp_internal.settle_erasures() returns bigint
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    select count(bcp_internal.settle_erasure(e.erasure_id))
+    from bcp.erasures e
+    where e.erased_at is not null and e.completed_at is null
+$func$;
+
+comment on function bcp_internal.settle_erasures is
+    'Calls bcp_internal.settle_erasure for each erasure whose tables are done: an archive that was never finished, and '
+    'is gone, holds nobody any more. Returns how many erasures.';
 
 create or replace function bcp.find_erasure(p_user_id text) returns uuid
 language plpgsql volatile
--- Nobody else may read the digests, or make the form in which an id is stored.
+-- Only the owner may read the digests, or compute the form in which an id is stored.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -179,5 +200,35 @@ begin
 end
 $func$;
 
-comment on function bcp.find_erasure(text) is
-    'The latest erasure of a user, by the id as an application sends it or as it was stored; null where there was none. bcp.erasures has its receipt.';
+comment on function bcp.find_erasure is
+    'The latest erasure of a user, by the id as an application sends it or as it was stored; null if there was none. '
+    'bcp.erasures has its receipt.';
+
+grant execute on function bcp.find_erasure to bcp_admin;
+
+create or replace function bcp.erasure_plan(p_user_id text) returns table (table_name text, row_count bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_forms constant text[] := bcp_internal.erasure_forms(p_user_id);
+    v_sessions constant text[] := array(select bcp_internal.sessions_of(v_forms));
+    v_own text[];
+begin
+    foreach table_name in array array[
+        'tool_usage_logs', 'error_logs', 'rejected_events', 'open_tool_calls', 'user_sessions', 'users']
+    loop
+        v_own := bcp_internal.own_rows(table_name);
+        execute format('select count(*) from bcp.%I where (%s) or (%s)', table_name, v_own[1], v_own[2])
+        into row_count
+        using v_forms, v_sessions;
+        return next;
+    end loop;
+end
+$func$;
+
+comment on function bcp.erasure_plan is
+    'What would bcp.erase_user(p_user_id) delete now? One row per table with rows of users, and how many of them are '
+    'the user''s own; those of sessions in which nobody else was count too. Rows of other people that name the user '
+    'change as well, as do aggregates and archives, but these are not counted. Reads all calls and errors. Only the '
+    'role that migrated the database may call it. ZB002 as bcp.erase_user.';

@@ -1,9 +1,9 @@
--- Tables beside those of schema bcp that archives were restored into. They are booked, and the owner's, so that erasures
--- and late masking reach them, and nobody's trigger runs when those change a row.
+-- Tables in other schemas into which archives were restored. The store keeps a list of them, and they belong to the
+-- owner. So erasures and late masking reach them, and no trigger of somebody else runs when those change a row.
 
 create or replace function bcp_internal.begin_beside(p_schema text, p_table text, p_archive_ids uuid[]) returns regclass
 language plpgsql volatile
--- The table is to be the owner's, whoever restores.
+-- The table has to belong to the owner, whoever restores.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -34,11 +34,13 @@ begin
             message = format('table %s was not made by a restore of %s: nothing was restored', v_relation, p_table),
             hint = 'Name another schema, or drop the table.';
     end if;
-    -- Whoever erases waits here for what is being restored, or is noticed below.
+    -- An erasure waits here for restores that are going on, or is noticed below.
     insert into bcp_internal.restored_tables as r (relation, table_name, restored_at)
     values (v_relation, p_table, bcp_internal.now())
     on conflict (relation) do update set restored_at = excluded.restored_at;
-    for v_range in select a.archive_id, a.range_start, a.range_end from bcp.archives a where a.archive_id = any (p_archive_ids) loop
+    for v_range in
+        select a.archive_id, a.range_start, a.range_end from bcp.archives a where a.archive_id = any (p_archive_ids)
+    loop
         perform bcp_internal.check_erased(v_range.archive_id);
         execute format(
             'delete from %s where %I >= $1 and %2$I < $2', v_relation, bcp_internal.archive_time_column(p_table))
@@ -48,12 +50,15 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.begin_beside(text, text, uuid[]) is
-    'Makes a table for the rows of archives in another schema, or takes what it has of their ranges out of it, and books it; ZB007 where one is there that no restore has made.';
+comment on function bcp_internal.begin_beside is
+    'Creates a table in another schema for the rows of archives, or empties their ranges in the one that exists, and '
+    'lists it in bcp_internal.restored_tables. ZB007 if a table is there that no restore has made.';
+
+grant execute on function bcp_internal.begin_beside to bcp_admin;
 
 create or replace function bcp_internal.finish_beside(p_relation regclass, p_archive_id uuid) returns bigint
 language plpgsql volatile
--- As for bcp_internal.begin_beside.
+-- The table belongs to the owner, as in bcp_internal.begin_beside.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -71,7 +76,8 @@ begin
     then
         raise exception using
             errcode = 'ZB007',
-            message = format('table %s was not made by a restore of this: nothing was restored', p_relation),
+            message = format(
+                'table %s was not made by a restore of this archive''s table: nothing was restored', p_relation),
             hint = 'Use bcp-analytics restore.';
     end if;
     select string_agg(format('%I', c.value ->> 'name'), ', ' order by c.ordinality) into v_columns
@@ -85,8 +91,11 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.finish_beside(regclass, uuid) is
-    'Moves what is in bcp_restored into a table of bcp_internal.begin_beside, after it has been found equal to the manifest, and returns how many rows.';
+comment on function bcp_internal.finish_beside is
+    'Moves the rows of bcp_restored into a table of bcp_internal.begin_beside, after they have proved equal to the '
+    'manifest, and returns how many.';
+
+grant execute on function bcp_internal.finish_beside to bcp_admin;
 
 create or replace function bcp_internal.known_restored_tables()
 returns table (relation regclass, table_name text, is_ours boolean)
@@ -94,7 +103,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- What is being restored is waited for: bcp_internal.begin_beside writes here.
+    -- This waits for restores that are going on, because bcp_internal.begin_beside writes here.
     lock table bcp_internal.restored_tables in share row exclusive mode;
     delete from bcp_internal.restored_tables r where not exists (select from pg_class c where c.oid = r.relation);
     return query
@@ -105,8 +114,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.known_restored_tables() is
-    'Tables that archives were restored into beside, which of those of schema bcp each is like, and whether it is the owner''s still: a trigger of somebody else''s would run as the owner.';
+comment on function bcp_internal.known_restored_tables is
+    'Tables in other schemas into which archives were restored, which table of schema bcp each is like, and whether it '
+    'still belongs to the owner: otherwise a trigger of somebody else would run as the owner.';
 
 create or replace function bcp_internal.erase_restored_tables(p_erasure_id uuid) returns void
 language plpgsql volatile
@@ -128,10 +138,11 @@ begin
                 v_table.relation, v_table.table_name, v_work.forms, v_work.session_ids);
             perform bcp_internal.count_erased(p_erasure_id, v_table.relation::text, v_found.deleted, v_found.changed);
         exception
-            -- Its columns may be others by now. The receipt says so, but of one that was dropped meanwhile.
+            -- Its columns may have changed. The receipt says so, unless the table was dropped meanwhile.
             when others then
                 if exists (select from pg_class c where c.oid = v_table.relation) then
-                    v_unreached := v_unreached || jsonb_build_object('table', v_table.relation::text, 'sqlstate', sqlstate);
+                    v_unreached := v_unreached
+                        || jsonb_build_object('table', v_table.relation::text, 'sqlstate', sqlstate);
                 end if;
         end;
     end loop;
@@ -139,10 +150,12 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.erase_restored_tables(uuid) is
-    'Erases a person from the tables that archives were restored into beside; the receipt names those that it cannot.';
+comment on function bcp_internal.erase_restored_tables is
+    'Erases a person from the tables in other schemas into which archives were restored. The receipt names those that '
+    'it cannot reach.';
 
-create or replace function bcp_internal.unreached_tables(p_erasure_id uuid) returns table (table_name text, sqlstate text)
+create or replace function bcp_internal.unreached_tables(p_erasure_id uuid)
+returns table (table_name text, sqlstate text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -152,7 +165,8 @@ as $func$
     where e.erasure_id = p_erasure_id
 $func$;
 
-comment on function bcp_internal.unreached_tables(uuid) is 'Tables that an erasure could not reach, and why.';
+comment on function bcp_internal.unreached_tables is
+    'Tables that an erasure could not reach, and the SQLSTATE of the reason.';
 
 create or replace function bcp_internal.mask_restored_tables(p_table text, p_before timestamptz, p_forget_users boolean)
 returns text
@@ -190,8 +204,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mask_restored_tables(text, timestamptz, boolean) is
-    'Masks the tables that archives were restored into beside, as bcp.anonymize_history does those of schema bcp; returns which it cannot, null where there is none.';
+comment on function bcp_internal.mask_restored_tables is
+    'Masks the tables in other schemas into which archives were restored, as bcp.anonymize_history masks those of '
+    'schema bcp. Returns the tables that it cannot mask, null if there is none.';
 
 create or replace function bcp_internal.check_reached(p_unreached text) returns void
 language plpgsql immutable
@@ -201,10 +216,10 @@ begin
     if p_unreached is not null then
         raise exception using
             errcode = 'ZB007',
-            message = format('all is masked but what was restored into %s', p_unreached),
+            message = format('everything is masked except what was restored into %s', p_unreached),
             hint = 'Drop these tables, or give them back to the role that migrated the database, and call it again.';
     end if;
 end
 $func$;
 
-comment on function bcp_internal.check_reached(text) is 'ZB007 where late masking could not reach a restored table.';
+comment on function bcp_internal.check_reached is 'ZB007 if late masking could not reach a restored table.';

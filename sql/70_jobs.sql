@@ -1,4 +1,4 @@
--- Jobs: thin wrappers that TimescaleDB's scheduler calls.
+-- Jobs: thin wrappers that the scheduler of TimescaleDB calls.
 
 create or replace procedure bcp_internal.forget_keys_job(p_job_id integer, p_config jsonb)
 language plpgsql
@@ -9,7 +9,7 @@ begin
 end
 $proc$;
 
-comment on procedure bcp_internal.forget_keys_job(integer, jsonb) is 'Runs bcp_internal.forget_keys every hour.';
+comment on procedure bcp_internal.forget_keys_job is 'Runs bcp_internal.forget_keys every hour.';
 
 create or replace procedure bcp_internal.find_floods_job(p_job_id integer, p_config jsonb)
 language plpgsql
@@ -20,7 +20,7 @@ begin
 end
 $proc$;
 
-comment on procedure bcp_internal.find_floods_job(integer, jsonb) is 'Runs bcp_internal.find_floods every minute.';
+comment on procedure bcp_internal.find_floods_job is 'Runs bcp_internal.find_floods every minute.';
 
 create or replace function bcp_internal.forget_keys() returns bigint
 language sql volatile
@@ -36,11 +36,11 @@ as $func$
     select (select count(*) from batches) + (select count(*) from events)
 $func$;
 
-comment on function bcp_internal.forget_keys() is
+comment on function bcp_internal.forget_keys is
     'Deletes batch and event ids older than the setting dedup_window, and returns how many.';
 
 create or replace procedure bcp_internal.cleanup_job(p_job_id integer, p_config jsonb)
--- No search_path: a procedure that commits can have none; every name is qualified instead.
+-- What it calls commits, so this can have no search_path, and needs none: every name is qualified.
 language plpgsql
 as $proc$
 begin
@@ -48,10 +48,10 @@ begin
 end
 $proc$;
 
-comment on procedure bcp_internal.cleanup_job(integer, jsonb) is 'Runs bcp.run_cleanup every day.';
+comment on procedure bcp_internal.cleanup_job is 'Runs bcp.run_cleanup every day.';
 
 create or replace procedure bcp_internal.columnstore_job(p_job_id integer, p_config jsonb)
--- As above.
+-- What it calls commits, as in bcp_internal.cleanup_job.
 language plpgsql
 as $proc$
 begin
@@ -59,10 +59,10 @@ begin
 end
 $proc$;
 
-comment on procedure bcp_internal.columnstore_job(integer, jsonb) is 'Runs bcp_internal.columnstore_aggregates every hour.';
+comment on procedure bcp_internal.columnstore_job is 'Runs bcp_internal.columnstore_aggregates every hour.';
 
 create or replace procedure bcp_internal.columnstore_tables_job(p_job_id integer, p_config jsonb)
--- As above.
+-- What it calls commits, as in bcp_internal.cleanup_job.
 language plpgsql
 as $proc$
 begin
@@ -70,5 +70,6 @@ begin
 end
 $proc$;
 
-comment on procedure bcp_internal.columnstore_tables_job(integer, jsonb) is
-    'Runs bcp_internal.columnstore_tables every 12 hours: more often, each few late calls would rewrite what is around them.';
+comment on procedure bcp_internal.columnstore_tables_job is
+    'Runs bcp_internal.columnstore_tables every 12 hours. More often would have each few late calls rewrite the rows '
+    'around them.';

@@ -1,6 +1,8 @@
--- Carries out bcp.settings and bcp.data_retention_policies: chunk length, indexes, columnstore, refresh, retention, jobs.
+-- Puts bcp.settings and bcp.data_retention_policies into effect: chunk length, indexes, columnstore, refresh,
+-- retention, jobs.
 
-create or replace function bcp_internal.set_policy(p_procedure text, p_relation text, p_config jsonb, p_add text, p_remove text)
+create or replace function bcp_internal.set_policy(
+    p_procedure text, p_relation text, p_config jsonb, p_add text, p_remove text)
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -8,8 +10,10 @@ as $func$
 declare
     v_current jsonb;
 begin
-    -- The policy functions with if_not_exists only warn where another policy exists, so: compare, then alter.
-    select j.config into v_current from bcp_internal.jobs() j where j.proc_name = p_procedure and j.relation = p_relation;
+    -- With if_not_exists the policy functions only warn if another policy exists. So this compares, and then replaces.
+    select j.config into v_current
+    from bcp_internal.jobs() j
+    where j.proc_name = p_procedure and j.relation = p_relation;
     if p_add is not null and v_current @> p_config then
         return false;
     end if;
@@ -23,12 +27,12 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.set_policy(text, text, jsonb, text, text) is
-    'Makes a relation of schema bcp have the policy wanted, and says whether that changed anything.';
+comment on function bcp_internal.set_policy is
+    'Gives a relation of schema bcp the policy wanted, and says whether that changed anything.';
 
 create or replace function bcp.apply_policies() returns bigint
 language plpgsql volatile
--- Policies and indexes are the owner's to change; bcp_admin may have what the two tables say carried out.
+-- Only the owner may change policies and indexes, but bcp_admin may have the two tables put into effect.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -50,10 +54,13 @@ begin
             perform public.set_chunk_time_interval(format('bcp.%I', v_policy.table_name)::regclass, v_chunk_interval);
             v_changes := v_changes + 1;
         end if;
-        -- bcp_internal.columnstore_tables moves them: this policy waits for its locks as long as it takes, and readers with it.
+        -- bcp_internal.columnstore_tables moves the chunks instead: this policy waits for its locks without limit, and
+        -- readers wait with it.
         v_changes := v_changes + bcp_internal.set_policy(
             'policy_compression', v_policy.table_name, null, null,
-            format('call public.remove_columnstore_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.table_name)))::integer;
+            format(
+                'call public.remove_columnstore_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.table_name))
+        )::integer;
     end loop;
     for v_policy in
         select a.name, a.bucket,
@@ -64,13 +71,15 @@ begin
     loop
         v_changes := v_changes + bcp_internal.set_policy(
             'policy_refresh_continuous_aggregate', v_policy.name,
-            -- In one batch: as in bcp.refresh_analytics_views.
+            -- In one batch, as in bcp_internal.refresh_aggregate.
             jsonb_build_object('start_offset', v_policy.start_offset::text, 'end_offset', v_policy.bucket::text,
                                'buckets_per_batch', 0),
             format('select public.add_continuous_aggregate_policy(%L::regclass, start_offset => %L::interval, '
                    'end_offset => %L::interval, schedule_interval => interval ''5 minutes'', buckets_per_batch => 0)',
                    'bcp.' || quote_ident(v_policy.name), v_policy.start_offset, v_policy.bucket),
-            format('select public.remove_continuous_aggregate_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.name)))::integer;
+            format(
+                'select public.remove_continuous_aggregate_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.name))
+        )::integer;
     end loop;
     for v_policy in
         select w.name, w.every
@@ -83,10 +92,14 @@ begin
         perform public.add_job(format('bcp_internal.%I', v_policy.name)::regproc, v_policy.every);
         v_changes := v_changes + 1;
     end loop;
-    if bcp_internal.setting('index_parameters') = 'on' and to_regclass('bcp.tool_usage_logs_parameters_idx') is null then
+    if bcp_internal.setting('index_parameters') = 'on'
+        and to_regclass('bcp.tool_usage_logs_parameters_idx') is null
+    then
         create index tool_usage_logs_parameters_idx on bcp.tool_usage_logs using gin (parameters jsonb_path_ops);
         v_changes := v_changes + 1;
-    elsif bcp_internal.setting('index_parameters') = 'off' and to_regclass('bcp.tool_usage_logs_parameters_idx') is not null then
+    elsif bcp_internal.setting('index_parameters') = 'off'
+        and to_regclass('bcp.tool_usage_logs_parameters_idx') is not null
+    then
         drop index bcp.tool_usage_logs_parameters_idx;
         v_changes := v_changes + 1;
     end if;
@@ -94,9 +107,15 @@ begin
 end
 $func$;
 
+comment on function bcp.apply_policies is
+    'Puts bcp.settings and bcp.data_retention_policies into effect, and returns how many things it changed; 0 if '
+    'everything was as they say. A change of bcp.data_retention_policies calls it by itself.';
+
+grant execute on function bcp.apply_policies to bcp_admin;
+
 create or replace function bcp_internal.check_retention_policy() returns trigger
 language plpgsql volatile
--- bcp_admin may change the table, and none of what this looks at and changes.
+-- bcp_admin may change the table, but nothing of what this reads and changes.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -110,19 +129,23 @@ begin
             message = format('the policy of %s cannot be removed or renamed', old.table_name),
             hint = 'Set cleanup_enabled to false to keep all of its rows.';
     end if;
-    select string_agg(a.name, ', ' order by a.ordinal) filter (where bcp_internal.refresh_start(new.retention_days) < 3 * a.bucket)
+    select string_agg(a.name, ', ' order by a.ordinal)
+        filter (where bcp_internal.refresh_start(new.retention_days) < 3 * a.bucket)
     into v_aggregates
     from bcp_internal.aggregates() a
     where a.source_table = new.table_name and not a.all_time;
     v_hint := case
-        when bcp_internal.time_column(new.table_name) is null and new.table_name not in ('user_sessions', 'open_tool_calls') then
+        when bcp_internal.time_column(new.table_name) is null
+            and new.table_name not in ('user_sessions', 'open_tool_calls') then
             'Cleanup knows the hypertables of schema bcp, user_sessions and open_tool_calls.'
         when new.retention_days not between 1 and 36500 then 'Use 1 to 36500; cleanup_enabled = false keeps everything.'
         when v_aggregates is not null then format(
-            'Use 5 days or more: %s are refreshed over the last days of it, and a refresh must never see a chunk already dropped.', v_aggregates)
+            'Use 5 days or more: %s are refreshed over the last days of it, and a refresh must never see a chunk'
+            ' already dropped.', v_aggregates)
         when new.columnstore_after_days < 1 then 'Use 1 or more; null leaves chunks as rows.'
         when new.columnstore_after_days >= new.retention_days then
-            'Chunks would be dropped before they move to the columnstore: make columnstore_after_days smaller than retention_days, or null.'
+            'Chunks would be dropped before they move to the columnstore: make columnstore_after_days smaller than'
+            ' retention_days, or null.'
         when new.columnstore_after_days is not null and not coalesce((
             select h.compression_enabled
             from timescaledb_information.hypertables h
@@ -134,22 +157,26 @@ begin
     if v_hint is not null then
         raise exception using
             errcode = 'ZB003',
-            message = format('the policy of %s makes no sense: retention_days %s, columnstore_after_days %s, archive_before_delete %s',
-                             new.table_name, new.retention_days, coalesce(new.columnstore_after_days::text, 'null'), new.archive_before_delete),
+            message = format(
+                'the policy of %s makes no sense: retention_days %s, columnstore_after_days %s,'
+                ' archive_before_delete %s',
+                new.table_name, new.retention_days, coalesce(new.columnstore_after_days::text, 'null'),
+                new.archive_before_delete),
             hint = v_hint;
     end if;
     return new;
 end
 $func$;
 
-comment on function bcp_internal.check_retention_policy() is 'Refuses, with ZB003 and a hint, a row of bcp.data_retention_policies that makes no sense.';
+comment on function bcp_internal.check_retention_policy is
+    'Refuses, with ZB003 and a hint, a row of bcp.data_retention_policies that contradicts itself, and its removal.';
 
 create or replace trigger check_retention_policy before insert or update or delete on bcp.data_retention_policies
 for each row execute function bcp_internal.check_retention_policy();
 
 create or replace function bcp_internal.carry_out_policies() returns trigger
 language plpgsql volatile
--- bcp_admin may change the table, and none of what this looks at and changes.
+-- bcp_admin may change the table, but nothing of what this reads and changes.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -159,12 +186,10 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.carry_out_policies() is 'Carries out a change of bcp.data_retention_policies at once.';
+comment on function bcp_internal.carry_out_policies is
+    'Puts a change of bcp.data_retention_policies into effect at once.';
 
 create or replace trigger carry_out_policies after insert or update on bcp.data_retention_policies
 for each statement execute function bcp_internal.carry_out_policies();
-
-comment on function bcp.apply_policies() is
-    'Carries out bcp.settings and bcp.data_retention_policies, and returns how many things it changed: 0 where all was as they say. A change of bcp.data_retention_policies calls it by itself.';
 
 select bcp.apply_policies();

@@ -97,5 +97,5 @@ order by 1
 
 
 def snapshot(conn: psycopg.Connection[Any]) -> list[str]:
-    """Return every object of ours, with definition, comment and privileges, one a line, sorted."""
+    """Return every object of ours, with definition, comment and privileges, one per line, sorted."""
     return [line for (line,) in conn.execute(_SNAPSHOT)]

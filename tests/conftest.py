@@ -5,13 +5,15 @@ gets a database by one of these fixtures, and then runs once a target:
 
 - `db`: a connection to a migrated, empty database, in a transaction that is rolled back. On the embedded
   target that transaction holds up every other connection, so a test that needs two takes `clean_db`.
+- `shared_dsn`: where that database is, for what a module asks once; whoever connects leaves it as it was.
 - `clean_db`: an autocommit connection to a migrated database with no events; `dsn` is where it is, for
   further connections.
 - `blank_db`: the connection string of a database with nothing of ours in it.
 - `target`: the target's name.
 
 `@pytest.mark.native("why")` and `@pytest.mark.embedded("why")` hold a test to one target; on the other
-it is skipped with the reason.
+it is skipped with the reason. `@pytest.mark.any_target("why")` is for what is the same on all: it runs
+once, on native where there is one, because that is quicker.
 """
 
 from __future__ import annotations
@@ -35,14 +37,29 @@ settings.register_profile("default", deadline=None, max_examples=_EXAMPLES)
 settings.register_profile("ci", deadline=None, max_examples=_EXAMPLES, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+# Fixtures that make a database or a server for a test alone.
+_TAKES_SECONDS = {"dsn", "blank_db", "_scratch_server", "initialised"}
+
 _ACTIVE = pytest.StashKey[list[str]]()
 _ABSENT = pytest.StashKey[dict[str, str]]()
 _DESCRIPTIONS = pytest.StashKey[dict[str, str]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="one target, and no test that makes a database of its own, draws examples or is marked slow",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for name in NAMES:
         config.addinivalue_line("markers", f"{name}(reason): runs on the target {name} only, and why")
+    config.addinivalue_line(
+        "markers", "any_target(reason): runs on one target, native where there is one, and why"
+    )
+    config.addinivalue_line("markers", "slow: takes seconds, so --quick leaves it out")
     asked = os.environ.get("BCP_TEST_TARGETS")
     wanted = [name.strip() for name in asked.split(",") if name.strip()] if asked is not None else list(NAMES)
     if not wanted or not set(wanted) <= set(NAMES):
@@ -57,7 +74,12 @@ def pytest_configure(config: pytest.Config) -> None:
         if asked is not None:
             raise pytest.UsageError(f"BCP_TEST_TARGETS asks for {name}, which is not available: {reason}")
         absent[name] = f"not available: {reason}"
-    config.stash[_ACTIVE] = [name for name in wanted if name not in absent]
+    active = [name for name in wanted if name not in absent]
+    if config.getoption("quick"):
+        quickest = max(active, key=NAMES.index)
+        absent |= {name: "left out by --quick" for name in active if name != quickest}
+        active = [quickest]
+    config.stash[_ACTIVE] = active
     config.stash[_ABSENT] = absent
     config.stash[_DESCRIPTIONS] = {}
 
@@ -70,8 +92,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for name in NAMES
         if (mark := metafunc.definition.get_closest_marker(name)) is not None
     }
+    active = metafunc.config.stash[_ACTIVE]
+    if metafunc.definition.get_closest_marker("any_target") is not None:
+        active = [max(active, key=NAMES.index)]
     params = []
-    for name in metafunc.config.stash[_ACTIVE]:
+    for name in active:
         reasons = [f"{only} only: {reason}" for only, reason in held_to.items() if only != name]
         params.append(
             pytest.param(name, marks=[pytest.mark.skip(reason="; ".join(reasons))] if reasons else [])
@@ -79,7 +104,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("target", params, indirect=True, scope="session")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def _is_quick(item: pytest.Item) -> bool:
+    function = getattr(item, "obj", None)
+    return not (
+        _TAKES_SECONDS & set(getattr(item, "fixturenames", ()))
+        or getattr(function, "is_hypothesis_test", False)
+        or item.get_closest_marker("slow")
+        or item.path.parent.name in {"faults", "scheduler"}
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("quick"):
+        left_out = [item for item in items if not _is_quick(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _is_quick(item)]
     for item in items:
         if (
             isinstance(item, pytest.Function)
@@ -148,6 +187,11 @@ def _server(target: str, _servers: dict[str, Target], pytestconfig: pytest.Confi
 
 def _refuse_commit() -> NoReturn:
     pytest.fail("a test that commits takes clean_db: what db does is rolled back")
+
+
+@pytest.fixture(scope="module")
+def shared_dsn(_server: Target) -> str:
+    return _server.shared()
 
 
 @pytest.fixture

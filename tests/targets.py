@@ -1,6 +1,6 @@
 """The databases the tests run on: embedded and native, behind one interface.
 
-A target has one server a session, and on it databases by kind: `shared` is migrated and stays empty,
+A target has one server per session, and on it databases by kind: `shared` is migrated and stays empty,
 because who uses it rolls back; `clean` is migrated and empty at the start of each test; `blank` has
 nothing of ours.
 """
@@ -220,7 +220,7 @@ class Native:
 
 
 class Embedded:
-    """One server for the session; a folder is copied where a test wants a database with nothing in it."""
+    """One server for the session; where a test wants another, a folder is copied instead of made again."""
 
     name = "embedded"
 
@@ -237,19 +237,24 @@ class Embedded:
         return EmbeddedDatabase(folder, run_jobs=False)
 
     def start(self) -> str:
-        empty = self._folder / "empty"
-        with self._server(empty):
-            pass
-        self._serve()
+        self._start("shared")
+        self._keep_as("empty")
+        migrate(self._dsn)
+        self._keep_as("migrated")
+        self._reset = Reset(self._dsn)
         return describe(self._dsn)
 
-    def _serve(self) -> None:
-        shutil.rmtree(self._folder / "shared", ignore_errors=True)
-        shutil.copytree(self._folder / "empty", self._folder / "shared")
+    def _start(self, name: str) -> None:
         self._running = ExitStack()
-        self._dsn = self._running.enter_context(self._server(self._folder / "shared")).dsn
-        migrate(self._dsn)
-        self._reset = Reset(self._dsn)
+        self._dsn = self._running.enter_context(self._server(self._folder / name)).dsn
+
+    def _keep_as(self, name: str) -> None:
+        """Copy the folder of the server, which is idle: after a checkpoint all there is stands in it."""
+        with psycopg.connect(self._dsn, autocommit=True) as conn:
+            conn.execute("checkpoint")
+        shutil.copytree(
+            self._folder / "shared", self._folder / name, ignore=shutil.ignore_patterns("*.s.PGSQL.*")
+        )
 
     def stop(self) -> None:
         with self._kept:
@@ -271,7 +276,9 @@ class Embedded:
 
     def _serve_anew(self) -> None:
         self._running.close()
-        self._serve()
+        shutil.rmtree(self._folder / "shared", ignore_errors=True)
+        shutil.copytree(self._folder / "migrated", self._folder / "shared")
+        self._start("shared")
 
     @contextmanager
     def blank(self) -> Iterator[str]:

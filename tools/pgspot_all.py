@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _IF_NOT_EXISTS = "the preflight refuses a schema of that name that belongs to another role"
 _INLINED = "SET would keep it from being inlined; every name in it is qualified"
 _CALLED_OFTEN = "SET takes a third of a call; every name in it is qualified"
-_COMMITS = "a procedure that commits cannot have SET; it runs as its caller, who is the owner"
+_COMMITS = "a procedure that commits cannot have SET; it sets search_path again after each commit"
 # Code and beginning of what it is about, of what is right as it is: the reason.
 ACCEPTED: dict[tuple[str, str], str] = {
     ("PS010", "bcp"): _IF_NOT_EXISTS,
@@ -51,8 +51,6 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("PS005", "bcp.anonymize_history("): _COMMITS,
     ("PS005", "bcp_internal.refresh_pending("): _COMMITS,
     ("PS005", "bcp_internal.refresh_aggregate("): _COMMITS,
-    ("PS001", "'-' in bcp_internal.now() - bcp_internal.refresh_start("): _COMMITS,
-    ("PS001", "'=' in r.table_name = a.source_table"): _COMMITS,
 }
 
 # pgspot's parser takes a variable of a composite type for a scalar, and then has no fields to assign to.

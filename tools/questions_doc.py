@@ -95,6 +95,11 @@ from bcp.context_cost('2026-06-08', p_by => 'session', p_limit => 2)""",
 select * from bcp.latency_heatmap('2026-06-15', p_interval => null, p_bands => '{10,100,1000}')""",
     "latency_over_time": """
 select * from bcp.latency_over_time('2026-06-13', p_interval => '1 day')""",
+    "usage_over_time": """
+select * from bcp.usage_over_time('2026-06-12', p_interval => '1 day')""",
+    "report_totals": """
+select call_count, success_rate, call_change, p95_duration_ms, tool_count, session_count
+from bcp.report_totals('2026-06-08')""",
     "active_alerts": """
 select rule_name, severity, bcp_name, tool_name, metric, value, threshold, call_count, description
 from bcp.active_alerts()""",

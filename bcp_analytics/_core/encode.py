@@ -147,7 +147,7 @@ def _not_finite(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _simpler(value: Any) -> Any:  # noqa: ANN401, C901, PLR0911 - one line a type
+def _simpler(value: Any) -> Any:  # noqa: ANN401, C901, PLR0911 - one line per type
     """Return something nearer to JSON in place of a value that is none."""
     match value:
         case date() | time():

@@ -15,7 +15,7 @@ _ACROSS = " ▏▎▍▌▋▊▉█"
 
 
 def columns(values: Sequence[float], height: int, *, plain: bool, style: str = "") -> Text:
-    """Return a chart of a column a value, from 0 to the largest, `height` lines high.
+    """Return a chart with one column per value, from 0 to the largest, `height` lines high.
 
     `plain` keeps to ASCII. A value above 0 shows, however small.
     """

@@ -2,7 +2,7 @@
 
 The last two hold what Python holds: times in ISO 8601 in UTC, durations in milliseconds, null or an empty
 field where there is nothing. The table rounds, and writes units. None of them has a character in it that a
-terminal might obey: `_visible` says which those are.
+terminal might obey: `visible` says which those are.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "red", "error": "red", "fata
 
 
 def to_json(rows: Sequence[Any]) -> str:
-    """Return rows, dataclasses, as a JSON array of objects, one a line."""
+    """Return rows, dataclasses, as a JSON array of objects, one per line."""
     return json_objects({k: _plain(v) for k, v in asdict(row).items()} for row in rows)
 
 
 def json_objects(rows: Iterable[dict[str, Any]]) -> str:
-    """Return rows as a JSON array of objects, one a line."""
+    """Return rows as a JSON array of objects, one per line."""
     lines = [visible_json(json.dumps(row, ensure_ascii=False)) for row in rows]
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
@@ -134,7 +134,7 @@ def duration(milliseconds: float) -> str:
     if milliseconds < 999.5:  # noqa: PLR2004 - what would be rounded to 1000
         return f"{_significant(milliseconds)} ms"
     seconds = milliseconds / 1000
-    if seconds < 59.95:  # noqa: PLR2004 - likewise 60.0
+    if seconds < 59.95:  # noqa: PLR2004 - what would be rounded to 60.0
         return f"{_significant(seconds)} s"
     whole = round(seconds)
     if whole < 3600:  # noqa: PLR2004
@@ -239,7 +239,7 @@ def _significant(value: float) -> str:
     """Return a number with three significant digits and no exponent."""
     if value == 0:
         return "0"
-    value = float(f"{value:.3g}")  # first, as 0.9996 has other digits behind the point than 1.00
+    value = float(f"{value:.3g}")  # round first: 0.9996 has more digits behind the point than 1.00
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:.{min(digits, 3)}f}"
 

@@ -1,4 +1,4 @@
-"""The manifest in the database: calls of the functions of sql/62_archive.sql."""
+"""The manifest in the database: calls of the functions of sql/62_*.sql."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 PROVEN = ("verified", "dropped", "restored")
-"""The states of an archive whose files are known to hold its rows."""
+"""The states of an archive whose files are known to hold its rows: as bcp_internal.proven_states()."""
 
 _SELECT: LiteralString = (
     "select archive_id, table_name, range_start, range_end, state, location, files, columns, schema_version,"
@@ -43,10 +43,7 @@ def archives(
     """
     return _archives(
         conn,
-        _SELECT + " from bcp.archives"
-        " where table_name = coalesce(%s, table_name) and range_end > coalesce(%s, '-infinity'::timestamptz)"
-        " and range_start < coalesce(%s, 'infinity'::timestamptz) and state = any(%s)"
-        " order by range_start, table_name, started_at",
+        _SELECT + " from bcp_internal.find_archives(null, %s, %s, %s, %s)",
         [table, utc(since), utc(until), list(states)],
     )
 
@@ -55,8 +52,8 @@ def one(conn: Connection[Any], archive_id: UUID) -> Archive:
     """Return a proven archive; raises `ArchiveError` where there is none."""
     found = _archives(
         conn,
-        _SELECT + " from bcp.archives where archive_id = %s and state = any(%s)",
-        [archive_id, list(PROVEN)],
+        _SELECT + " from bcp_internal.find_archives(%s)",
+        [archive_id],
     )
     if not found:
         raise ArchiveError(

@@ -1,4 +1,4 @@
-"""How values of PostgreSQL become Arrow's and back, and the checksum that holds both to be the same."""
+"""How values of PostgreSQL become Arrow's and back, and the checksum that proves both the same."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def schema(columns: Sequence[Column]) -> pa.Schema:
 
 def from_csv(text: bytes, columns: Sequence[Column]) -> pa.Table:
     """Return whole rows of what bcp_internal.archive_rows selects, as COPY writes them in CSV."""
-    # Times and doubles come as integers, exact; fields may hold newlines, so a block is not to be cut.
+    # Times and doubles come as integers, which are exact. All is one block, since fields may hold newlines.
     raw = {c["name"]: pa.int64() if c["type"] in {_TIME, _DOUBLE} else t for c, t in _typed(columns)}
     table = csv.read_csv(
         pa.BufferReader(text),

@@ -1,4 +1,4 @@
-"""Archives rewritten without the people that bcp.erase_user has erased from the tables.
+"""Rewrites archives without the people that bcp.erase_user has erased from the tables.
 
 Rows go into a temporary table, where SQL does to them what it did to those of the tables.
 """
@@ -31,7 +31,7 @@ def erase_pending(conn: Connection[Any], watch: Watch) -> int:
     )
     if may != [(True,)]:
         return 0
-    # Each once, whoever is to be taken out of it.
+    # Each archive once, however many people it is to lose.
     waiting = dict.fromkeys(
         archive_id
         for (archive_id,) in _books.call(conn, "select archive_id from bcp_internal.pending_erasures()")
@@ -39,11 +39,7 @@ def erase_pending(conn: Connection[Any], watch: Watch) -> int:
     for number, archive_id in enumerate(waiting, 1):
         _erase(conn, archive_id, (number, len(waiting)), watch)
     # Archives that were never finished wait for nothing any more.
-    _books.call(
-        conn,
-        "select bcp_internal.settle_erasure(erasure_id) from bcp.erasures"
-        " where erased_at is not null and completed_at is null",
-    )
+    _books.call(conn, "select bcp_internal.settle_erasures()")
     return len(waiting)
 
 
@@ -57,7 +53,7 @@ def _erase(conn: Connection[Any], archive_id: UUID, place: tuple[int, int], watc
         erasures.extend(done)
 
     def note() -> None:
-        # These alone: another may have come to wait since.
+        # Only these: another erasure may have begun to wait since.
         _books.call(
             conn,
             "select bcp_internal.archive_erased(e, %s) from unnest(%s::uuid[]) as e",

@@ -1,4 +1,4 @@
-"""A chunk out of the database, with what the database itself says of its rows."""
+"""Exports a chunk, with the count and checksum that the database itself makes of its rows."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def dump(
         done, size = 0, 0
         block: list[bytes] = []
         with cur.copy(copy_out) as copy:
-            # COPY sends a row at a time, whatever newlines are in it.
+            # COPY sends one row at a time, even one that contains newlines.
             for row in copy:
                 block.append(bytes(row))
                 size += len(block[-1])

@@ -1,4 +1,4 @@
-"""Rows into Parquet files, one a UTC day, and the proof of a file that has been read back."""
+"""Writes rows into Parquet files, one per UTC day, and proves files that were read back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Written:
 
 
 class DayWriter:
-    """Writes rows in the order of their time into a file a day; each block of rows is a row group.
+    """Writes rows, in the order of their time, into one file per day; each block of rows is a row group.
 
     The files have no name, so that a killed run leaves none behind.
     """
@@ -88,7 +88,7 @@ class DayWriter:
         self.written[-1] = replace(last, row_count=last.row_count + rows.num_rows)
         assert self._writer is not None  # noqa: S101 - made with the day's file
         self._writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
-        # Of blocks of a different size each the allocator would keep what it can.
+        # Blocks differ in size, and the allocator would keep the memory of each.
         pa.default_memory_pool().release_unused()
 
 
@@ -150,7 +150,7 @@ def batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
     """Return the rows of a Parquet file, a few at a time."""
     try:
         reader = pq.ParquetFile(file, pre_buffer=False)
-        # One row group at a time: a batch would take rows from as many as it needs, however large they are.
+        # One row group at a time: a batch would load as many as it needs rows, however large they are.
         for group in range(reader.num_row_groups):
             yield from reader.iter_batches(batch_size=_READ_ROWS, row_groups=[group], use_threads=False)
     except pa.ArrowException as error:

@@ -40,8 +40,8 @@ def archive(
     quick, and misses rows that were changed after they were archived. `progress` is called with each step,
     `verified` with each archive once it is marked.
 
-    A run that dies leaves nothing that the next one does not take away or use; one that raises leaves what it
-    had proven.
+    What a run that dies leaves behind, the next one removes or uses. A run that raises leaves what it had
+    proven.
 
     Raises `ArchiveError` where a chunk cannot be written or does not come back equal, or another run is at
     work, and `InvalidArgument`.
@@ -132,7 +132,7 @@ def erase(conn: Connection[Any], *, progress: Watch = unwatched) -> int:
 def query(
     conn: Connection[Any] | None, sql: str, *, location: str | os.PathLike[str] | None = None
 ) -> pa.Table:
-    """Run a query of DuckDB over the files of all proven archives: a view a table, by the table's name.
+    """Run a query of DuckDB over the files of all proven archives: one view per table, with its name.
 
     The views have the columns of the files, and `day`, which it is quick to filter by. The query is one
     SELECT and reads those files: nothing else on this machine or the network, and it writes nothing.

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from bcp_analytics.archive._model import Archive
 
-# The order matters: what is allowed is named before access ends, and the lock comes last.
+# The order matters: the files that are allowed are named before, then access ends, and the lock comes last.
 _LOCKED = (
     "set timezone = 'UTC'",
     "set autoload_known_extensions = false",
     "set allow_community_extensions = false",
     "set allow_persistent_secrets = false",
-    # Or a query could name the variables of this program.
+    # Otherwise a query could name the variables of this program.
     "set python_enable_replacements = false",
     "set enable_external_access = false",
     "set lock_configuration = true",
@@ -95,8 +95,8 @@ def run(manifests: Sequence[Manifest], sql: str) -> pa.Table:
         files[manifest.table_name] += [store.uri(_inside(path)) for path in manifest.paths]
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as db:
         if any(manifest.location.startswith("s3://") for manifest in manifests):
-            # Not DuckDB's own extension, which it would have to download; nor a store that fsspec has kept:
-            # AWS_* may name another now.
+            # DuckDB would have to download its own extension. And AWS_* may have changed since fsspec kept a
+            # store, so take a new one.
             db.register_filesystem(
                 _ReadOnly("s3", client_options=s3_client_options(), skip_instance_cache=True)  # type: ignore[call-overload]
             )

@@ -1,4 +1,4 @@
-"""Archives back into their tables, or into tables beside them."""
+"""Puts archives back into their tables, or into tables beside them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def beside(
         ]
         with conn.transaction():
             _make_schema(conn, schema)
-            # The owner's, and booked, so that erasures and late masking reach it.
+            # The table belongs to the owner and is recorded, so that erasures and late masking reach it.
             [(relation,)] = _books.call(
                 conn,
                 "select bcp_internal.begin_beside(%s, %s, %s::uuid[])::oid",
@@ -126,7 +126,7 @@ def _make_schema(conn: Connection[Any], schema: str) -> None:
         [schema],
     )
     for (owner,) in may_not:
-        # As text a role is quoted where it has to be.
+        # The text of a role is quoted where it has to be.
         conn.execute(sql.SQL("grant usage, create on schema {} to ").format(name) + sql.SQL(owner))
 
 

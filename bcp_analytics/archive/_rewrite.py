@@ -73,7 +73,7 @@ def put_in_place(
                 done()
             marked = _books.finish_rewrite(conn, new)
     _steps.reached("marked")
-    # At once, and not with the next run: a person may wait for it.
+    # Remove the old files now and not with the next run: a person may wait for it.
     remove_files(store, old)
     tidy(conn, only=old.location)
     return marked

@@ -1,4 +1,4 @@
-"""A run: what died before is removed, then each chunk is exported, uploaded, read back, proven and marked."""
+"""A run: removes what a killed one left, then exports, uploads, reads back, proves and marks each chunk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names for the places where a run can die, so that tests can have it die there."""
+"""Names the places where a run can die, so that tests can kill it there."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from bcp_analytics.errors import ArchiveError, InvalidArgument
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Parts under way at once, and how large: what an upload takes of memory, whatever the size of the file.
+# Parts under way at once, and their size: these bound the memory of an upload, whatever the size of the file.
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS = 3
 _READ_BYTES = 8 * 1024 * 1024
@@ -33,7 +33,7 @@ _RETRIES: Any = {
         "base": 2,
     },
 }
-_SHORTEST_SECRET = 8  # shorter ones are words that stand in anything
+_SHORTEST_SECRET = 8  # shorter ones are words that any message may contain
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 
 
@@ -84,7 +84,7 @@ class Store:
         self._store: LocalStore | S3Store
         with self._told("open", ""):
             if self.folder is not None:
-                # Not made elsewhere: another machine's folder is not to be taken for an empty one.
+                # Never make it when reading: a folder that is not mounted here would look like an empty one.
                 if not make and not self.folder.is_dir():
                     raise FileNotFoundError
                 self._store = LocalStore(self.folder, mkdir=make)
@@ -111,7 +111,7 @@ class Store:
         digest = sha256()
         with self._told("read", path):
             size = obstore.head(self._store, path)["size"]
-            # A request each, or a large file might take longer than a request may.
+            # One request per part: a large file might take longer than a request may.
             for start in range(0, size, _READ_BYTES):
                 part = memoryview(
                     obstore.get_range(self._store, path, start=start, end=min(start + _READ_BYTES, size))
@@ -185,7 +185,7 @@ def _reason(error: Exception) -> str:
 
 
 def _sync(root: Path, path: str) -> None:
-    """Have the disk hold a file and the folders that lead to it."""
+    """Flush a file, and the folders that lead to it, to the disk."""
     place = root / path
     for one in (place, *place.parents):
         descriptor = os.open(one, os.O_RDONLY)

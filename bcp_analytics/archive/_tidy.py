@@ -1,4 +1,4 @@
-"""What stands beside the rows of bcp.archives in a store: manifests, and files that nobody needs any more."""
+"""Keeps a store tidy: writes manifests beside the files, and removes files that nobody needs any more."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The command line: one module a command, registered in `_app`. `bcp-analytics --help` lists them."""
+"""The command line: one module per command, registered in `_app`. `bcp-analytics --help` lists them."""

@@ -16,7 +16,7 @@ import typer
 
 from bcp_analytics import __version__, embedded
 from bcp_analytics import migrate as migrations
-from bcp_analytics.cli import _archive, _cleanup, _compose, _erase, _query, _spool
+from bcp_analytics.cli import _archive, _cleanup, _compose, _erase, _query, _restore, _spool
 from bcp_analytics.cli._support import Commands, Dsn, connected, counted, find_dsn, say, tell
 from bcp_analytics.embedded._places import Places
 from bcp_analytics.errors import BcpAnalyticsError
@@ -69,7 +69,7 @@ def main(
         typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version),
     ] = False,
 ) -> None:
-    """Keep and ask the analytics of AI tool calls, in your own PostgreSQL.
+    """Store the analytics of AI tool calls in your own PostgreSQL, and ask questions about them.
 
     \b
     bcp-analytics demo                      try it, with nothing else installed
@@ -161,7 +161,7 @@ def rollback(
         say(f"lost: {lost}")
     if not yes:
         raise BcpAnalyticsError(
-            f"This would take back {', '.join(plan.migrations)} and lose the above, for good.",
+            f"This would take back {', '.join(plan.migrations)} and lose what is listed, for good.",
             hint="Run it again with --yes to do that.",
         )
     done = migrations.rollback(found, count=number, progress=say)
@@ -241,14 +241,14 @@ def proxy(
 ) -> None:
     """Run an MCP server over stdio, unchanged, and record its tool calls.
 
-    For where a client is told to start the server: put this in front of the command. stdin and stdout are the
-    protocol's, to the byte, and the exit code is the server's. Without a database it runs all the same.
+    Put this in front of the command by which a client starts the server. It passes stdin and stdout on to the
+    byte, and ends with the server's exit code. Without a database the server runs all the same.
 
     \b
     bcp-analytics proxy --bcp time -- mcp-server-time
     bcp-analytics proxy --bcp files --user-id 42 -- npx -y @modelcontextprotocol/server-filesystem /data
     """  # noqa: D301
-    from bcp_analytics.cli._proxy import run  # noqa: PLC0415 - nobody else pays for its imports
+    from bcp_analytics.cli._proxy import run  # noqa: PLC0415 - only this command pays for its imports
 
     raise typer.Exit(run(bcp, command, dsn=dsn, user_id=user_id, durable=durable, verbose=verbose))
 
@@ -291,7 +291,7 @@ def demo(
 def refresh(dsn: Dsn = None) -> None:
     """Bring the aggregates up to date now, which a job does every five minutes.
 
-    Answers are exact without it, but for rows of views that came late, for a time that is already aggregated.
+    The questions answer exactly without it. Views lack what came late, for a time that was aggregated before.
 
     \b
     bcp-analytics refresh
@@ -301,7 +301,7 @@ def refresh(dsn: Dsn = None) -> None:
     tell("The aggregates are up to date.")
 
 
-app.command()(_archive.restore)
+app.command()(_restore.restore)
 app.command()(_cleanup.cleanup)
 app.command()(_compose.compose)
 app.command()(_query.query)
@@ -346,7 +346,7 @@ def report(
     bcp-analytics report --since 2026-01-01..2026-02-01 --time-zone Europe/Berlin --html january.html
     bcp-analytics report --since 24h --bcp mail --tool send
     """  # noqa: D301
-    from bcp_analytics.cli._report import run  # noqa: PLC0415 - nobody else pays for its imports
+    from bcp_analytics.cli._report import run  # noqa: PLC0415 - only this command pays for its imports
 
     written = run(since=since, until=until, time_zone=time_zone, bcp=bcp, tool=tool, file=html, dsn=dsn)
     if written is not None:

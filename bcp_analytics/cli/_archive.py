@@ -1,31 +1,24 @@
-"""The commands archive and restore."""
+"""The command `bcp-analytics archive`, once or --watch."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+from contextlib import contextmanager
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID  # noqa: TC003 - render reads the types
 
 import psycopg
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bcp_analytics import archive as archives
 from bcp_analytics import cleanup_old_data
 from bcp_analytics._render import tables
-from bcp_analytics._render.visible import visible, visible_line
-from bcp_analytics.archive import _extra
-from bcp_analytics.archive._model import LOCATION_VARIABLE
-from bcp_analytics.cli._query import Format, Spreadsheet, check_spreadsheet
-from bcp_analytics.cli._support import Dsn, connected, counted, parse_time, say, say_error, server_time, tell
+from bcp_analytics.cli._archive_list import list_archives
+from bcp_analytics.cli._archive_query import query_archives
+from bcp_analytics.cli._archiving import From, Table, To, bars, time_of
+from bcp_analytics.cli._support import Dsn, connected, counted, say, say_error, tell
 from bcp_analytics.errors import BcpAnalyticsError
 
 if TYPE_CHECKING:
@@ -35,9 +28,10 @@ if TYPE_CHECKING:
 
 _CHANNEL = "bcp_archive"
 _RETRY_S = 30.0
-_MOST_ROWS = 200
 
 app = typer.Typer(no_args_is_help=False)
+app.command("list")(list_archives)
+app.command("query")(query_archives)
 
 Location = Annotated[
     str | None,
@@ -46,42 +40,6 @@ Location = Annotated[
         show_default=False,
     ),
 ]
-Table = Annotated[str | None, typer.Option(help="This table alone.", show_default=False)]
-From = Annotated[
-    str | None,
-    typer.Option(
-        "--from", help="Start of the range: 24h, 7d or 2w ago, or an ISO 8601 time.", show_default=False
-    ),
-]
-To = Annotated[str | None, typer.Option("--to", help="End of the range, exclusive.", show_default=False)]
-
-
-class State(StrEnum):
-    """States of an archive; see bcp.archives."""
-
-    writing = "writing"
-    verified = "verified"
-    dropped = "dropped"
-    restored = "restored"
-    replaced = "replaced"
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """An archive as archive list shows it."""
-
-    archive_id: UUID
-    table_name: str
-    range_start: datetime
-    range_end: datetime
-    state: str
-    row_count: int | None
-    size_bytes: int | None
-    checksum: str | None
-    verified_at: datetime | None
-    keep_until: datetime | None
-    location: str
-    files: str
 
 
 @app.callback(invoke_without_command=True)
@@ -131,7 +89,7 @@ def archive(
 
 
 def _pass_on(context: typer.Context) -> None:
-    """Have options before the verb count as if they came after it; refuse those that it does not take."""
+    """Pass options before the subcommand on to it, and refuse those that it does not take."""
     assert context.invoked_subcommand is not None  # noqa: S101 - asked for by the caller
     verb = context.command.get_command(context, context.invoked_subcommand)  # type: ignore[attr-defined]
     taken = {parameter.name for parameter in verb.params}
@@ -147,181 +105,6 @@ def _pass_on(context: typer.Context) -> None:
             f"does not go with {context.invoked_subcommand}.", param_hint=" ".join(refused)
         )
     context.default_map = {context.invoked_subcommand: {name: context.params[name] for name in given}}
-
-
-@app.command("list")
-def list_(
-    *,
-    location: Annotated[
-        str | None,
-        typer.Option(help="Those there alone: a folder, or s3://bucket/prefix.", show_default=False),
-    ] = None,
-    table: Table = None,
-    since: From = None,
-    until: To = None,
-    states: Annotated[
-        list[State] | None,
-        typer.Option(
-            "--state", help="In this state; once for each. By default those proven.", show_default=False
-        ),
-    ] = None,
-    output: Annotated[
-        Format, typer.Option("--format", help="A table for people; JSON or CSV for programs.")
-    ] = Format.table,
-    spreadsheet: Spreadsheet = False,
-    dsn: Dsn = None,
-) -> None:
-    """Show the manifest: which chunks are archived, where, and how many rows they have.
-
-    \b
-    bcp-analytics archive list
-    bcp-analytics archive list --table tool_usage_logs --from 2026-01-01 --format json
-    bcp-analytics archive list --state writing
-    bcp-analytics archive list --format csv --spreadsheet > archives.csv
-    """  # noqa: D301
-    check_spreadsheet(output, spreadsheet=spreadsheet)
-    where = _location_url(location) if location is not None else None
-    with connected(dsn, autocommit=True) as conn:
-        found = archives.archives(
-            conn,
-            table=table,
-            since=_time(conn, "--from", since),
-            until=_time(conn, "--to", until),
-            states=[str(state) for state in states or archives.PROVEN],
-        )
-    listed = [
-        Listed(
-            archive_id=a.archive_id,
-            table_name=a.table_name,
-            range_start=a.range_start,
-            range_end=a.range_end,
-            state=a.state,
-            row_count=a.row_count,
-            size_bytes=a.bytes,
-            checksum=a.checksum,
-            verified_at=a.verified_at,
-            keep_until=a.keep_until,
-            location=a.location,
-            files=" ".join(file["path"] for file in a.files),
-        )
-        for a in found
-        if where in (None, a.location)
-    ]
-    if output is Format.json:
-        sys.stdout.write(tables.to_json(listed))
-    elif output is Format.csv:
-        sys.stdout.write(tables.to_csv(listed, Listed, spreadsheet=spreadsheet))
-    elif listed:
-        shown = ("table_name", "range_start", "range_end", "state", "row_count", "size_bytes", "location")
-        _console().print(tables.to_table(listed, shown)[0])
-    else:
-        say("No archives.")
-
-
-@app.command()
-def query(
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="A query of DuckDB; - reads it from stdin.")],
-    *,
-    location: Annotated[
-        str | None,
-        typer.Option(
-            help="Ask the archives there, without a database: a folder, or s3://bucket/prefix.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Format,
-        typer.Option("--format", help="A table for people; JSON or CSV, with times in UTC, for programs."),
-    ] = Format.table,
-    spreadsheet: Spreadsheet = False,
-    dsn: Dsn = None,
-) -> None:
-    """Ask the archives with DuckDB: a view for each table, over the files that the manifest says are proven.
-
-    The views have a column day besides; a filter by it reads that day's files only. The query sees those
-    files and nothing else, neither other files nor the network, and can change nothing.
-
-    With --location, or where the database cannot be reached and BCP_ARCHIVE_LOCATION is set, the manifests
-    beside the files say which those are, and no database is needed.
-
-    \b
-    bcp-analytics archive query "select day, count(*) from tool_usage_logs group by day order by day"
-    bcp-analytics archive query "select * from error_logs where day = '2026-01-31'" --format csv
-    bcp-analytics archive query "select * from error_logs" --format csv --spreadsheet > errors.csv
-    bcp-analytics archive query "select count(*) from error_logs" --location /srv/bcp-archive
-    """  # noqa: D301
-    check_spreadsheet(output, spreadsheet=spreadsheet)
-    asked = sys.stdin.read() if sql == "-" else sql
-    with ExitStack() as kept:
-        conn = None
-        if location is None:
-            try:
-                conn = kept.enter_context(connected(dsn, autocommit=True))
-            except BcpAnalyticsError as error:
-                if not os.environ.get(LOCATION_VARIABLE):
-                    raise BcpAnalyticsError(
-                        f"{error}", hint=f"Or ask the files without it: --location, or {LOCATION_VARIABLE}."
-                    ) from None
-                say(f"{error} So the manifests beside the files say what is asked.")
-        found = archives.query(conn, asked, location=location)
-    names, rows = found.column_names, [tuple(row.values()) for row in _rows(found)]
-    if output is Format.json:
-        sys.stdout.write(tables.json_objects(dict(zip(names, map(_plain, row), strict=True)) for row in rows))
-    elif output is Format.csv:
-        cells = ([_plain(v) for v in row] for row in rows)
-        sys.stdout.write(tables.csv_rows(names, cells, spreadsheet=spreadsheet))
-    else:
-        _console().print(_table(names, rows[:_MOST_ROWS]))
-        if len(rows) > _MOST_ROWS:
-            say(f"{len(rows) - _MOST_ROWS:,} more rows: --format csv or json has them all.")
-
-
-def restore(
-    *,
-    table: Annotated[str, typer.Option(help="The table.")],
-    since: Annotated[str, typer.Option("--from", help="Start of the range: 90d ago, or an ISO 8601 time.")],
-    until: Annotated[str, typer.Option("--to", help="End of the range, exclusive.")],
-    into_schema: Annotated[
-        str | None,
-        typer.Option(help="Put the rows into a table of this schema, beside the store.", show_default=False),
-    ] = None,
-    keep_days: Annotated[
-        float, typer.Option(min=0, help="Days for which cleanup leaves restored rows in the table.")
-    ] = 7,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another run to end.")] = 600,
-    dsn: Dsn = None,
-) -> None:
-    """Put archived rows back: whole chunks, each as its manifest says or not at all.
-
-    Without --into-schema, what was dropped goes back into its table. No alert or issue takes it for new.
-    Doing it twice does it once.
-
-    \b
-    bcp-analytics restore --table tool_usage_logs --from 2026-01-01 --to 2026-02-01
-    bcp-analytics restore --table error_logs --from 2026-01-01 --to 2026-02-01 --into-schema january
-    """  # noqa: D301
-    with connected(dsn, autocommit=True) as conn:
-        first, last = _time(conn, "--from", since), _time(conn, "--to", until)
-        assert first is not None  # noqa: S101 - both are given
-        assert last is not None  # noqa: S101
-        with bars() as show:
-            done = archives.restore(
-                conn,
-                table,
-                first,
-                last,
-                into_schema=into_schema,
-                keep_days=keep_days,
-                wait_seconds=wait,
-                waiting=say,
-                progress=show,
-            )
-    if not done:
-        tell("Nothing to restore: no archive of a dropped chunk is in that range.")
-        return
-    rows = sum(a.row_count or 0 for a in done)
-    where = f"{into_schema}.{table}" if into_schema else f"bcp.{table}"
-    tell(f"Restored: {counted(len(done), 'archive')}, {rows:,} rows, in {where}.")
 
 
 def _archive_once(
@@ -354,23 +137,23 @@ def _archive_once(
             conn,
             location,
             table=table,
-            since=_time(conn, "--from", since),
-            until=_time(conn, "--to", until),
+            since=time_of(conn, "--from", since),
+            until=time_of(conn, "--to", until),
             check_content=check_content,
             progress=seen,
             verified=verified,
         )
     if cleanup and not done:
-        # What was archived before and could not be dropped then, such as a chunk in use.
+        # Drop what an earlier run archived and could not drop, such as a chunk in use.
         cleanup_old_data(conn)
     tell(f"Done: {counted(len(done), 'archive')}." if done else "Nothing to archive.")
     sys.stdout.flush()
 
 
 class _Stopper:
-    """Turns a signal into KeyboardInterrupt: at once while nothing is done, else at the next step.
+    """Turns a signal into KeyboardInterrupt: at once while it only waits, else at the next step.
 
-    In the middle of a statement it would leave the connection in use.
+    An interrupt in the middle of a statement would leave the connection in use.
     """
 
     def __init__(self) -> None:
@@ -384,13 +167,13 @@ class _Stopper:
             raise KeyboardInterrupt
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt where one was asked for."""
+        """Raise KeyboardInterrupt where a signal has come."""
         if self._asked:
             raise KeyboardInterrupt
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Have it come at once."""
+        """Let a signal interrupt the block at once."""
         self._waiting = True
         try:
             self.check()
@@ -409,7 +192,7 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                     conn.execute(f"listen {_CHANNEL}")
                     asked = True
                     while True:
-                        # To read all that waits for cleanup takes too long to do it each time.
+                        # Reading all that waits for cleanup is slow, so do it only where cleanup asks.
                         _archive_once(
                             conn,
                             location,
@@ -418,7 +201,7 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                             cleanup=cleanup,
                             step=stopper.check,
                         )
-                        # Cleanup asks for what it kept, and the one just done would ask us over and over.
+                        # Our own cleanup notifies of what it kept, too: heeded, it would never rest.
                         list(conn.notifies(timeout=0))
                         with stopper.waiting():
                             asked = bool(list(conn.notifies(timeout=poll, stop_after=1)))
@@ -428,76 +211,5 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                 with stopper.waiting():
                     time.sleep(wait)
     except KeyboardInterrupt:
-        # What is not proven yet the next run takes away.
+        # The next run removes what is not proven yet.
         say("stopped")
-
-
-@contextmanager
-def bars() -> Iterator[Callable[[archives.Progress], None]]:
-    """Show a bar a chunk on a terminal, and nothing elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("", total=None)
-
-        def show(step: archives.Progress) -> None:
-            start = step.archive.range_start.astimezone(UTC)
-            shown.update(
-                task,
-                description=visible_line(
-                    f"{step.number}/{step.of} {step.archive.table_name} {start:%Y-%m-%d} {step.phase}"
-                ),
-                completed=step.rows,
-                total=step.of_rows or None,
-            )
-
-        yield show
-
-
-def _location_url(location: str) -> str:
-    _extra.check()
-    from bcp_analytics.archive import _store  # noqa: PLC0415 - an extra
-
-    return _store.location_url(location)
-
-
-def _time(conn: Connection[Any], option: str, value: str | None) -> datetime | None:
-    return parse_time(option, value, UTC, lambda: server_time(conn)) if value is not None else None
-
-
-def _rows(table: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - pyarrow has no types
-    found: list[dict[str, Any]] = table.to_pylist()
-    return found
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-
-def _table(names: list[str], rows: list[tuple[Any, ...]]) -> Any:  # noqa: ANN401 - rich's own
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
-    from rich.table import Table as Drawn  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Drawn(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    numbers = [all(isinstance(row[n], int | float | None) for row in rows) for n in range(len(names))]
-    for name, number in zip(names, numbers, strict=True):
-        table.add_column(Text(visible(name)), justify="right" if number and rows else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("-", "dim") if v is None else Text(visible(str(_plain(v)))) for v in row))
-    return table
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=100_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated
 
 import typer
@@ -22,9 +21,9 @@ def cleanup(
 ) -> None:
     """Drop what is past its retention, which a job does every day.
 
-    How long each table keeps its rows is in bcp.data_retention_policies. A chunk that is not aggregated yet,
-    or whose policy wants an archive that it does not have, stays. As the role that migrated the database; a
-    dry run as bcp_admin too.
+    bcp.data_retention_policies says how long each table keeps its rows. A chunk stays while it is not
+    aggregated, or while its policy requires an archive that is not there. Run it as the role that migrated
+    the database; for a dry run bcp_admin is enough.
 
     \b
     bcp-analytics cleanup --dry-run
@@ -41,16 +40,16 @@ def cleanup(
             return
         begun = server_time(conn)
         run_cleanup(conn)
-        gone = conn.execute(
-            "select table_name, count(*), sum(row_count)::bigint from bcp.cleanup_log"
-            " where logged_at >= %s and action <> 'kept' group by 1 order by 1",
+        done = conn.execute(
+            "select table_name, action, reason, chunk_count, row_count from bcp_internal.cleanup_summary(%s)",
             [begun],
         ).fetchall()
-        kept = Counter((step.table_name, step.reason) for step in cleanup_plan(conn) if step.action == "kept")
-    for name, times, number in gone:
-        chunks = "" if name in ("user_sessions", "open_tool_calls") else f" in {counted(times, 'chunk')}"
-        tell(f"{name}: {counted(number, 'row')} removed{chunks}.")
-    for (name, reason), number in kept.items():
-        tell(f"{name}: {counted(number, 'chunk')} kept: {reason}.")
-    if not gone and not kept:
+    for table_name, action, reason, chunk_count, row_count in done:
+        chunks = counted(chunk_count, "chunk")
+        if action == "kept":
+            tell(f"{table_name}: {chunks} kept: {reason}.")
+        else:
+            where = f" in {chunks}" if chunk_count else ""
+            tell(f"{table_name}: {counted(row_count, 'row')} removed{where}.")
+    if not done:
         tell("Nothing is past its retention.")

@@ -10,26 +10,19 @@ import typer
 from psycopg.rows import dict_row
 
 from bcp_analytics import archive
-from bcp_analytics.cli._archive import bars
+from bcp_analytics.cli._archiving import bars
 from bcp_analytics.cli._support import Dsn, connected, counted, say, tell
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.upkeep import anonymize_history as mask_again
 from bcp_analytics.upkeep import erase_user as erase
-from bcp_analytics.upkeep import find_erasure
+from bcp_analytics.upkeep import erasure_plan, find_erasure
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.errors import Diagnostic
 
-_OWN = """
-select (select count(*) from bcp.tool_usage_logs where user_id = any(forms)) as calls,
-       (select count(*) from bcp.error_logs where user_id = any(forms)) as errors
-from bcp_internal.erasure_forms(%s) as forms
-"""
-
-
 GivenId = Annotated[list[str] | None, typer.Argument(hidden=True)]
-"""An id where none may be: only to say where it goes."""
+"""An id on the command line, which is refused: it only serves to say where the id belongs."""
 
 
 def read_user_id(given: list[str] | None, command: str) -> str:
@@ -79,9 +72,10 @@ def erase_user(
     user_id = read_user_id(given, "erase-user")
     with connected(dsn, autocommit=True) as conn:
         if not yes:
-            own = _one(conn, _OWN, [user_id])
+            own = {count.table_name: count.row_count for count in erasure_plan(conn, user_id)}
+            calls, errors = own["tool_usage_logs"], own["error_logs"]
             tell(
-                f"It would delete {counted(own['calls'], 'call')} and {counted(own['errors'], 'error')}, "
+                f"It would delete {counted(calls, 'call')} and {counted(errors, 'error')}, "
                 "their sessions and all else that is theirs. Nothing brings them back."
             )
             say("Nothing is changed: give --yes to do it.")
@@ -136,7 +130,7 @@ def anonymize_history(
 
 
 def _erase_archives(conn: Connection[Any]) -> BcpAnalyticsError | None:
-    """Rewrite the archives that wait; return what went wrong: the database is done whatever that is."""
+    """Rewrite the archives that wait; return what went wrong, since the database is erased in any case."""
     found = _one(conn, "select count(*) as pending from bcp_internal.pending_erasures()", [])
     if not found["pending"]:
         return None
@@ -158,7 +152,7 @@ def _one(conn: Connection[Any], query: str, parameters: list[Any]) -> dict[str, 
 
 def _progress(notice: Diagnostic) -> None:
     message = notice.message_primary or ""
-    # TimescaleDB's own are about its work.
+    # Notices of TimescaleDB itself tell of its work, not of ours.
     if " rows" in message:
         say(message)
 

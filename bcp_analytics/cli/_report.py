@@ -32,7 +32,7 @@ def run(
     if file is not None:
         _html.check()  # before anything is asked
     with connected(dsn) as conn:
-        # All answers are of one moment, and none of them changes anything.
+        # So all answers show one state of the store, and none changes it.
         conn.isolation_level = IsolationLevel.REPEATABLE_READ
         conn.read_only = True
         now = server_time(conn)
@@ -60,6 +60,6 @@ def run(
 
 def _console() -> Console:
     found = Console(highlight=False)
-    # Into a file or a pipe it goes as wide as a page, unless it is told.
+    # A file or a pipe has no width of its own: use that of a page, unless COLUMNS names one.
     told = found.is_terminal or "COLUMNS" in os.environ
     return found if told else Console(highlight=False, width=120)

@@ -27,7 +27,7 @@ Folder = Annotated[
 def list_(spool: Folder = None) -> None:
     """Say for each source how many events are on disk: waiting, refused by the database, or damaged.
 
-    What another user owns or may write to is not looked at, nor is a link.
+    It skips links, and what another user owns or may write to.
 
     \b
     bcp-analytics spool list
@@ -38,9 +38,7 @@ def list_(spool: Folder = None) -> None:
     found = {base.name: _counts(base) for base in sources}
     for base in sources:
         if others := _folders.refused_below(base):
-            say(
-                f"{base.name}: {counted(len(others), 'folder')} not of this user alone, or a link: left alone"
-            )
+            say(f"{base.name}: {counted(len(others), 'folder')} not of this user alone, or a link: skipped")
     for name, (waiting, refused, damaged) in found.items():
         if waiting or refused or damaged:
             places = counted(damaged, "damaged place")
@@ -59,8 +57,8 @@ def resend(
 ) -> None:
     """Send what a source's collectors left on disk, and what the database refused, once more.
 
-    For after what was wrong is mended. What it knows already becomes a duplicate; what it refuses again is
-    kept again. The spools of programs that run are theirs to send.
+    Run this once the cause is mended. Events that the database knows already become duplicates, and those
+    that it refuses again are kept again. Programs that still run send their own spools.
 
     \b
     bcp-analytics spool resend mail-server
@@ -80,7 +78,7 @@ def resend(
         )
     where = readable_dsn(dsn)
     if refused := sorted(path for path in base.glob("*.rejected") if _is_own(path)):
-        # They have the form of what waits in the folder of a collector that has ended.
+        # They have the format of segments: a collector takes them over from a folder that nobody holds.
         folder = _folders.make(base)
         for number, path in enumerate(refused, time.time_ns()):
             path.rename(folder.path / f"{number:020d}{_segment.SUFFIX}")

@@ -18,7 +18,7 @@ from psycopg import errors as pg
 from typer.core import TyperGroup
 
 from bcp_analytics import embedded
-from bcp_analytics._core.connection import connect
+from bcp_analytics._core.connection import check_readable, reach
 from bcp_analytics._render.visible import visible, visible_line
 from bcp_analytics.errors import BcpAnalyticsError
 
@@ -110,7 +110,7 @@ def tell(text: str) -> None:
 
 
 def say(sentence: str) -> None:
-    """Tell the user, not whoever reads the output."""
+    """Tell the user, on stderr: stdout is for whoever reads the output."""
     typer.echo(visible_line(sentence), err=True)
 
 
@@ -137,31 +137,16 @@ def find_dsn(given: str | None) -> str:
 
 
 def readable_dsn(given: str | None) -> str:
-    """Return what `find_dsn` does, where it can be read; no error repeats the connection string."""
+    """Return what `find_dsn` does; raises `BcpAnalyticsError` where libpq cannot read it."""
     dsn = find_dsn(given)
-    try:
-        psycopg.conninfo.conninfo_to_dict(dsn)
-    except psycopg.Error:
-        raise BcpAnalyticsError(
-            "The connection string cannot be read.",
-            hint="Write it as postgresql://user@host:5432/database or as 'host=... dbname=...', and quote or "
-            "percent-encode special characters.",
-        ) from None
+    check_readable(dsn)
     return dsn
 
 
 @contextmanager
 def connected(given: str | None, *, autocommit: bool = False) -> Iterator[Connection[Any]]:
-    """Connect to the database of `readable_dsn`."""
-    dsn = readable_dsn(given)
-    try:
-        conn = connect(dsn, autocommit=autocommit, fallback_application_name="bcp-analytics")
-    except psycopg.Error as error:
-        raise BcpAnalyticsError(
-            f"The database cannot be reached: {str(error).strip()}.",
-            hint="Check that it runs, and the connection string.",
-        ) from error
-    with conn:
+    """Connect to the database of `find_dsn`."""
+    with reach(find_dsn(given), autocommit=autocommit, fallback_application_name="bcp-analytics") as conn:
         yield conn
 
 

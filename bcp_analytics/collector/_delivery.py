@@ -32,7 +32,7 @@ _INGEST: Final = {
     _events.SESSIONS: ingest.ingest_sessions,
 }
 
-# A dead peer is noticed in about 25 s instead of hours. The user's own connection string goes before these.
+# With these a dead peer is noticed in about 25 s instead of hours. The connection string overrides them.
 _DEFAULTS: Final = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -42,7 +42,7 @@ _DEFAULTS: Final = {
 
 Verdict = Literal["away", "failed", "batch", "unknown"]
 """away: the database cannot take events now, and will again by itself. failed: somebody must mend something
-first. batch: this batch will never be taken. unknown: tried a few times, then as batch."""
+first. batch: the database will never take this batch. unknown: try a few times, then treat it as batch."""
 
 _ADVICE: Final = {
     "28": "Check user and password of the connection string, ~/.pgpass and pg_hba.conf.",
@@ -56,9 +56,8 @@ _ADVICE: Final = {
     "ZB": "The store's settings or anonymisation rules cannot be used: see select * from bcp.health().",
 }
 
-# libpq gives no SQLSTATE for a connection that never was, so its text has to do. Where the server's
-# messages are translated nothing matches, and the error counts as away (08001): the events are as safe, only
-# the advice is missing.
+# libpq gives no SQLSTATE where a connection fails to open, so look at its text. Translated messages match
+# nothing; then the error counts as away (08001), which keeps the events just as safe and only lacks advice.
 _REFUSED: Final = (
     (
         re.compile(
@@ -86,7 +85,7 @@ def examine(error: BaseException) -> Problem:
     """Say what an error means."""
     code = getattr(error, "sqlstate", None) or ""
     if not code and isinstance(error, psycopg.OperationalError):
-        # Where it was an attempt to connect, psycopg names the connection. The others broke.
+        # psycopg names the connection where an attempt to connect failed. The others broke while open.
         code = (
             next((found for pattern, found in _REFUSED if pattern.search(str(error))), "08001")
             if error.pgconn is not None
@@ -99,7 +98,7 @@ def examine(error: BaseException) -> Problem:
     return Problem(_verdict(error, code), name, advice)
 
 
-def _verdict(error: BaseException, code: str) -> Verdict:  # noqa: PLR0911 - one line a case
+def _verdict(error: BaseException, code: str) -> Verdict:  # noqa: PLR0911 - one line per case
     if isinstance(error, InvalidBatch | InvalidDocument | InvalidArgument):
         return "batch"
     if isinstance(error, BcpAnalyticsError):

@@ -27,7 +27,7 @@ Event = dict[str, Any]
 
 DAYS = 30
 BATCH_SIZE = 1000
-"""Events of a batch, at most."""
+"""The most events of a batch."""
 
 _HOURS = DAYS * 24
 _FRIDAY = 4
@@ -88,7 +88,7 @@ def batch_id(seed: int, calls: int, size: int, kind: str, place: int) -> UUID:
 
 
 def batches(seed: int, calls: int, end: datetime, size: int = BATCH_SIZE) -> Iterator[Batch]:
-    """Yield everything that happened in the 30 days before `end`, `size` events a batch at most.
+    """Yield everything that happened in the 30 days before `end`, at most `size` events per batch.
 
     The first batch is a mark that says where the period ends: see `mark_id`. `end` needs a time zone. Batch
     ids follow from `seed`, `calls`, `size` and the batch's place, event ids from `seed`, `calls` and the

@@ -315,7 +315,7 @@ def _ms(milliseconds: float | None) -> str:
 
 
 def _json(value: dict[str, Any]) -> str:
-    """Return JSON of a few lines, a field a line."""
+    """Return JSON of a few lines, one field per line."""
     lines = []
     for name, inner in value.items():
         if isinstance(inner, dict):

@@ -67,7 +67,7 @@ class RealCalls:
     calls: list[Event]
     """Events for `ingest_tool_usage`."""
     errors: list[Event]
-    """Events for `ingest_errors`, one a failed call."""
+    """Events for `ingest_errors`, one per failed call."""
 
 
 def why_unavailable() -> str | None:
@@ -105,7 +105,7 @@ def make_calls() -> RealCalls:
 
 
 def _cause(error: BaseException) -> str:
-    """Name what is inside of exception groups, which say nothing themselves."""
+    """Name the errors inside of exception groups, which say nothing themselves."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, TimeoutError):

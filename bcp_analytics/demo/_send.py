@@ -84,7 +84,7 @@ def look(conn: Connection[Any], seed: int, calls: int) -> Before:
 
 
 class _Rate(ProgressColumn):
-    """Calls a second so far."""
+    """Calls per second so far."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed

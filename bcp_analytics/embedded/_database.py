@@ -94,7 +94,7 @@ class EmbeddedDatabase:
             self._places.state.unlink(missing_ok=True)
             self._spawn(runtime, lock)
         finally:
-            os.close(lock)  # the server has it now
+            os.close(lock)  # the server holds it now
         self._wait_until_ready(timeout)
         return self
 
@@ -123,8 +123,9 @@ class EmbeddedDatabase:
         )
         places.options.chmod(0o600)
         places.pgdata.mkdir(mode=0o700, exist_ok=True)
-        # Nothing secret in argv. Without `detach` the server notices our end at its standard input.
-        # stderr takes what Node.js itself says when it cannot even begin.
+        # The options are in a file, since all users can read argv. Without `detach` the server stops when
+        # its standard input ends, as it does when this process ends. The log also gets what Node.js says
+        # if it cannot start.
         log_file = os.open(places.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(log_file, "ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - node and a script of our own
@@ -133,7 +134,7 @@ class EmbeddedDatabase:
                 stdout=log,
                 stderr=log,
                 pass_fds=(lock,),
-                start_new_session=True,  # a ^C in the terminal is for the starter
+                start_new_session=True,  # Ctrl-C in the terminal is for the starter only
                 cwd=self.path,
                 env=runtime_environment(),
             )
@@ -160,7 +161,7 @@ class EmbeddedDatabase:
         return f" The end of {self.log_path}:\n" + "\n".join(lines) if lines else ""
 
     def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
-        """Stop the server and wait; after `timeout` seconds it is killed, which loses nothing committed."""
+        """Stop the server and wait; after `timeout` seconds kill it, which loses nothing committed."""
         process, self._process = self._process, None
         if process is not None:
             if process.poll() is None:
@@ -244,7 +245,7 @@ def _already_running(places: Places) -> str:
 
 
 def status(path: str | os.PathLike[str] | None = None) -> Status | None:
-    """Describe the server that runs on this data folder; None when none does."""
+    """Describe the server that runs on this data folder; return None when none runs."""
     places = Places(Path(path).expanduser().absolute() if path is not None else default_data_dir())
     if not is_locked(places):
         return None
@@ -271,14 +272,14 @@ def status(path: str | os.PathLike[str] | None = None) -> Status | None:
 def stop(path: str | os.PathLike[str] | None = None, timeout: float = STOP_TIMEOUT_S) -> bool:
     """Stop the server of a data folder, whoever started it; False when none runs.
 
-    Raises `EmbeddedError` when it does not end, even killed.
+    Raises `EmbeddedError` when it does not end, even when it is killed.
     """
     places = Places(Path(path).expanduser().absolute() if path is not None else default_data_dir())
     if not is_locked(places):
         return False
     deadline = time.monotonic() + timeout
     while not isinstance(pid := places.read_state().get("pid"), int):
-        # It is just starting and has not yet written its state, or just stopping and has removed it.
+        # It has not written its state yet, or has already removed it.
         if not is_locked(places):
             return True
         if time.monotonic() > deadline:
@@ -290,10 +291,10 @@ def stop(path: str | os.PathLike[str] | None = None, timeout: float = STOP_TIMEO
         if not is_locked(places):
             return True
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)  # it holds the lock, so this process id is its own
+            os.kill(pid, number)  # it holds the lock, so the process id is still its own
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if not is_locked(places):
                 return True
             time.sleep(_POLL_S)
-    raise EmbeddedError(f"The embedded database on {places.root} (pid {pid}) does not end.")
+    raise EmbeddedError(f"The embedded database on {places.root} (pid {pid}) does not end, even killed.")

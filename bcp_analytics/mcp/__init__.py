@@ -49,7 +49,7 @@ def instrument(
     """Record the calls of a server: an `mcp` MCPServer or low-level Server, or a FastMCP. Returns the server.
 
     `collector` is a `Collector` or an `AsyncCollector`. `bcp_name` is the server's name by default; `user_id`
-    says whose calls they are, or is called at each to say it; by default it is whom the server has
+    says whose calls they are, or is called for each call to say it; by default it is the user whom the server
     authenticated. A server that records already stays as it is. Raises `TypeError` for any other server.
     """
     name = bcp_name or str(getattr(server, "name", None) or "mcp")
@@ -57,7 +57,7 @@ def instrument(
     if isinstance(middleware, list) and records(middleware):
         return server
     if hasattr(server, "add_middleware"):
-        from bcp_analytics.mcp._fastmcp import AnalyticsMiddleware  # noqa: PLC0415 - as above
+        from bcp_analytics.mcp._fastmcp import AnalyticsMiddleware  # noqa: PLC0415 - takes a second
 
         server.add_middleware(AnalyticsMiddleware(collector, name, user_id=user_id))
         return server

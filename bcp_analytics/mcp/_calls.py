@@ -70,7 +70,7 @@ class CallRecorder:
         self.failures = 0
         """Events that could not be recorded."""
         self.process_session = str(uuid4())
-        """Session of calls that came over no HTTP: a server over stdio has one client."""
+        """Session of calls that did not come over HTTP: a server over stdio has one client."""
 
     @contextmanager
     def watch(self, about: Any, describe: Callable[[], Request]) -> Iterator[Watched]:  # noqa: ANN401
@@ -191,8 +191,8 @@ def records(middleware: Iterable[object]) -> bool:
 def fields_of_http(request: Any, protocol_version: str | None) -> Fields:  # noqa: ANN401 - starlette's Request
     """Return who calls over HTTP, as far as the request says it.
 
-    With a session of the protocol, where that has any: from version 2026-07-28 on, an id that comes along is
-    one a call. Address and user agent are not enough to tell one user from another.
+    The session is that of the protocol, where that has any: from version 2026-07-28 on, an id that comes with
+    a request is another one for each call. Address and user agent do not tell one user from another.
     """
     fields: Fields = {"user_agent": events.string(request.headers.get("user-agent"))}
     if protocol_version is None or protocol_version < _WITHOUT_SESSIONS:

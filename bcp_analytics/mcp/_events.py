@@ -24,7 +24,7 @@ Fields = dict[str, Any]
 CALL = "tools/call"
 LIST = "tools/list"
 ELICIT = "elicitation/create"
-"""By this a server asks the person at the client, while a call waits for the answer."""
+"""The method by which a server asks the person at the client, while a call waits for the answer."""
 
 MAX_DOCUMENT = 262_144
 """Of larger parameters and results, in bytes, the beginning is recorded.
@@ -130,7 +130,7 @@ def fields_of_handshake(request: Json, result: Json) -> Fields:
     asked, answered = mapping(request), mapping(result)
     fields = client_of(asked.get("clientInfo")) | _peer_of(mapping(asked.get("_meta")))
     fields |= server_of(answered.get("serverInfo")) | server_of(mapping(answered.get("_meta")).get(_SERVER))
-    # The server's word on the version counts: the client only proposes.
+    # The server decides on the version: the client only proposes one.
     if (version := string(answered.get("protocolVersion"))) is not None:
         fields["protocol_version"] = version
     return fields
@@ -232,7 +232,7 @@ def fields_of_result(result: Json, size: int) -> Fields:
     fields: Fields = {"response_data": data, "response_bytes": model_bytes(result)}
     if found.get("isError") is True:
         message = _text_of(found.get("content")) or "The tool reported an error without a message."
-        # Also where the rest is left out: by it the store knows that the tool failed, not the protocol.
+        # Keep this where the rest is left out: it tells the store that the tool failed, not the protocol.
         return fields | {"response_data": data | {"isError": True}} | failed(None, message)
     kind = found.get("resultType", "task" if "task" in found and "content" not in found else "complete")
     if kind != "complete":
@@ -318,7 +318,7 @@ def _text_of(content: Json) -> str:
 
 
 def _short(message: str) -> str:
-    """Cut a message, between words: half an address would be found by no rule."""
+    """Cut a message between words: no rule of the anonymiser would find half an address."""
     if len(message) <= MAX_MESSAGE:
         return message
     return f"{message[:MAX_MESSAGE].rpartition(' ')[0]}..."

@@ -10,16 +10,10 @@ the environment's `PG*` variables and service files.
 
 from __future__ import annotations
 
-from bcp_analytics.migrate._runner import (
-    AppliedMigration,
-    MigrationResult,
-    MigrationStatus,
-    RollbackPlan,
-    migrate,
-    rollback,
-    rollback_plan,
-    status,
-)
+from bcp_analytics.migrate._books import AppliedMigration
+from bcp_analytics.migrate._rollback import RollbackPlan, rollback, rollback_plan
+from bcp_analytics.migrate._runner import MigrationResult, migrate
+from bcp_analytics.migrate._status import MigrationStatus, status
 
 __all__ = [
     "AppliedMigration",

@@ -1,8 +1,8 @@
 """yoyo on a connection of ours, its tables in a schema of their own, a migration and its mark in one go.
 
-Stock yoyo applies a migration on a second connection and marks it afterwards, so that a run killed in
-between leaves a migration that is applied and not marked, which no later run gets past. It also
-prints what a migration's statements return, and asks the network for the host's full name.
+yoyo itself applies a migration on a second connection and marks it afterwards. A run killed in between leaves
+a migration that is applied and not marked, and every later run fails at it. yoyo also prints what a
+migration's statements return, and asks the network for the host's full name.
 """
 
 from __future__ import annotations

@@ -187,6 +187,49 @@ class HealthCheck:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class UsageOverTime:
+    """All calls of one bucket of time; percentiles are None where no call of them was timed."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    call_count: int
+    success_count: int
+    error_count: int
+    p50_duration_ms: float | None
+    p95_duration_ms: float | None
+    p99_duration_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTotals:
+    """The figures of a range as a whole."""
+
+    call_count: int
+    success_count: int
+    error_count: int
+    unknown_count: int
+    """Calls that do not say whether they succeeded."""
+    success_rate: float | None
+    """success_count / (success_count + error_count), None where both are 0."""
+    error_share: float | None
+    """error_count / call_count, None without calls."""
+    previous_call_count: int
+    """Calls of the period of the same length before."""
+    call_change: float | None
+    """0.5 is half as many calls again as before, None where there were none."""
+    p50_duration_ms: float | None
+    p95_duration_ms: float | None
+    p99_duration_ms: float | None
+    bcp_count: int
+    """Bundles that were called."""
+    tool_count: int
+    """Tools that were called."""
+    session_count: int | None
+    """Sessions that began; None where the question has a filter."""
+    response_bytes: int
+
+
 @question(ToolUsageStats)
 def tool_usage_stats(
     *,
@@ -382,3 +425,39 @@ def daily_error_summary(
 @question(HealthCheck)
 def health() -> None:
     """Tell whether the store itself is well: a row a check, with what to look at where it is not."""
+
+
+@question(UsageOverTime)
+def usage_over_time(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    interval: timedelta | str | None = timedelta(hours=1),
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    time_zone: str = "UTC",
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
+) -> None:
+    """Tell how calls, failures and durations develop, all tools together: one row per bucket, latest first.
+
+    Buckets without calls are there too. Raises `InvalidArgument` where there are more than 10,000.
+    """
+
+
+@question(ReportTotals)
+def report_totals(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+) -> None:
+    """Tell the figures of the range as a whole, in one row."""

@@ -4,6 +4,6 @@
 takes the extra `report`.
 """
 
-from bcp_analytics.report._collect import Bucket, Report, Section, collect
+from bcp_analytics.report._collect import Report, Section, collect
 
-__all__ = ["Bucket", "Report", "Section", "collect"]
+__all__ = ["Report", "Section", "collect"]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, LiteralString
-
-from psycopg import Cursor
+from typing import TYPE_CHECKING, Any
 
 from bcp_analytics._render.tables import duration, percent, size
-from bcp_analytics.queries import ToolUsageStats, health, tool_usage_stats
+from bcp_analytics.queries import (
+    ReportTotals,
+    ToolUsageStats,
+    UsageOverTime,
+    health,
+    report_totals,
+    tool_usage_stats,
+    usage_over_time,
+)
 from bcp_analytics.queries._alerts import active_alerts
 from bcp_analytics.queries._errors import error_issues
 from bcp_analytics.queries._sessions import session_stats, top_users
-from bcp_analytics.queries._tools import (
-    context_cost,
-    latency_over_time,
-    tool_trends,
-    unknown_tools,
-    unused_tools,
-)
+from bcp_analytics.queries._tools import context_cost, unknown_tools, unused_tools
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from bcp_analytics.queries._alerts import ActiveAlert
-    from bcp_analytics.queries._tools import LatencyOverTime
+    from bcp_analytics.queries._sessions import SessionStats
 
 _TOP = 10
-# From here on a change is told as a multiple, as nobody reads +1666933 %.
+# From here on a change is a multiple: nobody reads +1666933 %.
 _MANY_TIMES = 10
 _MOST_TOOLS = 50
 _MOST_BUCKETS = 100
@@ -45,43 +45,6 @@ _INTERVALS = (
     timedelta(days=1),
     timedelta(days=7),
 )
-_HOUR = timedelta(hours=1)
-_DAY = timedelta(days=1)
-_BUCKETS: LiteralString = """
-with starts as (
-    -- In steps of an hour at most, as a day on which the clock changes has 23 or 25.
-    select public.time_bucket(%(interval)s, t, %(time_zone)s) as start
-    from generate_series(
-        %(since)s::timestamptz, %(until)s::timestamptz - interval '1 microsecond',
-        least(%(interval)s, interval '1 hour')) as t
-    union
-    select public.time_bucket(%(interval)s, %(until)s::timestamptz - interval '1 microsecond', %(time_zone)s)
-    where %(since)s::timestamptz < %(until)s::timestamptz
-), usage as (
-    select time_bucket as start, sum(call_count)::bigint as calls, sum(success_count)::bigint as successes,
-           sum(error_count)::bigint as errors
-    from bcp.tool_usage_stats(
-        %(since)s, %(until)s, %(interval)s, p_bcp_name => %(bcp_name)s, p_tool_name => %(tool_name)s,
-        p_time_zone => %(time_zone)s)
-    group by 1
-)
-select start, coalesce(calls, 0), coalesce(successes, 0), coalesce(errors, 0)
-from starts
-left join usage using (start)
-order by start
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """All calls of one bucket of time."""
-
-    start: datetime
-    call_count: int
-    success_count: int
-    error_count: int
-    latency: LatencyOverTime | None
-    """None where no call of the bucket was timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +82,7 @@ class Report:
     filters: dict[str, str]
     """Names of the bundle and tool that it is about, if it is not about all."""
     totals: list[Total]
-    buckets: list[Bucket]
+    buckets: list[UsageOverTime]
     """In the order of time, also those without calls."""
     sections: list[Section]
 
@@ -160,106 +123,28 @@ def collect(
     asked: dict[str, Any] = {"since": since, "until": until}
     filters = {name: value for name, value in names.items() if value is not None}
     tools = tool_usage_stats(conn, **asked, **names, interval=None)
-    buckets = _buckets(conn, asked, names, interval, time_zone)
-    whole = latency_over_time(conn, **asked, **names, interval=None)
-    trends = tool_trends(conn, **asked, **names)
-    before = sum(trend.previous_call_count for trend in trends)
+    buckets = usage_over_time(conn, **asked, **names, interval=interval, time_zone=time_zone)
+    [totals] = report_totals(conn, **asked, **names)
     # Sessions are of all bundles.
     clients = session_stats(conn, **asked, interval=None) if not filters else None
-    sessions = sum(client.session_count for client in clients) if clients is not None else None
     return Report(
         since,
         until,
         zone,
         interval,
         filters,
-        _totals(tools, whole[0] if whole else None, before, sessions),
-        buckets,
+        _totals(totals),
+        buckets[::-1],
         [
             _alerts(active_alerts(conn, **names)),
             *_tools(tools),
-            Section(
-                "What causes the errors",
-                (
-                    "state",
-                    "level",
-                    "bcp_name",
-                    "tool_name",
-                    "error_type",
-                    "message",
-                    "error_count",
-                    "last_seen",
-                ),
-                error_issues(conn, **asked, **names, limit=_TOP),
-                "No error was logged.",
-                f"The {_TOP} most frequent causes; each message is the latest, masked.",
-                bar="error_count",
-            ),
-            Section(
-                "Who calls most",
-                ("user_id", "call_count", "success_rate", "share", "response_bytes"),
-                top_users(conn, **asked, **names, limit=_TOP),
-                "No call names its user.",
-                bar="share",
-            ),
-            *(
-                [
-                    Section(
-                        "Sessions by client",
-                        (
-                            "client_name",
-                            "session_count",
-                            "user_count",
-                            "calls_per_session",
-                            "p50_duration_ms",
-                            "p95_duration_ms",
-                        ),
-                        sorted(clients, key=lambda client: -client.session_count)[:_TOP],
-                        "No session began.",
-                        "p50 and p95 are of how long a session lasts.",
-                        bar="session_count",
-                    )
-                ]
-                if clients is not None
-                else []
-            ),
-            Section(
-                "What fills the model's context",
-                (
-                    "bcp_name",
-                    "tool_name",
-                    "call_count",
-                    "response_bytes",
-                    "avg_response_bytes",
-                    "share",
-                    "tokens",
-                ),
-                context_cost(conn, **asked, **names, limit=_TOP),
-                "No call returned anything.",
-                bar="share",
-            ),
-            Section(
-                "Listed and never called",
-                ("bcp_name", "tool_name", "listing_count", "last_listed", "context_bytes"),
-                [] if tool_name else unused_tools(conn, **asked, bcp_name=bcp_name),
-                "Not asked of a single tool." if tool_name else "Every tool that was listed was called.",
-                "Each costs the model's context its bytes at every listing.",
-            ),
-            Section(
-                "Called and never listed",
-                ("bcp_name", "tool_name", "call_count", "success_count", "error_count"),
-                [] if tool_name else unknown_tools(conn, **asked, bcp_name=bcp_name),
-                "Not asked of a single tool."
-                if tool_name
-                else "No tool was called that its bundle's lists do not have.",
-            ),
-            Section(
-                "Is the store well",
-                ("status", "check_name", "value", "detail"),
-                health(conn),
-                "",
-                "Now, whatever the range.",
-            ),
+            _errors(conn, asked | names),
+            _users(conn, asked | names),
+            *([_clients(clients)] if clients is not None else []),
+            _context_cost(conn, asked | names),
+            _unused(conn, asked, bcp_name, tool_name),
+            _unknown(conn, asked, bcp_name, tool_name),
+            _health(conn),
         ],
     )
 
@@ -269,53 +154,41 @@ def choose_interval(length: timedelta) -> timedelta:
     return next((step for step in _INTERVALS if length <= step * _MOST_BUCKETS), _INTERVALS[-1])
 
 
-def _buckets(
-    conn: Connection[Any],
-    asked: dict[str, Any],
-    names: dict[str, Any],
-    interval: timedelta,
-    time_zone: str,
-) -> list[Bucket]:
-    options: dict[str, Any] = {**asked, **names, "interval": interval, "time_zone": time_zone}
-    latency = {row.time_bucket: row for row in latency_over_time(conn, **options)}
-    with Cursor(conn) as cur:
-        counts = cur.execute(_BUCKETS, options, binary=True).fetchall()
-    return [Bucket(start, calls, good, failed, latency.get(start)) for start, calls, good, failed in counts]
-
-
-def _totals(
-    tools: list[ToolUsageStats], latency: LatencyOverTime | None, before: int, sessions: int | None
-) -> list[Total]:
-    calls = sum(tool.call_count for tool in tools)
-    good, failed = sum(tool.success_count for tool in tools), sum(tool.error_count for tool in tools)
-    if not before:
+def _totals(of: ReportTotals) -> list[Total]:
+    if of.call_change is None:
         change = "none before"
-    elif calls >= _MANY_TIMES * before:
-        change = f"{calls / before:,.0f} times the period before"
+    elif of.call_change >= _MANY_TIMES - 1:
+        change = f"{of.call_change + 1:,.0f} times the period before"
     else:
-        change = f"{100 * (calls - before) / before:+.0f} % on the period before"
-    unknown = calls - good - failed
-    totals = [
-        Total("calls", f"{calls:,}", change),
+        change = f"{100 * of.call_change:+.0f} % on the period before"
+    latency = [
+        Total(name, "-" if value is None else duration(value), "duration of a call")
+        for name, value in (
+            ("p50", of.p50_duration_ms),
+            ("p95", of.p95_duration_ms),
+            ("p99", of.p99_duration_ms),
+        )
+    ]
+    sessions = (
+        [] if of.session_count is None else [Total("sessions", f"{of.session_count:,}", "began in the range")]
+    )
+    return [
+        Total("calls", f"{of.call_count:,}", change),
         Total(
             "success rate",
-            percent(good / (good + failed)) if good + failed else "-",
-            f"{unknown:,} calls do not say" if unknown else "of calls",
+            "-" if of.success_rate is None else percent(of.success_rate),
+            f"{of.unknown_count:,} calls do not say" if of.unknown_count else "of calls",
         ),
-        Total("failed calls", f"{failed:,}", percent(failed / calls) + " of calls" if calls else ""),
+        Total(
+            "failed calls",
+            f"{of.error_count:,}",
+            "" if of.error_share is None else f"{percent(of.error_share)} of calls",
+        ),
+        *latency,
+        Total("tools called", f"{of.tool_count:,}", f"of {of.bcp_count:,} bundles"),
+        *sessions,
+        Total("answers", size(of.response_bytes), "into the model's context"),
     ]
-    for name in ("p50", "p95", "p99"):
-        value = getattr(latency, f"{name}_duration_ms") if latency else None
-        totals.append(Total(name, "-" if value is None else duration(value), "duration of a call"))
-    totals.append(
-        Total("tools called", f"{len(tools):,}", f"of {len({t.bcp_name for t in tools}):,} bundles")
-    )
-    if sessions is not None:
-        totals.append(Total("sessions", f"{sessions:,}", "began in the range"))
-    totals.append(
-        Total("answers", size(sum(tool.response_bytes for tool in tools)), "into the model's context")
-    )
-    return totals
 
 
 def _tools(tools: list[ToolUsageStats]) -> list[Section]:
@@ -327,12 +200,8 @@ def _tools(tools: list[ToolUsageStats]) -> list[Section]:
         Section(
             "Tools",
             (
-                *name,
-                "success_rate",
-                "avg_duration_ms",
-                "p50_duration_ms",
-                "p95_duration_ms",
-                "p99_duration_ms",
+                *(*name, "success_rate", "avg_duration_ms"),
+                *("p50_duration_ms", "p95_duration_ms", "p99_duration_ms"),
             ),
             tools[:_MOST_TOOLS],
             "No tool was called.",
@@ -355,6 +224,89 @@ def _tools(tools: list[ToolUsageStats]) -> list[Section]:
             bar="error_count",
         ),
     ]
+
+
+def _errors(conn: Connection[Any], asked: dict[str, Any]) -> Section:
+    return Section(
+        "What causes the errors",
+        ("state", "level", "bcp_name", "tool_name", "error_type", "message", "error_count", "last_seen"),
+        error_issues(conn, **asked, limit=_TOP),
+        "No error was logged.",
+        f"The {_TOP} most frequent causes; each message is the latest, masked.",
+        bar="error_count",
+    )
+
+
+def _users(conn: Connection[Any], asked: dict[str, Any]) -> Section:
+    return Section(
+        "Who calls most",
+        ("user_id", "call_count", "success_rate", "share", "response_bytes"),
+        top_users(conn, **asked, limit=_TOP),
+        "No call names its user.",
+        bar="share",
+    )
+
+
+def _clients(clients: list[SessionStats]) -> Section:
+    return Section(
+        "Sessions by client",
+        (
+            *("client_name", "session_count", "user_count", "calls_per_session"),
+            *("p50_duration_ms", "p95_duration_ms"),
+        ),
+        sorted(clients, key=lambda client: -client.session_count)[:_TOP],
+        "No session began.",
+        "p50 and p95 are of how long a session lasts.",
+        bar="session_count",
+    )
+
+
+def _context_cost(conn: Connection[Any], asked: dict[str, Any]) -> Section:
+    return Section(
+        "What fills the model's context",
+        (
+            *("bcp_name", "tool_name", "call_count", "response_bytes", "avg_response_bytes"),
+            *("share", "tokens"),
+        ),
+        context_cost(conn, **asked, limit=_TOP),
+        "No call returned anything.",
+        bar="share",
+    )
+
+
+def _unused(
+    conn: Connection[Any], asked: dict[str, Any], bcp_name: str | None, tool_name: str | None
+) -> Section:
+    return Section(
+        "Listed and never called",
+        ("bcp_name", "tool_name", "listing_count", "last_listed", "context_bytes"),
+        [] if tool_name else unused_tools(conn, **asked, bcp_name=bcp_name),
+        "Not asked of a single tool." if tool_name else "Every tool that was listed was called.",
+        "Each costs the model's context its bytes at every listing.",
+    )
+
+
+def _unknown(
+    conn: Connection[Any], asked: dict[str, Any], bcp_name: str | None, tool_name: str | None
+) -> Section:
+    return Section(
+        "Called and never listed",
+        ("bcp_name", "tool_name", "call_count", "success_count", "error_count"),
+        [] if tool_name else unknown_tools(conn, **asked, bcp_name=bcp_name),
+        "Not asked of a single tool."
+        if tool_name
+        else "No tool was called that its bundle's lists do not have.",
+    )
+
+
+def _health(conn: Connection[Any]) -> Section:
+    return Section(
+        "Is the store well",
+        ("status", "check_name", "value", "detail"),
+        health(conn),
+        "",
+        "Now, whatever the range.",
+    )
 
 
 def _alerts(alerts: list[ActiveAlert]) -> Section:

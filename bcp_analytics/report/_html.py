@@ -42,7 +42,7 @@ def page(report: Report, *, made_at: datetime) -> str:
     environment = Environment(
         loader=PackageLoader("bcp_analytics.report", "templates"),
         autoescape=True,
-        # Escaped, it could still turn the text around it, or be obeyed by a terminal that shows the file.
+        # Escaped text could still reverse the text around it, or send commands to a terminal that shows it.
         finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -104,7 +104,7 @@ def _table(report: Report, section: Section) -> list[dict[str, Any]]:
                 "name": column.name,
                 "heading": column.heading,
                 "is_text": column.is_text,
-                # Names are easier to read in one line, unless they take the others' room.
+                # Names are easier to read on one line, unless they take the room of other columns.
                 "is_short": max(map(len, column.cells)) <= _SHORT,
                 "cells": list(zip(column.cells, bars, strict=True)),
             }

@@ -68,10 +68,8 @@ def latency(report: Report, size: Size = WIDE) -> str:
     series: dict[str, tuple[str, list[float | None]]] = {}
     for name in ("p50", "p95", "p99"):
         # A logarithm of 0 is none: what is below is drawn at a microsecond.
-        values = [
-            max(getattr(b.latency, f"{name}_duration_ms"), 0.001) if b.latency else None
-            for b in report.buckets
-        ]
+        known_ms = [getattr(b, f"{name}_duration_ms") for b in report.buckets]
+        values = [None if value is None else max(value, 0.001) for value in known_ms]
         series[name] = (f"var(--{name})", values)
     known = [v for _, values in series.values() for v in values if v is not None]
     return _chart(
@@ -136,7 +134,7 @@ def _chart(
         transition="none",
     )
     labels, major = _labels(
-        [b.start.astimezone(report.zone) for b in report.buckets], report.interval, size.labels
+        [b.time_bucket.astimezone(report.zone) for b in report.buckets], report.interval, size.labels
     )
     chart = kind(
         style=style,
@@ -165,7 +163,7 @@ def _chart(
 
 
 def _labels(times: Sequence[datetime], interval: timedelta, most: int) -> tuple[list[str], list[str]]:
-    """Return a label a bucket, and those that fit beside each other: of round hours, where there are some."""
+    """Return one label per bucket, and those that fit beside each other: round hours where there are some."""
     whole_days = interval >= timedelta(days=1)
     labels = [f"{t:%d %b}" if whole_days or t.hour == t.minute == 0 else f"{t:%d %b %H:%M}" for t in times]
     by_hours = [

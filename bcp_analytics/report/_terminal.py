@@ -58,7 +58,7 @@ def show(report: Report, console: Console) -> None:
 def _series(report: Report) -> list[tuple[str, list[float], str, str]]:
     calls: list[float] = [b.call_count for b in report.buckets]
     failed: list[float] = [b.error_count for b in report.buckets]
-    p95 = [b.latency.p95_duration_ms if b.latency else 0 for b in report.buckets]
+    p95 = [b.p95_duration_ms or 0 for b in report.buckets]
     return [
         ("calls", calls, f"{max(calls):,}", "cyan"),
         ("failed calls", failed, f"{max(failed):,}", "red"),
@@ -67,13 +67,16 @@ def _series(report: Report) -> list[tuple[str, list[float], str, str]]:
 
 
 def _chart(report: Report, console: Console, title: str, values: Sequence[float], style: str) -> None:
-    # A chart narrower than it is long shows its end.
+    # Where the terminal is too narrow for all buckets, show the latest.
     shown = list(values)[-console.width :]
     buckets = report.buckets[-len(shown) :]
     wide = max(1, console.width // max(len(shown), 1)) if len(shown) * 2 <= console.width else 1
     wide = min(wide, 3)
     stretched = [value for value in shown for _ in range(wide)]
-    ends = {0: clock(report, buckets[0].start), len(stretched) - 1: clock(report, buckets[-1].start)}
+    ends = {
+        0: clock(report, buckets[0].time_bucket),
+        len(stretched) - 1: clock(report, buckets[-1].time_bucket),
+    }
     console.print()
     console.print(
         Group(

@@ -175,7 +175,7 @@ class Bench:
             return subprocess.Popen([*self._drivers[sdk], file], stderr=log, env=self._environment)  # noqa: S603
 
     def _proxy(self, name: str, command: list[str]) -> list[str]:
-        ours = [sys.executable, "-m", "bcp_analytics.cli", "proxy", "--bcp", name, "--dsn", self._dsn]
+        ours = [sys.executable, "-m", "bcp_analytics", "proxy", "--bcp", name, "--dsn", self._dsn]
         return [*ours, "--", *command]
 
     def _wait_for(self, name: str, number: int) -> None:

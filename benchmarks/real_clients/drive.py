@@ -2,7 +2,7 @@
 
 drive.mjs does the same by the TypeScript SDK. A plan has `command` or `url`; `steps`, each a list of calls
 that are made at the same time; `stalled_s`, after which a call gets no answer any more; and `transcript`, the
-file that gets one line a call, as soon as it is over.
+file that gets one line per call, as soon as it is over.
 """
 
 from __future__ import annotations

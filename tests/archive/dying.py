@@ -1,4 +1,4 @@
-"""A program that archives and restores, one child a line of its input, each killed where the line says.
+"""A program that archives and restores, one child per line of its input, each killed where the line says.
 
 It forks instead of starting Python anew, which would take longer than what is to be tested.
 """

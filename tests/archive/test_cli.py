@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bcp_analytics.cli import _archive as _cli_archive
+from bcp_analytics.cli import _archive
 from bcp_analytics.cli._app import app
 from tests.archive.rows import count, few
 
@@ -170,7 +170,7 @@ def test_what_can_go_wrong_is_told(clean_db: Db, tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_it_watches(clean_db: Db, stop: signal.Signals) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "bcp_analytics.cli", "archive", "--watch", "--poll", "300"],
+        [sys.executable, "-m", "bcp_analytics", "archive", "--watch", "--poll", "300"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -207,7 +207,7 @@ def test_watch_is_not_asked_by_its_own_cleanup(
     aggregated(clean_db, "2020-01-05")
     run("archive", "--cleanup")
     run("restore", "--table", "tool_usage_logs", "--from", "2020-01-05", "--to", "2020-01-06")
-    once = _cli_archive._archive_once
+    once = _archive._archive_once
     asked = []
 
     def twice(*args: Any, check_content: bool, **options: Any) -> None:
@@ -216,9 +216,9 @@ def test_watch_is_not_asked_by_its_own_cleanup(
         if len(asked) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(_cli_archive, "_archive_once", twice)
-    monkeypatch.setattr(_cli_archive.signal, "signal", lambda *_: None)
-    _cli_archive._watch(dsn, str(tmp_path / "archive"), 0.01, cleanup=True)
+    monkeypatch.setattr(_archive, "_archive_once", twice)
+    monkeypatch.setattr(_archive.signal, "signal", lambda *_: None)
+    _archive._watch(dsn, str(tmp_path / "archive"), 0.01, cleanup=True)
     # It looks at the content where somebody asks.
     assert asked == [True, False]
     assert count(clean_db) == 3

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from tests.sql.events import ingest, open_alert, something_to_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.any_target("a panel asks functions whose answers are tested on each")
 
 ROOT = Path(__file__).parent.parent.parent
 DASHBOARDS = {
@@ -59,18 +65,26 @@ def as_grafana(
     return statement
 
 
+@pytest.fixture(scope="module")
+def store(shared_dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A store with something of everything, made once since all tests only ask it, and never committed."""
+    with closing(psycopg.connect(shared_dsn)) as conn:
+        conn.execute("select set_config('bcp.now', %s, true)", [NOW.isoformat()])
+        conn.execute("set local timezone = 'UTC'")
+        # The ledger goes by the clock of the wall: rows of both clocks are in the range asked.
+        for kind, events in something_to_answer(NOW - timedelta(hours=1)).items():
+            ingest(conn, events, kind)
+        ingest(conn, [{"tool_name": "read"}])
+        open_alert(conn)
+        yield conn
+
+
 @pytest.fixture
-def grafana(db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """A store with something of everything, as Grafana sees it."""
-    db.execute("select set_config('bcp.now', %s, true)", [NOW.isoformat()])
-    db.execute("set local timezone = 'UTC'")
-    # The ledger goes by the clock of the wall: rows of both clocks are in the range asked.
-    for kind, events in something_to_answer(NOW - timedelta(hours=1)).items():
-        ingest(db, events, kind)
-    ingest(db, [{"tool_name": "read"}])
-    open_alert(db)
-    db.execute("set local role bcp_reader")
-    return db
+def grafana(store: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """The store as Grafana sees it."""
+    with store.transaction(force_rollback=True):
+        store.execute("set local role bcp_reader")
+        yield store
 
 
 def test_there_are_the_dashboards() -> None:

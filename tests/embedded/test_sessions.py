@@ -40,6 +40,31 @@ def test_prepared_statements_of_the_same_name(connect: Connect) -> None:
         two.execute("prepare p as select 3")
 
 
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        pytest.param(
+            "on", "E'a' -- it goes on\n -- here\n '\\'; execute x; --'", id="continued-behind-a-comment"
+        ),
+        pytest.param("off", "'a\\'; execute x; --'", id="backslashes-in-plain-strings"),
+    ],
+)
+def test_what_a_string_says_is_no_statement(connect: Connect, setting: str, text: str) -> None:
+    with connect() as conn:
+        conn.execute(f"set standard_conforming_strings = {setting}")
+        assert value(conn, f"select {text}") == "a'; execute x; --"
+
+
+def test_a_savepoint_that_is_released_undoes_no_listen(connect: Connect) -> None:
+    with connect() as conn, connect() as other:
+        conn.execute(
+            "begin; savepoint a; savepoint a; listen deep; release a; listen undone; rollback to a; "
+            "listen heard; commit"
+        )
+        other.execute("notify deep; notify undone; notify heard")
+        assert [one.channel for one in conn.notifies(timeout=0.2)] == ["heard"]
+
+
 def test_prepared_statements_of_the_protocol(connect: Connect) -> None:
     one, two = connect(), connect()
     for conn, text in ((one, b"select 'one'"), (two, b"select 'two', 2")):

@@ -1,4 +1,4 @@
-"""A program that records, one child a line of its input, and prints each id once record() has returned.
+"""A program that records, one child per line of its input, and prints each id once record() has returned.
 
 It forks instead of starting Python anew, which would take longer than what is to be tested.
 """

@@ -20,7 +20,7 @@ _EDITS = {
         ),
         ("refresh_start(integer)", "refresh_start(integer, integer)"),
         # Another type returned.
-        ("latest_refresh() returns bigint", "latest_refresh() returns numeric"),
+        ("p_end timestamptz) returns boolean", "p_end timestamptz) returns text"),
     ],
     # A parameter of another name, of the procedure of a job.
     "70_jobs.sql": [("find_floods_job(p_job_id integer, p_config", "find_floods_job(p_id integer, p_config")],

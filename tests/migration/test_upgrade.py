@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from bcp_analytics.errors import MigrationError
 from bcp_analytics.migrate import _runner as runner
+from bcp_analytics.migrate import status
 from tests.catalog import snapshot
 from tests.migration import older
 from tests.migration.conftest import Project, value
@@ -262,7 +263,7 @@ def test_timescaledb_updates_below_a_store(blank_db: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("alter extension timescaledb update")
     runner.migrate(dsn)
-    assert runner.status(dsn).timescaledb != version
+    assert status(dsn).timescaledb != version
     with psycopg.connect(dsn, autocommit=True) as conn:
         assert [conn.execute(q).fetchall() for q in QUESTIONS] == answers
         conn.execute(FILL)

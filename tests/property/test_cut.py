@@ -139,6 +139,8 @@ def test_of_a_text_that_is_too_large_the_head_stays(db: Db, text: str) -> None:
     assert len(message.encode()) > 60_000
 
 
+@pytest.mark.any_target("the code is the same, and so is how its time grows")
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ['"', "\\", '\\"', "[", '{"a":', "a ", "x", "1,", "\n", "é", '{"k": "v"}, '])
 @pytest.mark.parametrize("form", ["string", "array", "keys", "json", "deep"])
 def test_a_cut_takes_time_by_the_size_of_what_is_cut(db: Db, unit: str, form: str) -> None:

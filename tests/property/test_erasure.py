@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bcp_analytics.collector.spool import _mentions
 from bcp_analytics.collector.spool._mentions import Mentions, Number
+from tests.property.documents import nested
 
 Db = psycopg.Connection[Any]
 shared = settings(
@@ -58,17 +59,7 @@ def documents(user_id: str) -> st.SearchStrategy[Any]:
         st.integers(-(10**20), 10**20), st.floats(allow_nan=False, allow_infinity=False),
         st.sampled_from([1234567890123456, -1234567890123456, 1234567890123456.5, 12345678901234567, 7]),
     )  # fmt: skip
-    return st.recursive(
-        st.one_of(st.none(), st.booleans(), numbers, texts, st.just(user_id)),
-        lambda inner: st.one_of(
-            st.lists(inner, max_size=4),
-            st.dictionaries(texts, inner, max_size=5),
-            inner.map(json.dumps),
-            inner.map(lambda v: json.dumps(v, ensure_ascii=False, indent=1)),
-            inner.map(lambda v: json.dumps(v)[:-1]),
-        ),
-        max_leaves=12,
-    )
+    return nested(st.one_of(st.none(), st.booleans(), numbers, texts, st.just(user_id)), texts, max_leaves=12)
 
 
 cases = st.sampled_from(IDS).flatmap(lambda user_id: st.tuples(st.just(user_id), documents(user_id)))

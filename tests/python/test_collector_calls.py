@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from starlette.responses import StreamingResponse
 
@@ -417,3 +418,20 @@ def test_library_code_is_no_application(tmp_path: Path, monkeypatch: pytest.Monk
     assert _context.relative(linecache.__file__) is None
     assert _context.relative("/x/.venv/lib/python3.12/site-packages/mcp/server.py") is None
     assert _context.relative("<frozen runpy>") is None
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "/srv/app/mail/send.py",
+        json.__file__,
+        "/x/.venv/lib/python3.12/site-packages/mcp/server.py",
+        "/usr/lib/python3/dist-packages/requests/api.py",
+        "<frozen runpy>",
+    ],
+)
+def test_sql_knows_library_code_as_the_collector_does(db: psycopg.Connection[Any], file: str) -> None:
+    """Issues are grouped by frames of the application's own code, and frames of an error are these, too."""
+    trace = f'Traceback (most recent call last):\n  File "{file}", line 1, in f\nValueError: x'
+    [(frames,)] = db.execute("select bcp_internal.application_frames(%s)", [trace]).fetchall()
+    assert (frames is None) == (_context.relative(file) is None)

@@ -8,13 +8,15 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bcp_analytics import Collector
-from tests.python.collector_fakes import Sender, balanced, make, stored
+from tests.python.collector_fakes import Deadly, Sender, balanced, make, stored
 
 
 def test_the_thread_sends_a_full_buffer_and_errors_at_once(tmp_path: Path) -> None:
@@ -58,21 +60,16 @@ def test_an_interval_that_is_over_sends_too(tmp_path: Path) -> None:
 
 def test_many_threads_record_at_once(tmp_path: Path) -> None:
     sender = Sender()
-    ids: list[str] = []
     with Collector("", source="test", spool=tmp_path, durable=True, _sender=sender) as collector:
 
-        def work() -> None:
-            mine = [collector.record("mail", "send", parameters={"n": n}) for n in range(300)]
-            ids.extend(mine)
+        def work(_: int) -> list[str]:
+            return [collector.record("mail", "send", parameters={"n": n}) for n in range(300)]
 
-        threads = [threading.Thread(target=work) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(6) as pool:
+            ids = set(chain.from_iterable(pool.map(work, range(6))))
         assert collector.flush(30)
         assert balanced(collector)
-    assert set(ids) == set(sender.database.events)
+    assert ids == set(sender.database.events)
     assert sender.database.copies == []
 
 
@@ -106,11 +103,6 @@ def test_a_hanging_send_neither_blocks_record_nor_close_nor_loses(tmp_path: Path
 
 
 def test_a_thread_that_died_costs_nothing(tmp_path: Path) -> None:
-    class Deadly(Sender):
-        def send(self, batch: Any) -> Any:
-            del batch
-            raise SystemExit
-
     collector = Collector("", source="test", spool=tmp_path, flush_interval_s=3600, _sender=Deadly())
     collector.record("mail", "send")
     assert not collector.flush(1)

@@ -143,6 +143,7 @@ def books(screen: str) -> tuple[int, ...]:
     return tuple(int(number.replace(",", "")) for number in found.groups())
 
 
+@pytest.mark.slow
 def test_from_an_empty_folder_to_answers_and_again(folder: Path) -> None:
     end = datetime.now(UTC)
     screen = demo(folder, real_calls=False)
@@ -194,6 +195,7 @@ def test_it_prints_to_a_terminal_without_unicode(folder: Path) -> None:
     assert b"Was anything lost?" in raw.getvalue()
 
 
+@pytest.mark.slow
 def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     demo(tmp_path, real_calls=False)
     status = embedded.status(tmp_path)

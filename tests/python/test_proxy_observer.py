@@ -2,71 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
-import pickle
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from bcp_analytics.mcp import _events as events
-from bcp_analytics.mcp._events import MAX_DOCUMENT, encoded_size
 from bcp_analytics.mcp._proxy import _observer as observing
-from bcp_analytics.mcp._proxy._lines import Lines
-from bcp_analytics.mcp._proxy._observer import Moment, Observer
-from bcp_analytics.mcp._proxy._outline import Outline
-from bcp_analytics.mcp._proxy._pump import MAX_BEHIND, Tap
-from bcp_analytics.mcp._proxy._record import received
-from tests.python.mcp_sink import Kept
+from tests.python.proxy_connection import Connection
 
 MODERN = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientInfo": {"name": "claude", "version": "3"},
 }
-
-
-class Connection:
-    """A conversation, in which each message takes a millisecond."""
-
-    def __init__(self) -> None:
-        self.sink = Kept()
-        self.said: list[str] = []
-        self.ms = 0
-        self.observer = Observer("time", self.sink, session_id="s", user_id="ada", say=self.said.append)
-
-    @property
-    def now(self) -> Moment:
-        self.ms += 1
-        return Moment(self.ms * 1_000_000, 1_800_000_000 + self.ms / 1000)
-
-    def raw(self, data: bytes, *, from_client: bool) -> None:
-        self.observer.feed(data, self.now, from_client=from_client)
-
-    def client(self, message: Any) -> None:
-        self.raw(json.dumps(message).encode() + b"\n", from_client=True)
-
-    def server(self, message: Any) -> None:
-        self.raw(json.dumps(message).encode() + b"\n", from_client=False)
-
-    def ask(self, request_id: Any, method: str = "tools/call", **params: Any) -> None:
-        if method == "tools/call":
-            params = {"name": "now", "arguments": {}} | params
-        self.client({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
-
-    def answer(self, request_id: Any, **result: Any) -> None:
-        self.server({"jsonrpc": "2.0", "id": request_id, "result": result})
-
-    def finish(self, *, client_left: bool = False, exit_code: int = 0) -> None:
-        self.observer.finish(self.now, client_left=client_left, exit_code=exit_code)
-
-    @property
-    def only_call(self) -> dict[str, Any]:
-        [call] = self.sink.calls
-        return call
 
 
 @pytest.fixture
@@ -355,87 +305,6 @@ def test_an_answer_too_long_to_be_read_still_ends_its_call(
     assert connection.observer.counts.unread_lines == 5
 
 
-def test_of_large_documents_the_beginning_is_kept(connection: Connection) -> None:
-    connection.ask(1, arguments={"path": "a.txt", "text": "some words " * MAX_DOCUMENT, "after": 1})
-    image = {"type": "image", "mimeType": "image/png", "data": "A" * MAX_DOCUMENT}
-    connection.answer(1, content=[image, {"type": "text", "text": "a picture"}])
-    call = connection.only_call
-    assert list(call["parameters"]) == ["path", "text"]
-    head, _, mark = call["parameters"]["text"].rpartition(" [TRUNCATED ")
-    assert mark == f"{11 * MAX_DOCUMENT} bytes]"
-    assert MAX_DOCUMENT - 100 < len(head) <= MAX_DOCUMENT
-    assert head.split() == ["some", "words"] * (len(head.split()) // 2) + ["some"] * (len(head.split()) % 2)
-    assert call["response_data"]["content"] == [
-        image | {"data": f"<{MAX_DOCUMENT} characters of base64>"},
-        {"type": "text", "text": "a picture"},
-    ]
-    assert call["wire_bytes"] > MAX_DOCUMENT
-
-
-@given(
-    value=st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=200).map(lambda text: text * 9),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    ),
-    room=st.integers(0, 3_000),
-)
-@example(value=["x" * 5_000], room=2_000)
-@example(value={"a": ["\U0001f600" * 900]}, room=2_001)
-def test_the_beginning_of_a_document_is_one(value: Any, room: int) -> None:
-    kept, left = events._beginning(value, room, 100)
-    if encoded_size(value) <= room // 2:
-        assert kept == value
-    if left > 0:
-        assert kept == value
-    assert is_beginning(kept, value)
-
-
-def is_beginning(kept: Any, whole: Any) -> bool:
-    if isinstance(kept, str) and kept != whole:
-        return isinstance(whole, str) and whole.startswith(kept.rpartition(" [TRUNCATED ")[0])
-    if isinstance(kept, list):
-        return all(map(is_beginning, kept, whole))
-    if isinstance(kept, dict):
-        return list(kept) == list(whole)[: len(kept)] and all(is_beginning(kept[k], whole[k]) for k in kept)
-    return bool(kept == whole)
-
-
-def test_what_is_nested_too_deep_for_the_store_costs_no_call(connection: Connection) -> None:
-    deep: Any = "x" * MAX_DOCUMENT
-    for _ in range(900):
-        deep = [deep]
-    connection.ask(1, arguments={"a": deep})
-    connection.answer(1, content=[])
-    assert "_omitted" in json.dumps(connection.only_call["parameters"])
-
-
-@pytest.mark.parametrize(
-    ("result", "size"),
-    [
-        ({"content": [{"type": "text", "text": "né\n"}], "structuredContent": {"result": "né\n"}}, 4),
-        ({"content": [], "structuredContent": {"a": 1}}, len('{"a":1}')),
-        ({"structuredContent": {"a": 1}}, len('{"a":1}')),
-        ({"content": []}, 0),
-        ({"content": [{"type": "image", "data": "A" * 400}, {"type": "audio", "data": "A"}]}, 0),
-        ({"content": [{"type": "resource", "resource": {"text": "four"}}]}, 4),
-        ({"content": [{"type": "resource", "resource": {"blob": "AAAA"}}]}, 0),
-        ({"content": [{"type": "resource_link", "uri": "a:b"}]}, len('{"type":"resource_link","uri":"a:b"}')),
-        ({"content": [{"type": "text", "text": "broke"}], "isError": True}, 5),
-        ({"toolResult": 7}, len('{"toolResult":7}')),
-    ],
-)
-def test_what_reaches_the_model_is_counted(connection: Connection, result: Any, size: int) -> None:
-    connection.ask(1)
-    connection.answer(1, **result)
-    assert connection.only_call["response_bytes"] == size
-
-
-def test_an_error_costs_its_message(connection: Connection) -> None:
-    connection.ask(1)
-    connection.server({"id": 1, "error": {"code": -32602, "message": "Unknown tool"}})
-    assert connection.only_call["response_bytes"] == len("Unknown tool")
-
-
 def test_open_calls_are_bounded(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observing, "_MAX_OPEN", 2)
     for number in range(3):
@@ -487,73 +356,3 @@ def test_no_message_can_make_it_fail(messages: list[tuple[bool, Any]]) -> None:
         connection.raw(json.dumps(message).encode() + b"\n", from_client=from_client)
     connection.finish()
     assert connection.said == []
-
-
-@given(st.binary(max_size=800), st.lists(st.integers(0, 800)), st.sampled_from([256, 300, 10_000]))
-def test_lines_do_not_depend_on_how_they_were_cut(data: bytes, cuts: list[int], limit: int) -> None:
-    lines = Lines(limit)
-    edges = [0, *sorted(cuts), len(data)]
-    found = [line for begin, end in pairwise(edges) for line in lines.feed(data[begin:end])]
-    if (last := lines.end()) is not None:
-        found.append(last)
-    expected = data.split(b"\n")
-    if not expected[-1]:
-        expected.pop()
-    assert [line.size for line in found] == [len(line) for line in expected]
-    for line, whole in zip(found, expected, strict=True):
-        assert (line.outline is None) == (len(whole) <= limit)
-        assert line.data == (whole if line.outline is None else b"")
-
-
-_members = st.dictionaries(
-    st.sampled_from(["id", "method", "params", "result", 'i"d', "\\"]) | st.text(max_size=3),
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text('ab"\\{[:,é\n', max_size=6),
-        lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "id", "x"]), inner)
-        ),
-        max_leaves=8,
-    ),
-)
-
-
-@given(_members, st.booleans(), st.lists(st.integers(0, 400)))
-def test_an_outline_has_what_reading_would_find(members: Any, spaced: Any, cuts: list[int]) -> None:
-    data = json.dumps(members, indent=1 if spaced else None, ensure_ascii=spaced).encode()
-    edges = [0, *sorted(cuts), len(data)]
-    found = Outline(*(data[begin:end] for begin, end in pairwise(edges))).found
-    params = members.get("params")
-    wanted = {name: members.get(name) for name in ("id", "method")}
-    wanted["name"] = params.get("name") if isinstance(params, dict) else None
-    plain = str | int | bool
-    assert found == {name: value for name, value in wanted.items() if isinstance(value, plain)}
-
-
-@given(st.lists(st.text('"{}[]:,\\1 a').map(str.encode)))
-def test_an_outline_raises_for_nothing(parts: list[bytes]) -> None:
-    assert Outline(*parts).found == Outline(b"".join(parts)).found
-
-
-def test_a_reader_that_is_behind_leaves_out_and_counts(connection: Connection) -> None:
-    tap, chunk = Tap(), b"x" * (MAX_BEHIND // 4)
-    tap.put(
-        b'{"id": 1, "method": "tools/call", "params": {"name": "now"}}\n', connection.now, from_client=True
-    )
-    for _ in range(6):
-        tap.put(chunk, connection.now, from_client=False)
-    tap.put(b'\n{"id": 1, "result": {}}\n', connection.now, from_client=False)
-    tap.put(None, connection.now, from_client=False)
-    tap.stop()
-    for item in tap:
-        connection.observer.take(*item)
-    assert connection.observer.counts.unread_bytes >= 2 * len(chunk)
-    assert connection.only_call["success"] is True
-
-
-def test_of_a_killed_proxy_all_is_read_that_came_whole() -> None:
-    sent = [(b"a\n" * 50, Moment(1, 1.0), True), (17, Moment(2, 2.0), False), (None, Moment(3, 3.0), True)]
-    parts = [pickle.dumps(item) for item in sent]
-    whole = b"".join(parts)
-    ends = [len(b"".join(parts[:n])) for n in range(4)]
-    for size in range(len(whole) + 1):
-        assert list(received(io.BytesIO(whole[:size]))) == sent[: sum(end <= size for end in ends) - 1]

@@ -181,7 +181,7 @@ def test_everything_at_once(cluster: NativeCluster, tmp_path: Path) -> None:
             for _ in range(READERS)
         ]
         watch = start(
-            "bcp_analytics.cli",
+            "bcp_analytics",
             "archive",
             "--location",
             str(folder),

@@ -55,7 +55,7 @@ def answers(conn: psycopg.Connection[Any], name: str, since: str, until: str) ->
 
 
 def questions() -> list[str]:
-    from bcp_analytics.queries._questions import QUESTIONS  # noqa: PLC0415 - as above
+    from bcp_analytics.queries._questions import QUESTIONS  # noqa: PLC0415 - only this program needs it
 
     return [name for name in QUESTIONS if name not in NOT_OF_A_RANGE | {"session_timeline"}]
 

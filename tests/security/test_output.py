@@ -26,6 +26,8 @@ from bcp_analytics.mcp._proxy import say as proxy_say
 from bcp_analytics.report import _terminal
 from bcp_analytics.report._collect import Section, Total, collect
 
+pytestmark = pytest.mark.any_target("what is printed has left the database")
+
 DANGEROUS = frozenset(
     map(
         chr,

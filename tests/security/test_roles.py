@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,11 @@ from bcp_analytics import erase_user, health, ingest_errors, ingest_tool_usage, 
 from bcp_analytics.archive import archive, archives, restore
 from bcp_analytics.migrate import migrate
 from tests.archive.rows import count, few, time
+from tests.security.roles import acting_as, refused
 from tests.sql.events import ingest, open_alert, usage
 from tools.privileges import rights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     Db = psycopg.Connection[Any]
 
 MATRIX = Path(__file__).with_name("privileges.txt")
@@ -35,29 +33,6 @@ where c.relkind in ('r', 'v', 'm', 'p')
   and (has_table_privilege(c.oid, 'select') or has_any_column_privilege(c.oid, 'select'))
 order by 1
 """
-
-
-@contextmanager
-def acting_as(conn: Db, role: str | None) -> Iterator[None]:
-    """Act as a role that was granted `role`, or nothing."""
-    conn.execute("create role bcp_test_user")
-    if role is not None:
-        conn.execute(sql.SQL("grant {} to bcp_test_user").format(sql.Identifier(role)))
-    conn.execute("set role bcp_test_user")
-    try:
-        yield
-    finally:
-        conn.execute("reset role")
-        conn.execute("drop owned by bcp_test_user; drop role bcp_test_user")
-
-
-def refused(conn: Db, query: str) -> bool:
-    try:
-        with conn.transaction(force_rollback=True):
-            conn.execute(query)  # type: ignore[arg-type]
-    except InsufficientPrivilege:
-        return True
-    return False
 
 
 def marked(conn: Db) -> list[str]:

@@ -17,7 +17,7 @@ from bcp_analytics.cli._app import app
 from bcp_analytics.collector.capture._events import KINDS
 from bcp_analytics.collector.spool import _folders, _format, _segment
 from bcp_analytics.collector.spool._format import ACK, EVENT, SEAL
-from tests.python.collector_fakes import Clock, Sender, balanced, crash, make, stored
+from tests.python.collector_fakes import Clock, Deadly, Sender, balanced, crash, make, stored
 
 BATCH = "00000000-0000-4000-8000-000000000001"
 
@@ -271,11 +271,6 @@ def test_many_folders_are_taken_over_some_at_a_time(tmp_path: Path, monkeypatch:
 
 
 def test_a_thread_that_died_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class Deadly(Sender):
-        def send(self, batch: Any) -> Any:
-            del batch
-            raise SystemExit
-
     collector = Collector("", source="test", spool=tmp_path, flush_interval_s=3600, _sender=Deadly())
     collector.record("mail", "send")
     assert collector.stats().state == "ok"

@@ -1,4 +1,4 @@
-"""Made-up national numbers with right check digits, one generator a family.
+"""Made-up national numbers with right check digits, one generator per family.
 
 Each is written anew from the rule of its country, not from the SQL that is tested.
 """

@@ -10,8 +10,8 @@ import pytest
 
 from bcp_analytics import upkeep
 from bcp_analytics.errors import InvalidArgument
+from tests.sql.erasing import RAW, from_raw, refresh_all
 from tests.sql.events import ingest, rows, usage
-from tests.sql.test_erasure import RAW, from_raw, refresh_all
 
 NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 DAYS = [NOW - timedelta(days=days) for days in (60, 40, 10, 0)]

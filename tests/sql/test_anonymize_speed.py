@@ -105,6 +105,8 @@ def test_twice_the_text_takes_a_gate_twice_the_time(db: Db, gate: str) -> None:
     assert not slow, "\n".join(slow)
 
 
+@pytest.mark.any_target("the code is the same, and so is how its time grows")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     [
@@ -145,6 +147,8 @@ def test_a_megabyte_of_anything_takes_seconds_not_minutes(db: Db, unit: str) -> 
     assert took[1] < max(30 * took[0], 1.0)
 
 
+@pytest.mark.any_target("the code is the same, and so is how its time grows")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     [

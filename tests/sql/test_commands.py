@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.sql.anonymizer_corpus import PLAIN
+from tests.sql.masking import mask_all
 
 Db = psycopg.Connection[Any]
 S = "qu4rtz-Moth"
@@ -19,17 +20,6 @@ def mask(db: Db, text: str) -> str:
     row = db.execute("select bcp_internal.anonymize_text(%s)", [text]).fetchone()
     assert row is not None
     return str(row[0])
-
-
-def mask_all(db: Db, texts: list[str]) -> list[str]:
-    row = db.execute(
-        "select array(select d #>> '{}' from unnest(bcp_internal.anonymize_documents("
-        "array(select to_jsonb(t) from unnest(%s::text[]) with ordinality as u (t, n) order by n)))"
-        " with ordinality as m (d, n) order by n)",
-        [texts],
-    ).fetchone()
-    assert row is not None
-    return list(row[0])
 
 
 # %s stands for the secret: it alone gives way to the marker.
@@ -360,6 +350,8 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.any_target("the code is the same, and so is how its time grows")
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_grows_with_the_text_for_each_rule(db: Db, unit: str) -> None:
     """Twice the text takes 2.5 times as long at most, gate and rule.

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from bcp_analytics import upkeep
+from tests.sql.erasing import JANE, mentions, stored_as
 from tests.sql.events import ingest, usage
-from tests.sql.test_erasure import JANE, mentions, stored_as
 
 
 @pytest.mark.parametrize(

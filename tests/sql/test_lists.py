@@ -24,6 +24,8 @@ QUESTIONS = {
     f"success_and_error_rates({RANGE}, null)": [("call_count", 20), ("error_rate", 1)],
     f"throughput({RANGE}, null)": [("call_count", 20), ("peak_calls_per_minute", 20)],
     f"latency_over_time({RANGE}, null)": [("call_count", 20)],
+    f"usage_over_time({RANGE}, null)": [("call_count", 20), ("error_count", 20)],
+    f"report_totals({RANGE})": [("call_count", 20), ("error_share", 1), ("tool_count", 1)],
     f"latency_percentiles({RANGE}, '{{0.5}}')": [("tool_name", "read"), ("call_count", 20)],
     f"latency_heatmap({RANGE}, null)": [("call_count", 20), ("from_ms", 50)],
     f"top_users({RANGE})": [("user_id", "caller"), ("share", 1)],

@@ -132,6 +132,8 @@ def test_late_errors_and_late_calls_of_people_and_tools_show_at_once(conn: psyco
         "error_issues": "error_count",
         "top_users": "call_count",
         "latency_over_time": "call_count",
+        "usage_over_time": "call_count",
+        "report_totals": "call_count",
         "latency_heatmap": "call_count",
     }
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
 from bcp_analytics import ingest, upkeep
 from bcp_analytics.queries._questions import QUESTIONS
+from tests.security.roles import acting_as, refused
 from tests.sql.events import KINDS, open_alert, something_to_answer
 from tests.sql.events import ingest as send_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 SENDERS: dict[str, Callable[[psycopg.Connection[Any]], Any]] = {
     "ingest_tool_usage": lambda c: ingest.ingest_tool_usage(c, [KINDS["tool_usage"]]),
@@ -35,29 +34,9 @@ SENDERS: dict[str, Callable[[psycopg.Connection[Any]], Any]] = {
 SECRETS = ("bcp_internal.anonymization_keys", "bcp_internal.anonymizer_state")
 
 
-@contextmanager
-def role(conn: psycopg.Connection[Any], name: str) -> Iterator[None]:
-    """Act as a role that can log in and was granted `name`, as an application's would be."""
-    conn.execute(sql.SQL("create role bcp_test_user; grant {} to bcp_test_user").format(sql.Identifier(name)))
-    conn.execute("set local role bcp_test_user")
-    try:
-        yield
-    finally:
-        conn.execute("reset role")
-
-
-def refused(conn: psycopg.Connection[Any], query: str) -> bool:
-    try:
-        with conn.transaction():
-            conn.execute(query)
-    except InsufficientPrivilege:
-        return True
-    return False
-
-
 def a_second_later(conn: psycopg.Connection[Any]) -> None:
     """A range ends before now, and in one transaction it is always now."""
-    conn.execute("select set_config('bcp.now', (now() + interval '1 second')::text, true)")
+    conn.execute("select set_config('bcp.now', (clock_timestamp() + interval '1 second')::text, true)")
 
 
 def relations(conn: psycopg.Connection[Any], schema: str = "bcp") -> list[str]:
@@ -72,13 +51,13 @@ def relations(conn: psycopg.Connection[Any], schema: str = "bcp") -> list[str]:
 
 @pytest.mark.parametrize("name", SENDERS)
 def test_a_writer_sends(db: psycopg.Connection[Any], name: str) -> None:
-    with role(db, "bcp_writer"):
+    with acting_as(db, "bcp_writer"):
         SENDERS[name](db)
 
 
 def test_a_writer_reads_and_asks_nothing(db: psycopg.Connection[Any]) -> None:
     names = relations(db) + relations(db, "bcp_internal")
-    with role(db, "bcp_writer"):
+    with acting_as(db, "bcp_writer"):
         for relation in names:
             assert refused(db, f"select from {relation}"), relation
         for ask, _ in QUESTIONS.values():
@@ -90,7 +69,7 @@ def test_a_writer_reads_and_asks_nothing(db: psycopg.Connection[Any]) -> None:
 def test_nobody_gets_round_the_ingest_functions(db: psycopg.Connection[Any], name: str) -> None:
     kept = ("tool_usage_logs", "error_logs", "performance_metrics", "user_sessions", "users", "error_issues")
     kept += ("ingest_batches", "rejected_events", "open_tool_calls", "issue_actions", "alerts")
-    with role(db, name):
+    with acting_as(db, name):
         for table in kept:
             assert refused(db, f"insert into bcp.{table} default values"), table
             assert refused(db, f"delete from bcp.{table}"), table
@@ -111,14 +90,14 @@ def test_a_reader_asks(db: psycopg.Connection[Any], name: str) -> None:
         send_all(db, events, kind)
     open_alert(db)
     a_second_later(db)
-    with role(db, "bcp_reader"):
+    with acting_as(db, "bcp_reader"):
         assert QUESTIONS[name][0](db)
 
 
 def test_a_reader_reads_every_table_view_and_aggregate(db: psycopg.Connection[Any]) -> None:
     ingest.log_tool_usage(db, "files", "read")
     names = relations(db)
-    with role(db, "bcp_reader"):
+    with acting_as(db, "bcp_reader"):
         for relation in names:
             db.execute(f"select * from {relation}")
         assert db.execute("select tool_name from bcp.tool_usage_logs").fetchall() == [("read",)]
@@ -126,13 +105,13 @@ def test_a_reader_reads_every_table_view_and_aggregate(db: psycopg.Connection[An
 
 @pytest.mark.parametrize("name", SENDERS)
 def test_a_reader_sends_nothing(db: psycopg.Connection[Any], name: str) -> None:
-    with role(db, "bcp_reader"), pytest.raises(InsufficientPrivilege), db.transaction():
+    with acting_as(db, "bcp_reader"), pytest.raises(InsufficientPrivilege), db.transaction():
         SENDERS[name](db)
 
 
 @pytest.mark.parametrize("name", ["bcp_writer", "bcp_reader", "bcp_admin"])
 def test_only_the_owner_sees_the_keys_of_the_anonymiser(db: psycopg.Connection[Any], name: str) -> None:
-    with role(db, name):
+    with acting_as(db, name):
         for table in SECRETS:
             assert refused(db, f"select from {table}"), table
         assert refused(db, "select bcp_internal.pseudonym('email', 'ada@example.com')")
@@ -159,13 +138,13 @@ def test_an_admin_sets_and_the_others_do_not(db: psycopg.Connection[Any]) -> Non
     )
     for name in ("bcp_writer", "bcp_reader", "bcp_admin"):
         # The role is made anew, and what it changed is taken back.
-        with db.transaction(force_rollback=True), role(db, name):
+        with db.transaction(force_rollback=True), acting_as(db, name):
             for change in changes:
                 assert refused(db, change) == (name != "bcp_admin"), (name, change)
 
 
 def test_an_admin_asks_and_sends_too(db: psycopg.Connection[Any]) -> None:
-    with role(db, "bcp_admin"):
+    with acting_as(db, "bcp_admin"):
         ingest.log_tool_usage(db, "files", "read")
         a_second_later(db)
         assert QUESTIONS["tool_usage_stats"][0](db)
@@ -174,7 +153,7 @@ def test_an_admin_asks_and_sends_too(db: psycopg.Connection[Any]) -> None:
 
 def test_a_role_of_none_of_them_may_do_nothing(db: psycopg.Connection[Any]) -> None:
     db.execute("create role bcp_test_stranger")
-    with role(db, "bcp_test_stranger"):
+    with acting_as(db, "bcp_test_stranger"):
         for name, send in SENDERS.items():
             with pytest.raises(InsufficientPrivilege), db.transaction():
                 send(db)

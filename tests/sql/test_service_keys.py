@@ -15,6 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+from tests.sql.masking import mask_all
+
 Db = psycopg.Connection[Any]
 SEALED = "[REDACTED]"
 HEX = "0123456789abcdef"
@@ -224,17 +226,6 @@ def made(family: str, seed: int = 7) -> str:
         )
 
     return "".join(map(piece, FAMILIES[family]))
-
-
-def mask_all(db: Db, texts: list[str]) -> list[str]:
-    row = db.execute(
-        "select array(select d #>> '{}' from unnest(bcp_internal.anonymize_documents("
-        "array(select to_jsonb(t) from unnest(%s::text[]) with ordinality as u (t, n) order by n)))"
-        " with ordinality as m (d, n) order by n)",
-        [texts],
-    ).fetchone()
-    assert row is not None
-    return list(row[0])
 
 
 @pytest.mark.parametrize("place", PLACES)

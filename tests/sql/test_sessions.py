@@ -164,7 +164,7 @@ def test_a_client_with_a_session_a_call_is_shown(conn: Db) -> None:
     assert rows(conn, "select * from bcp.degenerate_sessions") == [
         {"client_name": "c", "sessions": 20, "calls": 20, "ratio": 1.0}
     ]
-    assert health() == ("warn", "clients with a new session a call, in bcp.degenerate_sessions: c")
+    assert health() == ("warn", "clients with a new session per call, in bcp.degenerate_sessions: c")
     ingest(conn, [call(f"10:01:{i:02}", session_id="s1") for i in range(10)])
     assert health()[0] == "ok"
 

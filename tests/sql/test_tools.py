@@ -231,6 +231,73 @@ def test_latency_over_time_is_within_1_percent(conn: psycopg.Connection[Any]) ->
     assert write["call_count"] == 50
 
 
+def test_usage_over_time_has_every_bucket(conn: psycopg.Connection[Any]) -> None:
+    send(
+        conn,
+        *[call(tool, success=tool == "read", duration_ms=10) for tool in ("read", "read", "write")],
+        call("read", "15T12:30:00", success=None),
+    )
+    found = rows(conn, "select * from bcp.usage_over_time('2026-06-15 09:30', '2026-06-15 13:00')")
+    assert [
+        (r["time_bucket"].hour, r["call_count"], r["success_count"], r["error_count"]) for r in found
+    ] == [
+        (12, 1, 0, 0),
+        (11, 0, 0, 0),
+        (10, 3, 2, 1),
+        (9, 0, 0, 0),
+    ]
+    assert [r["p99_duration_ms"] for r in found] == [None, None, pytest.approx(10, rel=0.01), None]
+    [whole] = rows(conn, f"select * from bcp.usage_over_time({DAY}, null, p_tool_name => 'read')")
+    assert (whole["time_bucket"].hour, whole["call_count"]) == (0, 3)
+    assert rows(conn, "select from bcp.usage_over_time('2026-06-15', '2026-06-15')") == []
+
+
+@pytest.mark.parametrize(
+    ("interval", "number"),
+    [("15 minutes", 25 * 4), ("1 hour", 25), ("1 day", 1), ("7 days", 1), ("1 month", 1)],
+)
+def test_a_day_of_25_hours_has_all_its_buckets(
+    conn: psycopg.Connection[Any], interval: str, number: int
+) -> None:
+    # The clock goes back on the 25th of October.
+    day = "'2026-10-25 00:00+02', '2026-10-26 00:00+01'"
+    found = rows(
+        conn, f"select * from bcp.usage_over_time({day}, '{interval}', p_time_zone => 'Europe/Berlin')"
+    )
+    assert len({r["time_bucket"] for r in found}) == len(found) == number
+
+
+def test_totals_of_a_report(conn: psycopg.Connection[Any]) -> None:
+    send(
+        conn,
+        *[call("read", "14T10:00:00")] * 2,
+        call("read", success=True, duration_ms=10, response_bytes=7, session_id="s"),
+        call("write", success=False, duration_ms=10, session_id="s") | {"bcp_name": "mail"},
+        call("read", success=None, session_id="t"),
+    )
+    [found] = rows(conn, f"select * from bcp.report_totals({DAY})")
+    assert [found[f"p{p}_duration_ms"] for p in (50, 95, 99)] == pytest.approx([10] * 3, rel=0.01)
+    assert {name: value for name, value in found.items() if not name.endswith("_ms")} == {
+        "call_count": 3,
+        "success_count": 1,
+        "error_count": 1,
+        "unknown_count": 1,
+        "success_rate": 0.5,
+        "error_share": 1 / 3,
+        "previous_call_count": 2,
+        "call_change": 0.5,
+        "bcp_count": 2,
+        "tool_count": 2,
+        "session_count": 2,
+        "response_bytes": found["response_bytes"],
+    }
+    assert found["response_bytes"] >= 7
+    [found] = rows(conn, f"select * from bcp.report_totals({DAY}, p_bcp_name => 'mail')")
+    assert (found["call_count"], found["tool_count"], found["session_count"]) == (1, 1, None)
+    [found] = rows(conn, "select * from bcp.report_totals('2030-01-01', '2030-01-02')")
+    assert {value for value in found.values() if value} == set()
+
+
 QUESTIONS = (
     "tool_trends",
     "unused_tools",
@@ -267,6 +334,10 @@ def test_ranges(conn: psycopg.Connection[Any], question: str) -> None:
         ("latency_heatmap(p_interval => '0')", "p_interval is not positive"),
         ("latency_heatmap(p_time_zone => 'Mars/Olympus')", "p_time_zone"),
         ("latency_over_time(p_interval => '0')", "p_interval is not positive"),
+        ("usage_over_time(p_interval => '0')", "p_interval is not positive"),
+        ("usage_over_time('2026-01-01', '2027-01-01', '1 minute')", "more than 10000 buckets"),
+        ("usage_over_time('-infinity')", "more than 10000 buckets"),
+        ("report_totals('-infinity')", "the range has no end"),
         ("latency_heatmap(p_bands => '{}')", "p_bands does not rise"),
         *[
             (f"latency_heatmap(p_bands => {bands})", "p_bands does not rise")

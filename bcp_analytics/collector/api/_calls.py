@@ -168,7 +168,7 @@ def tracker(
             with begin(args, kwargs) as watch:
                 return watch.result(function(*args, **kwargs))
 
-        # Of the same kind as the function: frameworks look.
+        # Of the same kind as the function, since frameworks ask which kind it is.
         if inspect.iscoroutinefunction(function):
             made = _results.awaiting(begin, function)
         elif inspect.isgeneratorfunction(function):

@@ -56,7 +56,7 @@ class _Base(Recorder):
         `buffer_size`: events that make a flush due; `flush_interval_s`: seconds an event waits at most for
         it. `durable`: record() returns when the event is in the spool, which outlives a kill of the
         process. `spool`: folder for events while the database is away; below it each process has its own;
-        by default one a source, in $XDG_STATE_HOME/bcp-analytics/spool or
+        by default one per source, in $XDG_STATE_HOME/bcp-analytics/spool or
         ~/.local/state/bcp-analytics/spool. It holds events as they were recorded, not yet masked.
         `spool_limit_bytes`, `at_spool_limit`: how large it may be, and what then: "drop_oldest" loses the
         oldest events, "block" lets record() wait for room for up to 5 seconds and then loses the new one
@@ -65,8 +65,8 @@ class _Base(Recorder):
         what is not sent then is spooled. `fsync`: waits for the disk at each write of the spool, so that a
         power cut loses nothing either.
 
-        Raises `InvalidArgument` for a value out of bounds, `psycopg.ProgrammingError` for a `dsn` that is
-        none.
+        Raises `InvalidArgument` for a value out of bounds, `psycopg.ProgrammingError` for a `dsn` that libpq
+        cannot read.
         """
         self.source = source or Path(sys.argv[0] if sys.argv else "").name or "python"
         _check(

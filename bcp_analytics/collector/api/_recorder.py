@@ -99,7 +99,7 @@ class Recorder:
                 ("user_agent", user_agent),
                 ("conversation_id", conversation_id),
             )
-            # Nulls are left out: encoding twenty of them costs more than the rest.
+            # Leave nulls out: encoding twenty of them costs more than the rest.
             event = {name: value for name, value in known if value is not None}
             event["event_id"] = event_id
             event["bcp_name"] = bcp_name
@@ -171,7 +171,7 @@ class Recorder:
             event = {name: value for name, value in known.items() if value is not None} | attributes
             _context.complete(event, exception)
             self._core.put(_events.ERRORS, event, urgent=level in _URGENT)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - a tool must not fail for being recorded
             self._core.lost(error)
         return event_id
 
@@ -283,5 +283,5 @@ class Recorder:
             event = {name: value for name, value in event.items() if value is not None}
             event.setdefault(time_field, _events.now())
             self._core.put(kind, event)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - a tool must not fail for being recorded
             self._core.lost(error)

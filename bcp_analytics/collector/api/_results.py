@@ -1,8 +1,8 @@
 """What a tracked function returns decides when its call ends: many return before their work has begun.
 
 A decorator, a lambda or an object's `__call__` around an async tool is not async itself, and a generator does
-nothing until it is asked. So the result is looked at, and where it goes on, the caller gets something of the
-same kind that ends the call when it is through.
+nothing until somebody iterates over it. So this looks at the result. Where it is still to be awaited or
+consumed, the caller gets an object of the same kind, which ends the call when that is done.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Watch:
         call.__enter__()
 
     def __enter__(self) -> Self:
-        """Take the end on."""
+        """Take over the end of the call."""
         self._passed_on = False
         return self
 
@@ -52,7 +52,7 @@ class Watch:
         self.__exit__(GeneratorExit, GeneratorExit("nobody used the result"), None)
 
     def result(self, value: Any) -> Any:  # noqa: ANN401 - whatever a tool returns
-        """Return the value, or where it goes on, something of the same kind that ends the call."""
+        """Return the value; where it is still to be awaited or consumed, one like it that ends the call."""
         watched = self._watched(value)
         self._passed_on = watched is not None
         if watched is not None:
@@ -61,7 +61,7 @@ class Watch:
             self._call.response_data = value
         return value
 
-    def _watched(self, value: Any) -> Any:  # noqa: ANN401, PLR0911 - one line a kind
+    def _watched(self, value: Any) -> Any:  # noqa: ANN401, PLR0911 - one line per kind
         if inspect.isasyncgen(value):
             return streaming(self._again, lambda: value)()
         if inspect.iscoroutine(value):
@@ -69,7 +69,7 @@ class Watch:
         if inspect.isawaitable(value):
             if callable(getattr(value, "add_done_callback", None)):
                 return self._future(value)
-            # What can be entered, too, is more than a result to be awaited.
+            # An object that is also a context manager is more than a result to be awaited.
             return None if hasattr(value, "__aenter__") else _Awaitable(self, value)
         if inspect.isgenerator(value):
             return stepping(self._again, lambda: value)()

@@ -22,7 +22,7 @@ SHARED_FIELDS: Final = (
 
 _MAX_MESSAGE: Final = 4_000
 _MAX_TRACE: Final = 32_000
-"""Characters. With 10 messages in the chain and 50 frames all stays within 64 KB."""
+"""Characters: with 10 messages in the chain and 50 frames the whole event stays within 64 KB."""
 _MAX_CHAIN: Final = 10
 _MAX_CHAIN_MESSAGE: Final = 500
 _MAX_FRAMES: Final = 50
@@ -80,7 +80,7 @@ def stack_trace(exception: BaseException) -> str:
     """Return the traceback as Python prints it, without its middle where it is long."""
     try:
         text = "".join(traceback.format_exception(exception, limit=_MAX_FRAMES * 2))
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - it may call the application's __str__
         text = "".join(traceback.format_tb(exception.__traceback__, limit=_MAX_FRAMES))
     if len(text) > _MAX_TRACE:
         half = _MAX_TRACE // 2
@@ -136,5 +136,5 @@ def relative(file: str) -> str | None:
     if _INSTALLED & set(path.parts) or file.startswith(_library()):
         return None
     below = [Path(entry) for entry in sys.path if entry and path.is_relative_to(entry)]
-    # The nearest one; without any, the name alone: a full path would tell who runs this, and where.
+    # Relative to the nearest one. Without any, the name alone: a full path tells who runs this, and where.
     return (str(path.relative_to(max(below, key=lambda p: len(p.parts)))) if below else path.name)[:_MAX_NAME]

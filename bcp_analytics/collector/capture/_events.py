@@ -2,10 +2,10 @@
 
 The caller may change what it passed as soon as record() has returned, so record() must copy. Measured on a
 call with a document of 400 bytes: JSON 14 us, `copy.deepcopy` 26, `marshal` 1.6, a pickler that takes nothing
-but exact built-in types 2.3. The last is used, and the JSON made later, by the flusher: marshal takes
-everything that has a buffer, such as a number of numpy, for bytes, and a pickler that takes all types runs
-their code and keeps classes by reference. What it refuses, and everything a durable collector takes, which
-must be on disk as JSON before record() returns, is encoded at once.
+but exact built-in types 2.3. So record() pickles, and the thread that sends makes the JSON. marshal would
+take everything that has a buffer, such as a number of numpy, for bytes; a pickler that takes all types would
+run their code and keep classes by reference. Two kinds of events are encoded at once: those that the pickler
+refuses, and those of a durable collector, which must be on disk as JSON before record() returns.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ KINDS: Final = (CALLS, ERRORS, METRICS, SESSIONS)
 
 _LATE_S: Final = 3600.0
 FRESH: Final = sys.maxsize
-"""An event is late if it is older than an hour: younger ones together have the aggregates look at two buckets
-of an hour again, at most. Late ones go by UTC day, no finer, since each has its whole day looked at anyway:
-the aggregates of users and sessions are made of rows, and by day."""
+"""An event is late if it is older than an hour: younger ones of a batch touch two hourly buckets at the most.
+Late events are batched by UTC day, and no finer: each invalidates its whole day anyway, since the aggregates
+of users and sessions have daily buckets, made from the rows."""
 
 MAX_EVENT_BYTES: Final = 16 * 2**20
-"""A larger event is recorded without its documents. Four times what the store takes by default, and far below
-what would break the connection, on which one such event would hold up all others for good."""
+"""A larger event is recorded without its documents. This is four times what the store takes by default, and
+far below what breaks the connection: an event of that size would hold up all others for good."""
 
 _DOCUMENTS: Final = ("parameters", "response_data", "context", "tool_context", "labels", "stack_trace")
 _NAMES: Final = (
@@ -48,7 +48,7 @@ _NAMES: Final = (
     *("event_id", "start_time", "end_time", "timestamp"),
 )
 
-# Its own, because two processes that call random.seed(1) would make the same ids; and anew after a fork.
+# Our own generator: two processes that call random.seed(1) would make the same ids. A fork seeds it anew.
 _random = Random()  # noqa: S311 - ids are no secret
 os.register_at_fork(after_in_child=_random.seed)
 
@@ -64,7 +64,7 @@ class _NotPlainError(Exception):
 
 
 class _Copier(pickle.Pickler):
-    """Takes exactly the built-in types, and asks no object for anything."""
+    """Pickles exactly the built-in types, and runs no code of any object."""
 
     def reducer_override(self, _: object) -> NoReturn:
         raise _NotPlainError

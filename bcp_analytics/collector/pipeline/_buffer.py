@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _HELD_EVENTS: Final = 10_000
 _HELD_BYTES: Final = 64 * 2**20
-"""In memory, before record() itself moves the oldest batch to disk: the sender is behind, or hangs."""
+"""With more in memory record() itself moves the oldest batch to disk: the sender is behind, or hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Buffer:
         """Notified when there may be room, and when a flush was answered."""
         self.recorded = 0
         self.sealed = 0
-        """Of those recorded, how many have left pending; in the order of recording."""
+        """Of those recorded, how many are in a batch by now; they get there in the order of recording."""
         self.settled = 0
         """Of those, how many are in the database, on disk, or lost."""
         self.pending_since = 0.0
@@ -193,8 +193,8 @@ class Buffer:
                 segment = None
                 batch = self.spool.next_loaded()
                 if batch is None and self.spool.has_cold:
-                    # It may be the segment being written: nothing in that may be in memory too, and be sent
-                    # twice.
+                    # It may be the segment being written. What is in that must not be in memory, too, or it
+                    # would be sent twice.
                     self.seal()
                     for written in self.queue.pop_written():
                         self.spool.cool(written)
@@ -276,7 +276,7 @@ class Buffer:
         return True
 
     def settle(self) -> None:
-        """Note that nothing that was sealed is in memory only, if so."""
+        """Note, where it is so, that no sealed event is in memory only."""
         if not self.queue and self.inflight is None:
             self.settled = self.sealed
 
@@ -301,7 +301,7 @@ class Buffer:
         """Write what remains to the spool, and close that. What it does not take is lost."""
         self.seal()
         if self.inflight is not None:
-            # Its sender hangs. Should it arrive nevertheless, its id makes it a duplicate later.
+            # Its sender hangs. If it arrives nevertheless, its id makes what is sent later a duplicate.
             self.give_back(self.inflight)
         while self.queue:
             if not self.spill_one():

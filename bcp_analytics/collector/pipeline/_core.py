@@ -1,7 +1,7 @@
 """The core of a collector: the thread that sends what record() buffered, and the books.
 
-One lock guards buffer, books and spool. It is held for as long as it takes to append to a list, or to write
-to the spool; never while something is encoded or sent, and never while the database is awaited.
+One lock guards buffer, books and spool. A thread holds it only to append to a list or to write to the spool,
+never while it encodes, sends or waits for the database.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from bcp_analytics.collector.spool._batch import Batch
     from bcp_analytics.collector.spool._spool import Spool
 
-_REPORT_EVERY_S: Final = 60.0
 _IDLE_S: Final = 3600.0
 
 
@@ -141,7 +140,7 @@ class Core:
                     timeout,
                 )
             elif waits and self._settings.threaded and not self._closed:
-                # It died, or could not be started at the end of the program.
+                # The thread died, or could not be started at the end of the program.
                 buffer.seal()
                 buffer.spill()
                 buffer.settle()
@@ -189,7 +188,7 @@ class Core:
         """Begin anew in the child: what the parent had is the parent's to send."""
         self._buffer.spool.abandon()
         self._sender.abandon()
-        # Kept, since the end of its connection would be the end of the parent's.
+        # Keep it: freed here, it would close the connection, which is the parent's.
         self._of_parent = self._sender
         self._begin()
 
@@ -262,7 +261,7 @@ class Core:
                     return
                 someone_waits = self._asked > self._answered and self._buffer.spool.has_cold
             if someone_waits:
-                # Who flushes need not wait for all that the spool holds.
+                # A caller of flush() must not wait until all of the spool is sent.
                 self._buffer.spill()
                 with self._lock:
                     self._buffer.settle()

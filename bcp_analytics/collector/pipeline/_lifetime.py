@@ -1,9 +1,9 @@
 """What happens to collectors when the process forks, and when it ends, also by a signal.
 
 `atexit` does not run where a signal ends the process by default, and some servers end so after a graceful
-stop: uvicorn, and FastMCP with it, sets what it found before it, SIG_DFL, and raises the signal once more. So
-wherever SIG_DFL is set for one of these signals, now or later, a handler stands in for it that sends what is
-left, and then ends the process by the same signal. What a program does with a signal itself stays as it is.
+stop: uvicorn, and FastMCP with it, restores the handler that it found, SIG_DFL, and raises the signal again.
+So wherever SIG_DFL is set for one of these signals, now or later, a handler of ours replaces it: it sends
+what is left, and then ends the process by the same signal. A handler of the program's own stays as it is.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def made(one: Living) -> None:
     """Note a collector, to be told of forks, and of signals from now on."""
     _all.add(one)
     _stand_in_later()
-    # In another thread than the main one nothing can be set; what is set later still counts.
+    # Only the main thread may set handlers. In another one, those that are set later still count.
     with suppress(ValueError):
         for number in _ENDING:
             if signal.getsignal(number) == signal.SIG_DFL:
@@ -79,7 +79,7 @@ def _set_standing_in(signalnum: int, handler: Any) -> Any:  # noqa: ANN401 - as 
 def _end(number: int, _: FrameType | None) -> None:
     """Send what there is, and end by the signal; it came in the main thread, between any two steps of it."""
     if any(one.is_held() for one in list(_running)):
-        # The main thread is within record() and has its lock, for which the thread that sends would wait.
+        # The main thread is inside record() and holds its lock, for which the thread that sends would wait.
         again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()

@@ -106,8 +106,8 @@ class Queue:
 def chunks(items: Iterable[tuple[int, Snapshot]], max_bytes: int) -> Iterator[list[tuple[int, Snapshot]]]:
     """Split numbered events of a kind into what one batch may hold; one that is too large goes alone.
 
-    Late ones go by day, the oldest first, before those that are not late: for each transaction TimescaleDB
-    notes one range of time that the aggregates must look at again, from its oldest row to its newest.
+    Late ones are split by day and go first, the oldest before the others: TimescaleDB marks one range of time
+    per transaction as changed, from its oldest row to its newest, and the aggregates compute all of it again.
     """
     days: dict[int, list[tuple[int, Snapshot]]] = {}
     for item in items:
@@ -117,7 +117,7 @@ def chunks(items: Iterable[tuple[int, Snapshot]], max_bytes: int) -> Iterator[li
         size = 0
         for item in days[day]:
             length = len(item[1].data)
-            # What came in while a batch was under way goes together: a call costs more than a row.
+            # Send together what came in while a batch was under way: a call costs more than a row.
             if chunk and (len(chunk) >= MAX_BATCH_EVENTS or size + length > max_bytes):
                 yield chunk
                 chunk, size = [], 0

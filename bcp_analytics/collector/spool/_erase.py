@@ -65,7 +65,7 @@ def _rewrite(path: Path, person: Mentions, sessions: set[str], found: Erased) ->
     events = 0
     for record in records:
         if isinstance(record, bytes):
-            # What cannot be read may be part of one of theirs, and stays for somebody to look at.
+            # Damaged bytes may be part of an event of theirs; they stay for somebody to look at.
             found.damaged += 1
             kept.append(record)
             continue
@@ -89,7 +89,7 @@ def _rewrite(path: Path, person: Mentions, sessions: set[str], found: Erased) ->
     if events == 0:
         path.unlink()
         return
-    # Whole, or not at all.
+    # Replace the file whole, or not at all.
     beside = path.with_name(f".{path.name}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

@@ -74,7 +74,7 @@ def make(base: Path) -> Folder:
     """Make and lock a new folder below `base`. Raises `OSError`, also where `base` is not this user's."""
     make_base(base)
     name = str(uuid4())
-    # Locked before it has its name: under that another process might take it for one that was left.
+    # Lock it before it gets its name, under which another process might take it for one that was left.
     hidden = base / f".{name}"
     hidden.mkdir(mode=0o700)
     lock = os.open(hidden / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -4,11 +4,11 @@
     header  = "BCPSPOOL" version:u16 0:u16 crc32:u32               (of what is before it)
     record  = marker:4 crc32:u32 type:u8 kind:u8 number:u32 length:u32 payload      (crc32 of all after it)
 
-Numbers are little-endian. Three types of record: an event, numbered within its segment; a seal, which puts
-events of a kind, as far as no earlier seal has them, into a batch and so fixes its id; and an
-acknowledgement, which says that the database has a batch. A payload is JSON in ASCII,
-so a marker, which no ASCII has, cannot be in one: after damage, reading goes on at the next marker before a
-record that its checksum proves whole.
+Numbers are little-endian. There are three types of record: an event, numbered within its segment; a seal,
+which puts events of one kind that are in no batch yet into one, and so fixes the id of that batch; and an
+acknowledgement, which says that the database has a batch. A payload is JSON in ASCII and the marker is not,
+so no payload contains one: after damage, reading goes on at the next marker before a record that its
+checksum proves whole.
 
 A checksum proves that a record is as it was written, not that it makes sense. One that does not, whoever
 wrote it, counts as damage too. The length of the file bounds what reading it costs, whatever is in it.

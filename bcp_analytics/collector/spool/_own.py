@@ -1,7 +1,7 @@
 """Opens what is this user's own, and what nobody else can have put there or can change.
 
 What is in a spool is sent to the database in this user's name. So a file or folder that another user owns or
-may write to is left alone, and so is a link: it may lead to a file that is this user's and no spool.
+may write to is skipped, and so is a link, which may lead to a file of this user that is no spool.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OF_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 def open_file(path: Path, flags: int) -> int:
     """Open an existing file that is this user's own; raises `OSError` for any other."""
-    # Not blocking: another might have put a pipe there, at which this would wait for ever.
+    # Do not block: somebody might have put a pipe there, and reading it would wait forever.
     fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     found = os.fstat(fd)
     if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and _is_own(found):

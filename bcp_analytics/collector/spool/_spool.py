@@ -1,7 +1,7 @@
 """The spool: segments on disk, what of them is still to be sent, and their bound.
 
-A segment is hot while the batches in it are in memory, too, on their way (a durable collector writes
-everything through); it is cold once they are not, and is then read back when its turn comes. All methods
+A segment is hot while its batches are in memory, too, about to be sent: a durable collector writes each event
+to disk first. It is cold once they are on disk only, and is then read back when its turn comes. All methods
 but `left` are called under the core's lock.
 """
 
@@ -81,7 +81,7 @@ class Spool:
             return
         batch.segment = segment
         self._loose -= len(batch)
-        # Without it, if the disk is full, a crash costs no event: they are then sent under another batch id.
+        # A full disk may refuse the seal. That costs no event: after a crash they go under another batch id.
         with suppress(OSError):
             self._append(segment, _format.pack_members(_format.SEAL, batch.kind, batch.members))
 
@@ -117,7 +117,7 @@ class Spool:
         if segment is None or self._closed:
             return
         if segment.gone:
-            # It was dropped while it was under way, and counted as lost too early.
+            # The segment was dropped while the batch was under way, and its events were counted as lost.
             self.dropped -= len(batch)
             return
         self._count(segment, -len(batch))
@@ -127,7 +127,7 @@ class Spool:
         elif segment is not self._active:
             self._remove(segment)
         else:
-            # Begun anew instead of growing.
+            # Empty the file instead of letting it grow.
             self.bytes -= segment.size
             segment.empty()
             self.bytes += segment.size
@@ -216,7 +216,7 @@ class Spool:
     def left(self) -> list[tuple[Folder, list[Segment], int]]:
         """Lock the folders of collectors that are gone; return each with its segments, and the unreadable.
 
-        At most so many at once, and each once: those with nothing in them that can be read stay.
+        At most `MAX_TAKEN` at once, and each only once: a folder in which nothing can be read stays.
         """
         folders = list(islice(_folders.left_below(self.base, self._seen), _folders.MAX_TAKEN))
         self._seen.update(folder.path for folder in folders)
@@ -229,7 +229,7 @@ class Spool:
         events = sum(segment.events for segment in segments)
         self.events += events
         self.adopted += events
-        # One that cannot be read, such as of a later version, stays where it is.
+        # A segment that cannot be read, such as one of a later version, stays where it is.
         self.damaged += unreadable
         if not segments:
             folder.remove()

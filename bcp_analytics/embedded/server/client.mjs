@@ -1,48 +1,81 @@
-// One connection: start-up, authentication, its queue of messages, and what it owns inside the shared engine.
-// pg-gateway (npm) was tried for the start-up: it hands on one message at a time, and everything up to Sync has to
-// reach the engine in one call, so the start-up below (a hundred lines) is our own.
+// One connection: its start-up, authentication, queue of messages, and what it owns inside of the shared engine.
+// The npm package pg-gateway hands on one message at a time. The engine must get everything up to a Sync in one call,
+// so the start-up below is our own.
 import crypto from 'node:crypto'
 import * as wire from './wire.mjs'
 import { Scram } from './scram.mjs'
 import { newNotes, rewriteFrame } from './rewrite.mjs'
+import { reason } from './log.mjs'
+import { newLater } from './session.mjs'
+
+/** @typedef {import('./rewrite.mjs').Notes} Notes */
 
 const SSL_REQUEST = 80877103
 const GSS_REQUEST = 80877104
 const CANCEL_REQUEST = 80877102
 const MAX_WAITING_BYTES = 8 * 1024 * 1024 // unread messages of one client before its socket is paused
 const MAX_COPY_AHEAD = 4 * 1024 * 1024
-const EARLY_BATCH_BYTES = 1024 * 1024 // messages without Sync or Flush are run early beyond this
+const EARLY_BATCH_BYTES = 1024 * 1024 // more messages without Sync or Flush are run before one comes
 const ENDS_BATCH = new Set([0x51, 0x53, 0x46, 0x48]) // Q, S, F and H
 const COPY_DATA = new Set([0x64, 0x63, 0x66]) // d, c and f
 const AUTHENTICATION_MS = 60_000
-const LINGER_MS = 5000 // how long a closed connection may take to read why
+const LINGER_MS = 5000 // how long a client may take to read why it was disconnected
 
 let nextPid = 10_000 + crypto.randomInt(10_000)
 
 export class Client {
+  /**
+   * @param {import('./server.mjs').Server} server
+   * @param {import('node:net').Socket} socket
+   * @param {boolean} needsPassword
+   */
   constructor(server, socket, needsPassword) {
-    Object.assign(this, { server, socket, needsPassword })
+    this.server = server
+    this.socket = socket
+    this.needsPassword = needsPassword
+    this.user = ''
+    this.database = ''
     this.pid = nextPid++
     this.secret = crypto.randomInt(2 ** 31 - 1)
     this.prefix = `${this.pid}/`
     this.reader = new wire.FrameReader()
     this.phase = 'startup'
-    this.statements = new Map() // prepared ones: the engine's name, and what running it does
+    this.admitted = false // it has been told that it may begin
+    /** @type {Scram | null} */
+    this.scram = null
+    /** @type {Map<string, Notes>} */
+    this.statements = new Map() // prepared ones, by their names in the engine: what running each does
+    /** @type {Map<string, string>} */
     this.settings = new Map() // what this client changed by SET, put back at each of its turns
+    this.settingsChanged = false
+    /** @type {Map<string, string>} */
     this.startSettings = new Map() // from the start-up packet: what RESET goes back to
-    this.reported = new Map()
+    /** @type {Map<string, string>} */
+    this.reported = new Map() // the parameters that it was told of
+    /** @type {Set<string>} */
     this.channels = new Set()
+    /** @type {import('./rewrite.mjs').Listening[]} */
     this.pendingListens = []
-    this.tempObjects = new Set()
+    /** @type {Set<string>} */
+    this.tempObjects = new Set() // statements that drop them
+    /** @type {Set<string>} */
     this.heldCursors = new Set()
     this.role = 'none'
+    this.authorization = '' // whom it became by SET SESSION AUTHORIZATION
+    /** @type {Map<string, number>} */
     this.locks = new Map() // session-level advisory locks, as setup.mjs spells them: how often each was taken
     this.locksHeld = false // whether the engine has them now; without the turn they are only remembered
-    this.limits({})
+    this.later = newLater() // notes of the transaction under way
+    this.idleLimitMs = this.statementLimitMs = this.lockLimitMs = 0
+    /** @type {Buffer[][]} */
     this.batches = [] // complete batches that wait for the turn
+    /** @type {Buffer[]} */
     this.batch = [] // messages since the last complete batch
+    /** @type {Buffer[]} */
+    this.current = [] // the batch that runs
     this.batchBytes = 0
     this.waitingBytes = 0
+    /** @type {Buffer[]} */
     this.copyFrames = []
     this.copyAhead = 0
     this.copyIn = false
@@ -51,17 +84,27 @@ export class Client {
     this.inExchange = false // messages ran whose Sync is still to come
     this.skipToSync = false
     this.closed = false
-    this.unnamed = null
-    this.lostUnnamed = false
+    this.cleaned = false // nothing of it is left in the engine
+    this.cancelAsked = false
+    /** @type {number | null} */
+    this.waitsSince = null // since when it has waited for an advisory lock
+    /** @type {Buffer | null} */
+    this.unnamed = null // the message that made its unnamed statement
+    /** @type {Notes | undefined} */
+    this.unnamedNotes = undefined
+    this.lostUnnamed = false // others may have made another since
     this.notes = newNotes()
-    socket.setNoDelay?.(true)
-    socket.on('data', (chunk) => this.#received(chunk))
+    socket.setNoDelay(true)
+    socket.on('data', (chunk) => this.#received(/** @type {Buffer} */ (chunk)))
     socket.on('error', () => {})
     socket.on('close', () => this.#gone())
     this.timer = setTimeout(() => this.fatal('08P01', 'the start-up took too long'), AUTHENTICATION_MS)
   }
 
-  /** Time limits this client has set, ms; 0 for none. */
+  /**
+   * Takes over the time limits that this client has set, in ms; 0 is none.
+   * @param {Record<string, string>} parameters
+   */
   limits(parameters) {
     this.idleLimitMs = Number(parameters.idle_in_transaction_session_timeout) || 0
     this.statementLimitMs = Number(parameters.statement_timeout) || 0
@@ -70,11 +113,17 @@ export class Client {
 
   // ---- to the client
 
+  /** @param {Buffer[]} frames */
   send(...frames) {
     if (!this.socket.destroyed && this.socket.writable) this.socket.write(Buffer.concat(frames))
   }
 
-  /** Tells why, closes the connection, and lets go of everything it held. */
+  /**
+   * Says why, closes the connection, and frees all that it held.
+   * @param {string} code
+   * @param {string} text
+   * @param {string} [hint]
+   */
   fatal(code, text, hint) {
     this.send(wire.errorResponse('FATAL', code, text, hint))
     this.#hangUp()
@@ -82,8 +131,8 @@ export class Client {
 
   #hangUp() {
     this.socket.end()
-    this.socket.destroySoon?.()
-    setTimeout(() => this.socket.destroy(), LINGER_MS).unref() // one that does not read must not stay for ever
+    this.socket.destroySoon()
+    setTimeout(() => this.socket.destroy(), LINGER_MS).unref() // a client that does not read must not stay for ever
     this.#gone()
   }
 
@@ -96,6 +145,7 @@ export class Client {
 
   // ---- from the client
 
+  /** @param {Buffer} chunk */
   #received(chunk) {
     if (this.closed) return
     this.reader.push(chunk)
@@ -107,11 +157,13 @@ export class Client {
       }
       this.#feedCopy()
     } catch (error) {
-      this.server.log.warning(`client ${this.pid}: ${error.message}`)
-      this.fatal('08P01', `protocol violation: ${error.message}`)
+      const text = reason(error)
+      this.server.log.warning(`client ${this.pid}: ${text}`)
+      this.fatal('08P01', `protocol violation: ${text}`)
     }
   }
 
+  /** @param {Buffer} frame */
   #startup(frame) {
     const code = frame.readInt32BE(4)
     if (code === SSL_REQUEST || code === GSS_REQUEST) {
@@ -127,6 +179,7 @@ export class Client {
       this.fatal('0A000', `unsupported frontend protocol ${code >> 16}.${code & 0xffff}: this server supports 3.0`)
       return
     }
+    /** @type {Map<string, string>} */
     const given = new Map()
     for (let at = 8; frame[at];) {
       const [name, afterName] = wire.readCstr(frame, at)
@@ -138,7 +191,7 @@ export class Client {
       const unknown = [...given.keys()].filter((name) => name.startsWith('_pq_.'))
       this.send(wire.message('v', wire.int32(0), wire.int32(unknown.length), ...unknown.map(wire.cstr)))
     }
-    this.user = given.get('user')
+    this.user = given.get('user') ?? ''
     if (!this.user) {
       this.fatal('28000', 'no PostgreSQL user name specified in startup packet')
       return
@@ -155,14 +208,18 @@ export class Client {
     }
     this.reader.startup = false
     if (this.needsPassword) {
+      const { verifier } = this.server
+      if (!verifier) throw new Error('the server has no password to compare with')
       this.phase = 'password'
-      this.scram = new Scram(this.server.verifier)
+      this.scram = new Scram(verifier)
       this.send(this.scram.begin())
     } else this.#authenticated()
   }
 
+  /** @param {Buffer} frame */
   #password(frame) {
     try {
+      if (!this.scram) throw new Error('no password was asked for')
       const { reply, finished } = this.scram.step(frame)
       if (reply) this.send(reply)
       if (finished) this.#authenticated()
@@ -186,7 +243,10 @@ export class Client {
     this.server.admit(this)
   }
 
-  /** The start is over: what a client needs to know before its first query. */
+  /**
+   * Ends the start-up: tells the client what it needs to know before its first query.
+   * @param {Record<string, string>} parameters
+   */
   welcome(parameters) {
     clearTimeout(this.timer)
     this.admitted = true
@@ -202,6 +262,7 @@ export class Client {
     this.#offer()
   }
 
+  /** @param {Buffer} frame */
   #message(frame) {
     const type = frame[0]
     if (type === 0x58) { // X, Terminate
@@ -232,7 +293,7 @@ export class Client {
     }
   }
 
-  /** COPY data goes to the engine as it came from the socket, many messages at once. */
+  /** Hands COPY data to the engine as it came from the socket, many messages at once. */
   #feedCopy() {
     if (!this.copyFrames.length) return
     const data = Buffer.concat(this.copyFrames)
@@ -246,13 +307,13 @@ export class Client {
     if (this.admitted && this.batches.length) this.server.wantsTurn(this)
   }
 
-  /** The engine has taken over `count` bytes of COPY data. */
+  /** The engine has taken all COPY data. */
   copyTaken() {
     this.copyAhead = 0
     this.socket.resume()
   }
 
-  /** The next batch as one buffer for the engine, or null. */
+  /** The next batch as one buffer for the engine; null when there is none. */
   nextBatch() {
     const batch = this.#takeBatch()
     if (!batch) return null
@@ -270,20 +331,25 @@ export class Client {
     return batch
   }
 
-  /** The batch that ran must run again: it found an advisory lock taken. */
+  /** Puts the batch that ran back: it found an advisory lock taken and must run again. */
   again() {
     this.lostUnnamed = true
     this.batches.unshift(this.current)
     for (const frame of this.current) this.waitingBytes += frame.length
   }
 
-  /** Cancelled before its turn came: the answer a cancelled statement gets. */
+  /**
+   * Cancels what waits for its turn, with the answer that a cancelled statement gets.
+   * @param {string} [code]
+   * @param {string} [text]
+   * @returns {boolean} whether anything waited
+   */
   cancelWaiting(code = '57014', text = 'canceling statement due to user request') {
     if (!this.batches.length) return false
     const error = wire.errorResponse('ERROR', code, text)
-    // As after any error, what was sent behind it is not run either, up to the next Sync.
+    // As after any error, nothing up to the next Sync is run either.
     for (let batch; (batch = this.#takeBatch());) {
-      const last = batch.at(-1)[0]
+      const last = batch[batch.length - 1][0]
       if (last !== 0x48 && ENDS_BATCH.has(last)) {
         this.send(error, wire.ready(this.status))
         return true
@@ -297,7 +363,11 @@ export class Client {
   }
 }
 
-/** `-c name=value` and `--name=value` of the start-up options, with backslash escapes. */
+/**
+ * The settings in the start-up packet's `options`: `-c name=value` and `--name=value`, with backslash escapes.
+ * @param {string} text
+ * @returns {Generator<[string, string]>}
+ */
 export function* startOptions(text) {
   const words = text.match(/(?:\\.|[^\s\\])+/gs) ?? []
   const plain = words.map((word) => word.replace(/\\(.)/gs, '$1'))

@@ -1,21 +1,43 @@
-// The thread that runs the WebAssembly database. It sits in a plain loop: wait for a request, run it, answer.
-// Nothing here is asynchronous after the start, so that COPY FROM STDIN can wait in the middle of a statement
-// for more of the client's data: the engine's read callback blocks until the other thread hands it on.
+// The thread that runs the WebAssembly database, in a plain loop: wait for a request, run it, answer.
+// Nothing is asynchronous after the start, so that COPY FROM STDIN can wait for the client's data in the middle of a
+// statement: the engine's read callback blocks until the main thread hands the data on.
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { pathToFileURL } from 'node:url'
 import path from 'node:path'
+import { trace } from './log.mjs'
 import { frames, query, rowValues, errorFields } from './wire.mjs'
 import { SIGNAL } from './engine.mjs'
 import { SETUP, TOUCHED_SETTING } from './setup.mjs'
 import { patchWebAssembly, sharedMemory } from './shared-memory.mjs'
 
+/** @typedef {import('./engine.mjs').Message} Message */
+/** @typedef {import('./engine.mjs').Request} Request */
+
+/**
+ * The functions and variables of the engine that this file uses; they have the names of its build.
+ * @typedef {object} Module
+ * @property {Uint8Array} HEAPU8
+ * @property {Int32Array} HEAP32
+ * @property {{value: number}} ___stack_pointer
+ * @property {number} [_InterruptPending]
+ * @property {number} [_ProcDiePending]
+ * @property {(size: number) => number} _malloc
+ * @property {(name: number, missingOk: number, restrict: number) => number} _GetConfigOption
+ * @property {(name: number, value: number, context: number, source: number) => void} _SetConfigOption
+ * @property {(length: number, type: number) => void} _interactive_one
+ * @property {(read: number, write: number) => void} _set_read_write_cbs
+ * @property {(callback: (pointer: number, length: number) => number, signature: string) => number} addFunction
+ */
+
 const FLUSH_BYTES = 256 * 1024
-const INITIAL_PAGES = 2048 // 128 MB: what the engine has grown to after its start
+const INITIAL_PAGES = 2048 // 128 MB: the engine needs as much to start
 const MAX_AHEAD_KB = 32 * 1024 // how much output may wait for a client that reads slowly
 const { modules, dataDir, database, defaults, port, signal } = workerData
 const shared = new Int32Array(signal)
+/** @type {{[name: string]: string}} */
+const settings = defaults
 
-// What a PostgreSQL server reports by itself; this build does not, so we compare after each run.
+// PostgreSQL reports changes of these by itself. This build does not, so we compare them after each run.
 const REPORTED = [
   'application_name', 'client_encoding', 'DateStyle', 'default_transaction_read_only', 'in_hot_standby',
   'integer_datetimes', 'IntervalStyle', 'is_superuser', 'scram_iterations', 'server_encoding', 'server_version',
@@ -23,38 +45,55 @@ const REPORTED = [
 ]
 const WATCHED = ['role', 'idle_in_transaction_session_timeout', 'statement_timeout', 'lock_timeout', TOUCHED_SETTING]
 
+/** @type {Module} */
 let mod
+/** @type {import('./engine.mjs').Flags | null} */
 let flags = null
+/** @type {Uint8Array[]} */
 let input = [] // what the engine may still read
 let inputSize = 0
-let consumed = 0 // requests taken over, so that the other side knows when we are idle
+let consumed = 0 // how many requests were taken, so that the main thread knows when this one is idle
+/** @type {Uint8Array[]} */
 let chunks = []
 let chunkSize = 0
+/** @type {Buffer | null} */
 let carry = null // an unfinished message at the end of the last flush
-let copying = false // the engine has asked for COPY data and not yet answered
-let capture = null // rows of an internal query instead of bytes for a client
+let copying = false // the engine has asked for COPY data and has not yet answered
+let capture = false // an internal query runs: its output is not for a client
 let sentKb = 0
+/** @type {Map<string, string>} */
 const lastParameters = new Map()
+/** @type {Map<string, number>} */
 const names = new Map()
 
-function cName(name) {
-  if (!names.has(name)) {
-    const bytes = Buffer.from(name + '\0')
-    const at = mod._malloc(bytes.length)
+/** @param {Message} message */
+const post = (message) => port.postMessage(message)
+
+/**
+ * The address of a string in the engine's memory, which keeps it.
+ * @param {string} text
+ */
+function cString(text) {
+  let at = names.get(text)
+  if (at === undefined) {
+    const bytes = Buffer.from(text + '\0')
+    at = mod._malloc(bytes.length)
     mod.HEAPU8.set(bytes, at)
-    names.set(name, at)
+    names.set(text, at)
   }
-  return names.get(name)
+  return at
 }
 
+/** @param {string} name */
 function setting(name) {
-  const from = mod._GetConfigOption(cName(name), 1, 0)
+  const from = mod._GetConfigOption(cString(name), 1, 0)
   if (!from) return ''
   const to = mod.HEAPU8.indexOf(0, from)
   return Buffer.from(mod.HEAPU8.slice(from, to)).toString()
 }
 
 function changedParameters() {
+  /** @type {Record<string, string>} */
   const changed = {}
   for (const name of [...REPORTED, ...WATCHED]) {
     const value = setting(name)
@@ -68,6 +107,7 @@ function changedParameters() {
 
 // ---- input and output of the engine
 
+/** @returns {Request} */
 function nextRequest() {
   for (;;) {
     const seen = Atomics.load(shared, SIGNAL.REQUEST)
@@ -77,18 +117,24 @@ function nextRequest() {
   }
 }
 
+/** @param {Uint8Array} data */
 function take(data) {
   consumed++
   input.push(data)
   inputSize += data.length
 }
 
+/**
+ * The engine's read callback.
+ * @param {number} pointer
+ * @param {number} maximum
+ */
 function engineReads(pointer, maximum) {
   if (!inputSize && !capture) {
-    // Only COPY FROM STDIN asks for more than it was called with; ask the client, through the other thread.
+    // Only COPY FROM STDIN asks for more than it was called with: ask the client, through the main thread.
     flush()
     if (!copying) return 0
-    port.postMessage({ op: 'more', consumed })
+    post({ op: 'more', consumed })
     while (!inputSize) {
       const request = nextRequest()
       if (request.op === 'run') take(request.data)
@@ -105,6 +151,11 @@ function engineReads(pointer, maximum) {
   return length
 }
 
+/**
+ * The engine's write callback.
+ * @param {number} pointer
+ * @param {number} length
+ */
 function engineWrites(pointer, length) {
   chunks.push(mod.HEAPU8.slice(pointer, pointer + length))
   chunkSize += length
@@ -112,10 +163,10 @@ function engineWrites(pointer, length) {
   return length
 }
 
-/** Whole messages written so far; notices whether a COPY FROM STDIN has begun. */
+/** The whole messages written so far. Notices whether a COPY FROM STDIN has begun. */
 function written() {
-  let all = chunks.length === 1 && !carry ? chunks[0] : Buffer.concat(carry ? [carry, ...chunks] : chunks)
-  all = Buffer.from(all.buffer, all.byteOffset, all.length)
+  const whole = chunks.length === 1 && !carry ? chunks[0] : Buffer.concat(carry ? [carry, ...chunks] : chunks)
+  const all = Buffer.from(whole.buffer, whole.byteOffset, whole.length)
   chunks = []
   chunkSize = 0
   let at = 0
@@ -136,7 +187,7 @@ function flush() {
   const data = written()
   if (!data.length) return
   sentKb = (sentKb + Math.ceil(data.length / 1024)) | 0
-  port.postMessage({ op: 'out', data, kb: Math.ceil(data.length / 1024) })
+  post({ op: 'out', data, kb: Math.ceil(data.length / 1024) })
   for (;;) {
     const acknowledged = Atomics.load(shared, SIGNAL.ACKNOWLEDGED)
     if (((sentKb - acknowledged) | 0) <= MAX_AHEAD_KB) return
@@ -145,11 +196,14 @@ function flush() {
 }
 
 function runInput() {
-  // The engine reads 8 kB at a time and may return at such a boundary although a batch goes on.
+  // The engine reads 8 kB at a time, and may return after them in the middle of a batch.
   while (inputSize) mod._interactive_one(inputSize, input[0][0])
 }
 
-/** Runs one simple query for the server itself; answers rows or the error's fields. */
+/**
+ * Runs one simple query for the server itself.
+ * @param {string} sql
+ */
 function internal(sql) {
   capture = true
   const bytes = query(sql)
@@ -158,8 +212,9 @@ function internal(sql) {
   try {
     runInput()
   } finally {
-    capture = null
+    capture = false
   }
+  /** @type {import('./engine.mjs').Answer & {notifications: Buffer[]}} */
   const result = { rows: [], error: null, notifications: [] }
   for (const [type, frame] of frames(written())) {
     if (type === 'D') result.rows.push(rowValues(frame))
@@ -172,42 +227,44 @@ function internal(sql) {
 
 // ---- requests
 
-/** Where the other thread may raise a cancel, or null when this build has its flags elsewhere. */
+/** Where the main thread can set the flags of a cancel; null when this build has them elsewhere. */
 function interruptFlags() {
   const [pending, die] = [mod._InterruptPending, mod._ProcDiePending]
-  return typeof pending === 'number' && die === pending + 8 ? { pending: pending / 4, cancel: pending / 4 + 1 } : null
+  return pending !== undefined && die === pending + 8 ? { pending: pending / 4, cancel: pending / 4 + 1 } : null
 }
 
-/** A cancel that came too late for its statement must not hit the shutdown. */
+/** Clears a cancel that came too late for its statement, so that it does not hit the shutdown. */
 function forgetInterrupts() {
   if (!flags) return
   mod.HEAP32[flags.cancel] = 0
   mod.HEAP32[flags.pending] = 0
 }
 
+/** @param {Request & {op: 'run'}} request */
 function run(request) {
   for (const sql of request.before ?? []) {
     const { error } = internal(sql)
     if (error) {
       consumed++
-      port.postMessage({ op: 'done', consumed, refused: error, parameters: changedParameters() })
+      post({ op: 'done', consumed, refused: error, parameters: changedParameters() })
       return
     }
   }
   take(request.data)
   runInput()
   const data = chunks.length ? written() : null
-  if (data?.length) sentKb = (sentKb + Math.ceil(data.length / 1024)) | 0
-  port.postMessage({ op: 'done', consumed, data, kb: data ? Math.ceil(data.length / 1024) : 0, parameters: changedParameters() })
+  const kb = Math.ceil((data?.length ?? 0) / 1024)
+  sentKb = (sentKb + kb) | 0
+  post({ op: 'done', consumed, data, kb, parameters: changedParameters() })
 }
 
-// The build's C stack is 64 KB: fewer than 64 nested PL/pgSQL calls run over its end, into the engine's data, and
-// kill it. Every call from JavaScript begins at the stack pointer, so it can begin in a larger block instead.
-// PostgreSQL measures its depth from the old stack, so max_stack_depth must reach from there to the block's top;
-// what stops a runaway recursion is V8's own, smaller stack (the worker's stackSizeMb), and the engine restarts.
+// The build's C stack is 64 KB. Fewer than 64 nested PL/pgSQL calls write beyond its end, into the engine's data, and
+// kill it. Each call from JavaScript begins at the stack pointer, so we point it at a larger block.
+// PostgreSQL measures the depth from the old stack, so max_stack_depth must reach from there to the top of the block.
+// An endless recursion is stopped by V8's own smaller stack (stackSizeMb of the worker); then the engine starts again.
 const STACK_BYTES = 64 * 1024 * 1024
 
-function moveStack(mod) {
+function moveStack() {
   const old = mod.___stack_pointer.value
   const top = (mod._malloc(STACK_BYTES) + STACK_BYTES - 1024) & ~15
   mod.___stack_pointer.value = top
@@ -216,33 +273,35 @@ function moveStack(mod) {
 
 async function open() {
   patchWebAssembly()
-  const load = (name) => import(pathToFileURL(path.join(modules, '@unni-craftsman', 'pglite', 'dist', name)).href)
+  const folder = path.join(modules, '@unni-craftsman', 'pglite', 'dist')
+  const load = (/** @type {string} */ name) => import(pathToFileURL(path.join(folder, name)).href)
   const [{ PGlite }, { timescaledb }, { NodeFS }] = await Promise.all(
     [load('index.js'), load('timescaledb/index.js'), load('fs/nodefs.js')])
   const memory = sharedMemory(INITIAL_PAGES)
   class SharedNodeFS extends NodeFS {
-    async init(pg, given) {
+    async init(/** @type {unknown} */ pg, /** @type {unknown} */ given) {
       const { emscriptenOpts } = await super.init(pg, given)
       return { emscriptenOpts: { ...emscriptenOpts, wasmMemory: memory } }
     }
   }
-  const db = await PGlite.create({ fs: new SharedNodeFS(dataDir), database, extensions: { timescaledb } })
+  const fs = new (/** @type {any} */ (SharedNodeFS))(dataDir)
+  const db = await PGlite.create({ fs, database, extensions: { timescaledb } })
   mod = db.Module
   flags = interruptFlags()
-  const stackKb = moveStack(mod)
+  const stackKb = moveStack()
   mod._set_read_write_cbs(mod.addFunction(engineReads, 'iii'), mod.addFunction(engineWrites, 'iii'))
-  // initdb's single-user settings stay behind as the values RESET goes back to (enable_seqscan=off among them).
+  // Without this, RESET would go back to what initdb had set in single-user mode, enable_seqscan=off for one.
   const PGC_SUSET = 5
   const PGC_S_CLIENT = 10
-  for (const [name, value] of Object.entries(defaults)) {
-    mod._SetConfigOption(cName(name), cName(value), PGC_SUSET, PGC_S_CLIENT)
+  for (const [name, value] of Object.entries(settings)) {
+    mod._SetConfigOption(cString(name), cString(value), PGC_SUSET, PGC_S_CLIENT)
   }
-  const must = (sql) => {
+  const must = (/** @type {string} */ sql) => {
     const { rows, error } = internal(sql)
     if (error) throw new Error(`${sql}: ${error.C} ${error.M}`)
     return rows
   }
-  mod._SetConfigOption(cName('max_stack_depth'), cName(`${stackKb}kB`), PGC_SUSET, PGC_S_CLIENT)
+  mod._SetConfigOption(cString('max_stack_depth'), cString(`${stackKb}kB`), PGC_SUSET, PGC_S_CLIENT)
   must('reset all')
   must("load 'timescaledb'") // without it a restarted store refuses inserts into hypertables
   const [[name]] = must('select current_database()')
@@ -252,31 +311,34 @@ async function open() {
     for (const sql of SETUP) must(sql)
     must('commit')
   }
-  const [[version, license]] = must("select (select extversion from pg_extension where extname = 'timescaledb'), current_setting('timescaledb.license', true)")
-  return { db, name, version, license, memory }
+  const [[version, license]] = must(`select (select extversion from pg_extension where extname = 'timescaledb'),
+    current_setting('timescaledb.license', true)`)
+  return { db, name: String(name), version: String(version), license: String(license), memory }
 }
 
-function loop(db) {
+/** Runs requests until the one to stop. */
+function loop() {
   for (;;) {
     const request = nextRequest()
     if (request.op === 'run') run(request)
     else if (request.op === 'query') {
-      port.postMessage({ op: 'answer', id: request.id, ...internal(request.sql), parameters: changedParameters() })
-    } else if (request.op === 'stop') {
+      const answer = internal(request.sql)
+      post({ op: 'answer', id: request.id, ...answer, parameters: changedParameters() })
+    } else {
       forgetInterrupts()
-      return db
+      return
     }
   }
 }
 
 try {
   const { db, name, version, license, memory } = await open()
-  port.postMessage({ op: 'ready', database: name, version, license, parameters: changedParameters(), memory, flags })
-  loop(db)
+  post({ op: 'ready', database: name, version, license, parameters: changedParameters(), memory, flags })
+  loop()
   await db.close()
-  port.postMessage({ op: 'closed' })
+  post({ op: 'closed' })
 } catch (error) {
-  // Not a SQL error: the engine itself gave up (a trap, PANIC, or exit). The other thread starts a new one.
-  port.postMessage({ op: 'crash', reason: error?.stack ?? String(error) })
+  // This is no SQL error: the engine itself gave up (a trap, PANIC, or exit). The main thread starts a new one.
+  post({ op: 'crash', reason: trace(error) })
 }
-parentPort.close?.()
+parentPort?.close()

@@ -1,10 +1,13 @@
-// TimescaleDB's scheduler needs background workers, which this build has not: the server runs due jobs itself, one at
-// a time, in the same queue as the clients' turns. run_job() keeps no books here, so we write the ones the scheduler
-// would: timescaledb_information.job_stats, jobs.next_start and job_errors say what happened.
+// TimescaleDB's scheduler needs background workers, which this build lacks. So the server runs due jobs itself, one at
+// a time, in the same queue as the clients' turns. run_job() records nothing, so we write what the scheduler would:
+// timescaledb_information.job_stats, jobs.next_start and job_errors say what happened.
+import { reason } from './log.mjs'
 import { quoteIdent, quoteLiteral } from './sqlscan.mjs'
 
+/** @typedef {import('./wire.mjs').ErrorFields} ErrorFields */
+
 const POLL_MS = 1000
-const IDLE_POLL_MS = 15_000 // with nothing due and no client active, jobs cannot have changed
+const IDLE_POLL_MS = 15_000 // while nothing is due and no client is active, so that jobs cannot have changed
 const SLOW_MS = 5000
 const MAX_BACKOFF = 5 // doublings of the retry period
 
@@ -15,11 +18,21 @@ const DUE = `
     and (j.max_retries < 0 or coalesce(s.consecutive_failures, 0) <= j.max_retries)
   order by coalesce(s.next_start, '-infinity'), j.id limit 1`
 
+const NEXT = `
+  select extract(epoch from min(coalesce(s.next_start, 'infinity'))) * 1000
+  from _timescaledb_config.bgw_job j left join _timescaledb_internal.bgw_job_stat s on s.job_id = j.id
+  where j.scheduled`
+
+/**
+ * Records a run of a job as the scheduler would.
+ * @param {{id: string, started: number, failure?: ErrorFields | null}} run
+ */
 const books = ({ id, started, failure }) => `
   with job as (select * from _timescaledb_config.bgw_job where id = ${id}),
-  run as (select to_timestamp(${started / 1000}) as began, clock_timestamp() as ended, ${failure ? 'false' : 'true'} as ok),
+  run as (select to_timestamp(${started / 1000}) as began, clock_timestamp() as ended, ${!failure} as ok),
   said as (
-    insert into _timescaledb_internal.bgw_job_stat_history (job_id, pid, execution_start, execution_finish, succeeded, data)
+    insert into _timescaledb_internal.bgw_job_stat_history
+      (job_id, pid, execution_start, execution_finish, succeeded, data)
     select job.id, ${process.pid}, run.began, run.ended, false, jsonb_build_object('job', to_jsonb(job), 'error_data',
       jsonb_build_object('sqlerrcode', ${quoteLiteral(failure?.C ?? '')}, 'message', ${quoteLiteral(failure?.M ?? '')}))
     from job, run where not run.ok
@@ -36,16 +49,17 @@ const books = ({ id, started, failure }) => `
       else run.ended + job.schedule_interval end as at
     from job, run, failures
   )
-  insert into _timescaledb_internal.bgw_job_stat as s (job_id, last_start, last_finish, next_start, last_successful_finish,
-    last_run_success, total_runs, total_duration, total_duration_failures, total_successes, total_failures, total_crashes,
-    consecutive_failures, consecutive_crashes, flags)
+  insert into _timescaledb_internal.bgw_job_stat as s (job_id, last_start, last_finish, next_start,
+    last_successful_finish, last_run_success, total_runs, total_duration, total_duration_failures, total_successes,
+    total_failures, total_crashes, consecutive_failures, consecutive_crashes, flags)
   select job.id, run.began, run.ended, next.at, case when run.ok then run.ended else '-infinity' end, run.ok, 1,
     case when run.ok then run.ended - run.began else '0' end, case when run.ok then '0' else run.ended - run.began end,
     run.ok::int, (not run.ok)::int, 0, failures.n, 0, 0
   from job, run, next, failures
   on conflict (job_id) do update set last_start = excluded.last_start, last_finish = excluded.last_finish,
     -- A job that sets its own next start by alter_job() has the last word.
-    next_start = case when excluded.last_run_success and s.next_start > now() then s.next_start else excluded.next_start end,
+    next_start = case when excluded.last_run_success and s.next_start > now()
+      then s.next_start else excluded.next_start end,
     last_successful_finish = greatest(s.last_successful_finish, excluded.last_successful_finish),
     last_run_success = excluded.last_run_success, total_runs = s.total_runs + 1,
     total_duration = s.total_duration + excluded.total_duration,
@@ -54,10 +68,18 @@ const books = ({ id, started, failure }) => `
     total_failures = s.total_failures + excluded.total_failures, consecutive_failures = excluded.consecutive_failures`
 
 export class Jobs {
+  /** @param {import('./server.mjs').Server} server */
   constructor(server) {
     this.server = server
     this.busy = false
+    this.more = false // another job may be due at once
     this.lastPoll = 0
+    this.nextDue = 0
+    this.servedAtPoll = 0
+    /** @type {{id: string, started: number} | null} */
+    this.underWay = null
+    /** @type {NodeJS.Timeout | undefined} */
+    this.timer = undefined
   }
 
   start() {
@@ -71,12 +93,13 @@ export class Jobs {
   #poll() {
     const { server } = this
     const quiet = server.turns.served === this.servedAtPoll && !this.more
-    if (this.busy || !server.open || (quiet && Date.now() - this.lastPoll < IDLE_POLL_MS && Date.now() < this.nextDue)) return
+    const rests = quiet && Date.now() - this.lastPoll < IDLE_POLL_MS && Date.now() < this.nextDue
+    if (this.busy || !server.open || rests) return
     this.busy = true
     this.servedAtPoll = server.turns.served
     this.lastPoll = Date.now()
     server.turns.schedule(() => this.#runOne())
-      .catch((error) => server.log.error(`jobs: ${error.message}`))
+      .catch((/** @type {unknown} */ error) => server.log.error(`jobs: ${reason(error)}`))
       .finally(() => {
         this.busy = false
         if (this.more && server.open) setImmediate(() => this.#poll()) // behind the clients that wait by now
@@ -90,21 +113,21 @@ export class Jobs {
     if (server.stopping) return
     await turns.unload()
     if (this.underWay) {
-      // The engine died of it: without an entry it would be due again at once, and kill the next one.
+      // The engine died of this job. Without a record the job would be due again at once and kill the new engine, too.
       await this.#own(books({ ...this.underWay, failure: { C: '57P02', M: 'the database engine stopped' } }))
       this.underWay = null
     }
     const due = await this.#own(DUE)
     if (!due.length) {
-      const [[next]] = await this.#own("select extract(epoch from min(coalesce(s.next_start, 'infinity'))) * 1000" +
-        ' from _timescaledb_config.bgw_job j left join _timescaledb_internal.bgw_job_stat s on s.job_id = j.id where j.scheduled')
+      const [[next]] = await this.#own(NEXT)
       this.nextDue = next === null ? Infinity : Number(next) // "Infinity" reads as itself
       return
     }
-    const [id, owner, name, maxRuntime] = due[0]
+    const [id, owner, name, maxRuntime] = due[0].map(String)
     const began = Date.now()
-    const limit = Number(maxRuntime) > 0 ? setTimeout(() => engine.interrupt(), Number(maxRuntime)) : null
+    const limit = Number(maxRuntime) > 0 ? setTimeout(() => engine.interrupt(), Number(maxRuntime)) : undefined
     const user = owner.startsWith('"') ? owner.slice(1, -1).replaceAll('""', '"') : owner
+    /** @type {ErrorFields | null} */
     let failure
     this.underWay = { id, started: began }
     try {
@@ -117,11 +140,12 @@ export class Jobs {
     await this.#own(books({ id, started: began, failure }))
     this.underWay = null
     const took = Date.now() - began
-    if (failure) log.warning(`job ${id} (${name}) failed after ${took} ms: ${failure.C} ${failure.M}; it will be tried again`)
-    else log.write(took > SLOW_MS ? 'warning' : 'debug', `job ${id} (${name}) took ${took} ms`)
+    const said = failure ? `failed after ${took} ms: ${failure.C} ${failure.M}; it will run again` : `took ${took} ms`
+    log.write(failure || took > SLOW_MS ? 'warning' : 'debug', `job ${id} (${name}) ${said}`)
     this.more = true
   }
 
+  /** @param {string} sql */
   async #own(sql) {
     const { rows, error } = await this.server.engine.query(sql)
     if (error) throw new Error(`${error.C} ${error.M}`)

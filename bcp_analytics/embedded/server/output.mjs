@@ -1,25 +1,36 @@
-// Takes what the engine says during one run of a client, and passes on what is meant for it.
+// Takes what the engine says while it runs a client's messages, and passes on what is meant for the client.
 import * as wire from './wire.mjs'
 import { LOCK_WAIT } from './setup.mjs'
 
-// What this build of the engine says wherever a part of a transaction is undone, as by an exception that is caught.
+// A notice of this build of the engine each time that a subtransaction is undone, as by an exception that is caught.
 const ENGINE_NOTE = /\0M ?# \d+: aborting transaction \d+\0/
 
 export class Output {
+  /**
+   * @param {import('./turns.mjs').Turns} turns
+   * @param {import('./client.mjs').Client} client
+   */
   constructor(turns, client) {
-    Object.assign(this, { turns, client })
+    this.turns = turns
+    this.client = client
+    /** @type {Buffer | null} */
     this.held = null // the last ReadyForQuery: changed parameters go before it
     this.lastType = ''
     this.swallow = client.notes.swallow
-    // A batch that finds an advisory lock taken is repeated later, unless something of it has been said already: where
-    // its text speaks of such locks, nothing is said before its end.
-    const last = client.current.at(-1)[0]
+    // A batch that finds an advisory lock taken runs again later, unless the client has already had some of its output.
+    // So where its text speaks of such locks, the client gets nothing before the end.
+    const last = client.current[client.current.length - 1][0]
     this.repeatable = client.status === 'I' && !client.inExchange && (last === 0x51 || last === 0x53)
+    /** @type {Buffer[] | null} */
     this.deferred = client.notes.advisory && this.repeatable ? [] : null
     this.lockTaken = false
     this.tags = client.notes.tags
   }
 
+  /**
+   * @param {Buffer} data
+   * @param {number} kb
+   */
   out(data, kb) {
     const { client, turns } = this
     const kept = this.#sift(data)
@@ -44,9 +55,14 @@ export class Output {
     this.turns.copyWaits(this.client)
   }
 
-  done(data, kb, { parameters, refused }) {
+  /**
+   * @param {Buffer | null} data
+   * @param {number} kb
+   * @param {{refused?: wire.ErrorFields}} result
+   */
+  done(data, kb, { refused }) {
     const { client, turns } = this
-    let kept = data ? this.#sift(data) : Buffer.alloc(0)
+    const kept = data ? this.#sift(data) : Buffer.alloc(0)
     const parts = [...(this.deferred ?? []), kept]
     for (const [name, value] of Object.entries(turns.server.reportable(turns.engine.parameters))) {
       if (client.reported.get(name) !== value && !refused) {
@@ -78,12 +94,14 @@ export class Output {
     turns.finished(client, refused)
   }
 
+  /** @param {Buffer} data */
   #sift(data) {
     const { client, turns } = this
+    /** @type {Buffer[]} */
     const parts = []
     let from = 0
     let at = 0
-    const drop = (end) => {
+    const drop = (/** @type {number} */ end) => {
       if (at > from) parts.push(data.subarray(from, at))
       from = end
     }
@@ -120,7 +138,8 @@ export class Output {
         turns.lastTag = tag
         if (this.tags.length && tag === this.tags[0][0]) {
           drop(end)
-          parts.push(wire.commandComplete(this.tags.shift()[1]))
+          parts.push(wire.commandComplete(this.tags[0][1]))
+          this.tags.shift()
         }
       } else if (this.swallow[String.fromCharCode(type)] > 0) {
         this.swallow[String.fromCharCode(type)]--
@@ -133,7 +152,11 @@ export class Output {
     return parts.length === 1 ? parts[0] : Buffer.concat(parts)
   }
 
-  /** Fields of an error or notice that must not reach the client as the engine put them, else null. */
+  /**
+   * New fields for an error or notice that must not reach the client as the engine wrote it, else null.
+   * @param {Buffer} frame
+   * @returns {wire.ErrorFields | null}
+   */
   #mended(frame) {
     const { client, turns } = this
     const text = frame.toString('latin1')
@@ -149,14 +172,14 @@ export class Output {
       this.lockTaken = true
       return {
         ...wire.errorFields(frame), M: 'could not obtain the advisory lock: another client holds it',
-        H: 'A transaction holds the turn of the embedded database and cannot wait for others: take the lock outside of one.',
+        H: 'A transaction in the embedded database cannot wait for other clients: take the lock outside of one.',
       }
     }
     return null
   }
 
   swallowDone() {
-    // Answers to messages of ours come before the batch's first ReadyForQuery, or not at all.
+    // Answers to messages of ours come before the batch's first ReadyForQuery or not at all.
     this.swallow = {}
   }
 }

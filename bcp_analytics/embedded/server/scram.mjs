@@ -1,14 +1,25 @@
-// SCRAM-SHA-256 (RFC 5802, RFC 7677), the server's half, without channel binding: used on 127.0.0.1 only.
+// The server's half of SCRAM-SHA-256 (RFC 5802, RFC 7677). There is no channel binding: it is used on 127.0.0.1 only.
 import crypto from 'node:crypto'
 import { cstr, int32, message } from './wire.mjs'
 
 const ITERATIONS = 4096
-const MIN_PASSWORD = 16 // characters; places.py has the same
+const MIN_PASSWORD = 16 // characters; _places.py has the same
+/** @type {(key: crypto.BinaryLike, text: crypto.BinaryLike) => Buffer} */
 const hmac = (key, text) => crypto.createHmac('sha256', key).update(text).digest()
+/** @param {Buffer} bytes */
 const sha256 = (bytes) => crypto.createHash('sha256').update(bytes).digest()
 const MECHANISM = 'SCRAM-SHA-256'
 
-/** What the server keeps of the password. Throws where that is so short that it can be guessed, or empty. */
+/**
+ * What the server keeps of the password instead of itself.
+ * @typedef {{salt: Buffer, storedKey: Buffer, serverKey: Buffer}} Verifier
+ */
+
+/**
+ * Throws when the password is empty or short enough to be guessed.
+ * @param {string} password
+ * @returns {Verifier}
+ */
 export function verifier(password) {
   const length = [...password].length
   if (length < MIN_PASSWORD) throw new Error(`the password has ${length} characters, and needs ${MIN_PASSWORD} or more`)
@@ -18,20 +29,26 @@ export function verifier(password) {
 }
 
 export class Scram {
+  /** @param {Verifier} stored */
   constructor(stored) {
     this.stored = stored
+    this.header = this.firstBare = this.nonce = this.serverFirst = ''
   }
 
   begin() {
     return message('R', int32(10), cstr(MECHANISM), Buffer.from([0]))
   }
 
-  /** One message of the client: {reply, finished}. Throws when it is not the right password. */
+  /**
+   * Answers one message of the client. Throws when its password is wrong.
+   * @param {Buffer} frame
+   */
   step(frame) {
     if (String.fromCharCode(frame[0]) !== 'p') throw new Error('expected a password message')
-    return this.firstBare === undefined ? this.#first(frame) : this.#final(frame)
+    return this.firstBare ? this.#final(frame) : this.#first(frame)
   }
 
+  /** @param {Buffer} frame */
   #first(frame) {
     const end = frame.indexOf(0, 5)
     if (frame.toString('utf8', 5, end) !== MECHANISM) throw new Error('unknown mechanism')
@@ -45,6 +62,7 @@ export class Scram {
     return { reply: message('R', int32(11), Buffer.from(this.serverFirst)), finished: false }
   }
 
+  /** @param {Buffer} frame */
   #final(frame) {
     const final = frame.toString('utf8', 5)
     const parts = /^(c=([^,]+),r=([^,]+)),p=(.+)$/s.exec(final)

@@ -1,14 +1,20 @@
-// Puts the engine's memory where the socket's thread can reach it, so that a running statement can be cancelled.
+// Shares the engine's memory with the thread that reads the sockets, so that it can cancel a running statement.
 //
-// PostgreSQL asks at every step whether InterruptPending is set. In WebAssembly nobody can set it: signals do not exist
-// and the only thread is busy. But ordinary loads and stores work on shared memory too, so we declare the memory the
-// modules import as shared (one flag bit in the import section of each) and give them one that is.
+// PostgreSQL looks at every step whether InterruptPending is set. In WebAssembly nobody can set it: there are no
+// signals, and the only thread is busy. But ordinary loads and stores work on shared memory too. So we mark the memory
+// that each module imports as shared (one bit in the module's import section), and give the modules a memory that is.
 
 const MEMORY_IMPORT = 2
 const IMPORT_SECTION = 2
 const SHARED = 3 // flags of a memory: has a maximum, is shared
 const MAX_PAGES = 32768 // what the engine's build says
 
+/**
+ * A number in LEB128, and where it ends.
+ * @param {Buffer} bytes
+ * @param {number} at
+ * @returns {[number, number]}
+ */
 function leb(bytes, at) {
   let value = 0
   let shift = 0
@@ -20,6 +26,7 @@ function leb(bytes, at) {
   }
 }
 
+/** @param {number} value */
 function lebOf(value) {
   const out = []
   do {
@@ -30,13 +37,23 @@ function lebOf(value) {
   return out
 }
 
-const skipName = (bytes, at) => { const [length, next] = leb(bytes, at); return next + length }
+/** @type {(bytes: Buffer, at: number) => number} */
+const skipName = (bytes, at) => {
+  const [length, next] = leb(bytes, at)
+  return next + length
+}
 
-/** The limits of the imported memory: {flags, start, end, minimum}, and where its section is. */
+/**
+ * Where the limits of the imported memory are, and where its section is; null when no memory is imported.
+ * @param {Buffer} bytes
+ */
 function findMemory(bytes) {
   for (let at = 8; at < bytes.length;) {
     const [length, body] = leb(bytes, at + 1)
-    if (bytes[at] !== IMPORT_SECTION) { at = body + length; continue }
+    if (bytes[at] !== IMPORT_SECTION) {
+      at = body + length
+      continue
+    }
     let [count, p] = leb(bytes, body)
     for (; count > 0; count--) {
       p = skipName(bytes, skipName(bytes, p))
@@ -59,9 +76,13 @@ function findMemory(bytes) {
   return null
 }
 
-/** The same module with its imported memory declared as shared. */
+/**
+ * The same module with its imported memory declared as shared.
+ * @param {BufferSource} source
+ */
 export function withSharedMemory(source) {
-  const bytes = ArrayBuffer.isView(source) ? Buffer.from(source.buffer, source.byteOffset, source.byteLength) : Buffer.from(source)
+  const bytes = ArrayBuffer.isView(source)
+    ? Buffer.from(source.buffer, source.byteOffset, source.byteLength) : Buffer.from(source)
   const memory = findMemory(bytes)
   if (!memory) return source
   const limits = [SHARED, ...lebOf(memory.minimum), ...lebOf(MAX_PAGES)]
@@ -72,15 +93,18 @@ export function withSharedMemory(source) {
   ])
 }
 
-export const sharedMemory = (initialPages) => new WebAssembly.Memory({ initial: initialPages, maximum: MAX_PAGES, shared: true })
+/** @param {number} initialPages */
+export const sharedMemory = (initialPages) =>
+  new WebAssembly.Memory({ initial: initialPages, maximum: MAX_PAGES, shared: true })
 
-/** From here on, every module this thread compiles gets a shared memory import (the engine loads extensions late). */
+/** Makes every module that this thread compiles from now on import a shared memory, extensions too. */
 export function patchWebAssembly() {
   const { Module, compile, instantiate } = WebAssembly
-  const isBytes = (source) => source instanceof ArrayBuffer || ArrayBuffer.isView(source)
   WebAssembly.Module = new Proxy(Module, {
-    construct: (target, [source, ...rest]) => new target(withSharedMemory(source), ...rest),
+    construct: (target, [source]) => new target(withSharedMemory(source)),
   })
-  WebAssembly.compile = (source, ...rest) => compile(withSharedMemory(source), ...rest)
-  WebAssembly.instantiate = (source, ...rest) => instantiate(isBytes(source) ? withSharedMemory(source) : source, ...rest)
+  WebAssembly.compile = (source) => compile(withSharedMemory(source))
+  const patched = (/** @type {any} */ source, /** @type {any} */ imports) =>
+    instantiate(source instanceof Module ? source : withSharedMemory(source), imports)
+  WebAssembly.instantiate = /** @type {typeof instantiate} */ (patched)
 }

@@ -1,38 +1,68 @@
 // The PostgreSQL wire protocol, version 3: building and cutting messages. No state of a session lives here.
 
+/**
+ * Fields of an ErrorResponse or NoticeResponse by their one-letter keys: C is the SQLSTATE, M the message, H the hint.
+ * @typedef {Record<string, string>} ErrorFields
+ */
+
+/** @param {string} text */
 export const cstr = (text) => Buffer.concat([Buffer.from(text), Buffer.from([0])])
+/** @param {number} n */
 export const int16 = (n) => { const b = Buffer.alloc(2); b.writeInt16BE(n); return b }
+/** @param {number} n */
 export const int32 = (n) => { const b = Buffer.alloc(4); b.writeInt32BE(n); return b }
 
+/**
+ * @param {string} type one letter
+ * @param {Buffer[]} parts
+ */
 export function message(type, ...parts) {
   const length = parts.reduce((sum, part) => sum + part.length, 4)
   const out = Buffer.allocUnsafe(length + 1)
   out[0] = type.charCodeAt(0)
   out.writeInt32BE(length, 1)
   let at = 5
-  for (const part of parts) { out.set(part, at); at += part.length }
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
   return out
 }
 
+/** @param {string} sql */
 export const query = (sql) => message('Q', cstr(sql))
+/** @type {(name: string, sql: string) => Buffer} */
 export const parse = (name, sql) => message('P', cstr(name), cstr(sql), int16(0))
+/** @param {string} name */
 export const closeStatement = (name) => message('C', Buffer.from('S'), cstr(name))
+/** @param {string} why */
 export const copyFail = (why) => message('f', cstr(why))
 export const SYNC = message('S')
+/** @param {string} status */
 export const ready = (status) => message('Z', Buffer.from(status))
+/** @type {(name: string, value: string) => Buffer} */
 export const parameterStatus = (name, value) => message('S', cstr(name), cstr(value))
+/** @param {string} tag */
 export const commandComplete = (tag) => message('C', cstr(tag))
+/** @type {(pid: number, channel: string, payload: string) => Buffer} */
 export const notification = (pid, channel, payload) => message('A', int32(pid), cstr(channel), cstr(payload))
 
-/** ErrorResponse: severity ERROR or FATAL, SQLSTATE, what happened, and what to do about it. */
+/**
+ * An ErrorResponse.
+ * @param {'ERROR' | 'FATAL'} severity
+ * @param {string} code the SQLSTATE
+ * @param {string} text what happened
+ * @param {string} [hint] what to do about it
+ */
 export function errorResponse(severity, code, text, hint) {
   const fields = [['S', severity], ['V', severity], ['C', code], ['M', text]]
   if (hint) fields.push(['H', hint])
   return message('E', ...fields.map(([key, value]) => cstr(key + value)), Buffer.from([0]))
 }
 
-/** Fields of an ErrorResponse or NoticeResponse, by their one-letter key. */
+/** @param {Buffer} frame an ErrorResponse or NoticeResponse */
 export function errorFields(frame) {
+  /** @type {ErrorFields} */
   const fields = {}
   for (let at = 5; at < frame.length && frame[at] !== 0;) {
     const end = frame.indexOf(0, at)
@@ -42,18 +72,32 @@ export function errorFields(frame) {
   return fields
 }
 
+/**
+ * An ErrorResponse or NoticeResponse with these fields.
+ * @param {string} type
+ * @param {ErrorFields} fields
+ */
 export function rebuildError(type, fields) {
   return message(type, ...Object.entries(fields).map(([key, value]) => cstr(key + value)), Buffer.from([0]))
 }
 
-/** The zero-terminated string at `at`, and where the next field begins. */
+/**
+ * The zero-terminated string at `at`, and where the next field begins.
+ * @param {Buffer} frame
+ * @param {number} at
+ * @returns {[string, number]}
+ */
 export function readCstr(frame, at) {
   const end = frame.indexOf(0, at)
-  if (end < 0) throw new Error('a string without its end')
+  if (end < 0) throw new Error('a string has no end')
   return [frame.toString('utf8', at, end), end + 1]
 }
 
-/** Whole messages of a buffer that holds nothing else. */
+/**
+ * The messages of a buffer that holds only whole ones, each with its type.
+ * @param {Buffer} buffer
+ * @returns {Generator<[string, Buffer]>}
+ */
 export function* frames(buffer) {
   for (let at = 0; at + 5 <= buffer.length;) {
     const end = at + 1 + buffer.readInt32BE(at + 1)
@@ -62,8 +106,12 @@ export function* frames(buffer) {
   }
 }
 
-/** Values of a DataRow in text format. */
+/**
+ * Values of a DataRow in text format.
+ * @param {Buffer} frame
+ */
 export function rowValues(frame) {
+  /** @type {(string | null)[]} */
   const row = []
   let at = 7
   for (let n = frame.readInt16BE(5); n > 0; n--) {
@@ -76,11 +124,13 @@ export function rowValues(frame) {
 }
 
 const MAX_FRAME = 1 << 30 // PostgreSQL's own limit
-export const MAX_EARLY_BYTES = 10_000 // what may be read of a client before it is authenticated; PostgreSQL's, for a start-up packet
+// How much a client may send before it is authenticated. PostgreSQL allows as much for a start-up packet.
+const MAX_EARLY_BYTES = 10_000
 
-/** Cuts what a socket delivers into messages; a large one is not copied again for each piece that arrives. */
+/** Cuts what a socket delivers into messages. A large one is copied once, not again for each piece that arrives. */
 export class FrameReader {
   constructor() {
+    /** @type {Buffer[]} */
     this.parts = []
     this.size = 0
     this.startup = true // the first packet has no type byte
@@ -88,14 +138,16 @@ export class FrameReader {
     this.taken = 0
   }
 
-  /** From now on messages may be as long as PostgreSQL takes them. */
+  /** The client is authenticated: from now on its messages may be as long as PostgreSQL allows. */
   trust() { this.limit = MAX_FRAME }
 
+  /** @param {Buffer} chunk */
   push(chunk) {
     this.parts.push(chunk)
     this.size += chunk.length
   }
 
+  /** The next message, or null until all of it has arrived. */
   next() {
     const header = this.startup ? 4 : 5
     if (this.size < header) return null
@@ -103,7 +155,8 @@ export class FrameReader {
     const head = this.parts[0]
     const length = this.startup ? head.readInt32BE(0) : head.readInt32BE(1) + 1
     if (length < header) throw new Error('invalid message length')
-    // By what is announced, not by what has come: nothing is kept for a stranger. Each client may take it up once only.
+    // Check the announced length before the message arrives, so that nothing is kept for a stranger. Its first
+    // messages share one allowance.
     const spent = this.limit === MAX_FRAME ? 0 : this.taken
     if (length + spent > this.limit) throw new Error(`a message of ${length} bytes is too long`)
     if (this.size < length) return null

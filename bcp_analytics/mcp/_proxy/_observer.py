@@ -140,7 +140,7 @@ class Observer:
             if open_call is None:
                 continue
             if self._unread_answers:
-                # Its answer may be among those that were not read.
+                # Its answer may be among those that could not be read.
                 self._record(key, open_call, _UNREAD, None)
             elif crashed:
                 fields = events.failed("no_answer", f"{why} before the call was answered.")
@@ -158,7 +158,7 @@ class Observer:
             if not line.data.strip():
                 return
             try:
-                # Some tools send whatever is in a file, and clients read it so, too.
+                # Some tools send a file as it is, in whatever encoding, and clients read it as leniently.
                 found = json.loads(line.data.decode("utf-8-sig", "replace"))
             except (ValueError, RecursionError):
                 outline = Outline(line.data)
@@ -209,7 +209,7 @@ class Observer:
             elif method is None:
                 self._person_answered(_key(message.get("id")), at)
         elif method is None:
-            # What the server asks of the client has ids of its own, and is none of ours.
+            # A message with a method is a request of the server, whose ids are apart from the client's.
             self._answer(message, size, at)
         elif method == events.ELICIT and message.get("id") is not None:
             self._ask_person(_key(message["id"]), at)
@@ -230,7 +230,7 @@ class Observer:
     def _ask(self, key: Key, method: str, params: Json, size: int, at: Moment) -> None:
         if method not in {events.CALL, events.LIST, "initialize", "server/discover"}:
             return
-        # An id used anew, or more open calls than fit: the older one is given up.
+        # Give up an older call where its id is used again, or where more calls are open than fit.
         older = key if key in self._open or len(self._open) < _MAX_OPEN else next(iter(self._open))
         if (lost := self._take(older)) is not None:
             self._record(older, lost, _UNKNOWN, None)

