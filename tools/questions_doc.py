@@ -108,17 +108,22 @@ from bcp.active_alerts()""",
 _HEAD = """\
 # Questions
 
-What can be asked, each with an example. Written by `python -m tools.questions_doc` from the functions'
-comments and from what they answer of a few made-up calls, at 12:00 UTC of 2026-06-15; numbers are shortened.
+What you can ask, each question with an example. Written by `python -m tools.questions_doc` from the
+functions' comments and from their answers about a few made-up calls, at 12:00 UTC of 2026-06-15. Numbers
+are shortened.
 
-Every function is there as `bcp.NAME` in SQL, as `bcp_analytics.NAME` in Python, with the arguments' names
-without `p_` and a frozen dataclass a row, and as `bcp-analytics query NAME` on the command line. All need the
-role `bcp_reader`. An argument that is null, or left out, filters nothing; one that cannot be meant raises
-ZB002 with a hint. Calls are `tools/call` and what an application logs by other names; lists of tools are not:
-`p_operation => 'tools/list'` asks for them. `p_failed` true is calls whose success is false, and false all
-others: succeeded, cancelled or unknown. Users are found by their ids as they are stored. Days and hours are
-those of UTC, unless a function takes `p_time_zone`. What is newer than the aggregates is read from the raw
-rows, so answers are fresh.
+Every question is `bcp.NAME` in SQL, `bcp_analytics.NAME` in Python, and `bcp-analytics query NAME` on the
+command line. In Python the arguments have the same names without `p_`, and each row is a frozen dataclass.
+All need the role `bcp_reader`.
+
+- An argument that is null, or left out, filters nothing. An impossible one raises ZB002 with a hint.
+- Calls are those of operation `tools/call`, and what an application logs under other names. Lists of tools
+  are not calls: `p_operation => 'tools/list'` asks for them.
+- `p_failed` true means calls whose success is false; false means all others: succeeded, cancelled or
+  unknown.
+- Users are found by their ids as they are stored.
+- Days and hours are in UTC, unless a function takes `p_time_zone`.
+- Answers are fresh: what is newer than the aggregates is read from the raw rows.
 
 """
 _FUNCTION = """
