@@ -3,133 +3,134 @@
 `Collector` and `AsyncCollector` record from a program, in the background (`bcp_analytics.collector`).
 Functions to send events are in `bcp_analytics.ingest`, questions in `bcp_analytics.queries`, upkeep in
 `bcp_analytics.upkeep`, exceptions in `bcp_analytics.errors`, migrations in `bcp_analytics.migrate`. The first
-four are here too. The collector is loaded when it is used: it needs POSIX, all else runs anywhere.
+four are here too. Each is loaded when something of it is used: the collector needs POSIX, all else runs
+anywhere.
 """
 
+# Written by python -m tools.twins from here on.
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from bcp_analytics._core.arguments import ErrorLevel, Outcome
 from bcp_analytics._core.version import __version__
-from bcp_analytics.errors import (
-    AnonymizerFailed,
-    ArchiveError,
-    BcpAnalyticsError,
-    InvalidArgument,
-    InvalidBatch,
-    InvalidDocument,
-    InvalidSetting,
-    MigrationError,
-    UnsupportedServer,
-)
-from bcp_analytics.ingest import (
-    IngestResult,
-    begin_tool_call,
-    end_session,
-    end_tool_call,
-    ingest_errors,
-    ingest_metrics,
-    ingest_sessions,
-    ingest_tool_usage,
-    log_error,
-    log_tool_usage,
-    record_metric,
-    report_collector,
-    touch_session,
-)
-from bcp_analytics.queries import (
-    DailyErrorSummary,
-    ErrorAnalysis,
-    HealthCheck,
-    HourlyToolUsage,
-    LatencyPercentile,
-    PeakUsageHour,
-    ReportTotals,
-    SuccessAndErrorRates,
-    Throughput,
-    ToolUsageStats,
-    UsageBreakdown,
-    UsageOverTime,
-    daily_error_summary,
-    error_analysis,
-    health,
-    hourly_tool_usage,
-    latency_percentiles,
-    peak_usage_hours,
-    report_totals,
-    success_and_error_rates,
-    throughput,
-    tool_usage_stats,
-    usage_breakdown,
-    usage_over_time,
-)
-from bcp_analytics.queries._alerts import ActiveAlert, active_alerts
-from bcp_analytics.queries._calls import (
-    Call,
-    FailedCall,
-    FoundCall,
-    SlowCall,
-    failed_calls,
-    find_calls,
-    search_parameters,
-    slow_calls,
-)
-from bcp_analytics.queries._errors import ErrorIssue, FoundError, IssueState, error_issues, search_errors
-from bcp_analytics.queries._sessions import (
-    ActiveUsers,
-    AuthenticationStats,
-    SessionEvent,
-    SessionStats,
-    ToolRetries,
-    ToolSequence,
-    TopUser,
-    active_users,
-    authentication_stats,
-    session_stats,
-    session_timeline,
-    tool_retries,
-    tool_sequences,
-    top_users,
-)
-from bcp_analytics.queries._tools import (
-    ContextCost,
-    LatencyBand,
-    LatencyOverTime,
-    ToolTrend,
-    UnknownTool,
-    UnusedTool,
-    context_cost,
-    latency_heatmap,
-    latency_over_time,
-    tool_trends,
-    unknown_tools,
-    unused_tools,
-)
-from bcp_analytics.upkeep import (
-    ArchiveWanted,
-    CleanupCount,
-    CleanupStep,
-    ErasureCount,
-    acknowledge_alert,
-    anonymize_history,
-    apply_policies,
-    archives_wanted,
-    cleanup_old_data,
-    cleanup_plan,
-    disable_anonymization_pack,
-    enable_anonymization_pack,
-    erase_user,
-    erasure_plan,
-    find_erasure,
-    hash_of,
-    refresh_analytics_views,
-    reopen_issue,
-    resolve_issue,
-    rotate_anonymization_key,
-    run_cleanup,
-)
 
 if TYPE_CHECKING:
+    from bcp_analytics._core.arguments import ErrorLevel, IssueState, Outcome
     from bcp_analytics.collector import AsyncCollector, Collector, CollectorStats
+    from bcp_analytics.errors import (
+        AnonymizerFailed,
+        ArchiveError,
+        BcpAnalyticsError,
+        InvalidArgument,
+        InvalidBatch,
+        InvalidDocument,
+        InvalidSetting,
+        MigrationError,
+        UnsupportedServer,
+    )
+    from bcp_analytics.ingest import (
+        IngestResult,
+        begin_tool_call,
+        end_session,
+        end_tool_call,
+        ingest_errors,
+        ingest_metrics,
+        ingest_sessions,
+        ingest_tool_usage,
+        log_error,
+        log_tool_usage,
+        record_metric,
+        report_collector,
+        touch_session,
+    )
+    from bcp_analytics.queries import (
+        ActiveAlert,
+        ActiveUsers,
+        AuthenticationStats,
+        Call,
+        ContextCost,
+        DailyErrorSummary,
+        ErrorAnalysis,
+        ErrorIssue,
+        FailedCall,
+        FoundCall,
+        FoundError,
+        HealthCheck,
+        HourlyToolUsage,
+        LatencyBand,
+        LatencyOverTime,
+        LatencyPercentile,
+        PeakUsageHour,
+        ReportTotals,
+        SessionEvent,
+        SessionStats,
+        SlowCall,
+        SuccessAndErrorRates,
+        Throughput,
+        ToolRetries,
+        ToolSequence,
+        ToolTrend,
+        ToolUsageStats,
+        TopUser,
+        UnknownTool,
+        UnusedTool,
+        UsageBreakdown,
+        UsageOverTime,
+        active_alerts,
+        active_users,
+        authentication_stats,
+        context_cost,
+        daily_error_summary,
+        error_analysis,
+        error_issues,
+        failed_calls,
+        find_calls,
+        health,
+        hourly_tool_usage,
+        latency_heatmap,
+        latency_over_time,
+        latency_percentiles,
+        peak_usage_hours,
+        report_totals,
+        search_errors,
+        search_parameters,
+        session_stats,
+        session_timeline,
+        slow_calls,
+        success_and_error_rates,
+        throughput,
+        tool_retries,
+        tool_sequences,
+        tool_trends,
+        tool_usage_stats,
+        top_users,
+        unknown_tools,
+        unused_tools,
+        usage_breakdown,
+        usage_over_time,
+    )
+    from bcp_analytics.upkeep import (
+        ArchiveWanted,
+        CleanupCount,
+        CleanupStep,
+        ErasureCount,
+        acknowledge_alert,
+        anonymize_history,
+        apply_policies,
+        archives_wanted,
+        cleanup_old_data,
+        cleanup_plan,
+        disable_anonymization_pack,
+        enable_anonymization_pack,
+        erase_user,
+        erasure_plan,
+        find_erasure,
+        hash_of,
+        refresh_analytics_views,
+        reopen_issue,
+        resolve_issue,
+        rotate_anonymization_key,
+        run_cleanup,
+    )
 
 __all__ = [
     "ActiveAlert",
@@ -247,19 +248,74 @@ __all__ = [
     "usage_breakdown",
     "usage_over_time",
 ]
+# Where those are that are no questions.
+_HOMES = {
+    "_core.arguments": ["ErrorLevel", "IssueState", "Outcome"],
+    "collector": ["AsyncCollector", "Collector", "CollectorStats"],
+    "errors": [
+        "AnonymizerFailed",
+        "ArchiveError",
+        "BcpAnalyticsError",
+        "InvalidArgument",
+        "InvalidBatch",
+        "InvalidDocument",
+        "InvalidSetting",
+        "MigrationError",
+        "UnsupportedServer",
+    ],
+    "ingest": [
+        "IngestResult",
+        "begin_tool_call",
+        "end_session",
+        "end_tool_call",
+        "ingest_errors",
+        "ingest_metrics",
+        "ingest_sessions",
+        "ingest_tool_usage",
+        "log_error",
+        "log_tool_usage",
+        "record_metric",
+        "report_collector",
+        "touch_session",
+    ],
+    "upkeep": [
+        "ArchiveWanted",
+        "CleanupCount",
+        "CleanupStep",
+        "ErasureCount",
+        "acknowledge_alert",
+        "anonymize_history",
+        "apply_policies",
+        "archives_wanted",
+        "cleanup_old_data",
+        "cleanup_plan",
+        "disable_anonymization_pack",
+        "enable_anonymization_pack",
+        "erase_user",
+        "erasure_plan",
+        "find_erasure",
+        "hash_of",
+        "refresh_analytics_views",
+        "reopen_issue",
+        "resolve_issue",
+        "rotate_anonymization_key",
+        "run_cleanup",
+    ],
+}
 
-_OF_THE_COLLECTOR = frozenset({"AsyncCollector", "Collector", "CollectorStats"})
+if not TYPE_CHECKING:
 
-
-def __getattr__(name: str) -> object:
-    """Load the collector for those who use it."""
-    if name in _OF_THE_COLLECTOR:
-        from bcp_analytics import collector  # noqa: PLC0415
-
-        return getattr(collector, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Load what has this name: something public, or a module of it."""
+        if name in {*_HOMES, "queries"}:
+            return import_module(f"{__name__}.{name}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = next((home for home, names in _HOMES.items() if name in names), "queries")
+        globals()[name] = found = getattr(import_module(f"{__name__}.{home}"), name)
+        return found
 
 
 def __dir__() -> list[str]:
-    """Return the public names, those of the collector too."""
+    """Return the public names, those that are not loaded too."""
     return sorted({*globals(), *__all__})

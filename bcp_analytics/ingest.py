@@ -3,13 +3,18 @@
 All take a psycopg connection first, sync or async (then await the result), and commit nothing: use
 autocommit, or commit yourself, or the events are gone.
 
-A batch never fails for one event's sake: an event that cannot be stored is kept, redacted, in
-`bcp.rejected_events` with the reason, and counted. So that this holds for what JSON cannot express too, the
-batch functions turn such values into text or marks (NaN becomes "NaN", which a field that must be a number
-then rejects); `bcp_analytics/_core/encode.py` lists them. Times without a zone are read as UTC.
+A batch is an iterable of mappings, or a JSON array as text. It never fails for one event's sake: one that
+cannot be stored is kept, redacted, in `bcp.rejected_events` with the reason, and counted. So that this holds
+for what JSON cannot express too, the batch functions turn such values into text or marks (NaN becomes "NaN",
+which a field that must be a number then rejects); `bcp_analytics/_core/encode.py` lists them. A `batch_id`
+makes sending the same batch again harmless, and so does an `event_id` in each event.
 
     result = ingest_tool_usage(conn, events, batch_id=uuid4())
     result = await ingest_tool_usage(aconn, events)
+
+Times without a zone are read as UTC, durations are in milliseconds, sizes in bytes before anything was cut;
+`parameters` and `response_data` are any JSON. The functions for one event raise `InvalidDocument`, before
+anything is sent, where a text holds what PostgreSQL cannot store.
 
 All raise `AnonymizerFailed` where nothing may be stored because the anonymiser cannot work, and psycopg's
 own errors for the rest, such as `InsufficientPrivilege` for a role without bcp_writer.
@@ -17,22 +22,15 @@ own errors for the rest, such as `InsufficientPrivilege` for a role without bcp_
 
 from __future__ import annotations
 
+# Written by python -m tools.twins from here on.
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
-from bcp_analytics._core.arguments import utc
-from bcp_analytics._core.encode import document, encode_batch, text
+from bcp_analytics._core.arguments import Address, ErrorLevel, Id
+from bcp_analytics._core.encode import Events
 from bcp_analytics._core.function import Arguments, action, scalar
-
-if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
-
-    from bcp_analytics._core.arguments import ErrorLevel, Id
-    from bcp_analytics._core.encode import Events
-
-    Address = str | IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +49,46 @@ class IngestResult:
 def ingest_tool_usage(
     events: Events, *, batch_id: UUID | str | None = None, source: str | None = None
 ) -> Arguments:
-    """Take in tool calls: an iterable of mappings, or a JSON array as text.
+    """Takes in an array of tool calls: accepted = stored + duplicates + rejected.
 
-    `batch_id` makes sending the same batch again harmless, and so does an `event_id` in each event. `source`
-    is who sends, by default the connection's application_name; it is masked as events are. Raises
-    `InvalidBatch` where text is no JSON array; then nothing is stored.
+    A batch id or an event_id that comes again within the setting dedup_window is a duplicate. A bad value is
+    repaired, and attributes._repaired names its field. An event without a name is kept in
+    bcp.rejected_events, and fails no other event. `source` defaults to application_name, and is masked.
+    Raises `InvalidBatch` where the batch is no array.
     """
-    return _batch(events, batch_id, source)
+    return locals()
 
 
 @action(IngestResult)
 def ingest_errors(
     events: Events, *, batch_id: UUID | str | None = None, source: str | None = None
 ) -> Arguments:
-    """Take in errors, as `ingest_tool_usage` does calls."""
-    return _batch(events, batch_id, source)
+    """Takes in an array of errors; batch ids, event ids, bad values, the ledger and `source` work as in
+    `ingest_tool_usage`.
+    """
+    return locals()
 
 
 @action(IngestResult)
 def ingest_metrics(
     events: Events, *, batch_id: UUID | str | None = None, source: str | None = None
 ) -> Arguments:
-    """Take in values of metrics, as `ingest_tool_usage` does calls."""
-    return _batch(events, batch_id, source)
+    """Takes in an array of metrics; batch ids, event ids, bad values, the ledger and `source` work as in
+    `ingest_tool_usage`.
+    """
+    return locals()
 
 
 @action(IngestResult)
 def ingest_sessions(
     events: Events, *, batch_id: UUID | str | None = None, source: str | None = None
 ) -> Arguments:
-    """Take in sessions, as `ingest_tool_usage` does calls; each widens what is known of its session."""
-    return _batch(events, batch_id, source)
+    """Takes in an array of sessions; batch ids, bad values, the ledger and `source` work as in
+    `ingest_tool_usage`.
+
+    Each event adds to what is known of its session, so the same one again changes nothing.
+    """
+    return locals()
 
 
 @action(IngestResult)
@@ -90,8 +97,8 @@ def log_tool_usage(
     tool_name: str,
     operation: str | None = "call",
     *,
-    parameters: Any = None,  # noqa: ANN401 - any JSON
-    response_data: Any = None,  # noqa: ANN401
+    parameters: Any = None,
+    response_data: Any = None,
     success: bool | None = None,
     error_message: str | None = None,
     start_time: datetime | None = None,
@@ -115,46 +122,16 @@ def log_tool_usage(
     conversation_id: Id | None = None,
     response_tokens: int | None = None,
 ) -> Arguments:
-    """Take in one tool call.
+    """Takes in one tool call.
 
-    Any two of `start_time`, `end_time` and `duration_ms` (milliseconds) will do; without a time it began now.
-    `parameters` and `response_data` are any JSON. `outcome` is success, soft_fail, error, timeout, cancelled
-    or rejected, by default as SQL finds from the rest; where `success` says otherwise, it decides. Sizes are
-    in bytes, before anything was cut; `response_tokens` are what the answer takes of the model's context, by
-    default estimated from its bytes. An `event_id` that comes again is a duplicate. Its session is
-    `conversation_id`, else `session_id`, else, where there is a user, found by user, client and time.
-
-    Raises `InvalidDocument`, before anything is sent, where a text holds what PostgreSQL cannot store.
+    Any two of start, end and duration (milliseconds) are enough; without a time it began now. `outcome` is
+    found from the rest by default, and counts where `success` says otherwise; success is None where the call
+    was cancelled. An event id that comes again is a duplicate. The session is the conversation, else the
+    session, else, where there is a user, found by user and client as the setting session_gap says. `outcome`
+    is success, soft_fail, error, timeout, cancelled or rejected. `response_tokens` are what the answer takes
+    of the model's context, by default estimated from its bytes.
     """
-    return {
-        "bcp_name": text("bcp_name", bcp_name),
-        "tool_name": text("tool_name", tool_name),
-        "operation": text("operation", operation),
-        "parameters": document("parameters", parameters),
-        "response_data": document("response_data", response_data),
-        "success": success,
-        "error_message": text("error_message", error_message),
-        "start_time": utc(start_time),
-        "end_time": utc(end_time),
-        "duration_ms": duration_ms,
-        "user_id": text("user_id", user_id),
-        "session_id": text("session_id", session_id),
-        "event_id": text("event_id", event_id),
-        "outcome": text("outcome", outcome),
-        "error_type": text("error_type", error_type),
-        "request_id": text("request_id", request_id),
-        "trace_id": text("trace_id", trace_id),
-        "client_name": text("client_name", client_name),
-        "client_version": text("client_version", client_version),
-        "client_model": text("client_model", client_model),
-        "release": text("release", release),
-        "request_bytes": request_bytes,
-        "response_bytes": response_bytes,
-        "ip_address": text("ip_address", ip_address),
-        "user_agent": text("user_agent", user_agent),
-        "conversation_id": text("conversation_id", conversation_id),
-        "response_tokens": response_tokens,
-    }
+    return locals()
 
 
 @action(IngestResult)
@@ -181,34 +158,13 @@ def log_error(
     conversation_id: Id | None = None,
     client_name: str | None = None,
 ) -> Arguments:
-    """Take in one error, which happened now unless `timestamp` says when.
+    """Takes in one error.
 
-    `tool_context` may name bcp, tool and operation. `fingerprint` puts the error into an issue of yours;
-    without one it is made from the error. Its session is found as that of a call.
-    Raises as `log_tool_usage` does.
+    `level` is debug, info, warn, error or fatal. `tool_context` may name bcp, tool and operation. The session
+    is found like that of a call. It happened now, unless `timestamp` says when. `fingerprint` puts it into an
+    issue of yours; without one it is made from the error.
     """
-    return {
-        "level": text("level", level),
-        "message": text("message", message),
-        "error_type": text("error_type", error_type),
-        "error_code": text("error_code", error_code),
-        "stack_trace": text("stack_trace", stack_trace),
-        "context": document("context", context),
-        "tool_context": document("tool_context", tool_context),
-        "bcp_name": text("bcp_name", bcp_name),
-        "tool_name": text("tool_name", tool_name),
-        "operation": text("operation", operation),
-        "user_id": text("user_id", user_id),
-        "session_id": text("session_id", session_id),
-        "request_id": text("request_id", request_id),
-        "trace_id": text("trace_id", trace_id),
-        "release": text("release", release),
-        "fingerprint": text("fingerprint", fingerprint),
-        "timestamp": utc(timestamp),
-        "event_id": text("event_id", event_id),
-        "conversation_id": text("conversation_id", conversation_id),
-        "client_name": text("client_name", client_name),
-    }
+    return locals()
 
 
 @action(IngestResult)
@@ -221,19 +177,12 @@ def record_metric(
     timestamp: datetime | None = None,
     event_id: UUID | str | None = None,
 ) -> Arguments:
-    """Take in one value of a metric, measured now unless `timestamp` says when.
+    """Takes in one value of a metric.
 
-    The unit belongs into the name, such as queue_wait_ms. `aggregation_period` is what the value sums up:
-    raw, 1m, 5m, 1h or 1d. Raises as `log_tool_usage` does.
+    Put its unit into its name, as in queue_wait_ms. `aggregation_period` is what the value sums up: raw, 1m,
+    5m, 1h or 1d. It was measured now, unless `timestamp` says when.
     """
-    return {
-        "metric_name": text("metric_name", metric_name),
-        "metric_value": metric_value,
-        "labels": document("labels", labels),
-        "aggregation_period": text("aggregation_period", aggregation_period),
-        "timestamp": utc(timestamp),
-        "event_id": text("event_id", event_id),
-    }
+    return locals()
 
 
 @action(IngestResult)
@@ -247,22 +196,14 @@ def touch_session(
     user_agent: str | None = None,
     time: datetime | None = None,
 ) -> Arguments:
-    """Make a session, or say that it is active at `time`, now by default. Raises as `log_tool_usage` does."""
-    return {
-        "session_id": text("session_id", session_id),
-        "user_id": text("user_id", user_id),
-        "client_name": text("client_name", client_name),
-        "client_version": text("client_version", client_version),
-        "ip_address": text("ip_address", ip_address),
-        "user_agent": text("user_agent", user_agent),
-        "time": utc(time),
-    }
+    """Makes a session, or records that it is active at a time, now by default."""
+    return locals()
 
 
 @action(IngestResult)
 def end_session(session_id: Id, *, time: datetime | None = None) -> Arguments:
-    """End a session at `time`, now by default. Raises as `log_tool_usage` does."""
-    return {"session_id": text("session_id", session_id), "time": utc(time)}
+    """Ends a session at a time, now by default."""
+    return locals()
 
 
 @scalar(UUID)
@@ -271,7 +212,7 @@ def begin_tool_call(
     tool_name: str,
     operation: str | None = "call",
     *,
-    parameters: Any = None,  # noqa: ANN401 - any JSON
+    parameters: Any = None,
     user_id: Id | None = None,
     session_id: Id | None = None,
     start_time: datetime | None = None,
@@ -280,23 +221,11 @@ def begin_tool_call(
     client_model: str | None = None,
     conversation_id: Id | None = None,
 ) -> Arguments:
-    """Note that a call began, now by default, and return the id to end it with.
+    """Notes that a call began, and returns the id to end it with.
 
-    Until it has ended, bcp.open_tool_calls shows it. Raises `InvalidDocument` where it could not be stored.
+    Until it ends, bcp.open_tool_calls shows it. Raises `InvalidDocument` where it could not be stored.
     """
-    return {
-        "bcp_name": text("bcp_name", bcp_name),
-        "tool_name": text("tool_name", tool_name),
-        "operation": text("operation", operation),
-        "parameters": document("parameters", parameters),
-        "user_id": text("user_id", user_id),
-        "session_id": text("session_id", session_id),
-        "start_time": utc(start_time),
-        "request_id": text("request_id", request_id),
-        "client_name": text("client_name", client_name),
-        "client_model": text("client_model", client_model),
-        "conversation_id": text("conversation_id", conversation_id),
-    }
+    return locals()
 
 
 @action(IngestResult)
@@ -304,7 +233,7 @@ def end_tool_call(
     event_id: UUID | str,
     *,
     success: bool | None = None,
-    response_data: Any = None,  # noqa: ANN401 - any JSON
+    response_data: Any = None,
     error_message: str | None = None,
     error_type: str | None = None,
     outcome: str | None = None,
@@ -312,21 +241,11 @@ def end_tool_call(
     end_time: datetime | None = None,
     response_tokens: int | None = None,
 ) -> Arguments:
-    """End a call that `begin_tool_call` began, now by default, and store it.
+    """Ends a call that `begin_tool_call` began, now by default, and stores it.
 
-    Ending it twice is a duplicate, ending one that never began is rejected. Raises as `log_tool_usage` does.
+    A call that is ended twice is a duplicate; one that never began is rejected.
     """
-    return {
-        "event_id": text("event_id", event_id),
-        "success": success,
-        "response_data": document("response_data", response_data),
-        "error_message": text("error_message", error_message),
-        "error_type": text("error_type", error_type),
-        "outcome": text("outcome", outcome),
-        "response_bytes": response_bytes,
-        "end_time": utc(end_time),
-        "response_tokens": response_tokens,
-    }
+    return locals()
 
 
 @scalar(datetime)
@@ -343,29 +262,11 @@ def report_collector(
     started_at: datetime | None = None,
     last_error_at: datetime | None = None,
 ) -> Arguments:
-    """Note what a collector did since it began, in events, and return when; `Collector` does so by itself.
+    """Notes what a collector has done since it began, in events, and returns the time.
 
-    `last_error` is a class and a code, `last_error_at` when that was. Raises `InvalidArgument` where an
-    argument is out of bounds.
+    source and last_error are masked. last_error is a class and a code, never a message, and may be over by
+    now; `last_error_at` is when it happened. Raises `InvalidArgument` where an argument is out of bounds, or
+    the instance belongs to another role. Reports of the same role and source that are older than
+    bcp.ingest_batches may be are removed.
     """
-    return {
-        "source": text("source", source),
-        "instance": text("instance", instance),
-        "recorded": recorded,
-        "sent": sent,
-        "spooled": spooled,
-        "spooled_bytes": spooled_bytes,
-        "dropped": dropped,
-        "last_error": text("last_error", last_error),
-        "started_at": utc(started_at),
-        "last_error_at": utc(last_error_at),
-    }
-
-
-def _batch(events: Events, batch_id: UUID | str | None, source: str | None) -> Arguments:
-    # The overload that takes text: what jsonb cannot hold is then repaired.
-    return {
-        "batch_id": text("batch_id", batch_id),
-        "events_text": encode_batch(events),
-        "source": text("source", source),
-    }
+    return locals()

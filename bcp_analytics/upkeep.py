@@ -6,13 +6,36 @@ All take a psycopg connection first, sync or async, and raise psycopg's own erro
 
 from __future__ import annotations
 
+# Written by python -m tools.twins from here on.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from bcp_analytics._core.encode import text
+from bcp_analytics._core.arguments import Id
 from bcp_analytics._core.function import Arguments, procedure, question, scalar
+
+
+@procedure
+def refresh_analytics_views() -> Arguments:
+    """Refreshes every continuous aggregate up to the last bucket that is over.
+
+    A job does that every five minutes; answers are up to date without it. But in views, rows that come late,
+    for a time that is already aggregated, show only after it. Only the role that migrated the database may
+    call it. It commits along the way, so the connection must be in autocommit mode: raises `InvalidArgument`
+    where it is not.
+    """
+    return locals()
+
+
+@scalar(int)
+def apply_policies() -> Arguments:
+    """Puts bcp.settings and bcp.data_retention_policies into effect, and returns how many things it changed;
+    0 if everything was as they say.
+
+    A change of bcp.data_retention_policies calls it by itself. For bcp_admin.
+    """
+    return locals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +55,17 @@ class CleanupStep:
     """Why."""
 
 
+@question(CleanupStep)
+def cleanup_plan() -> Arguments:
+    """What would `cleanup_old_data` do now?
+
+    One row per chunk past its retention: dropped or kept, with the reason, its rows and its bytes. One row
+    each for the sessions and for the calls that never ended that it would delete. Reads each chunk that has
+    an archive, as cleanup does. For bcp_admin.
+    """
+    return locals()
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveWanted:
     """A chunk that wants an archive: its table, and its range, the end exclusive."""
@@ -39,6 +73,18 @@ class ArchiveWanted:
     table_name: str
     range_start: datetime
     range_end: datetime
+
+
+@question(ArchiveWanted)
+def archives_wanted(*, check_content: bool = True) -> Arguments:
+    """Which chunks need an archive?
+
+    Chunks past their retention, of tables whose policy wants an archive first, whose rows as they are now are
+    not all in proven archives; the latest of each table first. bcp-analytics archive makes the archives.
+    Reads each chunk past its retention; with check_content=False it only counts rows, and misses rows that
+    have changed. For bcp_reader.
+    """
+    return locals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +95,106 @@ class CleanupCount:
     deleted_count: int
 
 
+@question(CleanupCount)
+def cleanup_old_data() -> Arguments:
+    """Drops the chunks past their retention (bcp.data_retention_policies) that may go, deletes old sessions
+    and calls that never ended, and returns how many rows went, one row per table with cleanup.
+
+    A chunk stays if it is not aggregated yet, or if its policy wants an archive and no proven one holds it;
+    bcp.cleanup_log has the reason, and NOTIFY bcp_archive asks for the archive. Irreversible, except by
+    bcp-analytics restore. `cleanup_plan` shows what it would do. A job does the same every day. Raises
+    `InvalidArgument` in a transaction that is repeatable read or serializable. For bcp_admin.
+    """
+    return locals()
+
+
+@procedure
+def run_cleanup() -> Arguments:
+    """Aggregates what is past its retention and not yet aggregated, then does the same as `cleanup_old_data`
+    in many short transactions.
+
+    A job calls it every day. Only the owner may call it by hand, in autocommit mode. It commits along the
+    way, so the connection must be in autocommit mode: raises `InvalidArgument` where it is not.
+    """
+    return locals()
+
+
+@scalar(int)
+def rotate_anonymization_key() -> Arguments:
+    """Makes a new key for the keyed hashes and returns its number, which every hash made with it shows.
+
+    From then on the same person has another hash. For bcp_admin.
+    """
+    return locals()
+
+
+@scalar(bool)
+def enable_anonymization_pack(name: str) -> Arguments:
+    """Puts the keys and rules of a pack of bcp.anonymization_packs in force, from the next event on, and
+    returns whether they were not in force before.
+
+    Stored rows stay as they are until `anonymize_history`. For bcp_admin. Raises `InvalidArgument` where
+    there is no such pack.
+    """
+    return locals()
+
+
+@scalar(bool)
+def disable_anonymization_pack(name: str) -> Arguments:
+    """Takes the keys and rules of a pack of bcp.anonymization_packs out of force, from the next event on, and
+    returns whether they were in force.
+
+    For bcp_admin. Raises `InvalidArgument` where there is no such pack.
+    """
+    return locals()
+
+
+@scalar(datetime)
+def resolve_issue(fingerprint: str, *, notes: str | None = None, release: str | None = None) -> Arguments:
+    """Says that an issue of `error_issues` is fixed, and returns the time of that: now.
+
+    `release` is the release with the fix: then errors of earlier releases, or without a release, do not make
+    the issue regress; without `release` any later error does. Called again, it replaces the time and the
+    release. For bcp_admin. Raises `InvalidArgument` if there is no such issue. `notes` are masked.
+    """
+    return locals()
+
+
+@scalar(datetime)
+def reopen_issue(fingerprint: str, *, notes: str | None = None) -> Arguments:
+    """Undoes `resolve_issue`, and returns the time of that: now.
+
+    The issue is new or ongoing again. For bcp_admin. Raises `InvalidArgument` if there is no such issue.
+    `notes` are masked.
+    """
+    return locals()
+
+
+@scalar(datetime)
+def acknowledge_alert(alert_id: int, *, notes: str | None = None) -> Arguments:
+    """Records that somebody takes care of an open alert, and returns the time of that: now.
+
+    The alert stays open until its metric is well. For bcp_admin. Raises `InvalidArgument` if there is no such
+    alert. `notes` are masked.
+    """
+    return locals()
+
+
+@procedure
+def erase_user(user_id: Id, *, note: str | None = None) -> Arguments:
+    """Erases a user: deletes the calls, errors, sessions and everything else that is theirs, and writes
+    [ERASED] where rows of other people name them, chunk by chunk.
+
+    `user_id` is the id as the application sends it, or as it is stored. `erasure_plan` says beforehand what
+    it would delete. Called again, it continues where it was interrupted. bcp.erasures has the receipt, which
+    names restored tables that it could not reach. Only the role that migrated the database may call it.
+    `find_erasure` returns the id of the receipt. Archives are rewritten after it. Raises `InvalidArgument`
+    for an empty id. It commits along the way, so the connection must be in autocommit mode: raises
+    `InvalidArgument` where it is not.
+    """
+    return locals()
+
+
 @dataclass(frozen=True, slots=True)
 class ErasureCount:
     """How many rows of a table are a user's own."""
@@ -57,179 +203,51 @@ class ErasureCount:
     row_count: int
 
 
-@procedure
-def refresh_analytics_views() -> Arguments:
-    """Bring every continuous aggregate up to the last bucket that is over, now.
-
-    A job does it every five minutes, and answers are exact without it; but in views rows that come late, for
-    a time that is already aggregated, show only after it. Only the role that migrated the database may. It
-    commits along the way, so the connection must be in autocommit mode: raises `InvalidArgument` where it is
-    not.
-    """
-    return {}
-
-
-@scalar(int)
-def apply_policies() -> Arguments:
-    """Carry out bcp.settings and bcp.data_retention_policies; for bcp_admin.
-
-    Returns how many things that changed: 0 where all was as they say.
-    """
-    return {}
-
-
-@question(CleanupStep)
-def cleanup_plan() -> None:
-    """Tell what `cleanup_old_data` would do now, and why it would keep what it would keep; for bcp_admin."""
-
-
-@question(ArchiveWanted)
-def archives_wanted(*, check_content: bool = True) -> None:
-    """Say which chunks past retention have rows that no proven archive holds, the latest of a table first.
-
-    `bcp_analytics.archive` makes them. It reads each of them whole; without `check_content` it only counts
-    rows, and misses those that were changed after they were archived.
-    """
-
-
-@question(CleanupCount)
-def cleanup_old_data() -> None:
-    """Drop the chunks past their retention that may go, and delete old sessions; for bcp_admin.
-
-    A chunk that is not aggregated yet, or not in a proven archive though its policy wants one, stays:
-    `cleanup_plan` has the reason, and bcp.cleanup_log keeps it. A job does this every day.
-
-    Raises `InvalidArgument` in a transaction that is repeatable read or serializable.
-    """
-
-
-@procedure
-def run_cleanup() -> Arguments:
-    """Aggregate what is past its retention and not yet aggregated, then do as `cleanup_old_data`.
-
-    Only the role that migrated the database may. It commits along the way, so the connection must be in
-    autocommit mode: raises `InvalidArgument` where it is not.
-    """
-    return {}
-
-
-@scalar(int)
-def rotate_anonymization_key() -> Arguments:
-    """Make a new key for the anonymiser and return its number; for bcp_admin.
-
-    From then on the same person has another hash.
-    """
-    return {}
-
-
-@scalar(bool)
-def enable_anonymization_pack(name: str) -> Arguments:
-    """Switch on a pack of the anonymiser, "names" or "national_ids", from the next event on; for bcp_admin.
-
-    Returns whether it was off. What is stored stays as it is until `anonymize_history`.
-
-    Raises `InvalidArgument` where there is no such pack; bcp.anonymization_packs lists them.
-    """
-    return {"name": text("name", name)}
-
-
-@scalar(bool)
-def disable_anonymization_pack(name: str) -> Arguments:
-    """Switch off a pack of the anonymiser, from the next event on; for bcp_admin. Returns whether it was on.
-
-    Raises `InvalidArgument` where there is no such pack.
-    """
-    return {"name": text("name", name)}
-
-
-@scalar(datetime)
-def resolve_issue(fingerprint: str, *, notes: str | None = None, release: str | None = None) -> Arguments:
-    """Say that an issue of `error_issues` is dealt with; for bcp_admin. Returns when that was: now.
-
-    `release` is the one with the fix: errors of earlier ones, and of none, do not make the issue regress;
-    without it any later error does. `notes` are masked.
-
-    Raises `InvalidArgument` where there is no such issue.
-    """
-    return {"fingerprint": fingerprint, "notes": text("notes", notes), "release": text("release", release)}
-
-
-@scalar(datetime)
-def reopen_issue(fingerprint: str, *, notes: str | None = None) -> Arguments:
-    """Take `resolve_issue` back; for bcp_admin. Returns when that was: now.
-
-    Raises `InvalidArgument` where there is no such issue.
-    """
-    return {"fingerprint": fingerprint, "notes": text("notes", notes)}
-
-
-@scalar(datetime)
-def acknowledge_alert(alert_id: int, *, notes: str | None = None) -> Arguments:
-    """Say that somebody takes an open alert of `active_alerts` on; for bcp_admin. Returns when: now.
-
-    It stays open until its metric is well. `notes` are masked.
-
-    Raises `InvalidArgument` where there is no such alert.
-    """
-    return {"alert_id": alert_id, "notes": text("notes", notes)}
-
-
-@procedure
-def erase_user(user_id: str, *, note: str | None = None) -> Arguments:
-    """Erase a user: their calls, errors, sessions and all else, and what names them in other people's rows.
-
-    `user_id` is the id as the application sends it, or as it is stored. Called again it goes on where it was
-    interrupted. `bcp.erasures` has the receipt, and `find_erasure` its id: `unreached` names tables restored
-    beside that may still hold them. Archives are rewritten after it.
-
-    Only the role that migrated the database may. It commits along the way, so the connection must be in
-    autocommit mode: raises `InvalidArgument` where it is not, and for an empty id.
-    """
-    return {"user_id": text("user_id", user_id), "note": text("note", note)}
-
-
 @question(ErasureCount)
-def erasure_plan(user_id: str) -> None:
-    """Tell which rows `erase_user` would delete now: one row per table.
+def erasure_plan(user_id: Id) -> Arguments:
+    """What would erase_user(`user_id`) delete now?
 
-    Rows of other people that name the user are not counted. Only the role that migrated the database may.
-    Raises `InvalidArgument` for an empty id.
+    One row per table with rows of users, and how many of them are the user's own; those of sessions in which
+    nobody else was count too. Rows of other people that name the user change as well, as do aggregates and
+    archives, but these are not counted. Reads all calls and errors. Only the role that migrated the database
+    may call it. Raises `InvalidArgument` as `erase_user`.
     """
+    return locals()
 
 
 @scalar(UUID)
-def find_erasure(user_id: str) -> Arguments:
-    """Return the id of the latest receipt of a user's erasure in `bcp.erasures`, None where there is none.
+def find_erasure(user_id: Id) -> Arguments:
+    """The latest erasure of a user, by the id as an application sends it or as it was stored; None if there
+    was none.
 
-    For bcp_admin. Raises `InvalidArgument` for an empty id.
+    bcp.erasures has its receipt. Raises `InvalidArgument` for an empty id. For bcp_admin.
     """
-    return {"user_id": text("user_id", user_id)}
+    return locals()
 
 
 @scalar(str)
 def hash_of(value: str, *, key: str | None = None) -> Arguments:
-    """Return what the anonymiser writes for a value, so that calls about it can be found; for bcp_admin.
+    """What the anonymiser writes in place of a value, such as email#k1#bdmgvtpkrslhcfnq for an e-mail
+    address, so that calls about it can be found; the value itself where no rule knows it.
 
-    An e-mail address gives `email#k1#bdmgvtpkrslhcfnq`; what no rule knows is returned as it is. `key` is the
-    key that the value stood under, such as "login": some values are hashed there only. It is the hash of the
-    key in use: after `rotate_anonymization_key` what came before has another one.
+    `key` is the key that the value stood under, such as login, because some values are hashed only there.
+    Only bcp_admin may call it, as it tells whether somebody is in the store. The hash is of the key in use:
+    values stored before `rotate_anonymization_key` have another one.
     """
-    return {"value": text("value", value), "key": text("key", key)}
+    return locals()
 
 
 @procedure
 def anonymize_history(
-    *, older_than: timedelta | None = None, table: str | None = None, forget_users: bool = False
+    *, older_than: timedelta | str | None = None, table: str | None = None, forget_users: bool = False
 ) -> Arguments:
-    """Mask stored rows again, by the rules as they are now, chunk by chunk.
+    """Masks stored rows again by the present rules, chunk by chunk: all rows, or those older than
+    `older_than`, of one table or of all.
 
-    `older_than`: only chunks whose rows are all older. `table`: of schema bcp; by default all that ingest
-    fills. `forget_users` also takes away who it was from what is older: user, session, address and user
-    agent; it needs `older_than`. What was interrupted goes on when it is called again, and chunks that the
-    same rules have masked already are left out. Tables that archives were restored into beside are masked
-    too: raises `ArchiveError`, at the end, where one of these cannot be.
-
-    Only the role that migrated the database may. It commits along the way, so the connection must be in
-    autocommit mode: raises `InvalidArgument` where it is not.
+    With `forget_users`, older rows also lose user, session, address and user agent. Called again, it
+    continues where it was interrupted, and leaves out chunks that the same rules have masked. Restored tables
+    are masked too; `ArchiveError`, at the end, if one cannot be. Only the role that migrated the database may
+    call it. It commits along the way, so the connection must be in autocommit mode: raises `InvalidArgument`
+    where it is not.
     """
-    return {"older_than": older_than, "table": table, "forget_users": forget_users}
+    return locals()

@@ -77,7 +77,7 @@ def text(name: str, value: object) -> str | None:
     """Return an argument as text, such as an id that is a number, None for None; raises `InvalidDocument`."""
     if value is None:
         return None
-    found = str(value)
+    found = str(value.value if isinstance(value, Enum) else value)
     if "\0" in found or _SURROGATE.search(found):
         raise _unstorable(name)
     return found

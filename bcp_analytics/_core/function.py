@@ -1,15 +1,16 @@
 """How a Python function becomes the twin of an SQL function: one definition that serves sync and async.
 
-A twin is written as a function that takes the arguments, named as the SQL function's parameters without
-`p_`, and returns what to send; a question, whose arguments are all sent alike, has no body:
+A twin is written as a function whose arguments have the names of the SQL function's parameters without
+`p_`, and that returns them all; `python -m tools.twins` writes these from the catalogue:
 
     @question(ErrorRow)
-    def error_analysis(*, since: datetime | None = None) -> None:
-        \"\"\"What fails, where, and how often.\"\"\"
+    def error_analysis(*, since: datetime | None = None) -> Arguments:
+        \"\"\"What fails, where, and how often?\"\"\"
+        return locals()
 
 Callers give a connection first: `error_analysis(conn)` returns the rows, and with an `AsyncConnection`
 something to await that returns them. The query is made from the name of the function, of its arguments,
-and of the row's fields; tests/contract holds all of these to the SQL.
+and of the row's fields; each argument is sent as its type says (`_core/arguments.py`).
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, sql
 from psycopg.rows import BaseRowFactory, class_row, scalar_row
 from psycopg.types.string import TextBinaryLoader
 
-from bcp_analytics._core.arguments import as_sent
+from bcp_analytics._core.arguments import sender
 from bcp_analytics.errors import InvalidArgument, translated
 
 Arguments = Mapping[str, object]
 # To psycopg, the type of what is of no type that it knows.
 _UNKNOWN_TYPE = 0
+# Of the functions that take a batch, the one that takes it as text: it repairs what jsonb cannot hold.
+_SENT_AS = {"events": "events_text"}
 
 P = ParamSpec("P")
 Row = TypeVar("Row")
@@ -53,26 +56,14 @@ class SqlFunction(Protocol[P, Answer_co]):
     ) -> Coroutine[Any, Any, Answer_co]: ...
 
 
-def question(row: type[Row]) -> Callable[[Callable[P, None]], SqlFunction[P, list[Row]]]:
-    """Make the twin of a function that returns rows: a list of `row`, a dataclass, comes out.
+def question(row: type[Row]) -> Callable[[Callable[P, Arguments]], SqlFunction[P, list[Row]]]:
+    """Make the twin of a function that returns rows: a list of `row`, a dataclass, comes out."""
 
-    All questions take their arguments alike, so the function has none but its signature.
-    """
+    def finish(found: list[Row]) -> list[Row]:
+        return found
 
-    def decorate(ask: Callable[P, None]) -> SqlFunction[P, list[Row]]:
-        signature = inspect.signature(ask)
-
-        @wraps(ask)
-        def build(*args: P.args, **kwargs: P.kwargs) -> Arguments:
-            ask(*args, **kwargs)  # says what is wrong with them as every function does
-            given = signature.bind(*args, **kwargs)
-            given.apply_defaults()
-            return {name: as_sent(name, value) for name, value in given.arguments.items()}
-
-        def finish(found: list[Row]) -> list[Row]:
-            return found
-
-        twin = _twin(build, _columns(row), class_row(row), finish)
+    def decorate(build: Callable[P, Arguments]) -> SqlFunction[P, list[Row]]:
+        twin = _twin(build, f"list[{row.__name__}]", _columns(row), class_row(row), finish)
         twin.__row__ = row
         return twin
 
@@ -83,23 +74,23 @@ def action(row: type[Row]) -> Callable[[Callable[P, Arguments]], SqlFunction[P, 
     """Make the twin of a function that returns one row: a `row`, a dataclass, comes out."""
 
     def decorate(build: Callable[P, Arguments]) -> SqlFunction[P, Row]:
-        return _twin(build, _columns(row), class_row(row), _only)
+        return _twin(build, row.__name__, _columns(row), class_row(row), _only)
 
     return decorate
 
 
-def scalar(_kind: type[Value]) -> Callable[[Callable[P, Arguments]], SqlFunction[P, Value]]:
+def scalar(kind: type[Value]) -> Callable[[Callable[P, Arguments]], SqlFunction[P, Value]]:
     """Make the twin of a function that returns one value."""
 
     def decorate(build: Callable[P, Arguments]) -> SqlFunction[P, Value]:
-        return _twin(build, (), scalar_row, _only)
+        return _twin(build, kind.__name__, (), scalar_row, _only)
 
     return decorate
 
 
 def procedure(build: Callable[P, Arguments]) -> SqlFunction[P, None]:
     """Make the twin of a procedure."""
-    return _twin(build, None, scalar_row, _nothing)
+    return _twin(build, "None", None, scalar_row, _nothing)
 
 
 def _only(found: list[Row]) -> Row:
@@ -133,11 +124,14 @@ def _query(name: str, columns: tuple[str, ...] | None, parameters: tuple[str, ..
 
 def _twin(
     build: Callable[P, Arguments],
+    answer: str,
     columns: tuple[str, ...] | None,
     factory: BaseRowFactory[Row],
     finish: Callable[[list[Row]], Value],
 ) -> SqlFunction[P, Value]:
     name = build.__name__
+    signature = inspect.signature(build)
+    senders = {p.name: sender(p.annotation) for p in signature.parameters.values()}
 
     # The cursors are made here and not by the connection, whose own cursor_factory and row_factory may be
     # anything. Answers come in binary, since the form of text is the session's: psycopg reads no times of
@@ -167,15 +161,17 @@ def _twin(
                 f"{name}() commits along the way, so the connection must be in autocommit mode.",
                 hint="Commit or roll back, then set conn.autocommit = True.",
             )
-        arguments = build(*args, **kwargs)
+        arguments = {
+            _SENT_AS.get(argument, argument): value if value is None else senders[argument](argument, value)
+            for argument, value in build(*args, **kwargs).items()
+        }
         return ask_async(conn, arguments) if isinstance(conn, AsyncConnection) else ask(conn, arguments)
 
-    signature = inspect.signature(build)
     first = inspect.Parameter(
         "conn", inspect.Parameter.POSITIONAL_ONLY, annotation="Connection[Any] | AsyncConnection[Any]"
     )
     # For help() and editors; mypy goes by SqlFunction.
     call.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[first, *signature.parameters.values()], return_annotation=inspect.Signature.empty
+        parameters=[first, *signature.parameters.values()], return_annotation=answer
     )
     return cast("SqlFunction[P, Value]", call)

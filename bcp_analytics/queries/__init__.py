@@ -1,5 +1,7 @@
 """The questions: each function asks the SQL function of its name, and returns that one's rows.
 
+What a function says of itself is the comment of its SQL function, in the words of Python.
+
 All take a psycopg connection first, sync or async, and only keyword arguments after it:
 
     rows = tool_usage_stats(conn, since=datetime.now(UTC) - timedelta(days=7), bcp_name="mail")
@@ -15,22 +17,25 @@ They mean the same everywhere:
   false, False all others (succeeded, cancelled, unknown). Aggregates know bundles, tools and operations
   alone: with any other filter every raw row of the range is read. Lists of tools are no calls:
   `operation="tools/list"` asks for them.
+- `interval`: the length of a bucket: a timedelta, or text that PostgreSQL reads as an interval, which can
+  say "1 month"; None makes one bucket of the whole range. `time_zone`, such as "Europe/Berlin", is where days
+  and hours begin.
 - `limit`: how many rows there may be, from 1 to 10,000.
 
 Times in answers are aware, in the time zone of the session. Names ending in `_ms` are milliseconds, in
 `_bytes` bytes; rates and shares go from 0 to 1.
 
 Nothing here commits or rolls back. All raise `InvalidArgument` where an argument is out of its bounds (a
-reversed range, an interval of zero, an unknown time zone), and psycopg's own errors for the rest, such as
-`InsufficientPrivilege` for a role without bcp_reader.
+reversed range, an interval of zero, an unknown time zone), `InvalidDocument` where text holds what PostgreSQL
+cannot store, and psycopg's own errors for the rest, such as `InsufficientPrivilege` for a role without
+bcp_reader.
 """
 
 from __future__ import annotations
 
-from bcp_analytics.queries._alerts import (
-    ActiveAlert,
-    active_alerts,
-)
+# Written by python -m tools.twins from here on.
+from bcp_analytics._core.arguments import BreakdownColumn, IssueState
+from bcp_analytics.queries._alerts import ActiveAlert, active_alerts
 from bcp_analytics.queries._calls import (
     Call,
     FailedCall,
@@ -41,13 +46,7 @@ from bcp_analytics.queries._calls import (
     search_parameters,
     slow_calls,
 )
-from bcp_analytics.queries._errors import (
-    ErrorIssue,
-    FoundError,
-    IssueState,
-    error_issues,
-    search_errors,
-)
+from bcp_analytics.queries._errors import ErrorIssue, FoundError, error_issues, search_errors
 from bcp_analytics.queries._sessions import (
     ActiveUsers,
     AuthenticationStats,
@@ -79,7 +78,6 @@ from bcp_analytics.queries._tools import (
     unused_tools,
 )
 from bcp_analytics.queries._usage import (
-    BreakdownColumn,
     DailyErrorSummary,
     ErrorAnalysis,
     HealthCheck,

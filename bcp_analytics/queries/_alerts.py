@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+# Written by python -m tools.twins from here on.
 from dataclasses import dataclass
-from datetime import datetime  # noqa: TC003 - so that the types of a row can be found at run time
+from datetime import datetime
 from typing import Literal
 
-from bcp_analytics._core.function import question
+from bcp_analytics._core.function import Arguments, question
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class ActiveAlert:
     """Calls that value is of."""
     opened_at: datetime
     evaluated_at: datetime
+    """When the rule was looked at last."""
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     notes: str | None
@@ -38,5 +40,13 @@ class ActiveAlert:
 
 
 @question(ActiveAlert)
-def active_alerts(*, bcp_name: str | None = None, tool_name: str | None = None) -> None:
-    """Tell what is wrong now: a row an open alert, critical ones first, then the latest."""
+def active_alerts(*, bcp_name: str | None = None, tool_name: str | None = None) -> Arguments:
+    """What is wrong now?
+
+    One row per open alert, critical ones first, then latest first. metric, value and threshold are those of
+    bcp.alert_rules; evaluated_at says how old the answer is. A job evaluates every minute and sends NOTIFY
+    bcp_alerts for each change. Closed alerts are in bcp.alerts.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()

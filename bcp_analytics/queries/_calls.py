@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+# Written by python -m tools.twins from here on.
 from dataclasses import dataclass
-from datetime import datetime  # noqa: TC003 - so that the types of a row can be found at run time
+from datetime import datetime
 from typing import Any
-from uuid import UUID  # noqa: TC003 - so that the types of a row can be found at run time
+from uuid import UUID
 
-from bcp_analytics._core.arguments import EventId, Id, Outcome  # noqa: TC001 - found at run time
-from bcp_analytics._core.function import question
+from bcp_analytics._core.arguments import EventId, Id, Outcome
+from bcp_analytics._core.function import Arguments, question
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,36 @@ class SlowCall:
     event_id: UUID
 
 
+@question(SlowCall)
+def slow_calls(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    min_duration_ms: float = 5000,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+    limit: int = 50,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
+) -> Arguments:
+    """Which calls took longest?
+
+    One row per call that took `min_duration_ms` (milliseconds) or more, slowest first, at most `limit` (1 to
+    10000). Reads the durations of all calls of the range. The range is [`since`, `until`), the last 24 hours
+    by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
+
+
 @dataclass(frozen=True, slots=True)
 class FailedCall:
     """A call that failed."""
@@ -52,6 +83,34 @@ class FailedCall:
     request_id: str | None
     trace_id: str | None
     event_id: UUID
+
+
+@question(FailedCall)
+def failed_calls(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+    limit: int = 50,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
+) -> Arguments:
+    """Which calls failed, and with what arguments?
+
+    One row per call whose success is false, latest first, at most `limit` (1 to 10000). Reads an index of
+    failed calls; chunks in the columnstore have no such index, so there it reads the success of all calls.
+    The range is [`since`, `until`), the last 24 hours by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +140,38 @@ class Call:
     event_id: UUID
 
 
+@question(Call)
+def find_calls(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    event_id: EventId | None = None,
+    bcp_name: str | None = None,
+    tool_name: str | None = None,
+    operation: str | None = None,
+    user_id: Id | None = None,
+    session_id: Id | None = None,
+    client_name: str | None = None,
+    outcome: Outcome | None = None,
+    failed: bool | None = None,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
+    limit: int = 50,
+) -> Arguments:
+    """Which calls were there?
+
+    One row per call, latest first, at most `limit` (1 to 10000): the calls of a user (`user_id`, as it is
+    stored), a session, a model or a release, or the one call to which its sender gave `event_id`, any text or
+    a UUID. `failed` true finds calls whose success is false; `failed` false finds all others: succeeded,
+    cancelled or unknown. Reads the calls of the range [`since`, `until`): the last 24 hours by default, or
+    with `event_id` all time.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
+
+
 @dataclass(frozen=True, slots=True)
 class FoundCall:
     """A call whose arguments were searched for."""
@@ -100,77 +191,10 @@ class FoundCall:
     event_id: UUID
 
 
-@question(SlowCall)
-def slow_calls(
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    min_duration_ms: float = 5000,
-    bcp_name: str | None = None,
-    tool_name: str | None = None,
-    operation: str | None = None,
-    user_id: Id | None = None,
-    session_id: Id | None = None,
-    client_name: str | None = None,
-    outcome: Outcome | None = None,
-    limit: int = 50,
-    failed: bool | None = None,
-    client_version: str | None = None,
-    client_model: str | None = None,
-    release: str | None = None,
-) -> None:
-    """List the calls that took `min_duration_ms` or more, slowest first."""
-
-
-@question(FailedCall)
-def failed_calls(
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    bcp_name: str | None = None,
-    tool_name: str | None = None,
-    operation: str | None = None,
-    user_id: Id | None = None,
-    session_id: Id | None = None,
-    client_name: str | None = None,
-    outcome: Outcome | None = None,
-    limit: int = 50,
-    client_version: str | None = None,
-    client_model: str | None = None,
-    release: str | None = None,
-) -> None:
-    """List the calls that failed, with their arguments, latest first."""
-
-
-@question(Call)
-def find_calls(
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    event_id: EventId | None = None,
-    bcp_name: str | None = None,
-    tool_name: str | None = None,
-    operation: str | None = None,
-    user_id: Id | None = None,
-    session_id: Id | None = None,
-    client_name: str | None = None,
-    outcome: Outcome | None = None,
-    failed: bool | None = None,
-    client_version: str | None = None,
-    client_model: str | None = None,
-    release: str | None = None,
-    limit: int = 50,
-) -> None:
-    """List calls, latest first: those of one user, session, model or release, or the one with an `event_id`.
-
-    `event_id` is as its sender gave it; with it the range is by default all time.
-    """
-
-
 @question(FoundCall)
 def search_parameters(
     *,
-    contains: Any = None,  # noqa: ANN401 - any JSON
+    contains: Any = None,
     path: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -186,11 +210,15 @@ def search_parameters(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """List the calls that were made with these arguments, latest first.
+) -> Arguments:
+    """Which calls were made with these arguments?
 
-    `contains` is JSON that the arguments contain, such as `{"path": "/etc/hosts"}`; `path` a JSON path that
-    finds something in them, such as `$.items[*] ? (@.price > 10)`. Values are compared as they are stored:
-    masked. Where chunks are in the columnstore, or the store has no index on arguments, it takes time in
-    proportion to the range.
+    One row per call whose parameters contain `contains` (as @>) and have what the JSON path `path` looks for
+    (as @?, or as @@ if it is a predicate), latest first, at most `limit` (1 to 10000). Values are as stored:
+    masked. Reads the GIN index on parameters where there is one. Chunks in the columnstore have none, and
+    neither has a store with the setting index_parameters off: there it reads the parameters of the whole
+    range. The range is [`since`, `until`), the last 24 hours by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()

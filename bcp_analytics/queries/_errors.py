@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+# Written by python -m tools.twins from here on.
 from dataclasses import dataclass
-from datetime import datetime  # noqa: TC003 - so that the types of a row can be found at run time
-from typing import Literal
-from uuid import UUID  # noqa: TC003 - so that the types of a row can be found at run time
+from datetime import datetime
+from uuid import UUID
 
-from bcp_analytics._core.arguments import ErrorLevel, EventId, Id  # noqa: TC001 - found at run time
-from bcp_analytics._core.function import question
-
-IssueState = Literal["new", "ongoing", "regressed", "resolved"]
+from bcp_analytics._core.arguments import ErrorLevel, EventId, Id, IssueState
+from bcp_analytics._core.function import Arguments, question
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +18,7 @@ class ErrorIssue:
     fingerprint: str
     """What `resolve_issue` and `reopen_issue` take."""
     state: IssueState
+    """Resolved, regressed, new or ongoing, as `error_issues` says."""
     level: ErrorLevel
     """The most severe ever."""
     bcp_name: str | None
@@ -32,7 +31,9 @@ class ErrorIssue:
     previous_count: int
     """In the period of the same length before the range."""
     change: float | None
-    """From the one to the other: 0.5 is half as much again, None where there was none."""
+    """Compares error_count with previous_count, the count of the period of the same length before: 0.5 means
+    half as much again, None if there were none.
+    """
     total_count: int
     """Ever."""
     first_seen: datetime
@@ -46,31 +47,6 @@ class ErrorIssue:
     """Of the latest `resolve_issue` or `reopen_issue`."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundError:
-    """An error that was searched for."""
-
-    happened_at: datetime
-    rank: float
-    """How well it fits, by ts_rank; 0 where nothing was searched for."""
-    level: ErrorLevel
-    error_type: str | None
-    error_code: str | None
-    headline: str | None
-    """The best part of its message, with ** around what was found; not escaped for HTML."""
-    message: str
-    bcp_name: str | None
-    tool_name: str | None
-    operation: str | None
-    user_id: str | None
-    session_id: str | None
-    request_id: str | None
-    trace_id: str | None
-    release: str | None
-    fingerprint: str
-    event_id: UUID
-
-
 @question(ErrorIssue)
 def error_issues(
     *,
@@ -82,12 +58,47 @@ def error_issues(
     tool_name: str | None = None,
     limit: int = 50,
     release: str | None = None,
-) -> None:
-    """Tell what causes the errors: a row a group with one cause, most frequent first.
+) -> Arguments:
+    """What causes the errors?
 
-    An issue is resolved after `resolve_issue`; regressed where an error came after that, in the fixed release
-    or a later one; else new where its first error ever is in the range, and ongoing where it is older.
+    One row per issue, a group of errors with one cause, that has an error in the range; most frequent first,
+    at most `limit` (1 to 10000). state is resolved after `resolve_issue`, and regressed if an error came
+    after that in the fixed release or a later one. Otherwise it is new if the first error ever is in the
+    range, else ongoing. change compares error_count with previous_count, the count of the period of the same
+    length before: 0.5 means half as much again, None if there were none. level is the most severe ever,
+    message the latest, as a sample; total_count, first_seen and last_seen are of all time. Reads aggregates,
+    and for an issue that was resolved in a release also its errors since then. The range is [`since`,
+    `until`), the last 24 hours by default. With `release` it counts errors of that release alone, from raw
+    rows, but the state is that of the whole issue.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundError:
+    """An error that was searched for."""
+
+    happened_at: datetime
+    rank: float
+    """How well it fits, by ts_rank; 0 where nothing was searched for."""
+    level: ErrorLevel
+    error_type: str | None
+    error_code: str | None
+    headline: str | None
+    """The best part of the message with ** around each match, None without `query`."""
+    message: str
+    bcp_name: str | None
+    tool_name: str | None
+    operation: str | None
+    user_id: str | None
+    session_id: str | None
+    request_id: str | None
+    trace_id: str | None
+    release: str | None
+    fingerprint: str
+    event_id: UUID
 
 
 @question(FoundError)
@@ -105,10 +116,17 @@ def search_errors(
     limit: int = 50,
     release: str | None = None,
     event_id: EventId | None = None,
-) -> None:
-    """Find errors by what their message, type, code or tool says, the best match first.
+) -> Arguments:
+    """Which errors say this?
 
-    `query` is as in a web search: words that must all be there, in any form, `"a phrase"`, `or`, `-without`;
-    None finds all. Where chunks are in the columnstore, it reads all errors of the range. `event_id` is as
-    its sender gave it; with it the range is by default all time.
+    One row per error whose message, type, code or tool name matches `query`, best match first (ts_rank), then
+    latest; at most `limit` (1 to 10000). A type matches by its words too: TimeoutError by timeout. `query` is
+    as in a web search: words that must all be there in any form, "a phrase", or, -without; None finds all
+    errors. headline is the best part of the message with ** around each match, None without `query`; it is
+    not escaped for HTML. Reads a full-text index; chunks in the columnstore have none, so there it reads the
+    messages of the whole range. `event_id` is the id that the sender gave, any text or a UUID. The range is
+    [`since`, `until`), the last 24 hours by default, or with `event_id` all time.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+# Written by python -m tools.twins from here on.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
-from uuid import UUID  # noqa: TC003 - so that the types of a row can be found at run time
+from uuid import UUID
 
-from bcp_analytics._core.arguments import ErrorLevel, Id, Outcome  # noqa: TC001 - found at run time
-from bcp_analytics._core.function import question
+from bcp_analytics._core.arguments import ErrorLevel, Id, Outcome
+from bcp_analytics._core.function import Arguments, question
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class SessionEvent:
     session_id: str
     happened_at: datetime
     since_previous_ms: float | None
-    """Time since the row before, None in the first."""
+    """The time since the row before, None in the first."""
     kind: Literal["start", "call", "error", "end"]
     bcp_name: str | None
     tool_name: str | None
@@ -32,6 +33,26 @@ class SessionEvent:
     message: str | None
     request_id: str | None
     event_id: UUID | None
+
+
+@question(SessionEvent)
+def session_timeline(
+    *,
+    session_id: Id | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 1000,
+) -> Arguments:
+    """What happened in a session?
+
+    One row per start, call, error or end (kind), in order of time, at most `limit` (1 to 10000).
+    since_previous_ms is the time since the row before, None in the first. Without `session_id` it is the
+    session that was active last. The range is [`since`, `until`), by default the whole session as
+    bcp.user_sessions knows it. Reads the calls and errors of that time.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,29 @@ class SessionStats:
     max_duration_ms: float
 
 
+@question(SessionStats)
+def session_stats(
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    interval: timedelta | str | None = timedelta(days=1),
+    user_id: Id | None = None,
+    client_name: str | None = None,
+    time_zone: str = "UTC",
+    client_version: str | None = None,
+) -> Arguments:
+    """How many sessions are there, how long, how busy?
+
+    One row per bucket and client, of the sessions that began in it, latest first; interval=None makes one row
+    per client. A session lasts from its first event to its last, or to its end; percentiles are exact.
+    single_call_count counts sessions with one call: see also bcp.degenerate_sessions. Reads the sessions of
+    the range. The range is [`since`, `until`), the last 24 hours by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
+
+
 @dataclass(frozen=True, slots=True)
 class TopUser:
     """Calls of one user."""
@@ -67,109 +111,8 @@ class TopUser:
     success_rate: float | None
     """success_count / (success_count + error_count), None where both are 0."""
     share: float
-    """Of the calls of all users that pass the filters."""
+    """Of the calls of all users that pass the filters, from 0 to 1."""
     response_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveUsers:
-    """Users with a call, up to the end of one day."""
-
-    day: datetime
-    daily_users: int
-    weekly_users: int
-    """In the 7 days that end with this one."""
-    monthly_users: int
-    """In the 30 days that end with this one."""
-    new_users: int
-    """Those of the day whom the store had never seen before."""
-    stickiness: float | None
-    """daily_users / monthly_users."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuthenticationStats:
-    """Log-ins to one bundle by one method in one bucket of time."""
-
-    time_bucket: datetime
-    """Start of the bucket; of the range, where one bucket covers it."""
-    bcp_name: str
-    method: str
-    """The tool that was called."""
-    attempt_count: int
-    success_count: int
-    failure_count: int
-    success_rate: float | None
-    user_count: int
-    """Users who got in."""
-    failed_user_count: int
-    """Users who failed at least once."""
-    top_failure: str | None
-    """The most frequent error type of those who failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolSequence:
-    """How often one tool follows another in a session."""
-
-    bcp_name: str
-    tool_name: str
-    next_bcp_name: str | None
-    """None where the call was its session's last in the range."""
-    next_tool_name: str | None
-    pair_count: int
-    share: float
-    """Of the calls of the first tool."""
-    avg_gap_ms: float | None
-    """From the end of the first to the begin of the next; negative where they overlap."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolRetries:
-    """What came after the failed calls of one tool, in the same session."""
-
-    bcp_name: str
-    tool_name: str
-    failed_count: int
-    """Failed calls in sessions."""
-    retried_count: int
-    """Those after whose end the session called the tool again."""
-    retry_rate: float
-    """retried_count / failed_count."""
-    retry_success_count: int
-    """Those whose next call succeeded."""
-    retry_success_rate: float | None
-    """retry_success_count / retried_count, None where that is 0."""
-    avg_gap_ms: float | None
-    """From the end of a failed call to the begin of the next."""
-
-
-@question(SessionEvent)
-def session_timeline(
-    *,
-    session_id: Id | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    limit: int = 1000,
-) -> None:
-    """Tell what happened in a session, in order: its start, calls, errors, and end.
-
-    None is the session that was active last. The range is by default the whole session.
-    """
-
-
-@question(SessionStats)
-def session_stats(
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    interval: timedelta | str | None = timedelta(days=1),
-    user_id: Id | None = None,
-    client_name: str | None = None,
-    time_zone: str = "UTC",
-    client_version: str | None = None,
-) -> None:
-    """Tell how many sessions began, how long they last, how busy they are: a row a bucket and client."""
 
 
 @question(TopUser)
@@ -190,11 +133,34 @@ def top_users(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """List the users who call most, fail most, or cost most (bytes of answers).
+) -> Arguments:
+    """Who calls most?
 
-    Filters other than `bcp_name` and `user_id` make it read all calls.
+    One row per user, at most `limit` (1 to 10000): most calls first, with `order` errors most failures first,
+    with cost most bytes of answers first, where lists of tools count too. share is of the calls of all users
+    that pass the filters, from 0 to 1; calls without a user are left out. Reads a daily aggregate; a filter
+    other than bundle and user makes it read the calls of the range. The range is [`since`, `until`), the last
+    24 hours by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveUsers:
+    """Users with a call, up to the end of one day."""
+
+    day: datetime
+    daily_users: int
+    weekly_users: int
+    """In the 7 days that end with this one."""
+    monthly_users: int
+    """In the 30 days that end with this one."""
+    new_users: int
+    """Those that the store first saw on that day."""
+    stickiness: float | None
+    """Daily users divided by monthly users, from 0 to 1."""
 
 
 @question(ActiveUsers)
@@ -212,12 +178,41 @@ def active_users(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Count who uses the tools by day, week and month: a row a day that overlaps the range, latest first.
+) -> Arguments:
+    """How many people use the tools?
 
-    A time zone other than UTC, or a filter other than `bcp_name`, makes it read all calls since 29 days
-    before the range.
+    One row per day that overlaps the range, latest first: users with a call on that day, in the 7 days that
+    end with it, and in the 30 days that end with it. new_users are those that the store first saw on that
+    day; stickiness is daily users divided by monthly users, from 0 to 1. Calls without a user are left out.
+    Reads a daily aggregate, from 29 days before the range on; a time zone other than UTC, or a filter other
+    than the bundle, makes it read the calls of that time. The range is [`since`, `until`), the last 24 hours
+    by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationStats:
+    """Log-ins to one bundle by one method in one bucket of time."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    bcp_name: str
+    method: str
+    """The tool that was called."""
+    attempt_count: int
+    success_count: int
+    failure_count: int
+    success_rate: float | None
+    """success_count / (success_count + failure_count), None where both are 0."""
+    user_count: int
+    """Users who got in."""
+    failed_user_count: int
+    """Users who failed at least once."""
+    top_failure: str | None
+    """The most frequent error type of those who failed."""
 
 
 @question(AuthenticationStats)
@@ -234,13 +229,35 @@ def authentication_stats(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell who logs in, how, and how often that fails: a row a bucket, bundle and method.
+) -> Arguments:
+    """Who logs in, how, and how often does that fail?
 
-    A log-in is a call whose operation or tool has a name of the setting login_names; its tool is the method:
+    A log-in is a call whose operation or tool has a name of the setting login_names, and its tool is the
+    method: log_tool_usage('accounts', 'password', 'login', success=False, error_type="wrong_password",
+    user_id="42"). One row per bucket, bundle and method, latest first; interval=None, the default, makes one
+    row per method. user_count counts users who got in, failed_user_count users who failed at least once;
+    top_failure is the most frequent error type of the failures. Reads aggregates, and where these have any
+    log-in the names of all calls of the range. The range is [`since`, `until`), the last 24 hours by default.
 
-        log_tool_usage(conn, "accounts", "password", "login", success=False, error_type="wrong_password")
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSequence:
+    """How often one tool follows another in a session."""
+
+    bcp_name: str
+    tool_name: str
+    next_bcp_name: str | None
+    """None where the call was its session's last in the range."""
+    next_tool_name: str | None
+    pair_count: int
+    share: float
+    """Of the calls of the first tool, from 0 to 1."""
+    avg_gap_ms: float | None
+    """The time from the end of the first call to the start of the next, negative if they overlap."""
 
 
 @question(ToolSequence)
@@ -257,11 +274,38 @@ def tool_sequences(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell which tool follows which in a session, the most frequent pair first.
+) -> Arguments:
+    """Which tool follows which in a session?
 
-    `bcp_name` and `tool_name` are the first of the two.
+    One row per pair of tools, most frequent first, at most `limit` (1 to 10000); `bcp_name` and `tool_name`
+    are the first of the two. The next tool is None if the call was the last of its session in the range.
+    share is of the calls of the first tool, from 0 to 1. avg_gap_ms is the time from the end of the first
+    call to the start of the next, negative if they overlap. Lists of tools are left out. Reads the calls of
+    the range. The range is [`since`, `until`), the last 24 hours by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRetries:
+    """What came after the failed calls of one tool, in the same session."""
+
+    bcp_name: str
+    tool_name: str
+    failed_count: int
+    """Failed calls in sessions."""
+    retried_count: int
+    """Those after whose end the session called the tool again."""
+    retry_rate: float
+    """retried_count / failed_count."""
+    retry_success_count: int
+    """Those whose next call succeeded."""
+    retry_success_rate: float | None
+    """retry_success_count / retried_count, None where that is 0."""
+    avg_gap_ms: float | None
+    """The time from the end of a failed call to the start of the next."""
 
 
 @question(ToolRetries)
@@ -279,5 +323,16 @@ def tool_retries(
     client_model: str | None = None,
     release: str | None = None,
     limit: int = 50,
-) -> None:
-    """Tell how often a failed call is followed by another of the same tool, and how many of these succeed."""
+) -> Arguments:
+    """Are failed calls tried again, and does that help?
+
+    One row per tool with failures in sessions, most failures first, at most `limit` (1 to 10000).
+    retried_count counts failures after whose end the same session called the same tool again within the
+    range, with any arguments; retry_rate is their share of failed_count. retry_success_count counts those
+    whose next call succeeded; retry_success_rate is its share of retried_count, None if there is none. Both
+    rates are from 0 to 1. avg_gap_ms is the time from the end of a failed call to the start of the next.
+    Reads the calls of the range. The range is [`since`, `until`), the last 24 hours by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+# Written by python -m tools.twins from here on.
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from bcp_analytics._core.function import question
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bcp_analytics._core.arguments import Id, Outcome
+from bcp_analytics._core.arguments import Id, Outcome
+from bcp_analytics._core.function import Arguments, question
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +23,7 @@ class ToolTrend:
     call_change: float | None
     """0.5 is half as much again, None where there was nothing before."""
     success_rate: float | None
+    """success_count / (success_count + error_count), None where both are 0."""
     previous_success_rate: float | None
     avg_duration_ms: float | None
     previous_avg_duration_ms: float | None
@@ -37,76 +36,6 @@ class ToolTrend:
     p99_duration_ms: float | None
     previous_p99_duration_ms: float | None
     p99_change: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class UnusedTool:
-    """A tool that was listed and not called."""
-
-    bcp_name: str
-    tool_name: str
-    listing_count: int
-    last_listed: datetime
-    context_bytes: int | None
-    """What its latest listing costs a model's context."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnknownTool:
-    """A tool that was called and is on no list."""
-
-    bcp_name: str
-    tool_name: str
-    call_count: int
-    success_count: int
-    error_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class ContextCost:
-    """Bytes that one tool, or all tools in one session, poured into the model's context."""
-
-    bcp_name: str | None
-    """None where the row is a session's, as `tool_name`."""
-    tool_name: str | None
-    session_id: str | None
-    """None where the row is a tool's."""
-    call_count: int
-    response_bytes: int
-    avg_response_bytes: float
-    share: float | None
-    """Of the tokens of all that pass the filters, None where there are none."""
-    tokens: int
-    """As senders gave them; where they did not, response_bytes divided by bytes_per_token."""
-    given_tokens: int
-    """Those of them that senders gave."""
-
-
-@dataclass(frozen=True, slots=True)
-class LatencyBand:
-    """Calls of one bucket of time whose durations are in one band."""
-
-    time_bucket: datetime
-    """Start of the bucket; of the range, where one bucket covers it."""
-    from_ms: float
-    to_ms: float | None
-    """Exclusive; None where the band has no end."""
-    call_count: int
-    share: float
-    """Of the bucket's calls with a known duration."""
-
-
-@dataclass(frozen=True, slots=True)
-class LatencyOverTime:
-    """Percentiles of the durations of all calls in one bucket of time."""
-
-    time_bucket: datetime
-    """Start of the bucket; of the range, where one bucket covers it."""
-    call_count: int
-    """Calls with a known duration."""
-    p50_duration_ms: float
-    p95_duration_ms: float
-    p99_duration_ms: float
 
 
 @question(ToolTrend)
@@ -128,26 +57,96 @@ def tool_trends(
     order: Literal[
         "calls", "call_change", "success_rate", "p50_change", "p95_change", "p99_change"
     ] = "calls",
-) -> None:
-    """Compare the calls of each tool with the period of the same length before the range.
+) -> Arguments:
+    """What has changed?
 
-    By default the tool with most calls is first; else the one whose calls or percentile grew most, or whose
-    success rate fell most.
+    One row per tool that was called in the range, or in the period of the same length before it, most calls
+    first. With `order` call_change, p50_change, p95_change or p99_change the largest increase comes first,
+    with success_rate the largest fall; tools that cannot be compared come last. Columns of the period before
+    begin with previous_. Changes are shares of the value before: 0.5 means half as much again, None if there
+    was none. Percentiles are in milliseconds, within 1 percent of exact. Reads aggregates. The range is
+    [`since`, `until`), the last 24 hours by default. A filter other than bundle, tool and operation makes it
+    read every raw row of both periods, not aggregates.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedTool:
+    """A tool that was listed and not called."""
+
+    bcp_name: str
+    tool_name: str
+    listing_count: int
+    last_listed: datetime
+    context_bytes: int | None
+    """What its latest listing costs a model's context."""
 
 
 @question(UnusedTool)
 def unused_tools(
     *, since: datetime | None = None, until: datetime | None = None, bcp_name: str | None = None
-) -> None:
-    """List the tools that were listed in the range and not called, the most expensive for a context first."""
+) -> Arguments:
+    """Which tools are listed and never called?
+
+    One row per tool that a list of the range named and that no call of the range used, most expensive first.
+    context_bytes is how much of the model's context its latest listing takes, as docs/reference/calls.md
+    describes, None if that is not known. The proxy and the middleware record lists, with the operation
+    tools/list. Reads the lists of the range, and an aggregate of the calls. The range is [`since`, `until`),
+    the last 24 hours by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownTool:
+    """A tool that was called and is on no list."""
+
+    bcp_name: str
+    tool_name: str
+    call_count: int
+    success_count: int
+    error_count: int
 
 
 @question(UnknownTool)
 def unknown_tools(
     *, since: datetime | None = None, until: datetime | None = None, bcp_name: str | None = None
-) -> None:
-    """List the tools that were called in the range and that no list of their bundle names."""
+) -> Arguments:
+    """Which tools are called that no list names?
+
+    One row per tool, most calls first: names that a model made up, or tools that were taken away. It looks
+    only at bundles that listed any tool in the range. A tool with successes was on a page of the list that
+    nobody asked for. Reads the lists of the range, and an aggregate of the calls. The range is [`since`,
+    `until`), the last 24 hours by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class ContextCost:
+    """Bytes that one tool, or all tools in one session, poured into the model's context."""
+
+    bcp_name: str | None
+    """None where the row is a session's, as `tool_name`."""
+    tool_name: str | None
+    session_id: str | None
+    """None where the row is a tool's."""
+    call_count: int
+    response_bytes: int
+    avg_response_bytes: float
+    share: float | None
+    """Of the tokens of everything that passes the filters, from 0 to 1, None if there are none."""
+    tokens: int
+    """As senders gave them; where they did not, response_bytes divided by bytes_per_token."""
+    given_tokens: int
+    """Those of them that senders gave."""
 
 
 @question(ContextCost)
@@ -169,14 +168,36 @@ def context_cost(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell what fills the model's context: bytes and tokens of answers, by tool or session, most first.
+) -> Arguments:
+    """What fills the model's context?
 
-    Where the sender gave no tokens, one is `bytes_per_token` bytes, as measured for the model at hand, from
-    0.1 to 1000; by default what the setting of that name says, 4: OpenAI's rule of thumb for English text,
-    https://platform.openai.com/tokenizer. Filters that the aggregates do not know make it read all calls of
-    the range.
+    One row per tool, or with by="session" one row per session, most tokens first, at most `limit` (1 to
+    10000). tokens is the sum of the tokens that senders gave (response_tokens; given_tokens is their sum)
+    and, for all other calls, of an estimate. share is of the tokens of everything that passes the filters,
+    from 0 to 1, None if there are none. The estimate is the bytes of the answers divided by
+    `bytes_per_token`, as measured for the model in use (0.1 to 1000). Its default is the setting
+    bytes_per_token, 4 as OpenAI's rule of thumb for English text (https://platform.openai.com/tokenizer);
+    other text, and JSON, may take twice as many tokens. Lists of tools, which are no calls, count as the tool
+    tools/list, or towards their session. Reads aggregates; a filter that these do not have makes it read the
+    calls of the range. The range is [`since`, `until`), the last 24 hours by default.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyBand:
+    """Calls of one bucket of time whose durations are in one band."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    from_ms: float
+    to_ms: float | None
+    """Exclusive; None where the band has no end."""
+    call_count: int
+    share: float
+    """Of the calls of the bucket whose duration is known, from 0 to 1."""
 
 
 @question(LatencyBand)
@@ -198,12 +219,32 @@ def latency_heatmap(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell how durations spread over time: a row a bucket and band that has any call, latest first.
+) -> Arguments:
+    """How do durations spread over time?
 
-    `bands` are the bounds between bands, in milliseconds. A call within 1 percent of a bound may count on its
-    other side.
+    One row per bucket of time and band of durations, [from_ms, to_ms) in milliseconds, that has any call;
+    latest first. `bands` are the bounds between bands; the last band has no end, so its to_ms is None. share
+    is of the calls of the bucket whose duration is known, from 0 to 1. Reads the latency sketch: a call
+    within 1 percent of a bound may count on its other side. The range is [`since`, `until`), the last 24
+    hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range,
+    not aggregates.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyOverTime:
+    """Percentiles of the durations of all calls in one bucket of time."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    call_count: int
+    """Calls with a known duration."""
+    p50_duration_ms: float
+    p95_duration_ms: float
+    p99_duration_ms: float
 
 
 @question(LatencyOverTime)
@@ -224,8 +265,14 @@ def latency_over_time(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell how long calls take over time, all tools together: a row a bucket, latest first.
+) -> Arguments:
+    """How long do calls take over time, all tools together?
 
-    Percentiles are within 1 percent of exact.
+    One row per bucket that has any call with a known duration, latest first; interval=None makes one row.
+    Percentiles are within 1 percent of exact; call_count counts the calls with a known duration. Reads the
+    latency sketch. The range is [`since`, `until`), the last 24 hours by default. A filter other than bundle,
+    tool and operation makes it read every raw row of the range, not aggregates.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+# Written by python -m tools.twins from here on.
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from bcp_analytics._core.arguments import ErrorLevel, Id, Outcome  # noqa: TC001 - found at run time
-from bcp_analytics._core.function import question
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-BreakdownColumn = Literal["bcp_name", "tool_name", "client_name", "client_version", "client_model", "release"]
+from bcp_analytics._core.arguments import BreakdownColumn, ErrorLevel, Id, Outcome
+from bcp_analytics._core.function import Arguments, question
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,205 +25,13 @@ class ToolUsageStats:
     error_count: int
     """Calls that failed; one that does not say how it went counts neither here nor as a success."""
     success_rate: float | None
-    """success_count / (success_count + error_count), None where both are 0."""
+    """The share of successes among the calls that say whether they succeeded, from 0 to 1."""
     avg_duration_ms: float | None
     p50_duration_ms: float | None
     p95_duration_ms: float | None
     p99_duration_ms: float | None
     max_duration_ms: float | None
     request_bytes: int
-    response_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class LatencyPercentile:
-    """One percentile of one tool's durations, within 1 percent of exact."""
-
-    bcp_name: str
-    tool_name: str
-    percentile: float
-    """As asked for: 0.95 is the 95th."""
-    duration_ms: float
-    call_count: int
-    """Calls with a known duration."""
-
-
-@dataclass(frozen=True, slots=True)
-class SuccessAndErrorRates:
-    """How the calls of one tool in one bucket of time went; rates are None where no call of them says."""
-
-    time_bucket: datetime
-    """Start of the bucket; of the range, where one bucket covers it."""
-    bcp_name: str
-    tool_name: str
-    call_count: int
-    success_count: int
-    error_count: int
-    unknown_count: int
-    """Calls that do not say how they went; the rates leave them out."""
-    success_rate: float | None
-    error_rate: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Throughput:
-    """Load in one bucket of time."""
-
-    time_bucket: datetime
-    """Start of the bucket; of the range, where one bucket covers it."""
-    call_count: int
-    calls_per_minute: float
-    """Mean over the part of the bucket that lies in the range."""
-    peak_calls_per_minute: int
-    """The most in one clock minute."""
-    peak_minute: datetime
-    """Start of the first minute with that many."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeakUsageHour:
-    """Load in one hour of the day, or of the week."""
-
-    weekday: int | None
-    """1 is Monday; None where days of the week were not told apart."""
-    hour_of_day: int
-    """0 to 23, in the time zone asked for."""
-    call_count: int
-    share: float | None
-    """Of all the calls in the answer, None where there are none."""
-    calls_per_hour: float
-    """Mean over the hours of this kind in the range."""
-    peak_calls: int
-    """The most in one such hour."""
-    peak_hour: datetime | None
-    """Start of the first with that many, None where there were no calls."""
-
-
-@dataclass(frozen=True, slots=True)
-class UsageBreakdown:
-    """Calls with the same values of the columns asked for; the other ones of the first six are None."""
-
-    time_bucket: datetime
-    """Start of the bucket; of the range, where one bucket covers it."""
-    bcp_name: str | None
-    tool_name: str | None
-    client_name: str | None
-    client_version: str | None
-    client_model: str | None
-    release: str | None
-    call_count: int
-    success_count: int
-    error_count: int
-    success_rate: float | None
-    """success_count / (success_count + error_count), None where both are 0."""
-    avg_duration_ms: float | None
-    """None where no call was timed, as all durations."""
-    p50_duration_ms: float | None
-    p95_duration_ms: float | None
-    p99_duration_ms: float | None
-    max_duration_ms: float | None
-    request_bytes: int
-    response_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class HourlyToolUsage:
-    """Calls of one tool that began in one hour."""
-
-    hour: datetime
-    bcp_name: str
-    tool_name: str
-    total_calls: int
-    successful_calls: int
-    avg_duration_ms: float | None
-    max_duration_ms: float | None
-    p95_duration_ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorAnalysis:
-    """Errors of one level, tool and type within the range."""
-
-    level: ErrorLevel
-    bcp_name: str | None
-    tool_name: str | None
-    error_type: str | None
-    error_count: int
-    share: float
-    """Of all the errors in the answer."""
-    issue_count: int
-    """Groups of errors with one cause."""
-    first_seen: datetime
-    last_seen: datetime
-    sample_message: str | None
-    """Latest message of the most frequent of those groups, masked."""
-
-
-@dataclass(frozen=True, slots=True)
-class DailyErrorSummary:
-    """Errors of one day, level, tool and type."""
-
-    day: datetime
-    level: ErrorLevel
-    bcp_name: str | None
-    tool_name: str | None
-    error_type: str | None
-    total_errors: int
-    issues: int
-    first_seen: datetime
-    last_seen: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
-    """One thing that was looked at, and how it stands."""
-
-    check_name: str
-    status: Literal["ok", "warn", "fail"]
-    value: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class UsageOverTime:
-    """All calls of one bucket of time; percentiles are None where no call of them was timed."""
-
-    time_bucket: datetime
-    """Start of the bucket; of the range, where one bucket covers it."""
-    call_count: int
-    success_count: int
-    error_count: int
-    p50_duration_ms: float | None
-    p95_duration_ms: float | None
-    p99_duration_ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ReportTotals:
-    """The figures of a range as a whole."""
-
-    call_count: int
-    success_count: int
-    error_count: int
-    unknown_count: int
-    """Calls that do not say whether they succeeded."""
-    success_rate: float | None
-    """success_count / (success_count + error_count), None where both are 0."""
-    error_share: float | None
-    """error_count / call_count, None without calls."""
-    previous_call_count: int
-    """Calls of the period of the same length before."""
-    call_change: float | None
-    """0.5 is half as many calls again as before, None where there were none."""
-    p50_duration_ms: float | None
-    p95_duration_ms: float | None
-    p99_duration_ms: float | None
-    bcp_count: int
-    """Bundles that were called."""
-    tool_count: int
-    """Tools that were called."""
-    session_count: int | None
-    """Sessions that began; None where the question has a filter."""
     response_bytes: int
 
 
@@ -248,15 +53,31 @@ def tool_usage_stats(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell how often each tool is called, how fast it is, how often it fails.
+) -> Arguments:
+    """How often is each tool called, how fast is it, how often does it fail?
 
-    One row a bucket and tool, latest first.
+    One row per bucket and tool, latest first; interval=None makes one row per tool. success_rate is the share
+    of successes among the calls that say whether they succeeded, from 0 to 1. Percentiles are within 1
+    percent of exact. The range is [`since`, `until`), the last 24 hours by default. A list of tools is no
+    call: operation="tools/list" asks for lists. A filter other than bundle, tool and operation makes it read
+    every raw row of the range, not aggregates.
 
-    `interval` is the length of a bucket: a timedelta, or text that PostgreSQL reads as an interval, which can
-    say "1 month"; None makes one bucket of the whole range. `time_zone`, such as "Europe/Berlin", is where
-    days and hours begin. Percentiles are within 1 percent of exact.
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyPercentile:
+    """One percentile of one tool's durations, within 1 percent of exact."""
+
+    bcp_name: str
+    tool_name: str
+    percentile: float
+    """As asked for: 0.95 is the 95th."""
+    duration_ms: float
+    call_count: int
+    """Counts the calls whose duration is known."""
 
 
 @question(LatencyPercentile)
@@ -276,11 +97,35 @@ def latency_percentiles(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell how long calls take: a row a tool and percentile, the tool with most calls first.
+) -> Arguments:
+    """How long do calls take?
 
-    `percentiles` are shares from 0 to 1. Percentiles are within 1 percent of exact.
+    One row per tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of percentile_disc
+    over the raw rows. call_count counts the calls whose duration is known. The range is [`since`, `until`),
+    the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row
+    of the range, not aggregates.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessAndErrorRates:
+    """How the calls of one tool in one bucket of time went; rates are None where no call of them says."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    bcp_name: str
+    tool_name: str
+    call_count: int
+    success_count: int
+    error_count: int
+    unknown_count: int
+    """Calls that do not say how they went; the rates leave them out."""
+    success_rate: float | None
+    """success_count / (success_count + error_count), None where both are 0."""
+    error_rate: float | None
 
 
 @question(SuccessAndErrorRates)
@@ -301,11 +146,32 @@ def success_and_error_rates(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell what share of the calls succeeds and what share fails: a row a bucket and tool, latest first.
+) -> Arguments:
+    """What share of the calls succeeds, and what share fails?
 
-    `interval` and `time_zone` are as of `tool_usage_stats`.
+    One row per bucket and tool, latest first; interval=None makes one row per tool. Both rates are shares of
+    the calls that say whether they succeeded, from 0 to 1, and None if no call does; unknown_count counts the
+    other calls. The range is [`since`, `until`), the last 24 hours by default. A filter other than bundle,
+    tool and operation makes it read every raw row of the range, not aggregates.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Load in one bucket of time."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    call_count: int
+    calls_per_minute: float
+    """The mean over the part of the bucket that lies in the range."""
+    peak_calls_per_minute: int
+    """The most in one clock minute, and peak_minute the first such minute."""
+    peak_minute: datetime
+    """Start of the first minute with that many."""
 
 
 @question(Throughput)
@@ -326,11 +192,37 @@ def throughput(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Count calls a minute, with the peak: a row a bucket that has calls, latest first.
+) -> Arguments:
+    """How many calls are there per minute?
 
-    `interval`, of whole minutes, and `time_zone` are as of `tool_usage_stats`.
+    One row per bucket with calls, latest first; interval=None makes one row. calls_per_minute is the mean
+    over the part of the bucket that lies in the range; peak_calls_per_minute is the most in one clock minute,
+    and peak_minute the first such minute. The range is [`since`, `until`), the last 24 hours by default. A
+    filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.
+    `interval` is of whole minutes.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class PeakUsageHour:
+    """Load in one hour of the day, or of the week."""
+
+    weekday: int | None
+    """1 is Monday; None where days of the week were not told apart."""
+    hour_of_day: int
+    """0 to 23, in the time zone asked for."""
+    call_count: int
+    share: float | None
+    """Of all calls in the answer, from 0 to 1."""
+    calls_per_hour: float
+    """The mean over the hours of that kind in the range."""
+    peak_calls: int
+    """The most in one such hour, which began at peak_hour."""
+    peak_hour: datetime | None
+    """Start of the first with that many, None where there were no calls."""
 
 
 @question(PeakUsageHour)
@@ -351,11 +243,46 @@ def peak_usage_hours(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell when the load is highest: a row an hour of the day, or of the week, most calls first.
+) -> Arguments:
+    """When is the load highest?
 
-    Hours of the day are those of `time_zone`; hours without calls are rows too.
+    One row per hour of the day (0 to 23) in the time zone, or with `by_weekday` one row per hour of the week
+    (weekday 1 is Monday), most calls first; hours without calls are included. share is of all calls in the
+    answer, from 0 to 1; calls_per_hour is the mean over the hours of that kind in the range; peak_calls is
+    the most in one such hour, which began at peak_hour. The range is [`since`, `until`), the last 24 hours by
+    default. A filter other than bundle, tool and operation makes it read every raw row of the range, not
+    aggregates.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class UsageBreakdown:
+    """Calls with the same values of the columns asked for; the other ones of the first six are None."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    bcp_name: str | None
+    tool_name: str | None
+    client_name: str | None
+    client_version: str | None
+    client_model: str | None
+    release: str | None
+    call_count: int
+    success_count: int
+    error_count: int
+    success_rate: float | None
+    """The share of successes among the calls that say whether they succeeded, from 0 to 1."""
+    avg_duration_ms: float | None
+    """None where no call was timed, as all durations."""
+    p50_duration_ms: float | None
+    p95_duration_ms: float | None
+    p99_duration_ms: float | None
+    max_duration_ms: float | None
+    request_bytes: int
+    response_bytes: int
 
 
 @question(UsageBreakdown)
@@ -377,12 +304,43 @@ def usage_breakdown(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Compare models, clients or releases: a row a bucket and each value of the columns that `by` names.
+) -> Arguments:
+    """How do models, clients or releases compare?
 
-    `by` is one column or several. No aggregate knows clients, models or releases: by these every call of the
-    range is read. `interval` and `time_zone` are as of `tool_usage_stats`.
+    One row per bucket and combination of the columns that `by` names: any of bcp_name, tool_name,
+    client_name, client_version, client_model and release. Latest first, then most calls first; interval=None,
+    the default, makes one bucket of the range. Columns that `by` does not name are None, and so are values
+    that calls do not give. success_rate is the share of successes among the calls that say whether they
+    succeeded, from 0 to 1. Durations are in milliseconds, percentiles within 1 percent of exact. Aggregates
+    have no clients, models or releases: with one of these in `by`, or with a filter other than bundle, tool
+    and operation, it reads every raw row of the range. The range is [`since`, `until`), the last 24 hours by
+    default.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyToolUsage:
+    """Calls of one tool that began in one hour."""
+
+    hour: datetime
+    """Start of the hour."""
+    bcp_name: str
+    """Bundle of tools."""
+    tool_name: str
+    """Tool."""
+    total_calls: int
+    """Calls that began in the hour."""
+    successful_calls: int
+    """How many of those calls succeeded."""
+    avg_duration_ms: float | None
+    """Mean duration in milliseconds."""
+    max_duration_ms: float | None
+    """Longest duration in milliseconds."""
+    p95_duration_ms: float | None
+    """95th percentile of the duration in milliseconds, within 1 percent of exact."""
 
 
 @question(HourlyToolUsage)
@@ -392,8 +350,34 @@ def hourly_tool_usage(
     until: datetime | None = None,
     bcp_name: str | None = None,
     tool_name: str | None = None,
-) -> None:
-    """Count calls by UTC hour and tool, latest first: every whole hour that overlaps the range."""
+) -> Arguments:
+    """How much is each tool used by the hour?
+
+    Rows of the view `hourly_tool_usage` whose hour overlaps [`since`, `until`), the last 24 hours by default;
+    latest first.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnalysis:
+    """Errors of one level, tool and type within the range."""
+
+    level: ErrorLevel
+    bcp_name: str | None
+    tool_name: str | None
+    error_type: str | None
+    error_count: int
+    share: float
+    """Of all errors in the answer, from 0 to 1."""
+    issue_count: int
+    """Groups of errors with one cause."""
+    first_seen: datetime
+    last_seen: datetime
+    sample_message: str | None
+    """Latest message of the most frequent of those groups, masked."""
 
 
 @question(ErrorAnalysis)
@@ -405,8 +389,40 @@ def error_analysis(
     bcp_name: str | None = None,
     tool_name: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell what fails, where, and how often: a row a level, tool and type, most frequent first."""
+) -> Arguments:
+    """What fails, where, and how often?
+
+    One row per level, tool and type, most frequent first. share is of all errors in the answer, from 0 to 1;
+    sample_message is the latest message of the most frequent issue in the row. The range is [`since`,
+    `until`), the last 24 hours by default. With `release` it reads every error of the range, not aggregates.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class DailyErrorSummary:
+    """Errors of one day, level, tool and type."""
+
+    day: datetime
+    """Start of the day."""
+    level: ErrorLevel
+    """Severity."""
+    bcp_name: str | None
+    """Bundle of tools."""
+    tool_name: str | None
+    """Tool, None where none was involved."""
+    error_type: str | None
+    """Class of the error."""
+    total_errors: int
+    """Errors of the day."""
+    issues: int
+    """Number of issues to which these errors belong."""
+    first_seen: datetime
+    """Time of the earliest error."""
+    last_seen: datetime
+    """Time of the latest error."""
 
 
 @question(DailyErrorSummary)
@@ -418,13 +434,51 @@ def daily_error_summary(
     bcp_name: str | None = None,
     tool_name: str | None = None,
     release: str | None = None,
-) -> None:
-    """Count errors by UTC day, level, tool and type, latest first: each whole day that overlaps the range."""
+) -> Arguments:
+    """How many errors are there per day?
+
+    Rows of the view `daily_error_summary` whose day overlaps [`since`, `until`), the last 24 hours by
+    default; latest first. With `release` it reads every error of the range, not aggregates.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """One thing that was looked at, and how it stands."""
+
+    check_name: str
+    status: Literal["ok", "warn", "fail"]
+    """`detail` says what to look at where it is not ok."""
+    value: str
+    detail: str
 
 
 @question(HealthCheck)
-def health() -> None:
-    """Tell whether the store itself is well: a row a check, with what to look at where it is not."""
+def health() -> Arguments:
+    """Is the store itself well?
+
+    One row per check: status is ok, warn or fail, and detail says what to look at.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class UsageOverTime:
+    """All calls of one bucket of time; percentiles are None where no call of them was timed."""
+
+    time_bucket: datetime
+    """Start of the bucket; of the range, where one bucket covers it."""
+    call_count: int
+    success_count: int
+    error_count: int
+    p50_duration_ms: float | None
+    p95_duration_ms: float | None
+    p99_duration_ms: float | None
 
 
 @question(UsageOverTime)
@@ -445,11 +499,49 @@ def usage_over_time(
     client_version: str | None = None,
     client_model: str | None = None,
     release: str | None = None,
-) -> None:
-    """Tell how calls, failures and durations develop, all tools together: one row per bucket, latest first.
+) -> Arguments:
+    """How do calls, failures and durations develop, all tools together?
 
-    Buckets without calls are there too. Raises `InvalidArgument` where there are more than 10,000.
+    One row per bucket that the range touches, also for a bucket without calls, latest first; interval=None
+    makes one row. Percentiles are of the calls with a known duration, within 1 percent of exact, and None if
+    there are none. Raises `InvalidArgument` if there are more than 10000 buckets. The range is [`since`,
+    `until`), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every
+    raw row of the range, not aggregates.
+
+    Arguments mean what `bcp_analytics.queries` says.
     """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTotals:
+    """The figures of a range as a whole."""
+
+    call_count: int
+    success_count: int
+    error_count: int
+    unknown_count: int
+    """Calls that do not say whether they succeeded."""
+    success_rate: float | None
+    """success_count / (success_count + error_count), None where both are 0."""
+    error_share: float | None
+    """error_count / call_count, None without calls."""
+    previous_call_count: int
+    """Calls of the period of the same length before."""
+    call_change: float | None
+    """Compares call_count with previous_call_count, of the period of the same length before: 0.5 means half
+    as much again, None if there were none.
+    """
+    p50_duration_ms: float | None
+    p95_duration_ms: float | None
+    p99_duration_ms: float | None
+    bcp_count: int
+    """Bundles that were called."""
+    tool_count: int
+    """Tools that were called."""
+    session_count: int | None
+    """Sessions that began; None where the question has a filter."""
+    response_bytes: int
 
 
 @question(ReportTotals)
@@ -459,5 +551,18 @@ def report_totals(
     until: datetime | None = None,
     bcp_name: str | None = None,
     tool_name: str | None = None,
-) -> None:
-    """Tell the figures of the range as a whole, in one row."""
+) -> Arguments:
+    """What are the figures of the range as a whole?
+
+    One row. success_rate is the share of successes among the calls that say whether they succeeded,
+    error_share the share of errors among all calls, both from 0 to 1 and None if there are none;
+    unknown_count counts calls that do not say. call_change compares call_count with previous_call_count, of
+    the period of the same length before: 0.5 means half as much again, None if there were none. Percentiles
+    are in milliseconds, within 1 percent of exact. bcp_count and tool_count count bundles and tools that were
+    called. session_count counts sessions that began, and is None with a filter, because a session may use
+    several tools. The range is [`since`, `until`), the last 24 hours by default; `InvalidArgument` if it is
+    infinite.
+
+    Arguments mean what `bcp_analytics.queries` says.
+    """
+    return locals()

@@ -59,6 +59,14 @@ def test_the_collector_is_loaded_when_it_is_used() -> None:
     assert not hasattr(bcp_analytics, "no_such_name")
 
 
+def test_the_package_loads_what_is_used() -> None:
+    done = run(
+        "import sys, bcp_analytics; print('psycopg' in sys.modules, bcp_analytics.errors.__name__);"
+        " print('bcp_analytics.queries' in sys.modules, bcp_analytics.health.__name__)"
+    )
+    assert done.stdout.splitlines() == ["False bcp_analytics.errors", "False health"]
+
+
 def test_the_command_line_says_which_extra_it_needs() -> None:
     done = run(
         "import sys; sys.modules['typer'] = None; from bcp_analytics._command import main; main()",

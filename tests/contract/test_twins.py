@@ -19,6 +19,7 @@ from bcp_analytics._core.function import question
 from bcp_analytics._core.resources import sql_folder
 from bcp_analytics.queries import _alerts, _calls, _errors, _sessions, _tools, _usage
 from bcp_analytics.queries._questions import QUESTIONS
+from tools import twins
 
 pytestmark = pytest.mark.any_target("names, parameters and columns are those of sql/")
 
@@ -71,6 +72,11 @@ def twin_of(conn: psycopg.Connection[Any], name: str) -> dict[str, Any]:
 
 def parameters(name: str) -> list[inspect.Parameter]:
     return list(inspect.signature(TWINS[name].__wrapped__).parameters.values())
+
+
+def test_the_twins_are_written_as_the_catalogue_is(db: psycopg.Connection[Any]) -> None:
+    for file, text in twins.files(db).items():
+        assert file.read_text(encoding="utf-8") == text, "run python -m tools.twins"
 
 
 def test_every_public_function_has_a_twin_and_every_twin_a_function(db: psycopg.Connection[Any]) -> None:

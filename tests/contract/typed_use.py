@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import DictRow
 
+import bcp_analytics
 from bcp_analytics import (
     AsyncCollector,
     Collector,
@@ -72,3 +73,4 @@ def wrong(conn: Connection[Any]) -> None:
     tool_usage_stats("dsn")  # type: ignore[call-overload]
     log_error(conn, "loud", "message")  # type: ignore[call-overload]
     ingest_tool_usage(conn)  # type: ignore[call-overload]
+    bcp_analytics.tool_usage_stat(conn)  # type: ignore[attr-defined]

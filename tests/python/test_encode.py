@@ -201,6 +201,7 @@ def test_a_document_keeps_its_characters_and_refuses_what_cannot_be_stored() -> 
 
 def test_a_text_is_text_and_refuses_what_cannot_be_stored() -> None:
     assert text("user_id", 42) == "42"
+    assert text("outcome", enum.Enum("Outcome", {"TIMEOUT": "timeout"}).TIMEOUT) == "timeout"
     assert text("user_id", None) is None
     for bad in ("a\0", "\udc00"):
         with pytest.raises(InvalidDocument, match="user_id holds a NUL or half a surrogate"):

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from typing import ParamSpec, TypeVar
     from uuid import UUID
 
-    from bcp_analytics._core.arguments import ErrorLevel, Id
+    from bcp_analytics._core.arguments import Address, ErrorLevel, Id
     from bcp_analytics.collector._stats import CollectorStats
     from bcp_analytics.collector.pipeline._core import Core
-    from bcp_analytics.ingest import Address
 
     P = ParamSpec("P")
     R = TypeVar("R")
