@@ -93,7 +93,7 @@ def measure(calls: int, size: int, environment: dict[str, str]) -> dict[str, flo
                 server.call()
         times: dict[Server, list[float]] = {direct: [], proxied: []}
         for number in range(calls // IN_A_ROW):
-            # In turn, and each first as often as the other, so that the machine's moods hit both.
+            # Alternate, and let each go first as often, so that the machine's moods hit both alike.
             for server in (direct, proxied) if number % 2 else (proxied, direct):
                 time.sleep(REST_S)
                 times[server] += [server.call() for _ in range(IN_A_ROW)]

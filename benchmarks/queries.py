@@ -91,7 +91,7 @@ select d.i, t.bcp_name, t.tool_name, case when d.i %% 10 = 0 then 'retry' else '
 from drawn d join bench.tools t on t.n = d.tool;
 """
 
-# Theirs, with the one change without which PostgreSQL refuses it: the key has the column that partitions.
+# Their table, with one change that PostgreSQL demands: the key contains the partitioning column.
 REQUIREMENTS: LiteralString = (
     TABLE
     + """, primary key (id, created_at))
@@ -192,7 +192,7 @@ def load(conn: Connection, calls: int) -> None:
         "select compress_chunk(c) from show_chunks("
         "'bcp.tool_usage_logs', older_than => bcp_internal.now() - interval '1 day') c"
     )
-    # A store in use has aggregated each day when it was young; a refresh now would leave out the oldest two.
+    # A store in use aggregates each day while it is young. A refresh of today would leave out the oldest two.
     aggregates = conn.execute(
         "select name, time_bucket(bucket, bcp_internal.now()) from bcp_internal.aggregates()"
     )
@@ -419,7 +419,7 @@ def main() -> None:
     found = {}
     conns = {}
     with ExitStack() as servers:
-        # A process each: chDB does not let go of all it took.
+        # One process per size: chDB does not free all the memory that it took.
         with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
             for calls in sorted(asked.calls):
                 conns[calls] = servers.enter_context(server(**MEMORY))

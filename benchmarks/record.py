@@ -1,4 +1,4 @@
-"""What record() costs who calls it.
+"""What record() costs its caller.
 
     python -m benchmarks.record
 

@@ -14,13 +14,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from contextlib import ExitStack, closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from bcp_analytics.migrate import migrate
 from tests.reset import Reset
@@ -157,13 +157,16 @@ class NativeCluster:
     def start(self) -> None:
         self.executor.start()
         # Its status says that it runs while it still starts up.
-        connect = Retrying(
-            stop=stop_after_delay(60),
-            wait=wait_fixed(0.1),
-            retry=retry_if_exception_type(psycopg.OperationalError),
-            reraise=True,
-        )
-        connect(psycopg.connect, self.dsn("postgres")).close()
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                psycopg.connect(self.dsn("postgres")).close()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
     def stop(self) -> None:
         if self.executor.running():

@@ -1,6 +1,6 @@
 """Runs pgspot over migrations/ and sql/ in the order a database gets them: python -m tools.pgspot_all.
 
-Exits with 1 where pgspot finds what is not in `ACCEPTED`, or where an entry of that is found no more. pgspot
+Exits with 1 where pgspot finds what is not in `ACCEPTED`, or no longer finds what one there names. pgspot
 is called as a library, so that one body it cannot read does not hide the rest of its file.
 """
 
@@ -28,7 +28,7 @@ _IF_NOT_EXISTS = "the preflight refuses a schema of that name that belongs to an
 _INLINED = "SET would keep it from being inlined; every name in it is qualified"
 _CALLED_OFTEN = "SET takes a third of a call; every name in it is qualified"
 _COMMITS = "a procedure that commits cannot have SET; it sets search_path again after each commit"
-# Code and beginning of what it is about, of what is right as it is: the reason.
+# What is right as it is, by code and beginning of what it is about, with the reason.
 ACCEPTED: dict[tuple[str, str], str] = {
     ("PS010", "bcp"): _IF_NOT_EXISTS,
     ("PS010", "bcp_internal"): _IF_NOT_EXISTS,
@@ -62,7 +62,7 @@ _LEAD = re.compile(r"(?:\s+|--[^\n]*\n)*")
 
 @dataclass(frozen=True)
 class Finding:
-    """A code of pgspot's, what it is about, and the file and line it is at."""
+    """A code of pgspot, what it is about, and its file and line."""
 
     code: str
     about: str

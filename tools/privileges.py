@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-# A default that was never changed is in force too: of functions, types and languages it is not nothing.
+# A null acl stands for the default, which gives public rights on functions, types and languages.
 _RIGHTS = """
 with ours as (
     select oid, nspname, nspowner, nspacl from pg_namespace

@@ -7,11 +7,11 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from bcp_analytics import ingest
 from bcp_analytics.collector.capture import _events
@@ -39,6 +39,9 @@ _DEFAULTS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+
+_ATTEMPTS: Final = 3
+_random: Final = SystemRandom()
 
 Verdict = Literal["away", "failed", "batch", "unknown"]
 """away: the database cannot take events now, and will again by itself. failed: somebody must mend something
@@ -115,6 +118,15 @@ def _verdict(error: BaseException, code: str) -> Verdict:  # noqa: PLR0911 - one
     return "unknown"
 
 
+def backoff(attempt: int, *, first: float, longest: float, shortest: float = 0.0) -> float:
+    """Return how many seconds to wait after a failed attempt, counted from 1; the bounds are in seconds, too.
+
+    Full jitter, so that a thousand collectors do not come back in the same second (Brooker, "Exponential
+    Backoff And Jitter"). Its randomness is the system's, which no `random.seed` makes the same for all.
+    """
+    return _random.uniform(shortest, min(longest, first * 2 ** min(attempt - 1, 30)))
+
+
 class Delivery(Protocol):
     """What the core needs of a sender; tests have another."""
 
@@ -147,19 +159,20 @@ class Sender:
         self._source = source
         self._conn: psycopg.Connection[Any] | None = None
         self._used = False
-        # A conflict with another sender, or a connection that broke since it was last used: at once, anew.
-        self._retrying = Retrying(
-            stop=stop_after_attempt(3),
-            wait=wait_random_exponential(multiplier=0.05, max=1),
-            retry=retry_if_exception(self._is_passing),
-            sleep=sleep,
-            before_sleep=lambda state: on_retry(state.outcome.exception()),  # type: ignore[union-attr,arg-type]
-            reraise=True,
-        )
+        self._sleep = sleep
+        self._on_retry = on_retry
 
     def send(self, batch: Batch) -> IngestResult:
         """Send a batch and return what became of it; raises what psycopg and `ingest` raise."""
-        return self._retrying(self._send, batch)
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return self._send(batch)
+            except Exception as error:
+                if not self._is_passing(error):
+                    raise
+                self._on_retry(error)
+                self._sleep(backoff(attempt, first=0.05, longest=1))
+        return self._send(batch)
 
     def report(self, instance: str, started_at: datetime, stats: CollectorStats) -> None:
         """Tell the database what the collector did so far; raises as `send`."""
@@ -193,7 +206,8 @@ class Sender:
             self._conn = psycopg.connect(**self._options, autocommit=True, prepare_threshold=None)
         return self._conn
 
-    def _is_passing(self, error: BaseException) -> bool:
+    def _is_passing(self, error: Exception) -> bool:
+        """Whether it was a conflict with another sender, or a connection that broke after it was used."""
         code = getattr(error, "sqlstate", None) or ""
         broke = self._conn is not None and self._conn.closed
         return code in {"40001", "40P01", "55P03"} or (broke and self._used)

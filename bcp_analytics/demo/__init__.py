@@ -55,12 +55,12 @@ def run_demo(
     """Run the demo and return the exit code 0.
 
     `calls` is how many tool calls to make up; the same `seed` makes the same ones. `data` is the folder of
-    the embedded database, by default that of `EmbeddedDatabase`. A database that runs there is used; one that
-    the demo starts stops by itself after half an hour without clients. With `stop` either is stopped at the
-    end. Without `real_calls` no MCP server is called. `console` is where to print.
+    the embedded database, by default that of `EmbeddedDatabase`. The demo uses a database that runs there.
+    One that it starts itself stops after half an hour without clients. With `stop`, either stops at the end.
+    Without `real_calls` it calls no MCP server. `console` is where to print.
 
     Raises `BcpAnalyticsError` where the folder holds somebody's own events, a server is missing, or anything
-    else keeps the demo from what it promises; then a database that it started is stopped.
+    else keeps the demo from what it promises; a database that it started is stopped then.
     """
     console = console or Console(highlight=False)
     if real_calls:
@@ -86,7 +86,7 @@ def run_demo(
 
 @contextmanager
 def _stage(console: Console, doing: str) -> Iterator[list[str]]:
-    """Show a spinner meanwhile, then the line that the caller left in the list, with the seconds it took."""
+    """Show a spinner during the block, then the line that the block put into the list, and the seconds."""
     done: list[str] = []
     begin = time.perf_counter()
     with console.status(doing):
@@ -100,7 +100,7 @@ def _done(console: Console, what: str, seconds: float) -> None:
 
 
 def _line(console: Console, mark: Text, what: str, took: str = "") -> None:
-    """Print a line whose text hangs to the right of its mark, and to the left of what it took."""
+    """Print a line of three columns: its mark, its text, and the time it took."""
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1, overflow="fold")

@@ -36,7 +36,7 @@ class Tool:
     sigma: float
     """Standard deviation of the logarithm of the duration."""
     tail: float
-    """Share of calls that are slow beyond that."""
+    """Share of calls that are far slower than the lognormal distribution says."""
     error_rate: float
     failures: tuple[Failure, ...]
     releases: tuple[str, str]

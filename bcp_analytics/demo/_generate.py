@@ -1,7 +1,7 @@
 """Seeded traffic for the demo: the same seed, number of calls and end give the same events.
 
-Events come in the order of their time and are made as they are asked for, so that nothing grows with their
-number.
+Events come in the order of their time, and each is made when it is asked for. So memory does not grow with
+their number.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _Session:
 
 
 def hour_weight(moment: datetime) -> float:
-    """Return how busy `moment` is: two peaks a working day, nights and week-ends quiet; never 0."""
+    """Return how busy `moment` is: two peaks on a working day, quiet nights and week-ends; never 0."""
     hour = moment.hour + moment.minute / 60
     day = 0.12 + math.exp(-(((hour - 9.5) / 2.2) ** 2)) + 0.9 * math.exp(-(((hour - 14.5) / 2.4) ** 2))
     return day * (0.3 if moment.weekday() > _FRIDAY else 1.0)
@@ -114,7 +114,7 @@ def batches(seed: int, calls: int, end: datetime, size: int = BATCH_SIZE) -> Ite
 def mark_id(seed: int, calls: int) -> str:
     """Return the event id of the metric whose time is the end of the period.
 
-    It lets a later run send the very same traffic, with the same end.
+    By it a later run finds that end, and can send the very same traffic again.
     """
     return _event_id(seed, calls, _MARK, 0)
 
@@ -163,7 +163,7 @@ class Traffic:
     def _call(
         self, number: int, start: datetime
     ) -> Generator[tuple[str, Event], None, tuple[Event, Failure | None]]:
-        """Yield the call, and the session whose place its own took; return the call and its failure."""
+        """Yield the call, and before it a session that ends to make room; return the call and its failure."""
         rng = self._rng
         tool = TOOLS[bisect(self._tool_weights, rng.random() * self._tool_weights[-1])]
         place = rng.randrange(_OPEN_SESSIONS)
@@ -176,7 +176,7 @@ class Traffic:
         session = self._open[place]
 
         duration, failure = self._outcome(tool, start)
-        # Nothing has happened after now: a call that would still be running is cut there.
+        # Nothing has happened after now, so cut a call there that would still be running.
         duration = min(duration, (self._end - start) / timedelta(milliseconds=1))
         session.latest = start + timedelta(milliseconds=duration)
         parameters, answer = BUILDERS[tool.bcp, tool.name](rng, session.person)
@@ -317,7 +317,7 @@ class Traffic:
 
 
 def _event_id(seed: int, calls: int, stream: int, number: int) -> str:
-    # UUIDv8 (RFC 9562, 5.8) that grows with the number, so that the keys of a batch lie side by side.
+    # UUIDv8 (RFC 9562, 5.8) that grows with the number, so that the keys of a batch are neighbours.
     value = _id_prefix(seed, calls) | stream << 48 | number
     value = value & ~(0xF << 76) | 0x8 << 76
     return str(UUID(int=value & ~(0x3 << 62) | 0x2 << 62))

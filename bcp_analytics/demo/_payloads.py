@@ -1,7 +1,7 @@
 """What the demo's tools are asked and what they answer.
 
-Personal data are in plain fields, under telling keys, inside of sentences, and in JSON inside of strings,
-beside plain data that have to come through unharmed.
+Personal data are in plain fields, under keys that name them, within sentences, and in JSON within strings.
+Beside them are plain data that the anonymiser must not change.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ class Answers:
             self._console.print(Group(*panels))
 
     def ledger(self, since: datetime) -> None:
-        """Show what the books say of the demo's batches from `since` on."""
+        """Show what the ledger says of the demo's batches from `since` on."""
         with self._timed():
             (row,) = self._rows(
                 """
@@ -284,7 +284,7 @@ class Answers:
         *,
         wrap: bool = False,
     ) -> Table:
-        """Return a table; its last column, if named, takes what room is left, and is cut or wrapped there."""
+        """Return a table; its last column, if named, takes the room that is left, cut or wrapped to fit."""
         table = Table(
             box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, expand=last is not None
         )
@@ -305,7 +305,7 @@ class Answers:
 
 
 def _line(message: str | None) -> Text:
-    """Return a message in one line, cut at a length that fits into a table; never read as markup."""
+    """Return a message on one line, cut to fit into a table; nothing in it counts as markup."""
     line = visible_line(" ".join((message or "").split()))
     return Text(line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "...")
 

@@ -1,7 +1,6 @@
 """Calls to a real MCP server, started over stdio and called with the MCP SDK's own client.
 
-Durations are measured around each call with a monotonic clock. No model decided on these calls, so the events
-name none.
+A monotonic clock measures each call. No model decided on these calls, so the events name none.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _RIGHT: tuple[tuple[str, dict[str, Any]], ...] = (
 )  # fmt: skip
 _WRONG: tuple[tuple[str, dict[str, Any]], ...] = (
     ("get_current_time", {"timezone": "Mars/Olympus_Mons"}),
-    # Somebody pasted the wrong thing, and the server's message repeats it.
+    # Somebody pasted the wrong thing, and the server repeats it in its message.
     ("get_current_time", {"timezone": "grace.hopper@example.com"}),
     ("get_current_time", {}),
     ("convert_time", {"source_timezone": "UTC", "time": "25:99", "target_timezone": "Asia/Tokyo"}),

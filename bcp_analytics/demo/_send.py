@@ -1,4 +1,4 @@
-"""Sends the demo's events, and reads back what the store's own books say of them."""
+"""Sends the demo's events, and reads back what the store's ledger says of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bcp_analytics.demo._real_calls import RealCalls
 
 SOURCE = "bcp-analytics demo"
-"""The name under which the books have the demo's batches."""
+"""The name under which the ledger has the demo's batches."""
 
 _INGEST = {
     "tool_usage": ingest_tool_usage,
@@ -147,7 +147,7 @@ def _add(one: Sent, other: Sent) -> Sent:
 
 
 def _better(example: Event | None, events: list[Event]) -> Event:
-    """Keep the call that shows most of the anonymiser: a card, and JSON inside of a string."""
+    """Keep the call that shows most of what the anonymiser does: a card, and JSON within a string."""
     for event in events:
         if event["tool_name"] == "charge" and event["success"]:
             if example is None or example["tool_name"] != "charge" or not example["success"]:

@@ -48,7 +48,7 @@ SDKS = {"TypeScript": SDK_TYPESCRIPT, "Python": SDK_PYTHON}
 STOPS = 10
 RUN_S = 300
 STALLED_S = {"stdio": 60, "http": 5}
-"""After so long a call gets no answer any more. Over HTTP clients wait for it where the server has ended."""
+"""After so long nothing answers a call any more. Over HTTP, clients wait even where the server has ended."""
 
 
 class Bench:

@@ -37,7 +37,7 @@ class Packages:
         self.missing: dict[str, str] = {}
         if not Path(self.python).exists():
             subprocess.run([sys.executable, "-m", "venv", folder / "python"], check=True)  # noqa: S603
-        # So that none brings another version of one of the others.
+        # Constraints keep each from bringing another version of one of the others.
         pinned = folder / "constraints.txt"
         pinned.write_text("".join(f"{name}=={version}\n" for name, version in PYPI.items()))
         pip = [

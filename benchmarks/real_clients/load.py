@@ -154,10 +154,10 @@ def filesystem(packages: Packages, folder: Path) -> Server:
 
 def _write_slowly(pipe: Path) -> None:
     while True:
-        # Waits for a reader. Nothing is written: of several readers only one would get it.
+        # Opening waits for a reader. Write nothing: of several readers only one would get it.
         with pipe.open("w"):
             time.sleep(SLOW_S)
-        # Whoever reads is to find the end before it is opened again.
+        # The reader must find the end of the pipe before it is opened again.
         time.sleep(0.1)
 
 

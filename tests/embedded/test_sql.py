@@ -100,6 +100,7 @@ plain_names = st.sampled_from(
         "Abc",
         "_x$1",
         "É",
+        "\u00a0x",
         "ä" * 40,
         "x" * 70,
         "e",
@@ -237,7 +238,7 @@ STATEMENTS = [
     "select 1 as execute",
     "select execute from prepare where listen = <string>",
     "create view v as select a as execute from t",
-    "create table t as select 1 as execute",
+    "create table t as select a as execute from t",
     "create table t ( a int generated always as ( 1 ) stored , execute text default <string> )",
     "create domain d as execute",
     "create rule r as on insert to t do ( delete from u ; notify n ; select <string> )",
@@ -317,15 +318,33 @@ def custom_setting(node: dict[str, Any]) -> str | None:
 
 def check(ask: Ask, sql: str) -> None:
     before = tree(sql)
+    assert len(ask("statements", sql)) == len(before)
     got = ask("rewriteSql", sql)
     assert tree(got["text"]) == as_meant(before, alone=len(before) == 1)
     assert got["listens"] == [found for node in before if (found := listening(node))]
     assert set(got["names"]) == {name for node in before if (name := custom_setting(node))}
 
 
-@pytest.mark.parametrize("template", STATEMENTS)
-def test_a_statement_is_rewritten_alone(ask: Ask, template: str) -> None:
-    check(ask, template.replace(NAME, "a").replace(STRING, "'x'"))
+# Texts that chance would find too seldom.
+RARE = [
+    "LISTEN ÉtÉ; listen \u00a0x",
+    'unlisten "*"',
+    "prepare transaction as select 1",
+    'deallocate "all"',
+    "deallocate prepare",
+    "rollback to savepoint",
+    "release savepoint",
+    "set local.own = 1",
+    "set session.own = 1",
+    "discard all; select 1",
+    "select 1; discard all",
+    "prepare a as select 1; deallocate all; execute a",
+]
+
+
+@pytest.mark.parametrize("text", [*STATEMENTS, *RARE])
+def test_a_text_is_rewritten(ask: Ask, text: str) -> None:
+    check(ask, text.replace(NAME, "a").replace(STRING, "'x'"))
 
 
 @given(parts=st.lists(statement(), min_size=1, max_size=4))

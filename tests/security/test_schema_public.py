@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,7 +12,7 @@ import pytest
 
 from bcp_analytics._core.resources import migrations_folder, sql_folder
 from bcp_analytics.errors import UnsupportedServer
-from bcp_analytics.migrate import migrate
+from bcp_analytics.migrate import _code, migrate
 from bcp_analytics.migrate._preflight import CALLED
 from tests.archive.rows import few
 
@@ -26,7 +27,7 @@ OVERLOADS = {
     " bcp.cleanup_old_data()",
     "refresh_continuous_aggregate(regclass, timestamptz, timestamptz)": "call bcp.refresh_analytics_views()",
     "set_chunk_time_interval(regclass, interval)": "select bcp.apply_policies()",
-    "show_chunks(relation regclass, older_than timestamptz)": "call bcp_internal.columnstore_aggregates()",
+    "compress_chunk(regclass)": "call bcp_internal.columnstore_aggregates()",
 }
 
 
@@ -100,9 +101,10 @@ def test_migrate_refuses_and_health_warns(dsn: str, clean_db: Db) -> None:
 
 
 def test_all_that_is_called_is_looked_for(db: Db) -> None:
-    files = [*sql_folder().iterdir(), *migrations_folder().iterdir()]
+    migrate_folder = Path(_code.__file__).parent
+    files = [*sql_folder().iterdir(), *migrations_folder().iterdir(), *migrate_folder.glob("*.py")]
     called = {name for file in files for name in re.findall(r"\bpublic\.(\w+)\(", file.read_text())}
-    assert called <= set(CALLED)
+    assert called == set(CALLED)
     [(body,)] = db.execute(
         "select prosrc from pg_proc where oid = 'bcp_internal.foreign_overloads()'::regprocedure"
     ).fetchall()

@@ -145,7 +145,7 @@ def test_the_command_line_leaves_them_alone_too(tmp_path: Path) -> None:
     assert said.stdout == "test: 1 event waiting, 0 refused, 0 damaged places\n"
     base.chmod(0o777)
     said = CliRunner().invoke(app, ["spool", "list", "--spool", str(tmp_path)])
-    assert "test: 1 folder not of this user alone, or a link: left alone" in said.output
+    assert "test: 1 folder not of this user alone, or a link: skipped" in said.output
     assert "waiting" not in said.output
     said = CliRunner().invoke(app, ["spool", "resend", "test", "--dsn", "port=1", "--spool", str(tmp_path)])
     assert said.exit_code == 1

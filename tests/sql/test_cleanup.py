@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bcp_analytics.cli._app import app
+from tests.embedded.conftest import until
 from tests.sql.events import NOW, ingest, rows, usage
 
 LATER = "2026-10-01T12:00:00Z"  # over 90 days after NOW
@@ -250,3 +252,30 @@ def test_a_chunk_somebody_writes_to_is_left_for_the_next_time(
     store.execute("call bcp.run_cleanup()")
     assert raw(store) == 0
     assert sum(n for _, n in calls(store)) == 4
+
+
+@pytest.mark.native("the embedded engine runs one transaction at a time")
+def test_a_row_that_is_committed_while_cleanup_waits_keeps_its_chunk(
+    store: psycopg.Connection[Any], dsn: str
+) -> None:
+    """Cleanup looks at the rows only when no writer can add one any more."""
+    without_archive(store)
+    with (
+        psycopg.connect(dsn) as writer,
+        psycopg.connect(dsn, autocommit=True) as cleaner,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        at(writer, LATER)
+        ingest(writer, [usage(start_time="2026-06-15T11:00:00Z")])
+        at(cleaner, LATER)
+        cleaner.execute("set lock_timeout = '30s'")
+        dropping = thread.submit(
+            cleaner.execute,
+            "select bcp_internal.drop_old_chunk(table_name, range_start, range_end, chunk, archive_first)"
+            " from bcp_internal.old_chunks() where table_name = 'tool_usage_logs'",
+        )
+        blocked = "select cardinality(pg_blocking_pids(%s)) > 0 as blocked"
+        until(lambda: rows(store, blocked, [cleaner.info.backend_pid])[0]["blocked"])
+        writer.commit()
+        assert dropping.result(timeout=60).fetchall() == [(0,)]
+    assert raw(store) == 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tenacity import RetryCallState, Retrying, wait_random, wait_random_exponential
+from bcp_analytics.collector._delivery import backoff
 
 if TYPE_CHECKING:
     from bcp_analytics.collector._delivery import Problem
@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN_ATTEMPTS: Final = 5
 
-# Full jitter: a thousand collectors do not come back in one second (Brooker, "Exponential Backoff And
-# Jitter").
-_SOON: Final = wait_random_exponential(multiplier=0.5, max=30)
-_LATER: Final = wait_random(15, 30)
+_SOON: Final = {"first": 0.5, "longest": 30.0}
+_LATER: Final = {"first": 30.0, "longest": 30.0, "shortest": 15.0}
 
 
 class Attempts:
@@ -36,7 +34,7 @@ class Attempts:
         """Why an attempt is repeated right now."""
         self.try_at = 0.0
         """When the next attempt is due while it is away, by the core's clock."""
-        self._backoff = RetryCallState(Retrying(), None, (), {})
+        self._failures = 0
         self._unknown: dict[str, int] = {}
 
     def delivered(self, batch: Batch, result: IngestResult) -> None:
@@ -48,7 +46,7 @@ class Attempts:
         self.rejected += result.rejected
         self.away = None
         self.retrying = None
-        self._backoff.attempt_number = 1
+        self._failures = 0
         self._unknown.pop(batch.id, None)
 
     def repeated(self, problem: Problem) -> None:
@@ -73,5 +71,6 @@ class Attempts:
         self.retries += 1
         self.away = problem
         self.retrying = None
-        self.try_at = now + (_LATER if problem.verdict == "failed" else _SOON)(self._backoff)
-        self._backoff.attempt_number += 1
+        self._failures += 1
+        bounds = _LATER if problem.verdict == "failed" else _SOON
+        self.try_at = now + backoff(self._failures, **bounds)
