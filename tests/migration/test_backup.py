@@ -140,11 +140,10 @@ def test_a_base_backup_and_the_log_bring_back_what_came_after_it(target: str, ev
             conn.execute("select compress_chunk(c) from show_chunks('bcp.tool_usage_logs') c")
             conn.execute("select bcp.log_tool_usage('late', 'call')")
             asked, stored = answers(conn), conn.execute(calls).fetchone()
+            [(last,)] = conn.execute("select pg_walfile_name(pg_current_wal_insert_lsn())").fetchall()
             conn.execute("select pg_switch_wal()")
-            last = "select pg_walfile_name(pg_current_wal_lsn()) > last_archived_wal from pg_stat_archiver"
-            until(lambda: conn.execute(last).fetchone() == (True,))
-            pieces = "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'"
-            until(lambda: conn.execute(pieces).fetchone() == (0,))
+            archived = "select last_archived_wal >= %s from pg_stat_archiver"
+            until(lambda: conn.execute(archived, [last]).fetchone() == (True,))
     with cluster() as new:
         new.executor.stop()
         data = Path(new.executor.datadir)
