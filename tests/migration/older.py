@@ -18,9 +18,8 @@ _EDITS = {
             "refresh_start(p_retention_days integer)",
             "refresh_start(p_retention_days integer, p_days integer default 2)",
         ),
-        ("refresh_start(integer)", "refresh_start(integer, integer)"),
         # Another type returned.
-        ("p_end timestamptz) returns boolean", "p_end timestamptz) returns text"),
+        ("p_end timestamptz)\nreturns boolean", "p_end timestamptz)\nreturns text"),
     ],
     # A parameter of another name, of the procedure of a job.
     "70_jobs.sql": [("find_floods_job(p_job_id integer, p_config", "find_floods_job(p_id integer, p_config")],
