@@ -6,18 +6,26 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # How many tests run at a time, each worker with databases of its own.
 WORKERS ?= auto
+PARALLEL = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 DEMO   := $(VENV)/.demo
 READY  := $(VENV)/.ready
+# The oldest versions of what pyproject.toml names, each the lowest that it allows.
+LOWEST := $(VENV)-lowest
+EXTRAS := archive,demo,mcp,pool,report,dev
 DOCS   := $(VENV)/docs/.ready
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: demo test lint docs dist bench format clean
+.PHONY: demo check test test-lowest coverage mutations lint docs dist bench format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   start an embedded TimescaleDB, send tool calls, print the answers"
-	@echo "make test   run the tests"
+	@echo "make check  lint, and the tests that take no seconds each: while you work"
+	@echo "make test   run all tests"
 	@echo "make lint   ruff, mypy --strict, import-linter, pgspot, eslint, tsc --checkJs"
+	@echo "make coverage     all tests, and which lines of the package none of them runs"
+	@echo "make test-lowest  the tests of what depends on others' packages, on the oldest we allow"
+	@echo "make mutations    break the code in ten places, and see the tests fail"
 	@echo "make docs   build the pages of docs/ into site/, and check every link"
 	@echo "make dist   build the wheel and the source distribution into dist/"
 	@echo "make bench  measure, on a native TimescaleDB, and write benchmarks/results/"
@@ -35,14 +43,37 @@ $(DEMO): pyproject.toml | $(BIN)/python
 
 $(READY): pyproject.toml | $(BIN)/python
 	@echo "Installing what tests and linters need into $(VENV), once: 1.7 GB."
-	@$(PIP) --editable '.[archive,demo,mcp,pool,report,dev]'
+	@$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $(DEMO) $@
 
 demo: $(DEMO)
 	@$(BIN)/bcp-analytics demo
 
+check: lint
+	@$(BIN)/python -m pytest --quick $(PARALLEL)
+
 test: $(READY)
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest $(PARALLEL)
+
+# Of subprocesses and workers too. Not in make test: it makes Python slower by a fifth.
+coverage: $(READY)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(PARALLEL)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+$(LOWEST)/.ready: pyproject.toml | $(READY)
+	@$(PYTHON) -m venv $(LOWEST)
+	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# Old versions warn of what is new beside them: that is not ours to mend.
+test-lowest: $(LOWEST)/.ready
+	@BCP_TEST_TARGETS=embedded $(LOWEST)/bin/python -m pytest $(PARALLEL) -W default \
+	  tests/python tests/contract tests/migration
+
+mutations: $(READY)
+	@$(BIN)/python -m tests.mutations
 
 lint: $(READY)
 	@$(BIN)/ruff check .
@@ -83,4 +114,4 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) tools/js/node_modules site dist .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) tools/js/node_modules site dist .cache .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache .hypothesis

@@ -266,12 +266,12 @@ def test_either_side_may_stop_reading() -> None:
 @pytest.mark.usefixtures("environment")
 def test_a_process_that_the_server_leaves_behind_is_not_waited_for() -> None:
     server = python("import subprocess; subprocess.Popen(['sleep', '30']); print('bye', flush=True)")
-    process = proxy(*server, stderr=subprocess.DEVNULL)
-    began = time.monotonic()
-    assert process.wait(20) == 0
-    assert time.monotonic() - began < 15
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"bye\n"
+    with proxy(*server, stderr=subprocess.DEVNULL) as process:
+        began = time.monotonic()
+        assert process.wait(20) == 0
+        assert time.monotonic() - began < 15
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"bye\n"
 
 
 @pytest.mark.usefixtures("environment")

@@ -43,6 +43,7 @@ VICTIM = "erin@example.com"
 pytestmark = [
     pytest.mark.native("the embedded engine has no scheduler that runs beside its clients"),
     pytest.mark.timeout(SECONDS + 600),
+    pytest.mark.slow,
 ]
 
 
