@@ -62,39 +62,17 @@ comment on function bcp_internal.sensitive_labels(text, bcp_internal.anonymizer_
     'from the value: an object that has for each what to do with a string and with a number, as [action, kind, '
     'value_pattern].';
 
-create or replace function bcp_internal.mask_values_of_keys(
-    p_text text, p_rule bcp_internal.anonymizer_rules, p_labels jsonb)
-returns text
+create or replace function bcp_internal.mark_values(
+    p_text text, p_pattern text, p_labels jsonb, p_marks text, out marked text, out ways jsonb[])
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_text text collate "C" := p_text;
-    v_parts text[];
-    v_marks text;
-    -- Characters that separate values below.
-    v_marking constant text := E'\n\r\x01\x02';
-    v_ways jsonb[] := '{}';
+    v_parts text[] := bcp_internal.split_at_matches(p_text, p_pattern, false);
     v_way jsonb;
     v_place integer;
-    v_pattern text;
-    v_stays text[];
-    v_value text;
-    v_quote text;
 begin
-    -- Only after a sensitive key may a value be taken whole: after any other key, the value has keys of its own. So the
-    -- places of the values to mask are marked first, by private characters that are not in the text: for each way to
-    -- mask one character for what follows a key in quotes, and one for all else.
-    v_marks := array_to_string(array(
-        select chr(p.n)
-        from (select generate_series(57344, 63743) as n) as p
-        where strpos(p_text, chr(p.n)) = 0
-        limit 64), '');
-    -- A text that has nearly all of the 6,400 private characters was made to hide something.
-    if length(v_marks) < 64 then
-        return p_rule.replacement;
-    end if;
-    v_parts := bcp_internal.split_at_matches(v_text, p_rule.pattern, false);
+    ways := '{}';
     for i in 2..cardinality(v_parts) by 2 loop
         v_way := p_labels -> v_parts[i];
         if v_way is not null then
@@ -104,49 +82,106 @@ begin
                 then 'number' else 'string' end;
         end if;
         if v_way is not null then
-            v_place := array_position(v_ways, v_way);
+            v_place := array_position(ways, v_way);
             if v_place is null then
-                v_ways := v_ways || v_way;
-                v_place := cardinality(v_ways);
+                ways := ways || v_way;
+                v_place := cardinality(ways);
             end if;
             v_place := 2 * v_place
                 - case when left(ltrim(left(v_parts[i], 8), '\'), 1) in ('"', '''') then 1 else 0 end;
             -- Where there are too many ways to mark, the rest are masked as secrets.
-            v_parts[i] := v_parts[i] || substr(v_marks, least(v_place, 63), 1);
+            v_parts[i] := v_parts[i] || substr(p_marks, least(v_place, 63), 1);
         end if;
     end loop;
-    if v_ways = '{}' then
-        return p_text;
-    end if;
-    v_text := array_to_string(v_parts, '');
-    v_pattern := format('[%s](?:%s)', v_marks, p_rule.value_pattern);
-    v_parts := bcp_internal.split_at_matches(v_text, v_pattern, false);
-    -- What is not a value but the name of one stays: password=os.getenv("DB_PASSWORD"). All are looked at together, one
-    -- line for each.
-    for i in 2..cardinality(v_parts) by 2 loop
-        -- What is masked already stays.
-        v_value := btrim(substr(v_parts[i], 2), '"''`\');
-        v_stays[i / 2] := case
+    marked := array_to_string(v_parts, '');
+end
+$func$;
+
+comment on function bcp_internal.mark_values(text, text, jsonb, text) is
+    'The text with a mark before each value to mask, which is what follows a key of p_labels, and the ways to mask '
+    'them: for way n mark 2 n - 1 stands for what follows a key in quotes, and mark 2 n for all else.';
+
+create or replace function bcp_internal.values_that_stay(
+    p_parts text[], p_ways jsonb[], p_marks text, p_rule bcp_internal.anonymizer_rules)
+returns boolean[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- Characters that separate values below.
+    v_marking constant text := E'\n\r\x01\x02';
+    v_lines text[] := '{}';
+    v_value text;
+begin
+    for i in 2..cardinality(p_parts) by 2 loop
+        v_value := btrim(substr(p_parts[i], 2), '"''`\');
+        v_lines[i / 2] := case
             when v_value = p_rule.replacement
                 or (strpos(v_value, '#k') > 0 and v_value ~ '^[a-z][a-z0-9]*#k[0-9]+#[b-v]{16}$'
-                    and v_ways[(strpos(v_marks, left(v_parts[i], 1)) + 1) / 2] ->> 0 = 'hash') then E'\x02' else concat(
-                translate(right(v_parts[i - 1], 30), v_marking, '    '), E'\x01',
-                translate(substr(v_parts[i], 2), v_marking, '    '), E'\x01',
-                translate(left(v_parts[i + 1], 30), v_marking, '    ')) end;
+                    and p_ways[(strpos(p_marks, left(p_parts[i], 1)) + 1) / 2] ->> 0 = 'hash')
+                then E'\x02'
+            else concat(
+                translate(right(p_parts[i - 1], 30), v_marking, '    '), E'\x01',
+                translate(substr(p_parts[i], 2), v_marking, '    '), E'\x01',
+                translate(left(p_parts[i + 1], 30), v_marking, '    '))
+        end;
     end loop;
-    if p_rule.value_exceptions is not null and v_stays is not null then
-        v_stays := string_to_array(regexp_replace(
-            lower(array_to_string(v_stays, E'\n') collate "C"), p_rule.value_exceptions, E'\x02', 'gn'), E'\n');
+    if p_rule.value_exceptions is not null and v_lines <> '{}' then
+        -- All are looked at together, one line for each.
+        v_lines := string_to_array(regexp_replace(
+            lower(array_to_string(v_lines, E'\n') collate "C"), p_rule.value_exceptions, E'\x02', 'gn'), E'\n');
         -- If a match took the end of a line, the lines no longer tell which values they belong to: then none stays.
-        if cardinality(v_stays) <> cardinality(v_parts) / 2 then
-            v_stays := array_fill(''::text, array[cardinality(v_parts) / 2]);
+        if cardinality(v_lines) <> cardinality(p_parts) / 2 then
+            v_lines := array_fill(''::text, array[cardinality(p_parts) / 2]);
         end if;
     end if;
+    return array(
+        select strpos(l.line, E'\x02') > 0 from unnest(v_lines) with ordinality as l (line, n) order by l.n);
+end
+$func$;
+
+comment on function bcp_internal.values_that_stay(text[], jsonb[], text, bcp_internal.anonymizer_rules) is
+    'For each marked value, which are the even ones of the parts, whether it stays: it is masked already, or is no '
+    'value but the name of one, as in password=os.getenv("DB_PASSWORD").';
+
+create or replace function bcp_internal.mask_values_of_keys(
+    p_text text, p_rule bcp_internal.anonymizer_rules, p_labels jsonb)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_marks text;
+    m record;
+    v_parts text[];
+    v_stays boolean[];
+    v_way jsonb;
+    v_place integer;
+    v_value text;
+    v_quote text;
+begin
+    -- Only after a sensitive key may a value be taken whole: after any other key, the value has keys of its own. So the
+    -- places of the values to mask are marked first, by private characters that are not in the text.
+    v_marks := array_to_string(array(
+        select chr(p.n)
+        from (select generate_series(57344, 63743) as n) as p
+        where strpos(p_text, chr(p.n)) = 0
+        limit 64), '');
+    -- A text that has nearly all of the 6,400 private characters was made to hide something.
+    if length(v_marks) < 64 then
+        return p_rule.replacement;
+    end if;
+    m := bcp_internal.mark_values(p_text, p_rule.pattern, p_labels, v_marks);
+    if m.ways = '{}' then
+        return p_text;
+    end if;
+    v_parts := bcp_internal.split_at_matches(m.marked, format('[%s](?:%s)', v_marks, p_rule.value_pattern), false);
+    v_stays := bcp_internal.values_that_stay(v_parts, m.ways, v_marks, p_rule);
     for i in 2..cardinality(v_parts) by 2 loop
         v_place := strpos(v_marks, left(v_parts[i], 1));
         v_value := substr(v_parts[i], 2);
-        v_way := case when v_place < 63 then v_ways[(v_place + 1) / 2] else '["redact", "secret", null]' end;
-        if strpos(v_stays[i / 2], E'\x02') = 0
+        v_way := case when v_place < 63 then m.ways[(v_place + 1) / 2] else '["redact", "secret", null]' end;
+        if not v_stays[i / 2]
             and (
                 v_way ->> 2 is null
                 or regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g') ~ (v_way ->> 2))

@@ -150,67 +150,88 @@ $func$;
 comment on function bcp_internal.lists_in(jsonb[]) is
     'Those of the values that may be a list that bcp_internal.mask_lists knows, with their numbers.';
 
-create or replace function bcp_internal.mask_lists(p_value jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
+create or replace function bcp_internal.mask_pairs(p_value jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_names text[];
+begin
+    if exists (
+        select from jsonb_array_elements(p_value) as e
+        where case
+            when jsonb_typeof(e) = 'array' then jsonb_array_length(e) <> 2 or jsonb_typeof(e -> 0) <> 'string'
+            else true
+        end)
+    then
+        return p_value;
+    end if;
+    v_names := array(select left(e ->> 0, 60) from jsonb_array_elements(p_value) as e);
+    return (
+        select jsonb_agg(case
+                when c.n is null then e
+                else jsonb_build_array(
+                    e -> 0, bcp_internal.masked_value(e -> 1, c.action, c.kind, c.value_pattern, p_state))
+            end order by o)
+        from jsonb_array_elements(p_value) with ordinality as p (e, o)
+        left join bcp_internal.classify_keys(
+            v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
+            on c.n = o);
+end
+$func$;
+
+comment on function bcp_internal.mask_pairs(jsonb, bcp_internal.anonymizer_state) is
+    'A list of pairs of a name and a value, [["name", "value"], ...], masked; any other list as it is.';
+
+create or replace function bcp_internal.mask_command_line(p_value jsonb, p_state bcp_internal.anonymizer_state)
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_between constant text := E' \t';
+    v_words text[];
+    v_text text;
+begin
+    -- To the rules a command line that is a list is one text.
+    v_words := array(select e #>> '{}' from jsonb_array_elements(p_value) as e);
+    v_text := array_to_string(v_words, v_between);
+    if p_value::text !~ '"(?:--?|/[a-z]+:)[A-Za-z]|", "[^"]*=|"[A-Za-z-]+: '
+        and v_text !~ '^[a-z0-9_./-]+ \t[a-z]+ \t'
+    then
+        return p_value;
+    end if;
+    if strpos(array_to_string(v_words, ''), v_between) > 0
+        or exists (select from jsonb_array_elements(p_value) as e where jsonb_typeof(e) not in ('string', 'number'))
+    then
+        return p_value;
+    end if;
+    v_text := (bcp_internal.mask_texts(array[v_text], p_state))[1];
+    v_words := string_to_array(v_text, v_between);
+    if cardinality(v_words) <> jsonb_array_length(p_value) then
+        return '"[REDACTED]"';
+    end if;
+    return (
+        select jsonb_agg(case when w = e #>> '{}' then e else to_jsonb(w) end order by n)
+        from jsonb_array_elements(p_value) with ordinality as p (e, n)
+        join unnest(v_words) with ordinality as words (w, n) using (n));
+end
+$func$;
+
+comment on function bcp_internal.mask_command_line(jsonb, bcp_internal.anonymizer_state) is
+    'A command line as a list, ["curl", "-u", "name:password"], masked; any other list as it is.';
+
+create or replace function bcp_internal.mask_columns(p_value jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_redacted constant jsonb := '"[REDACTED]"';
-    v_between constant text := E' \t';
     v_value jsonb := p_value;
     v_names text[];
     v_found integer[];
-    v_words text[];
-    v_text text;
     v_pair record;
 begin
-    if jsonb_typeof(p_value) = 'array' and jsonb_typeof(p_value -> 0) = 'array' then
-        -- [["name", "value"], ...]
-        if exists (
-            select from jsonb_array_elements(p_value) as e
-            where case
-                when jsonb_typeof(e) = 'array' then jsonb_array_length(e) <> 2 or jsonb_typeof(e -> 0) <> 'string'
-                else true
-            end)
-        then
-            return p_value;
-        end if;
-        v_names := array(select left(e ->> 0, 60) from jsonb_array_elements(p_value) as e);
-        return (
-            select jsonb_agg(case
-                    when c.n is null then e
-                    else jsonb_build_array(
-                        e -> 0, bcp_internal.masked_value(e -> 1, c.action, c.kind, c.value_pattern, p_state))
-                end order by o)
-            from jsonb_array_elements(p_value) with ordinality as p (e, o)
-            left join bcp_internal.classify_keys(
-                v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
-                on c.n = o);
-    elsif jsonb_typeof(p_value) = 'array' then
-        -- To the rules a command line that is a list is one text.
-        v_words := array(select e #>> '{}' from jsonb_array_elements(p_value) as e);
-        v_text := array_to_string(v_words, v_between);
-        if p_value::text !~ '"(?:--?|/[a-z]+:)[A-Za-z]|", "[^"]*=|"[A-Za-z-]+: '
-            and v_text !~ '^[a-z0-9_./-]+ \t[a-z]+ \t'
-        then
-            return p_value;
-        end if;
-        if strpos(array_to_string(v_words, ''), v_between) > 0
-            or exists (select from jsonb_array_elements(p_value) as e where jsonb_typeof(e) not in ('string', 'number'))
-        then
-            return p_value;
-        end if;
-        v_text := (bcp_internal.mask_texts(array[v_text], p_state))[1];
-        v_words := string_to_array(v_text, v_between);
-        if cardinality(v_words) <> jsonb_array_length(p_value) then
-            return v_redacted;
-        end if;
-        return (
-            select jsonb_agg(case when w = e #>> '{}' then e else to_jsonb(w) end order by n)
-            from jsonb_array_elements(p_value) with ordinality as p (e, n)
-            join unnest(v_words) with ordinality as words (w, n) using (n));
-    end if;
-    -- {"columns": ["id", "password"], "rows": [[1, "x"]]}
     for v_pair in
         select c.value as columns, r.key, r.value as rows
         from jsonb_each(p_value) as c
@@ -245,6 +266,23 @@ begin
             from jsonb_array_elements(v_pair.rows) with ordinality as r (row, o)));
     end loop;
     return v_value;
+end
+$func$;
+
+comment on function bcp_internal.mask_columns(jsonb, bcp_internal.anonymizer_state) is
+    'An object of columns and rows, {"columns": ["id", "password"], "rows": [[1, "x"]]}, masked; any other object as '
+    'it is.';
+
+create or replace function bcp_internal.mask_lists(p_value jsonb, p_state bcp_internal.anonymizer_state) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return case
+        when jsonb_typeof(p_value) <> 'array' then bcp_internal.mask_columns(p_value, p_state)
+        when jsonb_typeof(p_value -> 0) = 'array' then bcp_internal.mask_pairs(p_value, p_state)
+        else bcp_internal.mask_command_line(p_value, p_state)
+    end;
 end
 $func$;
 
