@@ -132,7 +132,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    # Of a worker of pytest-xdist: what it started is known to it alone.
+    # Only a worker of pytest-xdist itself knows what it started.
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["descriptions"] = session.config.stash[_DESCRIPTIONS]
 

@@ -88,7 +88,7 @@ class Reset:
             names = sql.SQL(", ").join(sql.Identifier(*name) for name in emptied)
             conn.execute(sql.SQL("truncate {}").format(names))
         for name in set(changed) & referenced:
-            # To empty one with truncate, those that refer to it would have to be emptied too.
+            # TRUNCATE would have to empty the tables that refer to it, too.
             conn.execute(sql.SQL("delete from {}").format(sql.Identifier(*name)))
         for name in changed:
             if name in self._seeds:

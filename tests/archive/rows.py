@@ -82,7 +82,7 @@ def fill(conn: Db, days: tuple[str, ...] = DAYS) -> None:
             " 'b', 't', 'o')",
             {"day": day},
         )
-        # A NaN of another sign than the one that 'NaN' is read as.
+        # A NaN with the other sign than the one that 'NaN' is read as.
         conn.execute(
             "insert into bcp.performance_metrics (timestamp, created_at, event_id, metric_name, metric_value)"
             " values (%s::timestamptz + interval '1 hour', now(), gen_random_uuid(), 'nan',"

@@ -80,7 +80,7 @@ def test_a_table_is_found_by_what_it_is_and_not_by_its_name(beside: Db) -> None:
         assert stored_as(beside, JANE) not in repr(calls(beside, "looked_at.calls"))
     finally:
         beside.execute("drop schema looked_at cascade")
-    # What was dropped is nothing to be reached.
+    # An erasure need not reach a table that was dropped.
     erase(beside)
     erase_user(beside, JOHN)
     assert beside.execute("select unreached from bcp.erasures").fetchall() == [([],), ([],)]
@@ -91,7 +91,7 @@ def test_a_table_that_cannot_be_reached_is_named_and_keeps_the_receipt_open(
     beside: Db, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BCP_ANALYTICS_DSN", dsn)
-    # Somebody else's triggers would run as who erases.
+    # Triggers that somebody else made would run with the rights of whoever erases.
     beside.execute("alter table january.tool_usage_logs owner to bcp_admin")
     result = CliRunner().invoke(app, ["erase-user", "--yes"], input=JANE + "\n")
     assert result.exit_code == 1, result.output
@@ -160,7 +160,7 @@ def test_an_administrator_restores_and_the_owner_reaches_it(clean_db: Db, tmp_pa
         erase_user(clean_db, JANE)
         assert stored_as(clean_db, JANE) not in repr(calls(clean_db))
         clean_db.execute(sql.SQL("set role {}").format(role))
-        # It is theirs to throw away.
+        # The role that restored the table may drop it.
         clean_db.execute("drop schema january cascade")
     finally:
         clean_db.execute("reset role")

@@ -110,7 +110,7 @@ def test_a_query_does_without_a_database(
     few(clean_db, "2020-01-05")
     few(clean_db, "2020-01-06")
     run("archive")
-    # Of what a run that died had not proven there is no manifest.
+    # There is no manifest of what a run that died had not proven.
     [file, *_] = sorted((tmp_path / "archive").glob("*/*/*.parquet"))
     (file.parent / "20200105T000000Z-0.parquet").write_bytes(b"not proven")
     moved = tmp_path / "elsewhere"
@@ -180,7 +180,7 @@ def test_it_watches(clean_db: Db, stop: signal.Signals) -> None:
     with process:
         assert process.stdout.readline() == "Nothing to archive.\n"
         few(clean_db, "2020-01-05")
-        # As cleanup does, again and again: it may not listen yet.
+        # Notify as cleanup does, again and again, since the watcher may not listen yet.
         said = b""
         while b"Done: 1 archive.\n" not in said:
             clean_db.execute("notify bcp_archive")
@@ -219,7 +219,7 @@ def test_watch_is_not_asked_by_its_own_cleanup(
     monkeypatch.setattr(_archive, "_archive_once", twice)
     monkeypatch.setattr(_archive.signal, "signal", lambda *_: None)
     _archive._watch(dsn, str(tmp_path / "archive"), 0.01, cleanup=True)
-    # It looks at the content where somebody asks.
+    # It reads the content only where somebody else asks.
     assert asked == [True, False]
     assert count(clean_db) == 3
 

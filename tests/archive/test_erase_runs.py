@@ -65,7 +65,7 @@ def test_nothing_of_a_person_is_left_in_archives(clean_db: Db, tmp_path: Path, r
     assert receipt["archives_pending"] == 0
     assert receipt["completed_at"] is not None
     files = list(tmp_path.rglob("*.parquet"))
-    # That of the third day had nobody else in it.
+    # The archive of the third day had nobody else in it.
     assert len(files) == len(archives(clean_db)) == 2
     rows = archived(tmp_path)
     assert JANE not in repr(rows)

@@ -38,7 +38,7 @@ def test_a_person_is_taken_out(clean_db: Db, tmp_path: Path) -> None:
     [file] = tmp_path.rglob("*.parquet")
     assert pq.read_table(file, partitioning=None)["user_id"].to_pylist() == ["u1", "u3"]
     assert len(list(tmp_path.rglob("*.json"))) == 1
-    # It is not there any more, so nothing changes.
+    # The person is gone already, so nothing changes.
     assert rewrite(clean_db, new.archive_id, without_u2(clean_db)) == archives(clean_db)[0]
     restore(clean_db, "tool_usage_logs", *DAY)
     assert clean_db.execute("select user_id from bcp.tool_usage_logs order by 1").fetchall() == [
@@ -143,7 +143,7 @@ def test_only_an_admin_may(clean_db: Db, tmp_path: Path, role: str) -> None:
             assert len(archive(clean_db, tmp_path)) == 1
             assert len(restore(clean_db, "tool_usage_logs", *DAY)) == 1
             assert count(clean_db) == 6
-            # It is for erasures, and what it leaves is what restore believes.
+            # Only erasures may rewrite, since restore trusts what a rewrite leaves.
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 rewrite(clean_db, made.archive_id, without_u2(clean_db))
         else:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RANGE = (time("2026-01-05"), time("2026-01-07"))
 
 
-# 31 is what is promised.
+# 31 days are what was promised; two are enough each time.
 DAYS = int(os.environ.get("BCP_TEST_ARCHIVE_DAYS", "2"))
 
 
@@ -55,7 +55,7 @@ def test_every_type_and_value_comes_back(clean_db: Db, tmp_path: Path) -> None:
         for one, other in ((f"bcp.{table}", f"was_{table}"), (f"was_{table}", f"bcp.{table}")):
             # jsonb takes 1.0 and 1.00 for equal, but not their texts; the checksum is of the texts.
             assert clean_db.execute(f"select * from {one} except all select * from {other}").fetchall() == []  # type: ignore[arg-type]
-        # There already, so that nothing comes twice.
+        # The rows are there already, so none may come twice.
         assert restore(clean_db, table, days[0], days[-1]) == []
         assert checksum(clean_db, table) == before[table]
         clean_db.execute(f"drop table was_{table}")  # type: ignore[arg-type]

@@ -109,7 +109,7 @@ def test_a_panel_is_answered(
         if "metric" in columns:
             assert kinds.pop(0) == "text"
             assert len(kinds) == 1, "the series would have the names of the column and of the metric"
-        # Grafana takes no other for a number.
+        # Grafana takes only these types for numbers.
         assert set(kinds) == {"float8"}
         assert [row[0] for row in rows] == sorted(row[0] for row in rows)
     if panel["type"] == "stat":

@@ -14,7 +14,7 @@ import bcp_analytics
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "bcp_analytics"
-# Whose own extra none of ours is: `instrument` takes a server that is there.
+# We have no extra for FastMCP: `instrument` takes a server that the user has.
 GIVEN = {"fastmcp"}
 
 

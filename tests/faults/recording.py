@@ -22,7 +22,7 @@ def record(dsn: str, spool: str, pause: float) -> None:
         event_id = collector.record("mail", "send", parameters={"n": n, "text": "x" * 200}, duration_ms=n)
         os.write(1, f"{event_id}\n".encode())
         n += 1
-        # Or all would be recorded before the first batch is on its way.
+        # Otherwise all would be recorded before the first batch is on its way.
         time.sleep(pause)
 
 
@@ -33,7 +33,7 @@ def main(dsn: str, spool: str, pause: str) -> None:
         child = os.fork()
         if child == 0:
             try:
-                # By the child itself, so that it comes before the first id.
+                # The child prints it itself, so that it comes before the first id.
                 os.write(1, f"child {os.getpid()}\n".encode())
                 record(dsn, spool, float(pause))
             finally:

@@ -63,7 +63,7 @@ def test_kills_of_the_program(
     kills = int(KILLS or ("20" if target == "native" else "4"))
     spool, ids = tmp_path / "spool", []
     events = EVENTS if target == "native" or KILLS else EVENTS // 5
-    # A quarter of a second a child: a few batches each.
+    # Each child lives a quarter of a second, which is a few batches.
     pause = 0.25 * kills / events
     program = subprocess.Popen(
         [sys.executable, "-m", "tests.faults.recording", dsn, str(spool), str(pause)],
@@ -82,7 +82,7 @@ def test_kills_of_the_program(
                 if line == "done\n":
                     break
                 ids.append(line.strip())
-                # Not always after as many, or the kill would come at the same place each time.
+                # Vary the number, or the kill would come at the same place each time.
                 if mine == events // kills + number:
                     os.kill(child, signal.SIGKILL)
         program.stdin.close()
@@ -134,7 +134,7 @@ def test_kills_of_the_database(
                 ids.append(collector.record("mail", "send", parameters={"n": n, "text": "x" * 200}))
                 if n == EVENTS // kills // 2:
                     cluster.kill()
-                # Or all would be recorded before the first batch is on its way.
+                # Otherwise all would be recorded before the first batch is on its way.
                 time.sleep(0.0002)
             collector.flush(10)
             cluster.restart()

@@ -200,7 +200,7 @@ def test_batches_that_overlap_in_part_store_what_is_new(clean_db: Db, kind: str)
         return [*(KINDS[kind] | {"event_id": one} for one in ids), *more]
 
     assert ingest(clean_db, batch("abc"), kind, BATCH) == (3, 3, 0, 0)
-    # With one that comes twice, one without an id, and one that is none.
+    # One event comes twice, one has no id, and one is no event.
     assert ingest(clean_db, batch("bcdd", KINDS[kind], "no event"), kind) == (6, 2, 3, 1)
     assert ingest(clean_db, batch("abcd"), kind) == (4, 0, 4, 0)
     # The id of a batch says that all of it came, whatever is in it now.

@@ -106,7 +106,7 @@ def test_no_call_is_lost(name: str, dsn: str, clean_db: psycopg.Connection[Any],
         finally:
             process.kill()
     [(stored,)] = clean_db.execute("select count(*) from bcp.tool_usage_logs").fetchall()
-    # Of the one that the signal interrupted, nothing could be said.
+    # Nothing can be said of the call that the signal interrupted.
     assert stored - answered in ({0, 1} if name == "within record()" else {0})
 
 

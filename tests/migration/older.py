@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # By file: what this version has, and what the older one had in its place.
 _EDITS = {
-    # One default parameter more: calls with one argument fit both overloads.
+    # It has one more default parameter, so calls with one argument fit both overloads.
     "60_aggregates.sql": [
         (
             "refresh_start(p_retention_days integer)",
@@ -23,7 +23,7 @@ _EDITS = {
     ],
     # A parameter of another name, of the procedure of a job.
     "70_jobs.sql": [("find_floods_job(p_job_id integer, p_config", "find_floods_job(p_id integer, p_config")],
-    # A column more, in the middle.
+    # It has one more column, in the middle.
     "29_sessions.sql": [
         (
             "select s.client_name, s.sessions, s.calls, s.s",

@@ -108,7 +108,7 @@ def crash(collector: Collector) -> None:
     """As after kill -9: what is in memory is gone, and so is the lock."""
     collector._core._buffer.spool.abandon()
     collector._core._closed = True
-    # Told of a fork, it would close in the child what has the numbers of its descriptors now.
+    # If a fork told it, it would close descriptors in the child that reuse its numbers by now.
     _lifetime._all.discard(collector._core)
 
 

@@ -105,7 +105,7 @@ def test_calls_are_recorded_as_the_client_sees_them(make: Callable[[Any], Any]) 
     assert first["response_data"]["content"][0]["text"] == "3"
     assert 0 < first["duration_ms"] < 5_000
     assert first["request_bytes"] > 0
-    # The same number once more, as structuredContent, is not for the model.
+    # The number comes a second time as structuredContent, which the model does not get.
     assert first["response_bytes"] == len("3")
     assert (first["client_name"], first["client_version"]) == ("tester", "1.5")
     assert first["release"] == "3.1"

@@ -245,7 +245,7 @@ def check_the_store(conn: Db, total: int) -> None:
     assert stored["n"] == total
     assert rows(conn, "select from bcp.ingest_ledger where accepted <> stored + duplicates + rejected") == []
     assert rows(conn, "select from bcp.ingest_ledger where rejected > 0 or dropped > 0") == []
-    # All of this by the jobs alone.
+    # The jobs alone have done all of this.
     fresh = "select sum(calls)::integer as n from bcp.tool_usage_1m where bcp_name = 'live'"
     until(lambda: rows(conn, fresh) == [{"n": total}], 180)
     assert rows(conn, "select from bcp.alerts where rule_name = 'live' and closed_at is not null")
@@ -263,7 +263,7 @@ def check_the_store(conn: Db, total: int) -> None:
         " from bcp_internal.jobs() left join timescaledb_information.job_stats s using (job_id)",
     )
     assert [job for job in jobs if not job["total_successes"]] == []
-    # Nothing of what a job met but that the server was killed.
+    # Jobs report no error but that the server was killed.
     failed = (
         "select proc_name, sqlerrcode, err_message from timescaledb_information.job_errors"
         " where sqlerrcode is not null and sqlerrcode <> '57P01'"

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-# Of the database's end, as it is told to whoever was connected, and of its start.
+# Errors that clients see while the database ends, and while it starts.
 AWAY = {None, "57P01", "57P02", "57P03", "08000", "08003", "08006"}
 NOT_OF_A_RANGE = {"health", "active_alerts"}
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Db = psycopg.Connection[Any]
 
 MATRIX = Path(__file__).with_name("privileges.txt")
-# Never whole in a statement, which pg_stat_activity shows to who sent it.
+# In two parts, since pg_stat_activity shows a statement to whoever sent it.
 MARK = ("zqx", "7mark")
 _READABLE = """
 select c.oid::regclass::text

@@ -32,7 +32,7 @@ PINNED = {
     "intervalstyle": "sql_standard",
     "extra_float_digits": "-15",
     "bytea_output": "escape",
-    # What the owner's functions plan comes as messages.
+    # These settings send the plans of the owner's functions as messages.
     "debug_print_parse": "on",
     "debug_print_rewritten": "on",
     "debug_print_plan": "on",

@@ -14,9 +14,9 @@ from tests.sql.events import ingest, rows, usage
 
 JANE = "Jane.Roe@example.com"
 NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
-# Eldest first: below the horizon of refreshes, within it and compressed, within it and not.
+# The oldest first: before the range of refreshes, in it and compressed, in it and not compressed.
 DAYS = [NOW - timedelta(days=days) for days in (95, 94, 40, 3, 0)]
-# The questions of calls, errors and metrics each aggregate answers, from the rows themselves.
+# How each aggregate's answer is computed from the rows themselves.
 RAW = {
     "tool_usage_1m": ("tool_usage_logs", "1 minute", "calls", "bcp_name, tool_name, operation"),
     "tool_usage_1h": ("tool_usage_logs", "1 hour", "calls", "bcp_name, tool_name, operation"),
@@ -82,7 +82,7 @@ def fill(conn: psycopg.Connection[Any], jane: str = JANE) -> None:
             {"timestamp": at, "metric_name": "m", "metric_value": 1, "labels": {"user": jane}},
             {"timestamp": at, "metric_name": "m", "metric_value": 2, "labels": {"user": "bob"}},
         ]
-    # Hers first, so that the session is hers.
+    # Her call comes first, so that the session is hers.
     ingest(
         conn,
         [
@@ -126,7 +126,7 @@ def relations(conn: psycopg.Connection[Any]) -> list[sql.Identifier]:
     found = conn.execute(
         "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
         " where n.nspname in ('bcp', 'bcp_internal', '_timescaledb_internal') and c.relkind = 'r'"
-        # Of a kind that cannot be read, and has no rows of its own.
+        # A relation of this kind cannot be read, and has no rows of its own.
         " and c.relname not like '\\_compressed\\_hypertable%'"
     ).fetchall()
     assert len(found) > 30
@@ -143,7 +143,7 @@ def mentions(conn: psycopg.Connection[Any], *needles: str) -> list[str]:
         ).fetchall()
     ]
     for relation in [*relations(conn), *views, sql.Identifier("pg_catalog", "pg_stats")]:
-        # From a select: a plain copy of a hypertable leaves out what is in its chunks.
+        # Copy from a select: a plain copy of a hypertable leaves out its chunks.
         query = sql.SQL("copy (select * from {}) to stdout").format(relation)
         with conn.cursor() as cur, cur.copy(query) as copy:
             for row in copy:

@@ -292,7 +292,7 @@ def test_thousands_of_open_alerts_take_no_time(conn: psycopg.Connection[Any]) ->
         " select '2026-06-15T11:55Z', now(), gen_random_uuid(), 'many', 'tool ' || n, 'call', false, 'error'"
         " from generate_series(1, 4000) n"
     )
-    # It takes a fraction; where each alert is compared with each tool, more.
+    # This takes a fraction of it, unless each alert is compared with each tool.
     conn.execute("set local statement_timeout = '3s'")
     assert evaluate(conn) == 4000
     for minute in ("12:01", "12:02"):
