@@ -1,9 +1,10 @@
 -- The columnstore: which chunks move there, and how, so that nobody who reads them is misled or ended.
 --
--- Moving a chunk empties its rows for good, whatever snapshot others have. A reader that waits for the chunk's lock with an
--- older snapshot would find the rows neither here nor there. So each function that reads events is volatile: each of its
--- statements takes its snapshot after its locks. Of two sessions that wait for each other PostgreSQL ends the one that has
--- waited for deadlock_timeout, so a job waits for less, and only while it holds nothing that a reader may want.
+-- Moving a chunk empties its rows for good, whatever snapshot others have. A reader that waits for the chunk's lock
+-- with an older snapshot would find the rows neither here nor there. So each function that reads events is volatile:
+-- each of its statements takes its snapshot after its locks. Of two sessions that wait for each other PostgreSQL ends
+-- the one that has waited for deadlock_timeout, so a job waits for less, and only while it holds nothing that a
+-- reader may want.
 
 create or replace function bcp_internal.move_chunk(p_chunk regclass, p_merging_in regclass default null) returns boolean
 language plpgsql volatile
@@ -28,9 +29,9 @@ end
 $func$;
 
 comment on function bcp_internal.move_chunk is
-    'Moves a chunk, or what has changed in it since its last move, to the columnstore. False if others use it. It waits '
-    'for lock_timeout, which must be well below deadlock_timeout, so hold no other lock. If it is merged with the chunk '
-    'before it, name the hypertable, which the move then locks.';
+    'Moves a chunk, or what has changed in it since its last move, to the columnstore. False if others use it. It '
+    'waits for lock_timeout, which must be well below deadlock_timeout, so hold no other lock. If it is merged with the '
+    'chunk before it, name the hypertable, which the move then locks.';
 
 create or replace function bcp_internal.chunks_to_move()
 returns table (name text, chunk regclass, merged_in regclass, due_since timestamptz)
@@ -40,7 +41,8 @@ as $func$
     with moving as (
         select a.ordinal, a.name, v.materialization_hypertable_schema as hypertable_schema,
                v.materialization_hypertable_name as hypertable_name, a.columnstore_after as after,
-               to_regclass(format('%I.%I', v.materialization_hypertable_schema, v.materialization_hypertable_name)) as merged_in
+               to_regclass(format('%I.%I', v.materialization_hypertable_schema, v.materialization_hypertable_name))
+                   as merged_in
         from bcp_internal.aggregates() a
         join timescaledb_information.continuous_aggregates v on v.view_schema = 'bcp' and v.view_name = a.name
         where a.columnstore_after is not null
@@ -102,8 +104,8 @@ end
 $proc$;
 
 comment on procedure bcp_internal.move_chunks is
-    'Moves the chunks of aggregates, or of tables, that are old enough to the columnstore, each in a transaction of its '
-    'own, and chunks that have changed there again. A chunk that is in use after five tries waits for the next run.';
+    'Moves the chunks of aggregates, or of tables, that are old enough to the columnstore, each in a transaction of '
+    'its own, and chunks that have changed there again. A chunk that is in use after five tries waits for the next run.';
 
 create or replace procedure bcp_internal.columnstore_aggregates()
 -- It has no search_path because what it calls commits; every name is qualified instead.
