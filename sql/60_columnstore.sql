@@ -30,8 +30,8 @@ $func$;
 
 comment on function bcp_internal.move_chunk is
     'Moves a chunk, or what has changed in it since its last move, to the columnstore. False if others use it. It '
-    'waits for lock_timeout, which must be well below deadlock_timeout, so hold no other lock. If it is merged with the '
-    'chunk before it, name the hypertable, which the move then locks.';
+    'waits for lock_timeout, which must be well below deadlock_timeout, so hold no other lock. If it is merged with '
+    'the chunk before it, name the hypertable, which the move then locks.';
 
 create or replace function bcp_internal.chunks_to_move()
 returns table (name text, chunk regclass, merged_in regclass, due_since timestamptz)
@@ -105,7 +105,8 @@ $proc$;
 
 comment on procedure bcp_internal.move_chunks is
     'Moves the chunks of aggregates, or of tables, that are old enough to the columnstore, each in a transaction of '
-    'its own, and chunks that have changed there again. A chunk that is in use after five tries waits for the next run.';
+    'its own, and chunks that have changed there again. A chunk that is in use after five tries waits for the next '
+    'run.';
 
 create or replace procedure bcp_internal.columnstore_aggregates()
 -- It has no search_path because what it calls commits; every name is qualified instead.
