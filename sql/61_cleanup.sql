@@ -51,20 +51,6 @@ comment on function bcp_internal.unaggregated is
     'Names of the continuous aggregates of a table that have not taken in all changes of a time; null if there is '
     'none.';
 
-create or replace function bcp_internal.time_column(p_table text) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-    select d.column_name::text
-    from timescaledb_information.dimensions d
-    where d.hypertable_schema = 'bcp' and d.hypertable_name = p_table and d.dimension_number = 1
-$func$;
-
-comment on function bcp_internal.time_column is
-    'The column by which a hypertable of schema bcp is partitioned; null for any other table.';
-
-grant execute on function bcp_internal.time_column to bcp_reader;
-
 create or replace function bcp_internal.retention_cutoff(p_retention_days integer) returns timestamptz
 language sql stable
 set search_path = pg_catalog, pg_temp
