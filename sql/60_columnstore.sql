@@ -6,20 +6,30 @@
 -- the one that has waited for deadlock_timeout, so a job waits for less, and only while it holds nothing that a
 -- reader may want.
 
-create or replace function bcp_internal.move_chunk(p_chunk regclass, p_merging_in regclass default null) returns boolean
+create or replace function bcp_internal.move_chunk(
+    p_chunk regclass, p_hypertable regclass default null, p_merges boolean default false)
+returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- compress_chunk reports each chunk for which there is nothing to do.
 set client_min_messages = warning
 as $func$
+declare
+    v_lock text;
 begin
-    if p_merging_in is not null then
+    v_lock := format(
+        'lock table only %s in access exclusive mode', bcp_internal.name_of(coalesce(p_hypertable, p_chunk)));
+    if p_merges then
         -- A statement looks for chunks after it has locked their hypertable. If it found this chunk but not yet the one
         -- before it, it would miss the rows once the two are merged. This lock also keeps readers away from all others
         -- that the move takes.
-        execute format('lock table only %s in access exclusive mode', bcp_internal.name_of(p_merging_in));
+        execute v_lock;
     end if;
     perform public.compress_chunk(p_chunk, true, false);
+    -- TimescaleDB reads its list of chunks row by row, each as it is at that instant. A statement that looks for chunks
+    -- while this commits could find the old row no more and the new one not yet, so none may be looking. Not before the
+    -- move, which takes seconds for a million rows: nobody could send or ask meanwhile.
+    execute v_lock;
     return true;
 exception
     -- Somebody reads the chunk, writes to it, or has dropped it.
@@ -30,28 +40,26 @@ $func$;
 
 comment on function bcp_internal.move_chunk is
     'Moves a chunk, or what has changed in it since its last move, to the columnstore. False if others use it. It '
-    'waits for lock_timeout, which must be well below deadlock_timeout, so hold no other lock. If it is merged with '
-    'the chunk before it, name the hypertable, which the move then locks.';
+    'waits for lock_timeout, which must be well below deadlock_timeout, so hold no other lock. It locks p_hypertable '
+    'last, if that is given, or first if the chunk is merged with the one before it.';
 
 create or replace function bcp_internal.chunks_to_move()
-returns table (name text, chunk regclass, merged_in regclass, due_since timestamptz)
+returns table (name text, chunk regclass, hypertable regclass, merges boolean, due_since timestamptz)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
     with moving as (
         select a.ordinal, a.name, v.materialization_hypertable_schema as hypertable_schema,
-               v.materialization_hypertable_name as hypertable_name, a.columnstore_after as after,
-               to_regclass(format('%I.%I', v.materialization_hypertable_schema, v.materialization_hypertable_name))
-                   as merged_in
+               v.materialization_hypertable_name as hypertable_name, a.columnstore_after as after, true as merges
         from bcp_internal.aggregates() a
         join timescaledb_information.continuous_aggregates v on v.view_schema = 'bcp' and v.view_name = a.name
         where a.columnstore_after is not null
         union all
-        select 0, p.table_name, 'bcp', p.table_name, make_interval(days => p.columnstore_after_days), null
+        select 0, p.table_name, 'bcp', p.table_name, make_interval(days => p.columnstore_after_days), false
         from bcp.data_retention_policies p
         where p.columnstore_after_days is not null
     )
-    select m.name, r.chunk, m.merged_in,
+    select m.name, r.chunk, to_regclass(format('%I.%I', hypertable_schema, hypertable_name)), m.merges,
            case when not c.is_compressed then greatest(c.range_end + m.after, c.chunk_creation_time) end
     from moving m
     join timescaledb_information.chunks c using (hypertable_schema, hypertable_name)
@@ -66,8 +74,8 @@ $func$;
 
 comment on function bcp_internal.chunks_to_move is
     'Chunks of tables and aggregates that are old enough for the columnstore and are not in it, or have changed since, '
-    'in the order in which they are moved. merged_in is the hypertable of a chunk that is merged with the one before '
-    'it. due_since is null if some rows of the chunk are in the columnstore already.';
+    'in the order in which they are moved. merges says whether the chunk is merged with the one before it. due_since '
+    'is null if some rows of the chunk are in the columnstore already.';
 
 create or replace procedure bcp_internal.move_chunks(p_of_aggregates boolean)
 -- The search_path is set as in bcp_internal.refresh_aggregate.
@@ -85,14 +93,14 @@ begin
     foreach v_wait in array array[50, 100, 200, 400, 400] loop
         v_busy := '{}';
         for v_chunk in
-            select m.name, m.chunk, m.merged_in
+            select m.name, m.chunk, m.hypertable, m.merges
             from bcp_internal.chunks_to_move() m
-            where (m.merged_in is not null) = p_of_aggregates
+            where m.merges = p_of_aggregates
         loop
             -- A chunk that is moved before an older one is not merged.
             continue when p_of_aggregates and v_chunk.name = any (v_busy);
             perform set_config('lock_timeout', v_wait::text, true);
-            if not bcp_internal.move_chunk(v_chunk.chunk, v_chunk.merged_in) then
+            if not bcp_internal.move_chunk(v_chunk.chunk, v_chunk.hypertable, v_chunk.merges) then
                 v_busy := v_busy || v_chunk.name;
             end if;
             commit;

@@ -26,6 +26,7 @@ NO_READERS = {
     "bcp_internal.load_anonymizer": "names a function to call, in a message",
     "bcp_internal.pseudonym": "names a function to call, in a message",
 }
+MOVE = "select bcp_internal.move_chunk(chunk, hypertable, merges) as ok from bcp_internal.chunks_to_move()"
 TABLES = """
 select format('%I.%I', hypertable_schema, hypertable_name) as name
 from timescaledb_information.hypertables
@@ -60,7 +61,8 @@ def happened(conn: Db) -> None:
 def move_all(conn: Db) -> int:
     set_clock(conn, WEEK_AFTER)
     moved = rows(
-        conn, "select bcp_internal.move_chunk(chunk, merged_in) as ok from bcp_internal.chunks_to_move()"
+        conn,
+        "select bcp_internal.move_chunk(chunk, hypertable, merges) as ok from bcp_internal.chunks_to_move()",
     )
     assert all(row["ok"] for row in moved)
     return len(moved)
@@ -86,6 +88,18 @@ def test_every_question_has_the_whole_answer_while_chunks_move(clean_db: Db, rea
                 asking = thread.submit(ask, reader)
                 until(lambda: asking.done() or waits(clean_db, reader))  # noqa: B023
             assert asking.result(timeout=60) == before, name
+
+
+def test_no_chunk_moves_while_somebody_may_be_looking_for_it(clean_db: Db, reader: Db) -> None:
+    """A statement locks its hypertable and then looks for chunks: it could miss one that changes then."""
+    set_clock(clean_db, WEEK_AFTER)
+    clean_db.execute("set lock_timeout = '50ms'")
+    move = f"{MOVE} where not merges"
+    with reader.transaction():
+        for table in rows(reader, TABLES):
+            reader.execute(f"lock table only {table['name']} in access share mode")
+        assert {row["ok"] for row in rows(clean_db, move)} == {False}
+    assert {row["ok"] for row in rows(clean_db, move)} == {True}
 
 
 def test_what_reads_events_takes_a_snapshot_after_its_locks(db: Db) -> None:

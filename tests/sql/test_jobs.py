@@ -169,8 +169,10 @@ def test_chunks_that_nobody_moves_to_the_columnstore_are_told_of(db: Db) -> None
     for days, found in ((0.5, []), (4, [told])):
         db.execute("select set_config('bcp.now', (now() + %s)::text, true)", [timedelta(days=days)])
         assert troubles(db) == found
-    moved = "select bcp_internal.move_chunk(chunk, merged_in) as moved from bcp_internal.chunks_to_move()"
-    assert [row["moved"] for row in rows(db, moved)] == [True]
+    moved = (
+        "select bcp_internal.move_chunk(chunk, hypertable, merges) as ok from bcp_internal.chunks_to_move()"
+    )
+    assert [row["ok"] for row in rows(db, moved)] == [True]
     assert troubles(db) == []
     # That a call came late for it says nothing about how long the chunk has waited.
     db.execute("reset bcp.now")
