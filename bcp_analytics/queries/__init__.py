@@ -47,6 +47,7 @@ from bcp_analytics.queries._calls import (
     slow_calls,
 )
 from bcp_analytics.queries._errors import ErrorIssue, FoundError, error_issues, search_errors
+from bcp_analytics.queries._report import ReportTotals, UsageOverTime, report_totals, usage_over_time
 from bcp_analytics.queries._sessions import (
     ActiveUsers,
     AuthenticationStats,
@@ -84,24 +85,20 @@ from bcp_analytics.queries._usage import (
     HourlyToolUsage,
     LatencyPercentile,
     PeakUsageHour,
-    ReportTotals,
     SuccessAndErrorRates,
     Throughput,
     ToolUsageStats,
     UsageBreakdown,
-    UsageOverTime,
     daily_error_summary,
     error_analysis,
     health,
     hourly_tool_usage,
     latency_percentiles,
     peak_usage_hours,
-    report_totals,
     success_and_error_rates,
     throughput,
     tool_usage_stats,
     usage_breakdown,
-    usage_over_time,
 )
 
 __all__ = [

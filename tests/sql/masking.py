@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import psycopg
@@ -17,3 +18,18 @@ def mask_all(db: psycopg.Connection[Any], texts: list[str]) -> list[str]:
     ).fetchone()
     assert row is not None
     return list(row[0])
+
+
+def texts(value: Any) -> str:
+    """Every key and scalar of JSON, also of JSON inside of strings, a line each."""
+    if isinstance(value, dict):
+        return "\n".join(f"{k}\n{texts(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return "\n".join(texts(v) for v in value)
+    if isinstance(value, str):
+        try:
+            inner = json.loads(value)
+        except ValueError:
+            return value
+        return value + "\n" + texts(inner) if isinstance(inner, (dict, list, str)) else value
+    return json.dumps(value)

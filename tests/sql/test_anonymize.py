@@ -26,6 +26,7 @@ from tests.sql.anonymizer_corpus import (
     SSN,
     kind_of,
 )
+from tests.sql.masking import texts
 
 Db = psycopg.Connection[Any]
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "design" / "measurements.md"
@@ -52,21 +53,6 @@ def mask(db: Db, doc: Any) -> Any:
 
 def mask_text(db: Db, text: str) -> str:
     return str(one(db, "select bcp_internal.anonymize_text(%s)", text))
-
-
-def texts(value: Any) -> str:
-    """Every key and scalar of JSON, also of JSON inside of strings, a line each."""
-    if isinstance(value, dict):
-        return "\n".join(f"{k}\n{texts(v)}" for k, v in value.items())
-    if isinstance(value, list):
-        return "\n".join(texts(v) for v in value)
-    if isinstance(value, str):
-        try:
-            inner = json.loads(value)
-        except ValueError:
-            return value
-        return value + "\n" + texts(inner) if isinstance(inner, (dict, list, str)) else value
-    return json.dumps(value)
 
 
 class Corpus:
