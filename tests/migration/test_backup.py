@@ -153,6 +153,8 @@ def test_a_base_backup_and_the_log_bring_back_what_came_after_it(target: str, ev
         own(data, new.folder)
         new.start()
         with psycopg.connect(new.dsn("bcp"), autocommit=True) as conn:
+            # It answers already while it replays.
+            until(lambda: conn.execute("select pg_is_in_recovery()").fetchone() == (False,))
             assert conn.execute(calls).fetchone() == stored
             assert answers(conn) == asked
             assert status(new.dsn("bcp")).current
