@@ -40,10 +40,17 @@ def test_outcomes_are_the_same_everywhere(db: Db) -> None:
     assert f"<{'|'.join(outcomes)}>" in re.sub(r"\s", "", shown)
 
 
+# In the embedded engine all sessions share one backend, and functions that it has compiled keep the altered type
+# after the rollback: another test then failed with "cache lookup failed for type 46".
+ALTERS_A_TYPE = pytest.mark.native("the embedded engine keeps what it compiled with the altered type")
+
+
+@ALTERS_A_TYPE
 def test_a_field_with_a_column_is_masked_and_stored_without_another_change(db: Db) -> None:
     db.execute("alter type bcp.tool_call add attribute shoe_size text")
     db.execute("alter table bcp.tool_usage_logs add column shoe_size text")
     run_blocks(db, "26_anonymize_tool_calls.sql")
+    run_blocks(db, "30_tool_calls.sql")
     run_blocks(db, "31_ingest_tool_usage.sql")
     event = '{"bcp_name": "b", "tool_name": "t", "shoe_size": "44, ask ada@example.com"}'
     stored = db.execute(
@@ -58,6 +65,7 @@ def test_a_field_with_a_column_is_masked_and_stored_without_another_change(db: D
     assert all(size.startswith("44, ask email#k") for size in sizes)
 
 
+@ALTERS_A_TYPE
 @pytest.mark.parametrize(
     ("file", "lacking"),
     [
