@@ -40,8 +40,8 @@ def test_outcomes_are_the_same_everywhere(db: Db) -> None:
     assert f"<{'|'.join(outcomes)}>" in re.sub(r"\s", "", shown)
 
 
-# In the embedded engine all sessions share one backend, and functions that it has compiled keep the altered type
-# after the rollback: another test then failed with "cache lookup failed for type 46".
+# All sessions of the embedded engine share one backend, and functions that it has compiled keep the altered
+# type after the rollback: another test then failed with "cache lookup failed for type 46".
 ALTERS_A_TYPE = pytest.mark.native("the embedded engine keeps what it compiled with the altered type")
 
 
