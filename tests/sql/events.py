@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -82,3 +82,9 @@ def usage(**fields: Any) -> dict[str, Any]:
 
 def reasons(conn: psycopg.Connection[Any]) -> list[str]:
     return [r["reason"] for r in rows(conn, "select reason from bcp.rejected_events")]
+
+
+def loaded(conn: psycopg.Connection[Any], ago: timedelta = timedelta(0)) -> None:
+    """Let the code have been loaded, and jobs be due, that long ago: the tests' own server may be older."""
+    conn.execute("update bcp_migrations.loaded_sql set loaded_at = now() - %s", [ago])
+    conn.execute("update _timescaledb_internal.bgw_job_stat set next_start = now() - %s", [ago])

@@ -13,7 +13,7 @@ import pytest
 from bcp_analytics.migrate import migrate, status
 from tests.embedded.conftest import until
 from tests.security.roles import logged_in_as
-from tests.sql.events import KINDS, ingest, rows, usage
+from tests.sql.events import KINDS, ingest, loaded, rows, usage
 from tests.targets import NativeCluster
 
 if TYPE_CHECKING:
@@ -57,12 +57,6 @@ on conflict (job_id) do update set
     last_start = excluded.last_start, last_finish = excluded.last_finish, next_start = excluded.next_start,
     total_runs = excluded.total_runs, total_successes = excluded.total_successes
 """
-
-
-def loaded(conn: Db, ago: timedelta = timedelta(0)) -> None:
-    """Let the code have been loaded, and jobs be due, that long ago: the tests' own server may be older."""
-    conn.execute("update bcp_migrations.loaded_sql set loaded_at = now() - %s", [ago])
-    conn.execute("update _timescaledb_internal.bgw_job_stat set next_start = now() - %s", [ago])
 
 
 def troubles(conn: Db) -> list[str]:

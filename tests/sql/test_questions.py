@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.sql.events import KINDS, NOW, ingest, rows, usage
+from tests.sql.events import KINDS, NOW, ingest, loaded, rows, usage
 
 ERRORS = [
     {
@@ -182,7 +182,7 @@ def health(conn: psycopg.Connection[Any]) -> dict[str, tuple[str, str]]:
 
 
 def test_health_of_an_empty_store(db: psycopg.Connection[Any], target: str) -> None:
-    db.execute("update bcp_migrations.loaded_sql set loaded_at = now()")  # no job is late yet
+    loaded(db)
     found = health(db)
     # PostgreSQL logs the statements of errors, and lets everybody connect, unless it is told not to; and the
     # tests' own server has no workers for jobs.
