@@ -224,6 +224,12 @@ begin
     perform bcp_internal.check_overloads();
     begin
         v_chunk := bcp_internal.name_of(p_chunk);
+        -- A chunk that moves to the columnstore locks its hypertable, which all that follows needs: wait for it here,
+        -- where that is no error.
+        execute format('lock table only bcp.%I in access share mode', p_table);
+        select s.total_bytes into v_bytes
+        from public.chunks_detailed_size(format('bcp.%I', p_table)::regclass) s
+        where to_regclass(format('%I.%I', s.chunk_schema, s.chunk_name)) = p_chunk;
         -- No row may come in between the checksum and the drop. It takes seconds, in which others may read.
         execute format('lock table %s in share row exclusive mode', v_chunk);
         select * into v_verdict from bcp_internal.cleanup_verdict(p_table, p_range_start, p_range_end, p_archive_first);
@@ -237,9 +243,6 @@ begin
         when undefined_table then
             return 0; -- Another cleanup has dropped it.
     end;
-    select s.total_bytes into v_bytes
-    from public.chunks_detailed_size(format('bcp.%I', p_table)::regclass) s
-    where format('%I.%I', s.chunk_schema, s.chunk_name)::regclass = p_chunk;
     if v_verdict.action = 'kept' then
         insert into bcp.cleanup_log (logged_at, table_name, range_start, range_end, row_count, bytes, action, reason)
         select bcp_internal.now(), p_table, p_range_start, p_range_end, coalesce(v_verdict.row_count, 0), v_bytes,

@@ -238,6 +238,20 @@ def test_the_command_says_what_goes_and_what_stays(dsn: str, monkeypatch: pytest
 
 
 @pytest.mark.native("the embedded engine runs one transaction at a time")
+def test_a_table_that_a_move_has_locked_is_left_for_the_next_time(
+    store: psycopg.Connection[Any], dsn: str
+) -> None:
+    without_archive(store)
+    at(store, LATER)
+    with psycopg.connect(dsn) as other:
+        other.execute("lock table only bcp.tool_usage_logs in access exclusive mode")
+        assert cleaned(store)["tool_usage_logs"] == 0
+        [kept] = rows(store, "select reason from bcp.cleanup_log where table_name = 'tool_usage_logs'")
+        assert kept == {"reason": "in use"}
+    assert cleaned(store)["tool_usage_logs"] > 0
+
+
+@pytest.mark.native("the embedded engine runs one transaction at a time")
 def test_a_chunk_somebody_writes_to_is_left_for_the_next_time(
     store: psycopg.Connection[Any], dsn: str
 ) -> None:
