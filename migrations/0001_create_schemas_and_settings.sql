@@ -50,9 +50,15 @@ insert into bcp.settings (name, value, unit, kind, minimum, maximum, description
     ('direct_columnstore_rows', '1000', 'rows', 'integer', '0', '10000000',
      'A batch with so many calls per bundle and day goes into the columnstore at once, where index_parameters is off '
      'and TimescaleDB is 2.28.1 or later; 0: never.'),
+    ('session_gap', '30 minutes', 'interval', 'interval', '1 second', '30 days',
+     'Events of one user and client without a session of their own, no further apart than this, are one session.'),
+    ('max_names_per_hour', '20000', 'names', 'integer', '1', '1000000000',
+     'A role that sends more different tools, issues or series of metrics within an hour is refused: see bcp.floods.'),
+    ('max_ids_per_hour', '1000000', 'ids', 'integer', '1', '1000000000',
+     'A role that sends more new users, new sessions or collectors within an hour is refused: see bcp.floods.'),
     ('max_event_bytes', '4194304', 'bytes', 'integer', '64', '268435455',
-     'In a larger event documents and texts are cut to what is kept of them anyway; if it is still larger, it is '
-     'rejected.'),
+     'The documents and texts of a larger event are cut to the length in which they are stored; if it is still larger, '
+     'it is rejected.'),
     ('max_document_bytes', '65536', 'bytes', 'integer', '64', '67108864',
      'A larger JSON field is cut, after redaction, and marked as cut.'),
     ('max_text_bytes', '65536', 'bytes', 'integer', '64', '67108864',
@@ -65,4 +71,8 @@ insert into bcp.settings (name, value, unit, kind, minimum, maximum, description
      'IPv6 addresses are cut to this many bits; 128 keeps them whole.'),
     ('index_parameters', 'on', 'on or off', 'switch', null, null,
      'GIN index on tool_usage_logs.parameters. Off makes ingest faster; JSON searches then scan the time range they '
-     'are given.');
+     'are given.'),
+    ('login_names', 'login, log_in, signin, sign_in, authenticate', 'names', 'text', '0', '2000',
+     'A call whose operation or tool has one of these names, in any case, is a log-in: see bcp.authentication_stats.'),
+    ('bytes_per_token', '4', 'bytes', 'number', '0.1', '1000',
+     'Bytes of an answer per token of a model''s context, for estimates: see bcp.context_cost.');

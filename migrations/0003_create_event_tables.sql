@@ -41,7 +41,8 @@ create table bcp.tool_usage_logs (
     release text,
     ip_address inet,
     user_agent text,
-    attributes jsonb
+    attributes jsonb,
+    suspect_success boolean
 );
 
 comment on table bcp.tool_usage_logs is 'One row per tool call, without personal data. Hypertable on start_time.';
@@ -118,6 +119,10 @@ comment on column bcp.tool_usage_logs.user_agent is 'User agent of the client, m
 
 comment on column bcp.tool_usage_logs.attributes is 'Fields of the event that have no column, masked.';
 
+comment on column bcp.tool_usage_logs.suspect_success is
+    'True if success is true but response_data says error (bcp_internal.suspect_success), false if it does not. Null '
+    'if success is not true, or there is no response_data.';
+
 -- A call as it comes, before it is checked and masked. No table holds one.
 create type bcp.tool_call as (
     event_id text,
@@ -172,8 +177,8 @@ comment on column bcp.tool_call.duration_ms is 'How long it took, in millisecond
 comment on column bcp.tool_call.success is 'Whether it succeeded; null where nobody says.';
 
 comment on column bcp.tool_call.outcome is
-    'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest. It counts where success '
-    'says otherwise.';
+    'success, soft_fail, error, timeout, cancelled or rejected; null: found from the rest. If success contradicts it, '
+    'outcome counts.';
 
 comment on column bcp.tool_call.error_type is 'Class of the error; null: found from the message or the answer.';
 
@@ -195,7 +200,7 @@ comment on column bcp.tool_call.user_id is 'Who called.';
 
 comment on column bcp.tool_call.session_id is 'Session.';
 
-comment on column bcp.tool_call.conversation_id is 'Conversation; the session is this one where there is one.';
+comment on column bcp.tool_call.conversation_id is 'Conversation; if given, it is also the session.';
 
 comment on column bcp.tool_call.request_id is 'Id of the request.';
 
@@ -213,7 +218,7 @@ comment on column bcp.tool_call.ip_address is 'Address of the client.';
 
 comment on column bcp.tool_call.user_agent is 'User agent of the client.';
 
-comment on column bcp.tool_call.attributes is 'Object of what else is to be kept.';
+comment on column bcp.tool_call.attributes is 'JSON object of further fields to keep.';
 
 create table bcp.error_logs (
     "timestamp" timestamptz not null,
@@ -280,9 +285,11 @@ comment on column bcp.error_logs.trace_id is 'Trace id of W3C traceparent.';
 
 comment on column bcp.error_logs.release is 'Release of the code that failed.';
 
-comment on column bcp.error_logs.resolved is 'Whether somebody has dealt with it.';
+-- The issue has the state, because marking each error would decompress months of chunks and refresh their aggregates.
+comment on column bcp.error_logs.resolved is
+    'Always false: whether an error is dealt with is the state of its issue, see the function bcp.error_issues.';
 
-comment on column bcp.error_logs.resolution_notes is 'How it was dealt with.';
+comment on column bcp.error_logs.resolution_notes is 'Always null: see bcp.issue_actions.';
 
 comment on column bcp.error_logs.attributes is 'Fields of the event that have no column, masked.';
 
@@ -344,7 +351,10 @@ create table bcp.user_sessions (
     ended_at timestamptz,
     tool_calls_count bigint not null default 0,
     errors_count bigint not null default 0,
-    attributes jsonb
+    attributes jsonb,
+    resolved_by text not null default 'given'
+        constraint user_sessions_resolved_by check (resolved_by in ('conversation', 'given', 'gap')),
+    sent_by text not null default session_user
 );
 
 comment on table bcp.user_sessions is 'One row per session, kept by the ingest functions.';
@@ -373,9 +383,21 @@ comment on column bcp.user_sessions.errors_count is 'Of those, the ones that fai
 
 comment on column bcp.user_sessions.attributes is 'Fields of the event that have no column, masked.';
 
+comment on column bcp.user_sessions.resolved_by is
+    'Where its id comes from. conversation: a conversation_id. given: a session_id. gap: the events named neither, and '
+    'the store made the id up from user, client and time (bcp_internal.resolve_sessions).';
+
+comment on column bcp.user_sessions.sent_by is
+    'Role whose event began it. Only events of that role say whose session it is, from which address, and that it '
+    'ended.';
+
 create index user_sessions_last_activity_idx on bcp.user_sessions (last_activity);
 
 create index user_sessions_user_id_idx on bcp.user_sessions (user_id, started_at);
+
+-- For bcp_internal.resolve_sessions. Names of clients may be longer than an index entry can be.
+create index user_sessions_client_idx
+    on bcp.user_sessions (coalesce(user_id, ''), left(coalesce(client_name, ''), 100), last_activity);
 
 select public.create_hypertable(
     'bcp.tool_usage_logs', public.by_range('start_time', interval '1 day'), create_default_indexes => false);
@@ -402,6 +424,13 @@ create index error_logs_unresolved_idx on bcp.error_logs (fingerprint, "timestam
 create index error_logs_context_idx on bcp.error_logs using gin (context jsonb_path_ops);
 
 create index error_logs_tool_context_idx on bcp.error_logs using gin (tool_context jsonb_path_ops);
+
+-- bcp.search_errors searches this expression, and repeats it. A type is found by its words too: TimeoutError by
+-- timeout.
+create index error_logs_search_idx on bcp.error_logs using gin (to_tsvector(
+    'pg_catalog.english',
+    message || ' ' || coalesce(error_type, '') || ' ' || coalesce(error_code, '') || ' ' || coalesce(tool_name, '')
+        || ' ' || coalesce(regexp_replace(error_type, '(?<=[a-z0-9])(?=[A-Z])', ' ', 'g'), '')));
 
 create index performance_metrics_name_idx on bcp.performance_metrics (metric_name, "timestamp" desc);
 

@@ -1,5 +1,3 @@
-delete from bcp.settings where name in ('max_names_per_hour', 'max_ids_per_hour');
-
 drop table bcp.data_retention_policies;
 
 drop table bcp.floods;

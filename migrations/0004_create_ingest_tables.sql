@@ -180,12 +180,6 @@ comment on column bcp.floods.names is 'How many different ones within the hour b
 
 comment on column bcp.floods.found_at is 'When they were counted.';
 
-insert into bcp.settings (name, value, unit, kind, minimum, maximum, description) values
-    ('max_names_per_hour', '20000', 'names', 'integer', '1', '1000000000',
-     'A role that sends more different tools, issues or series of metrics within an hour is refused: see bcp.floods.'),
-    ('max_ids_per_hour', '1000000', 'ids', 'integer', '1', '1000000000',
-     'The same of new users, new sessions, and collectors.');
-
 create table bcp.data_retention_policies (
     table_name text primary key,
     retention_days integer not null constraint retention_days_positive check (retention_days > 0),

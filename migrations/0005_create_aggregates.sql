@@ -148,7 +148,7 @@ begin
     loop
         execute pg_catalog.format(
             'comment on view bcp.tool_usage_%s is %L',
-            v_view.suffix, pg_catalog.format('Calls a %s by bundle, tool and operation.', v_view.width));
+            v_view.suffix, pg_catalog.format('Calls per %s by bundle, tool and operation.', v_view.width));
         for v_column in
             select * from (values
                 ('bucket', 'Start of the bucket, UTC.'),
@@ -215,7 +215,7 @@ begin
         execute pg_catalog.format(
             'comment on view bcp.tool_latency_%s is %L',
             v_level.suffix, pg_catalog.format(
-                'Latency sketch a %s by %s: bcp_internal.latency_cells unfolds it.', v_level.says,
+                'Latency sketch per %s by %s: bcp_internal.latency_cells unfolds it.', v_level.says,
                 case v_level.suffix when '1h' then 'bundle, tool and operation' else 'bundle and tool' end));
         execute pg_catalog.format(
             'comment on column bcp.tool_latency_%s.bucket is %L', v_level.suffix, 'Start of the bucket, UTC.');
@@ -362,10 +362,10 @@ declare
 begin
     for v_level in
         select * from (values
-            ('1m', 'a minute', null, null, null),
-            ('5m', 'every five minutes', '5 minutes', '1m', '30 days'),
-            ('1h', 'an hour', '1 hour', '5m', '90 days'),
-            ('1d', 'a day', '1 day', '1h', '730 days')
+            ('1m', 'minute', null, null, null),
+            ('5m', 'five minutes', '5 minutes', '1m', '30 days'),
+            ('1h', 'hour', '1 hour', '5m', '90 days'),
+            ('1d', 'day', '1 day', '1h', '730 days')
         ) as v (suffix, says, width, source, chunk_interval)
     loop
         if v_level.source is not null then
@@ -380,7 +380,7 @@ begin
         end if;
         execute pg_catalog.format(
             'comment on view bcp.metrics_%s is %L', v_level.suffix,
-            pg_catalog.format('Metrics %s by series.', v_level.says));
+            pg_catalog.format('Metrics per %s by series.', v_level.says));
         for v_column in
             select * from (values
                 ('bucket', 'Start of the bucket, UTC.'),

@@ -12,7 +12,7 @@ $func$;
 
 -- Passwords, and what people call them.
 select bcp_internal.add_keys(
-    'password', 'contains', p_note => 'required');
+    'password', 'contains', p_note => 'named by the requirements');
 select bcp_internal.add_keys(
     'passwd passphrase passcode passwort kennwort', 'contains');
 select bcp_internal.add_keys(
@@ -52,9 +52,9 @@ select bcp_internal.add_keys(
 select bcp_internal.add_keys(
     'csrftoken xsrftoken csrf xsrf', 'contains');
 select bcp_internal.add_keys(
-    'signature', 'word', p_type => 'string', p_value => '^[A-Za-z0-9+/=_%-]{16,}$', p_note => 'of a request; a signature of a function is none');
+    'signature', 'word', p_type => 'string', p_value => '^[A-Za-z0-9+/=_%-]{16,}$', p_note => 'of a request; the signature of a function does not match');
 select bcp_internal.add_keys(
-    'amzsignature googsignature', 'contains', p_note => 'of a signed URL');
+    'amzsignature googsignature', 'contains', p_note => 'the signature of a URL');
 select bcp_internal.add_keys(
     'securityquestion securityquestions securityanswer securityanswers secretanswer secretquestion passwordhint
      passwordanswer challengeanswer recoveryanswer mothersmaidenname mothermaidenname maidenname maidennames mfa
@@ -80,7 +80,7 @@ select bcp_internal.add_keys(
 
 -- E-mail.
 select bcp_internal.add_keys(
-    'email', 'contains', p_note => 'required');
+    'email', 'contains', p_note => 'named by the requirements');
 select bcp_internal.add_keys(
     'mailaddress mailto emailid correo correoelectronico courriel epost adresseelectronique',
     'word');
@@ -89,13 +89,13 @@ select bcp_internal.add_keys(
 select bcp_internal.add_keys(
     'to from cc bcc mail sender recipient recipients replyto mailfrom emailto emailfrom ccto envelopefrom
      envelopeto returnpath deliveredto',
-    'exact', p_type => 'string', p_value => '^[A-Za-z][A-Za-z0-9]*(?:[._-][A-Za-z0-9]+)+$', p_action => 'hash', p_kind => 'user', p_note => 'of a mailbox or a person; a place, a date, a word stays');
+    'exact', p_type => 'string', p_value => '^[A-Za-z][A-Za-z0-9]*(?:[._-][A-Za-z0-9]+)+$', p_action => 'hash', p_kind => 'user', p_note => 'a mailbox or a person, such as anna.kim; a place, a date or a single word stays');
 select bcp_internal.add_keys(
-    'login loginname username userlogin loginid screenname userhandle', 'exact', p_type => 'string', p_value => '^\S+$', p_action => 'hash', p_kind => 'user', p_note => 'who somebody is, so the same person stays countable');
+    'login loginname username userlogin loginid screenname userhandle', 'exact', p_type => 'string', p_value => '^\S+$', p_action => 'hash', p_kind => 'user', p_note => 'who somebody is; hashed, so that the same person stays countable');
 
 -- Telephones.
 select bcp_internal.add_keys(
-    'phone', 'word', p_note => 'required');
+    'phone', 'word', p_note => 'named by the requirements');
 select bcp_internal.add_keys(
     'phones telephone telephones cellphone mobilephone homephone workphone userphone phoneno phonenum phonenumber
      phonenumbers telno telnr telnumber tel tels telefon telefonnummer telefono telefone telefonnr
@@ -106,14 +106,14 @@ select bcp_internal.add_keys(
      celular movil telefoonnummer gsmnummer telefonszam telefonnummern telefonosmovil cellulare',
     'word');
 select bcp_internal.add_keys(
-    'mobile cell mobil handy', 'exact', p_value => '[0-9].*[0-9].*[0-9].*[0-9].*[0-9].*[0-9]', p_note => 'only with the digits of a number');
+    'mobile cell mobil handy', 'exact', p_value => '[0-9].*[0-9].*[0-9].*[0-9].*[0-9].*[0-9]', p_note => 'only if the value has six digits or more');
 select bcp_internal.add_keys(
     'телефон 手机 手機 电话 電話 携帯 전화번호 휴대폰 هاتف جوال दूरभाष फ़ोन फोन טלפון τηλεφωνο',
     'contains');
 
 -- National numbers that every application knows; the pack national_ids has the others.
 select bcp_internal.add_keys(
-    'ssn', 'contains', p_note => 'required; anywhere it would also hit className and processName');
+    'ssn', 'contains', p_note => 'named by the requirements; exceptions keep className and processName, which contain it');
 select bcp_internal.add_keys(
     'socialsecurity nationalinsurance passport taxpayerid', 'contains');
 select bcp_internal.add_keys(
@@ -135,7 +135,7 @@ select bcp_internal.add_keys(
 
 -- Cards, accounts, payments.
 select bcp_internal.add_keys(
-    'creditcard', 'contains', p_note => 'required');
+    'creditcard', 'contains', p_note => 'named by the requirements');
 select bcp_internal.add_keys(
     'debitcard cardnumber cardholder cardnum', 'contains');
 select bcp_internal.add_keys(
@@ -147,7 +147,7 @@ select bcp_internal.add_keys(
 select bcp_internal.add_keys(
     'securitycode carddata', 'contains');
 select bcp_internal.add_keys(
-    'pan cc', 'last', p_type => 'string', p_value => '^[A-Za-z]{0,4}[0-9][0-9 -]{6,}$', p_note => 'of a card; a list of addresses stays');
+    'pan cc', 'last', p_type => 'string', p_value => '^[A-Za-z]{0,4}[0-9][0-9 -]{6,}$', p_note => 'the number of a card; a list of addresses under cc stays');
 select bcp_internal.add_keys(
     'iban ibans bic swiftbic bicswift swiftcode bankaccount bankaccountnumber accountnumber accountnumbers
      accountno accountnr accountnum acct acctno acctnum acctnumber acctnbr routingnumber routingno abarouting
@@ -178,10 +178,10 @@ from (values
      stores storage backend class classes handler handlers factory util utils helper helpers icon icons image
      button tab page screen form dialog modal view role roles category categories based less free protected only
      level levels score bundle bundles map mapping language locale',
-     'after', 'any', 'a word about it, not it'),
+     'after', 'any', 'says something about a secret, and does not hold it'),
     ('is has had can should must needs use uses using show hide allow allows enable enables disable disables
      require requires include includes exclude supports no without map gpio',
-     'before', 'any', 'a question about it, or another thing of that name'),
+     'before', 'any', 'asks about a secret, or names another thing'),
     ('tokens',
      'word', 'number', 'a count'),
     ('maxtoken maxtokens maxnewtokens maxoutputtokens maxcompletiontokens mintokens numtokens ntokens prompttokens
@@ -195,57 +195,57 @@ from (values
     ('tokenid tokenids padtoken eostoken bostoken unktoken septoken clstoken masktoken specialtokens specialtoken
      stoptoken stoptokens starttoken endtoken endoftexttoken addedtokens logittokens tokenlogprobs toptokens
      subtoken subtokens bannedtokens badtokens',
-     'word', 'any', 'of a tokenizer'),
+     'word', 'any', 'a token of a tokenizer'),
     ('nexttoken pagetoken nextpagetoken previouspagetoken prevpagetoken pagetokens continuationtoken
      nextcontinuationtoken synctoken nextsynctoken cursortoken resumetoken markertoken startingtoken
      paginationtoken skiptoken',
-     'word', 'any', 'a place in a list'),
+     'word', 'any', 'a position in a list of pages'),
     ('tokenizer tokenizers tokenization tokenize tokenized tokenizes detokenize tokenised tokeniser',
-     'word', 'any', 'of a tokenizer'),
+     'word', 'any', 'a token of a tokenizer'),
     ('tokenaddress tokenstandard tokensymbol tokendecimals tokenprice tokenamount tokenbalance tokenname
      tokensupply tokencontract erc20token',
-     'word', 'any', 'of a coin'),
+     'word', 'any', 'a token of a cryptocurrency'),
     ('unexpectedtoken expectedtoken unknowntoken syntaxtoken currenttoken',
-     'word', 'any', 'of a parser'),
+     'word', 'any', 'a token of a parser'),
     ('secretary secretaries undersecretary secretion',
-     'word', 'any', 'a persons office'),
+     'word', 'any', 'another word that contains secret'),
     ('emailed emailing emailer emailers',
-     'word', 'any', 'was sent'),
+     'word', 'any', 'says that mail was sent'),
     ('phonecode phonecountrycode',
-     'word', 'any', 'of a country'),
+     'word', 'any', 'the code of a country'),
     ('birthplace birthrate birthrates birthweight birthorder birthcontrol birthplaces',
-     'word', 'any', 'not a persons date'),
+     'word', 'any', 'not a date of birth'),
     ('boardingpass boardingpasses skipass buspass daypass seasonpass railpass travelpass gamepass firstpass
      secondpass singlepass multipass onepass twopass forwardpass backwardpass renderpass lowpass highpass
      bandpass allpass testspass testpass checkspass willpass didpass shouldpass canpass mountainpass bypass
      hallpass',
-     'word', 'any', 'no password'),
+     'word', 'any', 'another kind of pass'),
     ('issn',
-     'word', 'any', 'of a journal'),
+     'word', 'any', 'the number of a journal'),
     ('classname businessname processname accessname addressname businessnumber processnumber accessnumber
      addressnumber',
-     'contains', 'any', 'has ssn in it'),
+     'contains', 'any', 'contains ssn by chance'),
     ('cookiesenabled cookieenabled cookiebanner cookiecutter cookiecutters',
-     'word', 'any', 'no cookie'),
+     'word', 'any', 'not the value of a cookie'),
     ('passportcontrol passportjs passportoffice',
-     'word', 'any', 'no number'),
+     'word', 'any', 'not the number of a passport'),
     ('mappin mappins gpiopin pinmode pinout pinouts pincount droppin pushpin',
-     'word', 'any', 'no secret number'),
+     'word', 'any', 'another kind of pin'),
     ('emailcount emailssent phonecount',
      'word', 'number', 'a count'),
     ('passwordlastchanged passwordminlength passwordmaxlength passwordlastset passwordlastused tokenlastused
      emaillastsent',
-     'word', 'any', 'a time'),
+     'word', 'any', 'a time or a length'),
     ('credentialid credentialids credentialref secretref secretrefs secretid secretarn tokenref keyref',
-     'word', 'any', 'a name')
+     'word', 'any', 'refers to a secret, and does not hold it')
 ) as list (words, match_mode, value_type, note), regexp_split_to_table(words, '\s+') as word;
 
--- Names that stand apart from their values.
+-- Objects that hold the name and the value of a thing as members of their own.
 insert into bcp.name_value_keys (name_key, beside, value_keys, note)
 select unnest(names), beside, string_to_array(value_keys, ' '), note
 from (values
     ('{name,key,header,headername,field,fieldname,property,prop,propertyname,param,parameter,paramname,parametername,argument,variable,var,varname,option,attribute,attr,setting,column,columnname,label,k,envname,input,question,item}'::text[], null,
-     'value values val v text content data default defaultvalue argument arg args answer input stringvalue valuestring currentvalue newvalue oldvalue response', 'headers, forms, environments'),
+     'value values val v text content data default defaultvalue argument arg args answer input stringvalue valuestring currentvalue newvalue oldvalue response', 'headers, forms, environment variables'),
     ('{id,type,title,element,placeholder,selector,target,locator,caption}', null, 'value values val v text default defaultvalue input', 'elements of a page that are filled in'),
     ('{system}', null, 'value', 'FHIR: {"system": "email", "value": ...}'),
     ('{path}', 'op', 'value', 'JSON Patch, RFC 6902'),

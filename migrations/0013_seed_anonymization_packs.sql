@@ -1,14 +1,13 @@
--- Packs, which a team switches on with select bcp.enable_anonymization_pack('names'), and rules for what is personal by
--- its form and always in force: addresses, places, devices, vehicles, wallets and folders.
+-- Packs, which a team switches on: select bcp.enable_anonymization_pack('names').
 insert into bcp.anonymization_packs (name, finds) values
-    ('names', 'Names of people, postal addresses and places, devices and what is private under keys that say so; names after a title or a greeting, and every IP address in text.'),
+    ('names', 'Names of people, postal addresses and places, devices, and what is private, such as religion, under keys that say so; names after a title or a greeting, and every IPv4 address in text.'),
     ('national_ids', 'National, tax, social security, health, passport and licence numbers: under keys that say so, after words that say so, and by their check digits.');
 
--- Where a row is in force anyway, it stays, and the row here is left out.
+-- A key that is in force without a pack stays as it is, and gets no row here.
 insert into bcp.sensitive_keys (key_pattern, match_mode, action, kind, value_pattern, pack, note)
 select key_pattern, match_mode, action, kind, value_pattern, pack, note
 from (values
-    ('names', 'exact', 'hash', 'name', '^(?!\S*[_/:\\$@0-9{}<>()=]\S*$)(?![a-z]+[.A-Z-]\S*$).*[A-Za-z\u0080-\U0010FFFF]', 'a person''s name, or a thing''s: what looks like an identifier stays',
+    ('names', 'exact', 'hash', 'name', '^(?!\S*[_/:\\$@0-9{}<>()=]\S*$)(?![a-z]+[.A-Z-]\S*$).*[A-Za-z\u0080-\U0010FFFF]', 'the name of a person or of a thing; what looks like an identifier stays',
         'name names holder initials nom noms nombre nombres nome naam imya имя 姓 名 名字 名前 お名前 اسم الاسم نام नाम שם 이름 성명'),
     ('names', 'word', 'hash', 'name', null, 'a person''s name',
         'surname lastname firstname fullname middlename middleinitial familyname givenname forename maidenname
@@ -26,7 +25,7 @@ from (values
          اسمالمريض اسمالعميل पूरानाम उपनाम प्रथमनाम अंतिमनाम कुलनाम पितानाम मातानाम ग्राहकनाम'),
     ('names', 'contains', 'hash', 'name', null, 'a person''s name',
         '姓名 真实姓名 收货人 收件人 联系人 昵称 用户名 持卡人 患者姓名 客户姓名 紧急联系人 氏名 フルネーム フリガナ ふりがな 苗字 宛名 お客様名 患者名 ニックネーム'),
-    ('names', 'exact', 'hash', 'address', '^(?!0[xX][0-9a-fA-F]+$|[a-z][a-z0-9+.-]*://|\S+:[0-9]+$)', 'an address, or one in memory or of a service, which stay',
+    ('names', 'exact', 'hash', 'address', '^(?!0[xX][0-9a-fA-F]+$|[a-z][a-z0-9+.-]*://|\S+:[0-9]+$)', 'a postal address; an address in memory or of a service stays',
         'address addresses adresse adressen anschrift direccion direcciones domicilio indirizzo endereco morada adres
          адрес адреса 地址 住址 住所 العنوان عنوان पता כתובת 주소'),
     ('names', 'word', 'hash', 'address', null, 'a postal address or a part of it',
@@ -52,7 +51,7 @@ from (values
         '纬度 经度 緯度 経度'),
     ('names', 'exact', 'hash', 'geo', null, 'where somebody is',
         'lat lon lng coords coordinates gps'),
-    ('names', 'word', 'hash', 'ip', null, 'whose address it is',
+    ('names', 'word', 'hash', 'ip', null, 'the IP address of a person',
         'forwardedfor xrealip clientip remoteip remoteaddr userip visitorip customerip callerip lastloginip'),
     ('names', 'word', 'hash', 'device', null, 'a device',
         'macaddress macaddr imei imsi iccid advertisingid advertiserid deviceid deviceuuid deviceserial devicetoken
@@ -70,7 +69,7 @@ from (values
         '车牌 車牌 ナンバープレート'),
     ('names', 'word', 'hash', 'vehicle', null, 'a vehicle',
         'vin vinnumber fahrgestellnummer'),
-    ('names', 'word', 'redact', 'secret', null, 'private as such: a hash of so few values would tell them apart',
+    ('names', 'word', 'redact', 'secret', null, 'private in itself; redacted, since a hash of so few values would give them away',
         'gender religion religious maritalstatus civilstatus ethnicity ethnicorigin sexualorientation
          sexualpreference unionmember tradeunion unionmembership politicalparty politicalopinion politicalview
          politicalaffiliation medication diagnosis bloodtype bloodgroup genderidentity pronouns disability allergies
@@ -84,9 +83,9 @@ from (values
          nationaliteit geloof национальность вероисповедание религия семейноеположение группакрови диагноз лекарство
          гражданство ориентация الجنس الديانة الدين الحالةالاجتماعية فصيلةالدم التشخيص الجنسية लिंग धर्म जाति
          वैवाहिकस्थिति रक्तसमूह निदान दवा राष्ट्रीयता'),
-    ('names', 'contains', 'redact', 'secret', null, 'private as such: a hash of so few values would tell them apart',
+    ('names', 'contains', 'redact', 'secret', null, 'private in itself; redacted, since a hash of so few values would give them away',
         '性别 性別 民族 宗教 宗教信仰 婚姻状况 婚姻状態 政治面貌 血型 血液型 诊断 診断 病历 病名 药物 服薬 性取向 国籍 過敏史'),
-    ('names', 'exact', 'redact', 'secret', null, 'private as such: a hash of so few values would tell them apart',
+    ('names', 'exact', 'redact', 'secret', null, 'private in itself; redacted, since a hash of so few values would give them away',
         'sex race ethnic sexo sesso genero genere religione religiao пол 性 medications diagnoses medicine symptoms'),
     ('national_ids', 'word', 'hash', 'nationalid', null, 'a national number',
         'nationalid nationalidentity nationalidentification nationalinsurance socialsecurity socialinsurance
@@ -115,7 +114,7 @@ from (values
     ('national_ids', 'contains', 'hash', 'nationalid', null, 'a national number',
         '身份证 身份證 身分證 护照 護照 社保号 社会保障号 驾驶证 驾照 居留证 医保号 税号 マイナンバー 個人番号 運転免許 パスポート 旅券 保険証番号 在留カード 年金番号 納税者番号 주민등록번호 주민번호
          여권번호 운전면허번호 외국인등록번호 เลขบัตรประชาชน'),
-    ('national_ids', 'word', 'hash', 'nationalid', null, 'a national number; a whole word, since it is short',
+    ('national_ids', 'word', 'hash', 'nationalid', null, 'a national number; short, so it has to be a whole word',
         'nino cpf nif nie nit rut tin tins taxid taxids cpr nir insee mrn mrns bsn dni cuil cuit egn cnp oib emso
          jmbg ahv avsnumber tckn hetu svnr regon idnr npwp ktp iqama nhs tfn ptin niss insz amka afm cnh cni nss
          idnumber idno idcard idcardnumber idcardno idcards visano panno snils pps ppsn icnumber medicareno deanumber
@@ -130,42 +129,6 @@ on conflict do nothing;
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validation, pack, note, action)
 select *, 'hash'
 from (values
-    ('wallet', 140, 'crypto',
-     '\m(?:0x[0-9A-Fa-f]{40}|(?:bc1|tb1|ltc1)[02-9ac-hj-np-z]{11,71}|[13LMDT][1-9A-HJ-NP-Za-km-z]{25,34})\M',
-     '\m(?:0x[0-9a-f]{40}|(?:bc|tb|ltc)1[02-9a-z]{11}|[13lmdt][1-9a-z]{25,34}\M)',
-     'identifier', null, 'Addresses of Ethereum, and of Bitcoin and its kin with their checksums.'),
-    ('home_folder', 142, 'path',
-     '((?:^|[^0-9A-Za-z_.~%-])(?:/(?:mnt/)?[a-z])?/Users/+|\m[A-Za-z]:[/\\]+[Uu]sers[/\\]+|(?:^|[^0-9A-Za-z_.~%-])(?:/usr)?/home/+|(?:^|[^0-9A-Za-z])-(?:Users|home)-)((?!(?:ubuntu|ec2-user|runner|runneradmin|vagrant|node|app|appuser|users?|admin|administrator|root|jenkins|circleci|codespace|vscode|git|gitlab-runner|build|builder|buildkite|ci|default|public|shared|all users|coder|jovyan|sandbox|data|services?|deploy|www|nobody|test|guest|postgres|docker|linuxbrew|work|workspace|Public|Shared|Default|Administrator|All Users)(?:$|[^0-9A-Za-z]))[A-Za-z_\u0080-\U0010FFFF][^\s/\\:*?\"''<>|{}$%()&;,`\[\]-]+(?: [A-Z][A-Za-z.]+(?=\\))?)(?=[/\\\"''`:,-]|\s*$)',
-     '/home/|/users/+[^0-9/]|:[^a-z0-9 ]{1,4}users|-(?:users|home)-[a-z]',
-     'none', null, 'The person in a home folder; runner, ubuntu and other accounts of machines stay.'),
-    ('ssh_comment', 144, 'path',
-     '(\m(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp[0-9]{3}|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) AAAA[A-Za-z0-9+/=]* )([^\s@\"''#]+@[^\s\"''#]+)',
-     '(?:ssh-[a-z0-9]{3,8}|nistp[0-9]{3}|openssh[.]com) aaaa',
-     'none', null, 'Who and which computer, at the end of a public key.'),
-    ('position', 146, 'geo',
-     '(^[ ([]*|[^0-9A-Za-z_.,; +-][ ([]*|[A-Za-z:=]{1,4}[ (:=]{1,3}|\m[A-Za-z]+[ (:=]{1,3})(-?[0-9]{1,2}\.[0-9]{4,} {0,2}[,;/] {0,2}-?[0-9]{1,3}\.[0-9]{4,}|[0-9]{1,2}(?:\.[0-9]{3,})? ?\u00b0 ?(?:[0-9]{1,2}[\u2032'' ]{1,2}(?:[0-9.]{1,7}[\u2033\"'' ]{1,3})?)?[NS][ ,;/]{0,3}[0-9]{1,3}(?:\.[0-9]{3,})? ?\u00b0 ?(?:[0-9]{1,2}[\u2032'' ]{1,2}(?:[0-9.]{1,7}[\u2033\"'' ]{1,3})?)?[EWO])(?![0-9A-Za-z]|\.[0-9]| {0,2}[,;/] {0,2}-?[0-9]+(?:\.[0-9]+)?(?![0-9.]*[zm]))',
-     '[0-9][.][0-9]{4,} {0,2}[,;/] {0,2}-?[0-9]{1,3}[.][0-9]{4}|[0-9] ?°',
-     'identifier', null, 'Latitude and longitude, four decimals or more, or degrees and N, S, E, W; longer lists of numbers stay.'),
-    ('postal_address', 148, 'address',
-     '\m[0-9]{1,6}[A-Za-z]?(?:[-/][0-9]{1,5})?,? (?:[NSEW]{1,2}\.? )?(?:(?:[A-Z][A-Za-z.''\u2019-]*|[0-9]{1,3}(?:st|nd|rd|th)) ){1,4}(?:Street|Avenue|Road|Lane|Boulevard|Highway|Parkway|Crescent)\M(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Floor|Flat|#)\.? ?[0-9A-Za-z-]{1,6})?(?:, [A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2}(?:,? (?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])(?![A-Za-z])(?: [0-9]{5}(?:-[0-9]{4})?)?|,? [A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2})?)?|\m[0-9]{1,6}[A-Za-z]?(?:[-/][0-9]{1,5})?,? (?:[NSEW]{1,2}\.? )?(?:(?:[A-Z][A-Za-z.''\u2019-]*|[0-9]{1,3}(?:st|nd|rd|th)) ){1,4}(?:Street|St|Avenue|Ave?|Road|Rd|Lane|Ln|Boulevard|Blvd|Highway|Hwy|Parkway|Pkwy|Crescent|Drive|Dr|Court|Ct|Place|Pl|Way|Terrace|Ter|Circle|Cir|Square|Sq|Close|Trail|Trl|Row|Loop|Alley|Gardens|Grove|Mews|Hill|Walk|Broadway|Plaza)\M\.?(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Floor|Flat|#)\.? ?[0-9A-Za-z-]{1,6})?,? [A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2},? (?:(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]) [0-9]{5}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2})(?![0-9A-Za-z])|\m[A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2}, (?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]) [0-9]{5}(?:-[0-9]{4})?(?![0-9])|\m(?:ZIP|Zip|zip)(?: ?[Cc]ode|CODE)?[:#]? {0,2}[0-9]{5}(?:-[0-9]{4})?(?![0-9A-Za-z]| ?(?:files|bytes|entries|items|[kKMG]B))|\m(?:[Pp]ost(?:al)? ?[Cc]ode|POSTCODE|PLZ|CAP|CEP)[:#]? {1,2}(?:[0-9]{4,5}(?:-[0-9]{3})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2}|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]|[0-9]{4} ?[A-Z]{2})(?![0-9A-Za-z])|[A-Z\u00c0-\u017f][a-z\u00df-\u017f-]+(?:stra\u00dfe|strasse|straat|gracht) [0-9]{1,4}(?: ?[a-z]\M)?(?:,? (?:[A-Z]{1,2}-)?[0-9]{4,5}(?: [A-Z]{2}\M)? [A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2})?|[A-Z\u00c0-\u017f][a-z\u00df-\u017f-]+(?:str\.|weg|platz|allee|gasse|ring|damm|ufer|laan|plein) [0-9]{1,4}(?: ?[a-z]\M)?,? (?:[A-Z]{1,2}-)?[0-9]{4,5}(?: [A-Z]{2}\M)? [A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2}|\m(?:[0-9]{1,4}(?: ?bis| ?ter)?,? )?(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Cc]hemin|[Ii]mpasse|Calle|Avenida|Paseo|Via|Viale|Piazza|Corso|Rua|Travessa) [A-Za-z\u00c0-\u017f''. -]+(?:,? [0-9]{1,4})?,? [0-9]{4,5}(?:-[0-9]{3})? [A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2}',
-     ' (?:street|avenue|road|lane|boulevard|highway|parkway|crescent)|zip[ a-z:#]*[0-9]{5}|(?:post(?:al)? ?code|plz|cap|cep)[:#]? {1,2}[0-9a-z]|(?:stra\u00dfe|strasse|straat|gracht|str[.]|weg|platz|allee|gasse|ring|damm|ufer|laan|plein) [0-9]|(?:rue|avenue|boulevard|chemin|impasse|calle|avenida|paseo|viale|piazza|corso|rua|travessa) |via [^0-9:;()]+[ ,0-9]*[0-9]{4}|[ ,][a-z]{2} [0-9]{5}| [a-z]{1,2}[0-9][0-9a-z]? ?[0-9][a-z]{2}',
-     'none', null, 'A number, a street and what says so, with a town or without; ZIP 12345.'),
-    ('vehicle', 150, 'vehicle',
-     '(\m(?:[Pp]lates?|PLATE|Kennzeichen|[Ii]mmatriculation|[Mm]atr\u00edcula|[Kk]enteken|[Vv]ehicle [Rr]egistration)(?: (?:number|no\.?|nr\.?|is))*[ :#]{1,3}(?=[A-Z0-9\u00c4\u00d6\u00dc -]{0,9}[0-9])(?=[0-9 -]{0,6}[A-Z\u00c4\u00d6\u00dc])|(?:^|[^0-9A-Za-z_./+-])(?=[A-HJ-NPR-Z0-9]{13}[0-9]{4}(?![0-9A-Za-z_])))([A-HJ-NPR-Z0-9]{17}|[A-Z\u00c4\u00d6\u00dc0-9]{1,4}(?:[ -]?[A-Z0-9]{1,4}){1,2})(?![0-9A-Za-z_])',
-     '\m[a-hj-npr-z0-9]{13}[0-9]{4}\M|\mplates?[ :#]|kennzeichen|immatriculation|matr\u00edcula|kenteken|vehicle registration',
-     'identifier', null, 'Vehicle identification numbers with their check digit; number plates after a word that says so.'),
-    ('device_number', 235, 'device',
-     '((?:^|[^0-9A-Za-z_.,/+-])(?: *))([0-9]{15}|[0-9]{2}[ -][0-9]{6}[ -][0-9]{6}[ -][0-9])(?![0-9A-Za-z_]|[-.,/][0-9A-Za-z])',
-     '[0-9]{15}|[0-9]{2}[ -][0-9]{6}[ -][0-9]{6}[ -][0-9]',
-     'identifier', null, 'IMEI: 15 digits, the first two those of an issuer, Luhn tested.'),
-    ('ip_labelled', 390, 'ip',
-     '(?i)(\m(?:client|remote|peer|visitor|caller|guest|forwarded-for|real-ip|from)(?:[ _-]?(?:ip|addr(?:ess)?|host))?[ :=\"''\[]{1,4})([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?![0-9a-z_-]|[.:][0-9a-f]*[.:]|\.[0-9a-z]|/[0-9]{1,3}(?![0-9a-z]))',
-     '[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]',
-     'none', null, 'Any IPv4 address after a word that says whose it is, also a private one.'),
-    ('ip_public', 395, 'ip',
-     '(^ *|[^0-9A-Za-z./_ -] {0,3}|[0-9]:? {1,3}|//|\m(?![Vv]ersi|[Bb]uild|[Rr]elease|[Vv]er\M|[Rr]ev|[Ff]irmware|[Kk]ernel|[Dd]river)[A-Za-z_-]+ {1,3})([0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4})(?![0-9A-Za-z_-]|[.:][0-9A-Fa-f]*[.:]|\.[0-9A-Za-z]|/[0-9]{1,3}(?![0-9A-Za-z]))',
-     '[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]|[23f][0-9a-f]{3}:[0-9a-f]{0,4}:[0-9a-f:]*[0-9a-f]',
-     'identifier', null, 'IPv4 and IPv6 addresses that may be a person''s: private ones, networks and versions stay.'),
     ('ip_any', 398, 'ip',
      '(^ *|[^0-9A-Za-z./_ -] {0,3}|[0-9]:? {1,3}|//|\m(?![Vv]ersi|[Bb]uild|[Rr]elease|[Vv]er\M|[Rr]ev|[Ff]irmware|[Kk]ernel|[Dd]river)[A-Za-z_-]+ {1,3})([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?![0-9A-Za-z_-]|[.:][0-9A-Fa-f]*[.:]|\.[0-9A-Za-z]|/[0-9]{1,3}(?![0-9A-Za-z]))',
      '[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]',
@@ -181,9 +144,9 @@ from (values
     ('national_id_alone', 275, 'nationalid',
      '(^\s*)([0-9]{9,10}|[2-9][0-9]{11}|[0-9]{3}[ -][0-9]{3}[ -][0-9]{3}|[A-Z][0-9]{7,8}|[A-Z]{2}[0-9]{7}|[A-Z]{3}[0-9]{7})(?=\s*$)',
      '[0-9]{7}|[0-9]{3}[ -][0-9]{3}[ -][0-9]{3}',
-     'identifier', 'national_ids', 'A text that is nothing but nine or ten digits, or letters and seven digits: too weak a form to look for inside of a text.'),
+     'identifier', 'national_ids', 'A text that consists only of nine or ten digits, or of letters and seven digits, a form too common to look for inside a text.'),
     ('national_id', 280, 'nationalid',
      '(^ *|[^0-9A-Za-z_./#@+ -] {0,3}|[A-Za-z] {1,3}(?:- )?)([0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}|[0-9]{2}\.[0-9]{3}\.[0-9]{3}/[0-9]{4}-[0-9]{2}|[0-9]{1,2}\.[0-9]{3}\.[0-9]{3}-[0-9Kk]|[0-9]{7,8}-[0-9Kk]|[0-9]{3}-[0-9]{3}-[0-9]{3} [0-9]{2}|[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}|756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}|[0-9]{6}[-+/][0-9]{4}|[0-9]{8}[-+][0-9]{4}|[0-9]{6}-[1-8][0-9]{6}|[0-9]{3}-[0-9]{3}-[0-9]{2}-[0-9]{2}|9[0-9]{2}-[5-9][0-9]-[0-9]{4}|[0-9]{3}-[0-9]{3}-[0-9]{3}|[1-8] [0-9]{2} [0-9]{2} [0-9]{2} [0-9]{3} [0-9]{3} [0-9]{2}|[2-9][0-9]{3}[ -][0-9]{4}[ -][0-9]{4}|[0-9]{2} [0-9]{3} [0-9]{3} [0-9]{3}|[0-9]{11}|[0-9]{13,15}|[0-9]{17}[0-9X]|[XYZ]-?[0-9]{7}-?[A-Z]|[0-9]{8}-?[A-HJ-NP-TV-Z]|[STFGM][0-9]{7}[A-Z]|[A-Z]{1,2}[0-9]{6}\([0-9A]\)|[A-Z][1289][0-9]{8}|[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]|[A-Z]{6}[0-9L-NP-V]{2}[A-EHLMPR-T][0-9L-NP-V]{2}[A-Z][0-9L-NP-V]{3}[A-Z]|[A-Z]{4}[0-9]{6}[HMX][A-Z]{5}[0-9A-Z][0-9]|[A-Z&]{3,4}[0-9]{6}[A-Z0-9]{3}|[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]|[A-Z]{5}[0-9]{4}[A-Z]|[1-9][AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y0-9][0-9]-?[AC-HJKMNP-RT-Y][AC-HJKMNP-RT-Y0-9][0-9]-?[AC-HJKMNP-RT-Y]{2}[0-9]{2}|(?:ATU[0-9]{8}|(?:BE|BG)[01]?[0-9]{9}|CY[0-9]{8}[A-Z]|(?:CZ|HU|DK|FI|LU|MT|SI|EE|EL|DE|PT|SK|PL|RO|HR|IT|LV|FR|GB|LT)[0-9]{8,12}|ES[0-9A-Z][0-9]{7}[0-9A-Z]|FR[A-Z0-9]{2}[0-9]{9}|IE[0-9]{7}[A-W][A-I]?|NL[0-9]{9}B[0-9]{2}|SE[0-9]{10}01|CHE-?[0-9]{3}\.?[0-9]{3}\.?[0-9]{3}))(?![0-9A-Za-z_@]|[-./][0-9A-Za-z]| [0-9])',
      '[0-9]{6}|[0-9]{3}[ .-][0-9]{3}[ .-][0-9]{2}|[0-9]{4}[ .-][0-9]{4}[ .-][0-9]{2}|[0-9]{2}[ .][0-9]{2}[ .][0-9]{2}|9[0-9]{2}-[5-9][0-9]-[0-9]|[a-z]{5}[0-9]{4}[a-z]|[a-z]{6}[0-9a-z]{2}[a-z][0-9a-z]{2}[a-z][0-9a-z]{3}[a-z]|\m[1-9][a-z][a-z0-9][0-9]-?[a-z][a-z0-9][0-9]-?[a-z]{2}[0-9]{2}|[a-z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[a-d]|[0-9]{1,2}[.][0-9]{3}[.][0-9]{3}[-/][0-9k]',
-     'identifier', 'national_ids', 'Forms of many countries, with their check digits where they have some.')
+     'identifier', 'national_ids', 'Numbers in the forms of many countries; where a form has check digits, they have to be right.')
 ) as rules (name, ordinal, kind, pattern, hint, validation, pack, note);

@@ -28,7 +28,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      '|[A-Za-z0-9]+\.atlasv1\.[A-Za-z0-9_=-]+|[A-Za-z0-9_~.]{0,3}[0-9]Q~[A-Za-z0-9_~.-]{20,}|[A-Za-z0-9]{6}_[A-Za-z0-9]+_mmk|[0-9]{13,17}\|[A-Za-z0-9_-]{27}\M|00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{20,}|AAAA[A-Za-z0-9_-]{7}:APA91[A-Za-z0-9_-]+)',
      null, '{eyj,:aa,.atlasv1.,q~,_mmk,|,:apa91,00d,a3-,sk-,live_,sb_,tk-us-,sl.,s.,b.,at.,t1.,eaa,sdk,api,mob,rel-,rel_,sk_,waka,pat-}', null,
      'none', 'redact', '[REDACTED]', true,
-     'JSON Web Tokens, tokens of bots, and other keys that show by their parts.'),
+     'JSON Web Tokens, tokens of bots, and other keys that their parts give away.'),
     ('api_key_run', 22, 'secret',
      '\m(?:'
      '(?:[spr]k-|[spr]k_(?:[a-z]{2,5}_|[0-9]{4,9}_){0,2}|r8_|(?:[a-z0-9]+_){0,2}(?:sec|secret|token|tkn|[aops]at|api|apikey|api_key|pw)_|gsk_|xai-|lin_api_|api_org_|npm_|hf_'
@@ -39,7 +39,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      '|(?:A3T[A-Z0-9]|A[KSB]IA|ACCA|A[GN]PA|AIDA|AROA|AIPA|ANVA|APKA|API-|SCW)[A-Z0-9]{16,}\M)',
      null, null, null,
      'none', 'redact', '[REDACTED]', true,
-     'Keys with a short prefix and then letters, digits, hexadecimal digits or capitals alone, in the number of the service: of AWS, Twilio, npm and some fifty more.'),
+     'Keys with a short prefix and then letters, digits, hexadecimal digits or capitals alone, as many as the service uses: of AWS, Twilio, npm and some fifty more.'),
     ('password_hash', 23, 'secret',
      '[$]2[abxy]?[$][0-9]{2}[$][./A-Za-z0-9]{20,}|[$](?:1[$][^$\s]+[$][./A-Za-z0-9]{20,}|[56789][$](?:rounds=[0-9]+[$])?[^$\s:]+[$][./A-Za-z0-9]{8,}|(?:y|gy|apr1|sha1|md5|bcrypt-sha256|scrypt|yescrypt|pbkdf2[a-z0-9-]*|argon2[a-z]{1,2})[$][^\s"''\\:]{16,})|[$][PH][$][./A-Za-z0-9]{31}|\m(?:argon2|bcrypt(?:_sha256)?|scrypt|pbkdf2(?:_sha[0-9]+)?|pbkdf2:[a-z0-9]+:[0-9]+|scrypt:[0-9:]+|sha1|md5|SCRAM-SHA-[0-9]+)[$][^\s"''\\]{16,}|\{(?:S?SHA(?:256|384|512)?|S?MD5|CRYPT|PBKDF2[A-Z0-9-]*|ARGON2)\}[A-Za-z0-9$+/=.,]{8,}',
      null, '{$2a$,$2b$,$2x$,$2y$,$2$,$1$,$5$,$6$,$7$,$8$,$9$,$y$,$gy$,$apr1$,$sha1$,$md5$,$bcrypt-sha256$,$scrypt$,$yescrypt$,$pbkdf2,$argon2,$p$,$h$,argon2$,bcrypt$,bcrypt_sha256$,scrypt$,pbkdf2$,pbkdf2_sha,pbkdf2:,scrypt:,sha1$,md5$,scram-sha-,"sha}","sha256}","sha384}","sha512}","md5}","crypt}","{pbkdf2","{argon2"}', null,
@@ -51,12 +51,12 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
     ('cookie', 27, 'secret',
      '(?i)(\m(?:set-)?cookie2?["''\\]*[ \t]*[:=][ \t]*["''\\]*)[^\s="''\\,;[]+=(?:"[^"\r\n]*"|\\+"[^"\\\r\n]*\\+"|[^\r\n"''\\;]*)(?:;[ \t]*[^\s="''\\,;[]+(?:=(?:"[^"\r\n]*"|\\+"[^"\\\r\n]*\\+"|[^\r\n"''\\;]*))?)*|(\m(?:jsessionid|phpsessid|aspsessionid[a-z]*|asp[.]net_sessionid|connect[.]sid|[a-z_]*_session|__(?:host|secure)-[a-z0-9_.-]+)(?:=|%3d))[^\s"''\\\[,;&$<{*][^\s"''\\,;&]*',
      null, '{cookie,sessid,session,connect.sid,__host-,__secure-}', null,
-     'none', 'redact', '\1\2[REDACTED]', true, 'Cookies up to the end of the line, and those of a session without their header.'),
+     'none', 'redact', '\1\2[REDACTED]', true, 'Cookies up to the end of the line, and session cookies without the header.'),
     ('bearer_token', 30, 'secret',
      '(?i)(\m(?:bearer(?:\s+|%20|["''\\]*[:=]\s*)["''\\]*|basic(?:\s+|%20)))(?:(?=[A-Za-z._~+/-]{0,60}[0-9=])(?=[0-9._~+/-]{0,60}[A-Za-z])[A-Za-z0-9._~+/=-]{8,}|[A-Za-z0-9._~+/=-]{24,})',
      null, '{bearer,basic}', null,
      'none', 'redact', '\1[REDACTED]', true,
-     'HTTP credentials. A word and a number stay: basic economy, bearer of bad news 2024.'),
+     'HTTP credentials. Plain words and numbers stay: basic economy, bearer of bad news 2024.'),
     ('header', 25, 'secret',
      '(?i)(\m(?:http_)?authorization["''\\]*[ \t]*[:=][ \t]*["''\\]*)(?![a-z0-9_.-]+[:=][ \t])(?:[a-z][a-z0-9-]{1,30}[ \t]+[a-z0-9_.%-]+=(?:[^\r\n"''\\]|\\*"[^"\\\r\n]*\\*")+|(?:[a-z][a-z0-9-]{2,20}[ \t]+)?[^\s"''\\\[,;$<{*][^\s"''\\,;]*)',
      null, '{authorization}', null,
@@ -68,7 +68,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
     ('webhook', 51, 'secret',
      '(?i)(\mhooks\.slack\.com/(?:services|workflows|triggers)/|\mdiscord(?:app)?\.com/api/webhooks/|\mchat\.googleapis\.com/v1/spaces/[^\s"''<>\\?]*\?|(?:webhook\.office|outlook\.office)\.com/webhook(?:b2)?/|\mhooks\.zapier\.com/hooks/catch/|\.tines\.com/webhook/|\mmaker\.ifttt\.com/trigger/[^\s"''<>\\/]+/(?:json/)?with/key/|\mhook\.[a-z0-9.]*make\.com/|/open-apis/bot/v2/hook/|/cgi-bin/webhook/send\?key=)[A-Za-z0-9][^\s"''<>\\#]*',
      null, '{hooks.slack.com/,/api/webhooks/,chat.googleapis.com/v1/spaces/,.office.com/webhook,hooks.zapier.com/,.tines.com/webhook/,maker.ifttt.com/,make.com/,/v2/hook/,/webhook/send?key=}', null,
-     'none', 'redact', '\1[REDACTED]', true, 'Addresses that anybody who has them may post to.'),
+     'none', 'redact', '\1[REDACTED]', true, 'Webhooks: whoever has the address may post to it.'),
     ('signed_url', 52, 'secret',
      '(?i)([?&;](?:sig|signature|x-(?:amz|goog|oss|cos)-(?:signature|security-token)|hmac|hdnts|hdnea)=)[^&\s"''<>\\[$*{][^&\s"''<>\\]*|([?&;]code=)(?=[0-9._~/%+-]{0,60}[a-z])(?=[a-z._~/%+-]{0,60}[0-9])[a-z0-9._~/%+-]{10,}',
      null, '{?sig=,&sig=,;sig=,signature=,-security-token=,hmac=,?hdn,&hdn,?code=,&code=,;code=}', null,
@@ -115,7 +115,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
      '|\m(?:username[ \t]+[^\s]+(?:[ \t]+privilege[ \t]+[0-9]+)?|enable|nmcli[ \t][^\r\n]*)[ \t]+(?:password|secret)[ \t]+["''\\]*(?=[^\s"''\\]{0,40}[0-9][^\s"''\\]{2}))[^\s"''\\[$<{*][^\s"''\\;]*'
      '|(WIFI:(?:[A-OQ-Z]:(?:[^;\\]|\\+.)*;)*P:)[^;[][^;]*|(\m(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp[0-9]+|sk-(?:ssh|ecdsa)-[a-z0-9@.-]+)[ \t]+AAAA[A-Za-z0-9+/=]*[ \t]+)[^\s"''\\[][^\s"''\\]*',
      null, '{snmp-server,shared-secret,pre-shared-key,key-string,wpa-psk,tacacs-server,radius-server,isakmp,password,"secret ","key ",wifi:,aaaa}', null,
-     'none', 'redact', '\1\2\3[REDACTED]', true, 'Network devices, QR codes of wireless networks, and whose an SSH key is: the comment after it.'),
+     'none', 'redact', '\1\2\3[REDACTED]', true, 'Passwords of network devices and in QR codes of wireless networks, and the comment after an SSH key, which says whose it is.'),
     ('command_option', 57, 'secret',
      '(?i)((?:(?:^|[^A-Za-z0-9-])--?(?!-?(?:next|page|starting|continuation|stop|pad)-)[a-z-]*(?:password|passwd|passphrase|secret|token|api-?key|access-?key)|--(?:[a-z-]*-)?(?:pass|pw))["''\\,]*\s+["''\\]*)(?!-)[^\s"''\\[$<{*;|&][^\s"''\\]*',
      null, '{word,passwd,phrase,secret,token,key,--pass,-pass,--pw,-pw}', null,
@@ -195,7 +195,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
     '\x01["''`(]*(?:\$\{[^{}]*\}?|\$\(?[a-z_][a-z0-9_.]*\)?|\{\{[^{}]*\}\}|\{[a-z_][a-z0-9_.]*\}|%\(?[a-z_]+\)?[sd]?|<[a-z][a-z0-9 _-]*>?|\[redacted\]|\*+|x{3,}|\.{2,}|\?|:[a-z_]+)["''`)]*\x01|\x01(?:os\.(?:getenv|environ)|process\.env|import\.meta|(?:env|getenv|config|settings|self|this|args?|opts?|options|params?|request|req|res|response|ctx|input|form|data|body|secrets?|vault|headers|kwargs|row|user|session|state|props|event|cfg|conf|environ|environment|system)(?:[.(\[?]|->))[^\n\x01]*\x01|\x01(?:str|string|text|int|integer|bool|boolean|number|float|any|object|null|none|nil|undefined|true|false|required|optional|missing|invalid|yes|no|on|off|empty|unset|n/a|na|tbd|hidden|masked|varchar[^\x01]*|char|bytes|bytea|uuid|date|datetime|optional\[[^\x01]*|option|secretstr|list|dict|array|not|is|and|or|the|a|an|to|for|from|in|of|by|with|must|should|cannot|can|see|use|please|enter|type|choose|your|my|this|that|was|are|has|will|(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|e?mail(?: ?address)?|phone(?: ?number)?|user(?:name)?|key|api_?key|cookie|auth|pin|ssn|dob|name|value|string))\x01|\x01\{\s*\\*["'']?type\\*["'']?\s*:\s*\\*["'']?[a-z]+\\*["'']?\s*(?:,\s*\\*["'']?(?:description|title|format)\\*["'']?\s*:\s*\\*["''][^"''\\]*\\*["'']\s*)*\}\x01|\x01[^a-z0-9\u0080-\U0010FFFF\x01]*\x01|(?:secret|token|cookie|auth|bearer|credential|passport|key|phone|email|mobile|pin|telephone|fax|born|birth|birthday)s?[*_`]*: ?\x01[a-z]+\x01(?: (?:of|and|the|to|in|for|is|was|are|a|an|on|with|at|by|or)\M| [a-z]+ [a-z]+ )',
     'sensitive_key',
     'redact',
-    'key=value, key: value, **Key:** value, "key": "value" in text that is no JSON, or JSON cut short. A list or an object under a sensitive key goes whole; where its end is not plain, the rest of the text goes too.');
+    'key=value, key: value, **Key:** value, "key": "value" in text that is no JSON, or JSON cut short. A list or an object under a sensitive key is masked whole; if its end cannot be found, so is the rest of the text.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern, value_exceptions, validation, action, note) values (
     'label_cell',
     62,
@@ -205,7 +205,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
     '\x01["''`(]*(?:\$\{[^{}]*\}?|\$\(?[a-z_][a-z0-9_.]*\)?|\{\{[^{}]*\}\}|\{[a-z_][a-z0-9_.]*\}|%\(?[a-z_]+\)?[sd]?|<[a-z][a-z0-9 _-]*>?|\[redacted\]|\*+|x{3,}|\.{2,}|\?|:[a-z_]+)["''`)]*\x01|\x01(?:os\.(?:getenv|environ)|process\.env|import\.meta|(?:env|getenv|config|settings|self|this|args?|opts?|options|params?|request|req|res|response|ctx|input|form|data|body|secrets?|vault|headers|kwargs|row|user|session|state|props|event|cfg|conf|environ|environment|system)(?:[.(\[?]|->))[^\n\x01]*\x01|\x01(?:str|string|text|int|integer|bool|boolean|number|float|any|object|null|none|nil|undefined|true|false|required|optional|missing|invalid|yes|no|on|off|empty|unset|n/a|na|tbd|hidden|masked|varchar[^\x01]*|char|bytes|bytea|uuid|date|datetime|optional\[[^\x01]*|option|secretstr|list|dict|array|not|is|and|or|the|a|an|to|for|from|in|of|by|with|must|should|cannot|can|see|use|please|enter|type|choose|your|my|this|that|was|are|has|will|(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|e?mail(?: ?address)?|phone(?: ?number)?|user(?:name)?|key|api_?key|cookie|auth|pin|ssn|dob|name|value|string))\x01|\x01\{\s*\\*["'']?type\\*["'']?\s*:\s*\\*["'']?[a-z]+\\*["'']?\s*(?:,\s*\\*["'']?(?:description|title|format)\\*["'']?\s*:\s*\\*["''][^"''\\]*\\*["'']\s*)*\}\x01|\x01[^a-z0-9\u0080-\U0010FFFF\x01]*\x01|(?:secret|token|cookie|auth|bearer|credential|passport|key|phone|email|mobile|pin|telephone|fax|born|birth|birthday)s?[*_`]*: ?\x01[a-z]+\x01(?: (?:of|and|the|to|in|for|is|was|are|a|an|on|with|at|by|or)\M| [a-z]+ [a-z]+ )',
     'sensitive_key',
     'redact',
-    'A cell after a cell: of a table in Markdown or HTML, of tabs; the line after a heading.');
+    'A key in one cell and its value in the next, in a table of Markdown, HTML or tabs; a heading and the line after it.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern, value_exceptions, validation, action, note) values (
     'label_prose',
     64,
@@ -215,7 +215,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern
     '\x01["''`(]*(?:\$\{[^{}]*\}?|\$\(?[a-z_][a-z0-9_.]*\)?|\{\{[^{}]*\}\}|\{[a-z_][a-z0-9_.]*\}|%\(?[a-z_]+\)?[sd]?|<[a-z][a-z0-9 _-]*>?|\[redacted\]|\*+|x{3,}|\.{2,}|\?|:[a-z_]+)["''`)]*\x01|\x01(?:os\.(?:getenv|environ)|process\.env|import\.meta|(?:env|getenv|config|settings|self|this|args?|opts?|options|params?|request|req|res|response|ctx|input|form|data|body|secrets?|vault|headers|kwargs|row|user|session|state|props|event|cfg|conf|environ|environment|system)(?:[.(\[?]|->))[^\n\x01]*\x01|\x01(?:str|string|text|int|integer|bool|boolean|number|float|any|object|null|none|nil|undefined|true|false|required|optional|missing|invalid|yes|no|on|off|empty|unset|n/a|na|tbd|hidden|masked|varchar[^\x01]*|char|bytes|bytea|uuid|date|datetime|optional\[[^\x01]*|option|secretstr|list|dict|array|not|is|and|or|the|a|an|to|for|from|in|of|by|with|must|should|cannot|can|see|use|please|enter|type|choose|your|my|this|that|was|are|has|will|(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|e?mail(?: ?address)?|phone(?: ?number)?|user(?:name)?|key|api_?key|cookie|auth|pin|ssn|dob|name|value|string))\x01|\x01\{\s*\\*["'']?type\\*["'']?\s*:\s*\\*["'']?[a-z]+\\*["'']?\s*(?:,\s*\\*["'']?(?:description|title|format)\\*["'']?\s*:\s*\\*["''][^"''\\]*\\*["'']\s*)*\}\x01|\x01[^a-z0-9\u0080-\U0010FFFF\x01]*\x01|(?:secret|token|cookie|auth|bearer|credential|passport|key|phone|email|mobile|pin|telephone|fax|born|birth|birthday)s?[*_`]*: ?\x01[a-z]+\x01(?: (?:of|and|the|to|in|for|is|was|are|a|an|on|with|at|by|or)\M| [a-z]+ [a-z]+ )',
     'sensitive_key',
     'redact',
-    'Password - value, my token is value, ("password", "value"): only what has a digit.');
+    'Password - value, my token is value, ("password", "value"): only a value that has a digit, or a special character in quotes.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, value_pattern, value_exceptions, validation, action, note) values (
     'xml_element',
     70,
@@ -235,7 +235,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, words, valida
     'none',
     'redact',
     '\1[REDACTED]',
-    'A date after a word that says birth; other dates stay.');
+    'A date after a word such as born; other dates stay.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, words, validation, action, note) values (
     'birth_date_before',
     110,
@@ -313,7 +313,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validat
     '[a-z]{2}[0-9]{2}[ -]?[a-z0-9]{4}[ -]?[a-z0-9]{4}',
     'iban',
     'hash',
-    'International bank account numbers as a token of their own, country, length and check digits tested.');
+    'International bank account numbers that stand alone; country, length and check digits are tested.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validation, action, note) values (
     'card',
     230,
@@ -322,7 +322,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validat
     '[2-6][0-9]{3}(?:[ .\t+/_-]{1,3}[0-9]{4}(?:[0-9]{2})?[ .\t+/_-]{1,3}[0-9]{4}|[0-9]{9})|[2-6](?:[ .\t+/-]{1,3}[0-9]){5}',
     'luhn',
     'hash',
-    '13 to 19 digits, in one piece or in the groups of a card, as a token of their own, with an issuer''s first digits, Luhn tested.');
+    '13 to 19 digits that stand alone, in one piece or in the groups of a card, with an issuer''s first digits; Luhn tested.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validation, action, note) values (
     'ssn',
     240,
@@ -331,7 +331,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validat
     '[0-9]{3}[- .+\t][0-9]{2}[- .+\t][0-9]{4}',
     'none',
     'hash',
-    'With separators; nine digits in one piece are an id.');
+    'With separators; nine digits without any are taken for an id, and stay.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, words, validation, action, note) values (
     'ssn_labelled',
     250,
@@ -340,7 +340,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, words, valida
     '{ssn,social security}',
     'none',
     'hash',
-    'Nine digits after a word that says so.');
+    'Nine digits after SSN or social security.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validation, action, enabled, note) values (
     'ssn_strict',
     260,
@@ -350,7 +350,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validat
     'none',
     'hash',
     false,
-    'The requirements'' own pattern; off, since every id of nine digits is one.');
+    'The requirements'' own pattern; off, since every id of nine digits matches.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validation, action, note) values (
     'phone_international',
     300,
@@ -368,7 +368,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validat
     '[0-9]{3}(?:[)][ .\t+-]?[0-9]{3}[ .\t+-]?|[ .\t+-][0-9]{3}[ .\t+-])[0-9]{4}|[(]0[0-9]{1,4}[)]|\m0[1-9](?:[0-9]{0,3}[ /+-]{1,3}(?:[0-9]{4}|[0-9]{3}[ /+-])|[0-9]{1,3}[ /+-]{1,3}[0-9]{2}[ /+-]{1,3}[0-9]{2}|[ /+-]{1,3}[0-9]{2}[ /+-]{1,3}[0-9]{2}(?:[0-9]|[ /+-]{1,3}[0-9]))',
     'phone',
     'hash',
-    'North American with separators, and those that begin with 0, with separators.');
+    'North American numbers, and those that begin with 0, both with separators.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, words, hint, validation, action, note) values (
     'phone_labelled',
     320,
@@ -378,7 +378,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, words, hint, 
     '(?:phone|tel|mobile|cell|whatsapp|sms|fax)[ .:#=(*|-]{0,6}(?:(?:number|no|nr|num|is|at|to|on)[ .:#=(*|-]{1,3}){0,3}[+]?[0-9]',
     'none',
     'hash',
-    'Seven digits or more after a word that says so.');
+    'Seven digits or more after a word such as phone.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validation, action, enabled, note) values (
     'phone_strict',
     330,
@@ -388,7 +388,7 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validat
     'none',
     'hash',
     false,
-    'The requirements'' own pattern; off, since every id of ten digits and most times are one.');
+    'The requirements'' own pattern; off, since every id of ten digits and most times match.');
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validation, action, enabled, note) values (
     'ipv4',
     400,
@@ -408,4 +408,46 @@ insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validat
     'none',
     'hash',
     false,
-    'IPv6 addresses in text; off for the same reason.');
+    'IPv6 addresses in text; off, since they are often those of servers.');
+
+-- Places, devices, vehicles, wallets and folders.
+insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validation, note, action)
+select *, 'hash'
+from (values
+    ('wallet', 140, 'crypto',
+     '\m(?:0x[0-9A-Fa-f]{40}|(?:bc1|tb1|ltc1)[02-9ac-hj-np-z]{11,71}|[13LMDT][1-9A-HJ-NP-Za-km-z]{25,34})\M',
+     '\m(?:0x[0-9a-f]{40}|(?:bc|tb|ltc)1[02-9a-z]{11}|[13lmdt][1-9a-z]{25,34}\M)',
+     'identifier', 'Addresses of Ethereum, and of Bitcoin and similar coins if the checksum is right.'),
+    ('home_folder', 142, 'path',
+     '((?:^|[^0-9A-Za-z_.~%-])(?:/(?:mnt/)?[a-z])?/Users/+|\m[A-Za-z]:[/\\]+[Uu]sers[/\\]+|(?:^|[^0-9A-Za-z_.~%-])(?:/usr)?/home/+|(?:^|[^0-9A-Za-z])-(?:Users|home)-)((?!(?:ubuntu|ec2-user|runner|runneradmin|vagrant|node|app|appuser|users?|admin|administrator|root|jenkins|circleci|codespace|vscode|git|gitlab-runner|build|builder|buildkite|ci|default|public|shared|all users|coder|jovyan|sandbox|data|services?|deploy|www|nobody|test|guest|postgres|docker|linuxbrew|work|workspace|Public|Shared|Default|Administrator|All Users)(?:$|[^0-9A-Za-z]))[A-Za-z_\u0080-\U0010FFFF][^\s/\\:*?\"''<>|{}$%()&;,`\[\]-]+(?: [A-Z][A-Za-z.]+(?=\\))?)(?=[/\\\"''`:,-]|\s*$)',
+     '/home/|/users/+[^0-9/]|:[^a-z0-9 ]{1,4}users|-(?:users|home)-[a-z]',
+     'none', 'The name of a person in a home folder; runner, ubuntu and other accounts of machines stay.'),
+    ('ssh_comment', 144, 'path',
+     '(\m(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp[0-9]{3}|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) AAAA[A-Za-z0-9+/=]* )([^\s@\"''#]+@[^\s\"''#]+)',
+     '(?:ssh-[a-z0-9]{3,8}|nistp[0-9]{3}|openssh[.]com) aaaa',
+     'none', 'The user and the computer at the end of a public key.'),
+    ('position', 146, 'geo',
+     '(^[ ([]*|[^0-9A-Za-z_.,; +-][ ([]*|[A-Za-z:=]{1,4}[ (:=]{1,3}|\m[A-Za-z]+[ (:=]{1,3})(-?[0-9]{1,2}\.[0-9]{4,} {0,2}[,;/] {0,2}-?[0-9]{1,3}\.[0-9]{4,}|[0-9]{1,2}(?:\.[0-9]{3,})? ?\u00b0 ?(?:[0-9]{1,2}[\u2032'' ]{1,2}(?:[0-9.]{1,7}[\u2033\"'' ]{1,3})?)?[NS][ ,;/]{0,3}[0-9]{1,3}(?:\.[0-9]{3,})? ?\u00b0 ?(?:[0-9]{1,2}[\u2032'' ]{1,2}(?:[0-9.]{1,7}[\u2033\"'' ]{1,3})?)?[EWO])(?![0-9A-Za-z]|\.[0-9]| {0,2}[,;/] {0,2}-?[0-9]+(?:\.[0-9]+)?(?![0-9.]*[zm]))',
+     '[0-9][.][0-9]{4,} {0,2}[,;/] {0,2}-?[0-9]{1,3}[.][0-9]{4}|[0-9] ?°',
+     'identifier', 'Latitude and longitude, four decimals or more, or degrees and N, S, E, W; longer lists of numbers stay.'),
+    ('postal_address', 148, 'address',
+     '\m[0-9]{1,6}[A-Za-z]?(?:[-/][0-9]{1,5})?,? (?:[NSEW]{1,2}\.? )?(?:(?:[A-Z][A-Za-z.''\u2019-]*|[0-9]{1,3}(?:st|nd|rd|th)) ){1,4}(?:Street|Avenue|Road|Lane|Boulevard|Highway|Parkway|Crescent)\M(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Floor|Flat|#)\.? ?[0-9A-Za-z-]{1,6})?(?:, [A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2}(?:,? (?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY])(?![A-Za-z])(?: [0-9]{5}(?:-[0-9]{4})?)?|,? [A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2})?)?|\m[0-9]{1,6}[A-Za-z]?(?:[-/][0-9]{1,5})?,? (?:[NSEW]{1,2}\.? )?(?:(?:[A-Z][A-Za-z.''\u2019-]*|[0-9]{1,3}(?:st|nd|rd|th)) ){1,4}(?:Street|St|Avenue|Ave?|Road|Rd|Lane|Ln|Boulevard|Blvd|Highway|Hwy|Parkway|Pkwy|Crescent|Drive|Dr|Court|Ct|Place|Pl|Way|Terrace|Ter|Circle|Cir|Square|Sq|Close|Trail|Trl|Row|Loop|Alley|Gardens|Grove|Mews|Hill|Walk|Broadway|Plaza)\M\.?(?:,? (?:Apt|Apartment|Suite|Ste|Unit|Floor|Flat|#)\.? ?[0-9A-Za-z-]{1,6})?,? [A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2},? (?:(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]) [0-9]{5}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2})(?![0-9A-Za-z])|\m[A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2}, (?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|P[AR]|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]) [0-9]{5}(?:-[0-9]{4})?(?![0-9])|\m(?:ZIP|Zip|zip)(?: ?[Cc]ode|CODE)?[:#]? {0,2}[0-9]{5}(?:-[0-9]{4})?(?![0-9A-Za-z]| ?(?:files|bytes|entries|items|[kKMG]B))|\m(?:[Pp]ost(?:al)? ?[Cc]ode|POSTCODE|PLZ|CAP|CEP)[:#]? {1,2}(?:[0-9]{4,5}(?:-[0-9]{3})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2}|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]|[0-9]{4} ?[A-Z]{2})(?![0-9A-Za-z])|[A-Z\u00c0-\u017f][a-z\u00df-\u017f-]+(?:stra\u00dfe|strasse|straat|gracht) [0-9]{1,4}(?: ?[a-z]\M)?(?:,? (?:[A-Z]{1,2}-)?[0-9]{4,5}(?: [A-Z]{2}\M)? [A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2})?|[A-Z\u00c0-\u017f][a-z\u00df-\u017f-]+(?:str\.|weg|platz|allee|gasse|ring|damm|ufer|laan|plein) [0-9]{1,4}(?: ?[a-z]\M)?,? (?:[A-Z]{1,2}-)?[0-9]{4,5}(?: [A-Z]{2}\M)? [A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2}|\m(?:[0-9]{1,4}(?: ?bis| ?ter)?,? )?(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Cc]hemin|[Ii]mpasse|Calle|Avenida|Paseo|Via|Viale|Piazza|Corso|Rua|Travessa) [A-Za-z\u00c0-\u017f''. -]+(?:,? [0-9]{1,4})?,? [0-9]{4,5}(?:-[0-9]{3})? [A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*(?:[ -][A-Z\u00c0-\u017f][A-Za-z\u00c0-\u017f.''-]*){0,2}',
+     ' (?:street|avenue|road|lane|boulevard|highway|parkway|crescent)|zip[ a-z:#]*[0-9]{5}|(?:post(?:al)? ?code|plz|cap|cep)[:#]? {1,2}[0-9a-z]|(?:stra\u00dfe|strasse|straat|gracht|str[.]|weg|platz|allee|gasse|ring|damm|ufer|laan|plein) [0-9]|(?:rue|avenue|boulevard|chemin|impasse|calle|avenida|paseo|viale|piazza|corso|rua|travessa) |via [^0-9:;()]+[ ,0-9]*[0-9]{4}|[ ,][a-z]{2} [0-9]{5}| [a-z]{1,2}[0-9][0-9a-z]? ?[0-9][a-z]{2}',
+     'none', 'A house number and a street that a word such as Road tells, with a town or without; ZIP 12345.'),
+    ('vehicle', 150, 'vehicle',
+     '(\m(?:[Pp]lates?|PLATE|Kennzeichen|[Ii]mmatriculation|[Mm]atr\u00edcula|[Kk]enteken|[Vv]ehicle [Rr]egistration)(?: (?:number|no\.?|nr\.?|is))*[ :#]{1,3}(?=[A-Z0-9\u00c4\u00d6\u00dc -]{0,9}[0-9])(?=[0-9 -]{0,6}[A-Z\u00c4\u00d6\u00dc])|(?:^|[^0-9A-Za-z_./+-])(?=[A-HJ-NPR-Z0-9]{13}[0-9]{4}(?![0-9A-Za-z_])))([A-HJ-NPR-Z0-9]{17}|[A-Z\u00c4\u00d6\u00dc0-9]{1,4}(?:[ -]?[A-Z0-9]{1,4}){1,2})(?![0-9A-Za-z_])',
+     '\m[a-hj-npr-z0-9]{13}[0-9]{4}\M|\mplates?[ :#]|kennzeichen|immatriculation|matr\u00edcula|kenteken|vehicle registration',
+     'identifier', 'Vehicle identification numbers whose check digit is right; number plates after a word such as plate.'),
+    ('device_number', 235, 'device',
+     '((?:^|[^0-9A-Za-z_.,/+-])(?: *))([0-9]{15}|[0-9]{2}[ -][0-9]{6}[ -][0-9]{6}[ -][0-9])(?![0-9A-Za-z_]|[-.,/][0-9A-Za-z])',
+     '[0-9]{15}|[0-9]{2}[ -][0-9]{6}[ -][0-9]{6}[ -][0-9]',
+     'identifier', 'IMEI: 15 digits, the first two those of an issuer, Luhn tested.'),
+    ('ip_labelled', 390, 'ip',
+     '(?i)(\m(?:client|remote|peer|visitor|caller|guest|forwarded-for|real-ip|from)(?:[ _-]?(?:ip|addr(?:ess)?|host))?[ :=\"''\[]{1,4})([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?![0-9a-z_-]|[.:][0-9a-f]*[.:]|\.[0-9a-z]|/[0-9]{1,3}(?![0-9a-z]))',
+     '[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]',
+     'none', 'Any IPv4 address, also a private one, after a word such as client, which says whose it is.'),
+    ('ip_public', 395, 'ip',
+     '(^ *|[^0-9A-Za-z./_ -] {0,3}|[0-9]:? {1,3}|//|\m(?![Vv]ersi|[Bb]uild|[Rr]elease|[Vv]er\M|[Rr]ev|[Ff]irmware|[Kk]ernel|[Dd]river)[A-Za-z_-]+ {1,3})([0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f]{4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4})(?![0-9A-Za-z_-]|[.:][0-9A-Fa-f]*[.:]|\.[0-9A-Za-z]|/[0-9]{1,3}(?![0-9A-Za-z]))',
+     '[0-9][.][0-9]{1,3}[.][0-9]{1,3}[.][0-9]|[23f][0-9a-f]{3}:[0-9a-f]{0,4}:[0-9a-f:]*[0-9a-f]',
+     'identifier', 'IPv4 and IPv6 addresses that may be a person''s: private ones, networks and versions stay.')
+) as rules (name, ordinal, kind, pattern, hint, validation, note);

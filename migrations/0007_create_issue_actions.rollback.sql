@@ -1,0 +1,1 @@
+drop table bcp.issue_actions;

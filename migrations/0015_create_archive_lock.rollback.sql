@@ -1,1 +1,0 @@
-drop table bcp_internal.archive_lock;
