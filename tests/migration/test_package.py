@@ -16,6 +16,7 @@ from bcp_analytics._core.resources import migrations_folder, sql_folder
 from bcp_analytics.errors import MigrationError
 from bcp_analytics.migrate import _frozen, migrate, rollback, status
 from tests.catalog import snapshot
+from tools.freeze import freeze
 
 ROOT = Path(__file__).parents[2]
 FIND = """\
@@ -78,16 +79,16 @@ def test_released_migrations_are_what_they_were() -> None:
 def test_a_frozen_migration_cannot_be_edited_or_lost(tmp_path: Path) -> None:
     up = tmp_path / "0001_create.sql"
     up.write_text("select 1;")
-    assert _frozen.freeze(tmp_path) == ("0001_create.sql",)
-    assert _frozen.freeze(tmp_path) == ()
+    assert freeze(tmp_path) == ("0001_create.sql",)
+    assert freeze(tmp_path) == ()
     (tmp_path / "0002_more.sql").write_text("select 2;")
-    assert _frozen.freeze(tmp_path) == ("0002_more.sql",)
+    assert freeze(tmp_path) == ("0002_more.sql",)
     _frozen.check_frozen(tmp_path)
     up.write_text("select 3;")
     with pytest.raises(MigrationError, match=r"0001_create\.sql is not what it was"):
         migrate("host=/nowhere", migrations=tmp_path)
     with pytest.raises(MigrationError, match="is not what it was"):
-        _frozen.freeze(tmp_path)
+        freeze(tmp_path)
     up.unlink()
     with pytest.raises(MigrationError, match=r"0001_create\.sql is missing"):
         _frozen.check_frozen(tmp_path)
