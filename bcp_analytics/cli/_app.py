@@ -124,11 +124,16 @@ def status(
     if found.sql_loaded_at is None:
         tell("sql/ is not loaded")
     else:
-        state = "current" if found.sql_current else "of another version"
-        tell(f"sql/ is {state}, loaded {found.sql_loaded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        state = "current" if found.sql_current else f"not that of version {__version__}"
+        at = f"{found.sql_loaded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        tell(f"sql/ is {state}, loaded {at} by version {found.sql_loaded_by}")
     for warning in found.warnings:
         tell(f"Warning: {warning}.")
-    tell("Up to date." if found.current else "Not up to date: run bcp-analytics migrate.")
+    if found.unknown:
+        needed = found.sql_loaded_by or "the version that migrated it"
+        tell(f"Newer than version {__version__}: install {needed}, or a later one.")
+    else:
+        tell("Up to date." if found.current else "Not up to date: run bcp-analytics migrate.")
 
 
 @app.command()

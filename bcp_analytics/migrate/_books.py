@@ -56,9 +56,17 @@ def troubles_of(conn: Connection[Any]) -> tuple[str, ...]:
     return tuple(row[0] for row in conn.execute("select trouble from bcp_internal.job_troubles()").fetchall())
 
 
-def books_of(conn: Connection[Any]) -> tuple[tuple[AppliedMigration, ...], tuple[str, datetime] | None]:
-    """Read the migrations applied, oldest first, and the digest and time of the last load of `sql/`."""
-    loaded = conn.execute("select digest, loaded_at from bcp_migrations.loaded_sql").fetchone()
+def loaded_by(conn: Connection[Any]) -> str | None:
+    """Return the version of the package that loaded `sql/` last, None where none has."""
+    found = conn.execute("select package_version from bcp_migrations.loaded_sql").fetchone()
+    return found and found[0]
+
+
+def books_of(conn: Connection[Any]) -> tuple[tuple[AppliedMigration, ...], tuple[str, datetime, str] | None]:
+    """Read the migrations applied, oldest first, and the last load of `sql/`: digest, time, version."""
+    loaded = conn.execute(
+        "select digest, loaded_at, package_version from bcp_migrations.loaded_sql"
+    ).fetchone()
     there = conn.execute("select to_regclass('bcp_migrations._yoyo_migration') is not null").fetchone()
     if not there or not there[0]:
         return (), loaded

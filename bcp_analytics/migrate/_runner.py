@@ -11,7 +11,7 @@ from bcp_analytics._core.resources import migrations_folder, sql_folder
 from bcp_analytics._core.version import __version__
 from bcp_analytics.errors import MigrationError
 from bcp_analytics.migrate import _code, _sqlfiles
-from bcp_analytics.migrate._books import grants_lost, read, troubles_of
+from bcp_analytics.migrate._books import grants_lost, loaded_by, read, troubles_of
 from bcp_analytics.migrate._frozen import check_frozen
 from bcp_analytics.migrate._preflight import check
 from bcp_analytics.migrate._session import connected, dependents_named, locked, named, prepared, silent
@@ -120,9 +120,10 @@ def _apply_up_to_last_alone(backend: Backend, known: MigrationList, say: Progres
     applied = backend.applied()
     unknown = [i for hash_, i in applied.items() if hash_ not in {m.hash for m in known}]
     if unknown:
+        needed = loaded_by(backend.connection) or "the version that migrated it"
         raise MigrationError(
             f"bcp_analytics {__version__} does not know migrations of this database: {', '.join(unknown)}.",
-            hint="A newer version migrated it: install that one.",
+            hint=f"Install {needed}, or a later one.",
         )
     with backend.transaction():
         pending = list(backend.to_apply(known))
@@ -144,7 +145,9 @@ def _load(backend: Backend, folder: Path, say: Progress) -> bool:
     last = conn.execute("select digest from bcp_migrations.loaded_sql").fetchone()
     if last is not None and last[0] == digest and not grants_lost(conn):
         return False
-    say(f"loading the {len(_sqlfiles.files(folder))} files of sql/")
+    before = loaded_by(conn)
+    instead = f" in place of those of version {before}" if before not in {None, __version__} else ""
+    say(f"loading the {len(_sqlfiles.files(folder))} files of sql/{instead}")
     with dependents_named():
         _code.replace(conn, lambda: _sqlfiles.load(conn, folder))
     conn.execute(

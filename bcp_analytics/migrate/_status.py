@@ -23,8 +23,9 @@ class MigrationStatus:
 
     `pending`: ids of migrations it lacks; `unknown`: ids it has that this version does not know;
     `sql_current`: whether `sql/` is loaded as this version has it; `sql_loaded_at`: when it was loaded
-    last, None where never; `postgresql`, `timescaledb`: versions, None where there is no TimescaleDB;
-    `warnings`: sentences for the user, about background jobs that do not run.
+    last, None where never; `sql_loaded_by`: the version of this package that loaded it; `postgresql`,
+    `timescaledb`: versions, None where there is no TimescaleDB; `warnings`: sentences for the user, about
+    background jobs that do not run.
     """
 
     applied: tuple[AppliedMigration, ...]
@@ -32,6 +33,7 @@ class MigrationStatus:
     unknown: tuple[str, ...]
     sql_current: bool
     sql_loaded_at: datetime | None
+    sql_loaded_by: str | None
     postgresql: str
     timescaledb: str | None
     warnings: tuple[str, ...]
@@ -68,6 +70,7 @@ def status(
         unknown=tuple(i for i in ids if i not in known),
         sql_current=loaded is not None and loaded[0] == _sqlfiles.digest(ids, sql_files) and not lost,
         sql_loaded_at=loaded[1] if loaded else None,
+        sql_loaded_by=loaded[2] if loaded else None,
         postgresql=server[0],
         timescaledb=server[2],
         warnings=troubles,

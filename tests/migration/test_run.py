@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from bcp_analytics import __version__
 from bcp_analytics.errors import BcpAnalyticsError, MigrationError
 from bcp_analytics.migrate import MigrationResult
 from tests.migration.conftest import Project, value
@@ -43,9 +44,14 @@ def test_an_edited_function_is_loaded_again(project: Project, scratch: str) -> N
     path = project.sql / "20_answer.sql"
     path.write_text(path.read_text().replace("42", "43"))
     assert not project.status(scratch).sql_current
-    result = project.migrate(scratch)
+    with psycopg.connect(scratch) as conn:
+        conn.execute("update bcp_migrations.loaded_sql set package_version = '9.1'")
+    said: list[str] = []
+    result = project.migrate(scratch, progress=said.append)
     assert (result.applied, result.sql_applied) == ((), True)
+    assert said == ["loading the 2 files of sql/ in place of those of version 9.1"]
     assert value(scratch, "select bcp.answer()") == 43
+    assert project.status(scratch).sql_loaded_by == __version__
 
 
 def test_code_that_a_migration_dropped_is_loaded_again(project: Project, scratch: str) -> None:
@@ -86,7 +92,9 @@ def test_a_database_that_a_newer_version_migrated_is_left_alone(project: Project
     (project.migrations / "0003_newer.sql").unlink()
     project.code("20_answer.sql", "drop function bcp.answer();")
     assert project.status(scratch).unknown == ("0003_newer",)
-    with pytest.raises(MigrationError, match=r"0003_newer.*\n.*newer version"):
+    with psycopg.connect(scratch) as conn:
+        conn.execute("update bcp_migrations.loaded_sql set package_version = '9.1'")
+    with pytest.raises(MigrationError, match=r"does not know.*0003_newer.*\n.*Install 9\.1, or a later one"):
         project.migrate(scratch)
     assert value(scratch, "select bcp.answer()") == 42
 

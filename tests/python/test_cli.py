@@ -376,6 +376,19 @@ def test_migrate_status_and_rollback(blank_db: str) -> None:
     assert "--yes" in refused.stderr.splitlines()[-1]
     assert "Up to date." in ok("status", "--dsn", blank_db)
 
+    with psycopg.connect(blank_db) as conn:
+        conn.execute("update bcp_migrations.loaded_sql set package_version = '9.1'")
+        conn.execute(
+            "insert into bcp_migrations._yoyo_migration (migration_hash, migration_id, applied_at_utc)"
+            " values ('9', '9000_newer', now())"
+        )
+    newer = ok("status", "--dsn", blank_db)
+    assert "9000_newer  not known to this version" in newer
+    assert newer.endswith(f"Newer than version {__version__}: install 9.1, or a later one.\n")
+    assert "Install 9.1" in run("migrate", "--dsn", blank_db).stderr
+    with psycopg.connect(blank_db) as conn:
+        conn.execute("delete from bcp_migrations._yoyo_migration where migration_hash = '9'")
+
     assert "taken back" in ok("rollback", "--all", "--yes", "--dsn", blank_db)
     assert ok("rollback", "--dsn", blank_db) == "No migration is applied, nothing to take back.\n"
 
