@@ -271,7 +271,7 @@ def _row(function: Function) -> str:
     for name, kind, comment in function.columns:
         assert name is not None
         assert kind is not None
-        annotation = FACTS["types"].get(name, TYPES[kind])
+        annotation = (FACTS["types"] | function.facts.get("types", {})).get(name, TYPES[kind])
         if annotation != "Any" and any(fnmatch(name, pattern) for pattern in nullable):
             annotation += " | None"
         lines.append(f"    {name}: {annotation}")

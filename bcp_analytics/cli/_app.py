@@ -16,7 +16,7 @@ import typer
 
 from bcp_analytics import __version__, embedded
 from bcp_analytics import migrate as migrations
-from bcp_analytics.cli import _archive, _cleanup, _compose, _erase, _query, _restore, _spool
+from bcp_analytics.cli import _archive, _cleanup, _compose, _erase, _query, _restore, _serve, _spool, _token
 from bcp_analytics.cli._support import Commands, Dsn, connected, counted, find_dsn, say, tell
 from bcp_analytics.embedded._places import Places
 from bcp_analytics.errors import BcpAnalyticsError
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(_spool.app, name="spool")
 app.add_typer(_archive.app, name="archive")
+app.add_typer(_token.app, name="token")
 
 
 class StatusFormat(StrEnum):
@@ -310,6 +311,7 @@ app.command()(_restore.restore)
 app.command()(_cleanup.cleanup)
 app.command()(_compose.compose)
 app.command()(_query.query)
+app.command()(_serve.serve)
 app.command("erase-user")(_erase.erase_user)
 app.command("anonymize-history")(_erase.anonymize_history)
 

@@ -192,6 +192,24 @@ def parse_time(option: str, value: str, zone: tzinfo, now: Callable[[], datetime
         ) from None
 
 
+def parse_ahead(option: str, value: str, now: Callable[[], datetime]) -> datetime:
+    """Read 12h (that long after now), or an ISO 8601 time, in UTC where it names no zone.
+
+    Raises `typer.BadParameter`.
+    """
+    try:
+        if found := _AGO.fullmatch(value):
+            return now() + timedelta(**{_AGO_UNITS[found[2]]: int(found[1])})
+        time = datetime.fromisoformat(value)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{value!r} is not a time: write 12h, 90d or 4w for that long from now, or ISO 8601 such as "
+            "2027-01-31 or 2027-01-31T18:00Z.",
+            param_hint=option,
+        ) from None
+
+
 def parse_range(
     since: str | None, until: str | None, zone: tzinfo, now: Callable[[], datetime]
 ) -> tuple[datetime | None, datetime | None]:

@@ -1,0 +1,73 @@
+"""The application: its routes, what they share, and how it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+
+from bcp_analytics.serve import _health, _sessions
+from bcp_analytics.serve._auth import Tokens
+from bcp_analytics.serve._database import Database
+from bcp_analytics.serve._errors import Refused, refusal
+from bcp_analytics.serve._hardening import AccessLog, Hardening
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+    from bcp_analytics.serve._config import Config
+
+
+def create_app(config: Config) -> Starlette:
+    """Return the application of a server, for uvicorn or another server of ASGI applications."""
+    database = Database(config)
+    tokens = Tokens(database)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await database.open()
+        noting = asyncio.create_task(tokens.keep_noting())
+        try:
+            yield
+        finally:
+            app.state.stopping.set()
+            noting.cancel()
+            with contextlib.suppress(Exception):
+                await tokens.note_failures()
+            await database.close()
+
+    routes: list[BaseRoute] = [*_health.routes, *_sessions.routes]
+    log = [Middleware(AccessLog)] if config.access_log else []
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[*log, Middleware(Hardening, config=config)],
+        exception_handlers={Refused: refusal, HTTPException: _http_error, Exception: _unexpected},
+    )
+    # A redirect to the path with or without a slash would have the client send its token twice.
+    app.router.redirect_slashes = False
+    app.state.config = config
+    app.state.database = database
+    app.state.tokens = tokens
+    app.state.stopping = asyncio.Event()
+    return app
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for no other
+    said = {404: "There is nothing at this path.", 405: "This path does not take this method."}
+    message = said.get(error.status_code, error.detail)
+    return JSONResponse({"error": {"message": message}}, error.status_code, error.headers)
+
+
+async def _unexpected(_: Request, __: Exception) -> Response:
+    return JSONResponse({"error": {"message": "The server failed. Its log says why."}}, 500)

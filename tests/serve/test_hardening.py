@@ -1,0 +1,92 @@
+"""Hosts, origins, headers, the access log, and a database that is away."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.serve import Config, run
+from bcp_analytics.serve._hardening import AccessLog
+from tests.serve.conftest import Running, serving
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+
+def test_other_hosts_are_not_answered(server: Running) -> None:
+    for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", ""):
+        assert server.send("GET", "/healthz", headers={"host": host}).status_code == 421
+    for host in ("localhost", "LOCALHOST:1", f"127.0.0.1:{server.port}", "[::1]:80"):
+        assert server.send("GET", "/healthz", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+def test_pages_of_others_change_nothing(server: Running, headers: dict[str, str]) -> None:
+    body = {"token": server.tokens["admin"]}
+    assert server.send("POST", "/v1/session", json=body, headers=headers).status_code == 403
+    own = {"origin": server.url, "sec-fetch-site": "same-origin"}
+    assert server.send("POST", "/v1/session", json=body, headers=own).status_code == 200
+
+
+def test_answers_are_not_cached_framed_or_sniffed(server: Running) -> None:
+    for path in ("/healthz", "/nowhere", "/v1/session"):
+        headers = server.send("GET", path).headers
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "server" not in headers
+    assert server.send("GET", "/nowhere").status_code == 404
+    assert server.send("PUT", "/healthz").status_code == 405
+    assert server.send("GET", "/healthz/").status_code == 404
+
+
+def test_a_forwarded_address_is_believed_of_named_proxies_only(dsn: str) -> None:
+    forwarded = {"x-forwarded-for": "203.0.113.9"}
+    for proxies, seen in (((), "127.0.0.1"), (("127.0.0.1",), "203.0.113.9")):
+        with serving(dsn, trusted_proxies=proxies) as running:
+            running.send("GET", "/v1/session", headers=forwarded)
+            assert list(running.app.state.tokens._noted) == [("missing", seen)]
+
+
+def test_the_access_log_has_no_value_of_a_request(dsn: str) -> None:
+    lines = io.StringIO()
+    with serving(dsn) as running:
+        app: ASGIApp = running.app
+        running.app.middleware_stack = AccessLog(running.app.middleware_stack, lines.write)  # type: ignore[arg-type]
+        assert app is running.app
+        running.send("GET", "/healthz?user=jane@example.com")
+        running.send("GET", "/jane@example.com")
+    assert "jane" not in lines.getvalue()
+    first, second = map(json.loads, lines.getvalue().splitlines())
+    assert (first["method"], first["route"], first["status"]) == ("GET", "/healthz", 200)
+    assert (second["route"], second["status"]) == (None, 404)
+
+
+def test_a_public_address_needs_a_token_first(dsn: str) -> None:
+    with pytest.raises(BcpAnalyticsError, match="no token yet"):
+        run(Config(dsn=dsn, host="0.0.0.0"))  # noqa: S104 - the point
+
+
+def test_a_store_that_is_not_there_is_said_at_the_start(blank_db: str) -> None:
+    with pytest.raises(BcpAnalyticsError, match="bcp-analytics migrate"):
+        run(Config(dsn=blank_db))
+
+
+def test_without_a_database_it_lives_and_is_not_ready() -> None:
+    with serving("host=127.0.0.1 port=1 dbname=none") as running:
+        assert running.send("GET", "/healthz").status_code == 200
+        answer = running.send("GET", "/readyz")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
