@@ -243,7 +243,8 @@ create or replace function bcp.find_calls(
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
     p_user_id text default null, p_session_id text default null, p_client_name text default null,
     p_outcome text default null, p_failed boolean default null, p_client_version text default null,
-    p_client_model text default null, p_release text default null, p_limit integer default 50)
+    p_client_model text default null, p_release text default null, p_limit integer default 50,
+    p_after uuid default null)
 returns table (
     start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, error_type text,
     error_message text, duration_ms double precision, parameters jsonb, request_bytes bigint, response_bytes bigint,
@@ -263,13 +264,20 @@ declare
         p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
         p_client_version, p_client_model, p_release, p_event_id);
 begin
-    for v_span in select * from bcp_internal.latest_first(v_range.range_from, v_range.range_to) loop
+    for v_span in
+        select range_from, range_to
+        from bcp_internal.latest_first(
+            v_range.range_from,
+            -- Calls of one time are listed by their ids, so the next page may begin within that time.
+            v_range.range_to + case when p_after is null then interval '0' else interval '1 microsecond' end)
+    loop
         return query
         select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message,
                l.duration_ms, l.parameters, l.request_bytes, l.response_bytes, l.user_id, l.session_id, l.client_name,
                l.client_version,
                l.client_model, l.release, l.request_id, l.trace_id, l.event_id
         from bcp_internal.calls(v_span.range_from, v_span.range_to, v_filters) l
+        where p_after is null or l.start_time < v_range.range_to or l.event_id > p_after
         order by l.start_time desc, l.event_id
         limit v_left;
         get diagnostics v_found = row_count;
@@ -283,8 +291,9 @@ comment on function bcp.find_calls is
     'Which calls were there? One row per call, latest first, at most p_limit (1 to 10000): the calls of a user '
     '(p_user_id, as it is stored), a session, a model or a release, or the one call to which its sender gave '
     'p_event_id, any text or a UUID. p_failed true finds calls whose success is false; p_failed false finds all '
-    'others: succeeded, cancelled or unknown. Reads the calls of the range [p_since, p_until): the last 24 hours by '
-    'default, or with p_event_id all time.';
+    'others: succeeded, cancelled or unknown. For the next page give start_time of the last row as p_until, and its '
+    'event_id as p_after. Reads the calls of the range [p_since, p_until): the last 24 hours by default, or with '
+    'p_event_id all time.';
 
 grant execute on function bcp.find_calls to bcp_reader;
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import traceback
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta, tzinfo
-from datetime import time as clock
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import psycopg
 import typer
@@ -18,12 +15,14 @@ from psycopg import errors as pg
 from typer.core import TyperGroup
 
 from bcp_analytics import embedded
+from bcp_analytics._core import reading
 from bcp_analytics._core.connection import check_readable, reach
 from bcp_analytics._render.visible import visible, visible_line
 from bcp_analytics.errors import BcpAnalyticsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import tzinfo
 
     from psycopg import Connection
 
@@ -40,12 +39,6 @@ Dsn = Annotated[
         show_default=False,
     ),
 ]
-
-_AGO = re.compile(r"(\d{1,6})\s*(s|m|h|d|w)")
-_AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DAYS = {"today": 0, "yesterday": 1}
-_INTERVAL_UNITS = _AGO_UNITS | {"mo": "months", "y": "years"}
-_INTERVAL = re.compile(r"(\d{1,6})\s*(s|m|h|d|w|mo|y)")
 
 
 class Commands(TyperGroup):
@@ -158,38 +151,25 @@ def server_time(conn: Connection[Any]) -> datetime:
     return time
 
 
+@contextmanager
+def _as_parameter(option: str) -> Iterator[None]:
+    """Raise `typer.BadParameter` for what reading an argument raises."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
 def parse_zone(name: str) -> tzinfo:
     """Return a time zone by its name; raises `typer.BadParameter`."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise typer.BadParameter(
-            f"there is no time zone {name!r}: use a name such as UTC or Europe/Berlin.",
-            param_hint="--time-zone",
-        ) from None
+    with _as_parameter("--time-zone"):
+        return reading.read_zone(name)
 
 
 def parse_time(option: str, value: str, zone: tzinfo, now: Callable[[], datetime]) -> datetime:
-    """Read 24h (that long before now), now, the beginning of today or yesterday, or an ISO 8601 time.
-
-    Days are those of `zone`, as is a time that names none. Raises `typer.BadParameter`.
-    """
-    try:
-        if value == "now":
-            return now()
-        if found := _AGO.fullmatch(value):
-            return now() - timedelta(**{_AGO_UNITS[found[2]]: int(found[1])})
-        if value in _DAYS:
-            day = now().astimezone(zone).date() - timedelta(days=_DAYS[value])
-            return datetime.combine(day, clock(), zone).astimezone(UTC)
-        time = datetime.fromisoformat(value)
-        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(
-            f"{value!r} is not a time: write 30m, 24h, 7d or 2w for that long ago, today or yesterday for "
-            "when it began, or ISO 8601 such as 2026-01-31 or 2026-01-31T18:00Z.",
-            param_hint=option,
-        ) from None
+    """Read a time as `reading.read_time` does. Raises `typer.BadParameter`."""
+    with _as_parameter(option):
+        return reading.read_time(value, zone, now)
 
 
 def parse_ahead(option: str, value: str, now: Callable[[], datetime]) -> datetime:
@@ -198,8 +178,8 @@ def parse_ahead(option: str, value: str, now: Callable[[], datetime]) -> datetim
     Raises `typer.BadParameter`.
     """
     try:
-        if found := _AGO.fullmatch(value):
-            return now() + timedelta(**{_AGO_UNITS[found[2]]: int(found[1])})
+        if length := reading.read_length(value):
+            return now() + length
         time = datetime.fromisoformat(value)
         return time if time.tzinfo else time.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
@@ -232,26 +212,15 @@ def parse_range(
 
 
 def parse_interval(value: str) -> str | None:
-    """Read 15m, 1h, 1d, 1w, 1mo, or none; return it as PostgreSQL reads it. Raises `typer.BadParameter`."""
-    if value == "none":
-        return None
-    if found := _INTERVAL.fullmatch(value):
-        return f"{found[1]} {_INTERVAL_UNITS[found[2]]}"
-    raise typer.BadParameter(
-        f"{value!r} is not an interval: write 15m, 1h, 1d, 1w or 1mo, or none for the whole range.",
-        param_hint="--interval",
-    )
+    """Read a length as `reading.read_interval` does. Raises `typer.BadParameter`."""
+    with _as_parameter("--interval"):
+        return reading.read_interval(value)
 
 
 def parse_shares(option: str, value: str) -> list[float]:
     """Read numbers with commas between them. Raises `typer.BadParameter`."""
-    try:
-        return [float(part) for part in value.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"{value!r} is not a list of numbers: write them with commas, such as 0.5,0.95,0.99.",
-            param_hint=option,
-        ) from None
+    with _as_parameter(option):
+        return reading.read_numbers(value)
 
 
 def parse_setting(setting: str, takes: dict[str, str]) -> dict[str, Any]:

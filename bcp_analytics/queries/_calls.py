@@ -158,14 +158,16 @@ def find_calls(
     client_model: str | None = None,
     release: str | None = None,
     limit: int = 50,
+    after: UUID | None = None,
 ) -> Arguments:
     """Which calls were there?
 
     One row per call, latest first, at most `limit` (1 to 10000): the calls of a user (`user_id`, as it is
     stored), a session, a model or a release, or the one call to which its sender gave `event_id`, any text or
     a UUID. `failed` true finds calls whose success is false; `failed` false finds all others: succeeded,
-    cancelled or unknown. Reads the calls of the range [`since`, `until`): the last 24 hours by default, or
-    with `event_id` all time.
+    cancelled or unknown. For the next page give start_time of the last row as `until`, and its event_id as
+    `after`. Reads the calls of the range [`since`, `until`): the last 24 hours by default, or with `event_id`
+    all time.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

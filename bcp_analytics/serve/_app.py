@@ -11,11 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
-from bcp_analytics.serve import _health, _sessions
+from bcp_analytics.serve import _health, _metrics, _openapi, _query, _sessions
 from bcp_analytics.serve._auth import Tokens
 from bcp_analytics.serve._database import Database
 from bcp_analytics.serve._errors import Refused, refusal
 from bcp_analytics.serve._hardening import AccessLog, Hardening
+from bcp_analytics.serve._metrics import Counting, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,12 +46,19 @@ def create_app(config: Config) -> Starlette:
                 await tokens.note_failures()
             await database.close()
 
-    routes: list[BaseRoute] = [*_health.routes, *_sessions.routes]
+    metrics = Metrics()
+    routes: list[BaseRoute] = [
+        *_health.routes,
+        *_sessions.routes,
+        *_query.routes,
+        *_metrics.routes,
+        *_openapi.routes,
+    ]
     log = [Middleware(AccessLog)] if config.access_log else []
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[*log, Middleware(Hardening, config=config)],
+        middleware=[*log, Middleware(Counting, metrics=metrics), Middleware(Hardening, config=config)],
         exception_handlers={Refused: refusal, HTTPException: _http_error, Exception: _unexpected},
     )
     # A redirect to the path with or without a slash would have the client send its token twice.
@@ -58,6 +66,7 @@ def create_app(config: Config) -> Starlette:
     app.state.config = config
     app.state.database = database
     app.state.tokens = tokens
+    app.state.metrics = metrics
     app.state.stopping = asyncio.Event()
     return app
 

@@ -297,3 +297,23 @@ def test_an_administrator_finds_calls_about_an_address(conn: psycopg.Connection[
     for code in ("bcp.hash_of('ada@example.com')", "bcp.hash_of('ada', 'login')"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege), conn.transaction():
             conn.execute(f"select {code}")  # type: ignore[arg-type]
+
+
+def test_a_list_of_calls_goes_on_where_its_last_page_ended(db: psycopg.Connection[Any]) -> None:
+    """Within one time too, and where the end of the range is not the end of a page."""
+    ingest(db, [usage(start_time=f"2026-06-15T11:00:0{n // 5}Z", request_id=str(n)) for n in range(20)])
+    whole = [
+        r["event_id"] for r in rows(db, "select event_id from bcp.find_calls('2026-06-15', '2026-06-16')")
+    ]
+    found: list[Any] = []
+    until, after = "2026-06-16", None
+    while True:
+        page = rows(
+            db, "select * from bcp.find_calls('2026-06-15', %s, p_limit => 3, p_after => %s)", [until, after]
+        )
+        if not page:
+            break
+        found += [r["event_id"] for r in page]
+        until, after = page[-1]["start_time"], page[-1]["event_id"]
+    assert found == whole
+    assert len(set(found)) == 20

@@ -1,0 +1,168 @@
+"""GET /openapi.json: what there is, in OpenAPI 3.1, from the same questions as the command line."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from bcp_analytics import __version__
+from bcp_analytics.serve._parameters import ALL, Argument, Question
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+_ERROR = {"$ref": "#/components/schemas/Error"}
+
+
+def _refusals(*statuses: int) -> dict[str, Any]:
+    said = {
+        400: "The request cannot be read.",
+        401: "No valid token.",
+        403: "The token may not do this.",
+        404: "There is nothing of that name.",
+        413: "The body is too large.",
+        415: "The body is of a type or an encoding that is not taken.",
+        429: "Too many requests without a valid token.",
+        503: "The database cannot be reached: send it again after Retry-After seconds.",
+        504: "The database did not answer in time.",
+    }
+    content = {"application/json": {"schema": _ERROR}}
+    return {str(status): {"description": said[status], "content": content} for status in statuses}
+
+
+def _parameter(argument: Argument) -> dict[str, Any]:
+    array = {"style": "form", "explode": False} if argument.schema.get("type") == "array" else {}
+    return {
+        "name": argument.name,
+        "in": "query",
+        "required": argument.required,
+        "schema": argument.schema,
+        **array,
+    }
+
+
+def _question(question: Question) -> dict[str, Any]:
+    first, _, rest = question.text.partition("\n")
+    row = {
+        "type": "object",
+        "properties": question.columns,
+        "required": list(question.columns),
+    }
+    shared = [
+        {"name": "format", "in": "query", "schema": {"type": "string", "enum": ["json", "csv"]}},
+        {
+            "name": "spreadsheet",
+            "in": "query",
+            "description": "With CSV: put an apostrophe before what a spreadsheet takes for a formula.",
+            "schema": {"type": "boolean"},
+        },
+    ]
+    answer = {
+        "description": "The rows.",
+        "content": {
+            "application/json": {"schema": {"type": "array", "items": row}},
+            "text/csv": {"schema": {"type": "string"}},
+        },
+    }
+    if "after" in question.arguments:
+        answer["headers"] = {
+            "Link": {"description": "The next page, where there may be one.", "schema": {"type": "string"}}
+        }
+    return {
+        "operationId": question.name,
+        "summary": first,
+        # The docstring speaks of Python's arguments, which have the same names here.
+        "description": re.sub(r"\s+", " ", rest.partition("Arguments mean what")[0]).strip(),
+        "tags": ["questions"],
+        "parameters": [*(_parameter(one) for one in question.arguments.values()), *shared],
+        "responses": {"200": answer, **_refusals(400, 401, 403, 429, 503, 504)},
+    }
+
+
+def _status(summary: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        "summary": summary,
+        "tags": ["server"],
+        "responses": {
+            "200": {"description": "It is so.", "content": content},
+            **_refusals(*more.get("refused", ())),
+        },
+        "security": [],
+    }
+
+
+@cache
+def description() -> dict[str, Any]:
+    """Return the description of the interface."""
+    paths: dict[str, Any] = {
+        "/healthz": {"get": _status("Does the server live?")},
+        "/readyz": {"get": _status("Does the database answer?", refused=(503,))},
+        "/v1/query": {
+            "get": {
+                "summary": "Which questions are there, and what does each take?",
+                "tags": ["questions"],
+                "responses": {
+                    "200": {
+                        "description": "By name.",
+                        "content": {"application/json": {"schema": {"type": "object"}}},
+                    },
+                    **_refusals(401, 403, 429, 503),
+                },
+            }
+        },
+        "/metrics": {
+            "get": {
+                "summary": "What Prometheus reads.",
+                "tags": ["server"],
+                "responses": {
+                    "200": {
+                        "description": "Metrics.",
+                        "content": {"text/plain": {"schema": {"type": "string"}}},
+                    },
+                    **_refusals(401, 403, 429, 503, 504),
+                },
+            }
+        },
+    }
+    paths |= {f"/v1/query/{name}": {"get": _question(question)} for name, question in ALL.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "bcp_analytics",
+            "version": __version__,
+            "description": "The analytics store for tool calls: questions.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {
+                "Error": {
+                    "type": "object",
+                    "required": ["error"],
+                    "properties": {
+                        "error": {
+                            "type": "object",
+                            "required": ["message"],
+                            "properties": {"message": {"type": "string"}, "hint": {"type": "string"}},
+                        }
+                    },
+                }
+            },
+        },
+    }
+
+
+async def openapi(_: Request) -> Response:
+    """Answer the description."""
+    return JSONResponse(description())
+
+
+routes = [Route("/openapi.json", openapi)]

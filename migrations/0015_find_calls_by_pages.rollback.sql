@@ -1,0 +1,2 @@
+drop function if exists bcp.find_calls(
+    timestamptz, timestamptz, text, text, text, text, text, text, text, text, boolean, text, text, text, integer, uuid);
