@@ -87,6 +87,8 @@ returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
+-- Compiling the conditions takes longer than running them, for each chunk anew.
+set jit = off
 -- A delete in the columnstore first decompresses the batches that hold the rows.
 set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
 as $func$

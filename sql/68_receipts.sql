@@ -42,6 +42,8 @@ comment on function bcp_internal.begin_erasure is
 create or replace function bcp_internal.sessions_of(p_forms text[]) returns setof text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- Compiling takes longer than running.
+set jit = off
 as $func$
 declare
     v_sessions text[];

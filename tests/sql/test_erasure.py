@@ -194,6 +194,15 @@ def test_nobody_waits_while_a_chunk_is_put_back_into_the_columnstore(
         erasing.result()
 
 
+def test_nothing_that_runs_for_each_chunk_is_compiled(db: psycopg.Connection[Any]) -> None:
+    """PostgreSQL compiles the conditions, which name each column many times, for half a second per chunk."""
+    settings = (
+        "select proname::text, 'jit=off' = any (proconfig) from pg_proc"
+        " where pronamespace = 'bcp_internal'::regnamespace and proname in ('erase_chunk', 'sessions_of')"
+    )
+    assert sorted(db.execute(settings).fetchall()) == [("erase_chunk", True), ("sessions_of", True)]
+
+
 def test_what_was_dropped_meanwhile_is_no_syntax_error(db: psycopg.Connection[Any]) -> None:
     """A regclass of a table that is gone prints a number."""
     db.execute("select bcp_internal.renew_statistics('_timescaledb_internal', '_hyper_2_4711_chunk')")
