@@ -252,10 +252,13 @@ begin
     loop
         if p_table = 'users' then
             delete from bcp.users where user_id = v_key.value returning * into v_user;
+            -- Cleanup or an erasure has deleted the row meanwhile.
+            continue when not found;
             perform bcp_internal.touch_users(array[v_key.masked, v_key.masked],
                 array[v_user.first_seen, v_user.last_seen]);
         else
             delete from bcp.user_sessions where session_id = v_key.value returning * into v_session;
+            continue when not found;
             v_session.session_id := v_key.masked;
             perform bcp_internal.touch_sessions(array[v_session]);
         end if;

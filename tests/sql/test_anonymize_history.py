@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -195,6 +196,21 @@ def test_it_goes_on_where_it_was_interrupted(clean_db: psycopg.Connection[Any]) 
     for aggregate in RAW:
         materialized, raw = from_raw(clean_db, aggregate, DAYS[0] - timedelta(days=1))
         assert materialized == raw, aggregate
+
+
+@pytest.mark.native("the embedded database is one backend")
+def test_who_is_deleted_meanwhile_stays_away(clean_db: psycopg.Connection[Any], dsn: str) -> None:
+    fill(clean_db)
+    new_rules(clean_db)
+    blocked = "select cardinality(pg_blocking_pids(%s)) > 0 as blocked"
+    with psycopg.connect(dsn) as cleanup, psycopg.connect(dsn) as other, ThreadPoolExecutor(1) as thread:
+        cleanup.execute("delete from bcp.users where user_id like 'TICKET%'")
+        masking = thread.submit(clean_db.execute, "select bcp_internal.mask_table('users', 'infinity')")
+        while not rows(other, blocked, [clean_db.info.backend_pid])[0]["blocked"]:
+            assert not masking.done()
+        cleanup.commit()
+        assert masking.result(timeout=60).fetchall()
+    assert rows(clean_db, "select user_id from bcp.users") == [{"user_id": "bob"}]
 
 
 def test_who_it_was_is_forgotten_and_what_happened_stays(clean_db: psycopg.Connection[Any]) -> None:
