@@ -163,12 +163,15 @@ begin
             hint = 'An infinite range has no period before it to compare with. Give both p_since and p_until.';
     end if;
     -- In seconds, because the length of a day would depend on the time zone of the session.
-    return p_since - make_interval(secs => extract(epoch from p_until - p_since)::double precision);
+    return bcp_internal.checked_time(
+        'the start of the period before',
+        p_since - make_interval(secs => extract(epoch from p_until - p_since)::double precision));
 end
 $func$;
 
 comment on function bcp_internal.period_before is
-    'Start of the period of the same length before a range; ZB002 if the range is infinite.';
+    'Start of the period of the same length before a range; ZB002 if the range is infinite, or if that period begins '
+    'before the year 1.';
 
 grant execute on function bcp_internal.period_before to bcp_reader;
 

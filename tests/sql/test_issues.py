@@ -181,6 +181,7 @@ def test_an_issue_that_is_not_there(db: psycopg.Connection[Any], call: str) -> N
         ("p_state => 'open'", "p_state is none of new, ongoing, regressed, resolved"),
         ("p_limit => 0", "p_limit is not from 1 to 10000"),
         ("p_since => '-infinity'", "the range has no end"),
+        ("p_since => '0900-01-01'", "the start of the period before is not within the years 1 to 9999"),
         ("p_since => '2026-02-01', p_until => '2026-01-01'", "is after"),
     ],
 )
