@@ -30,6 +30,10 @@ _DROP = re.compile(
     r"^\s*drop\s+(table|materialized\s+view|schema)\s+(?:if\s+exists\s+)?([\w.\"]+)",
     re.IGNORECASE | re.MULTILINE,
 )
+_ALTER = re.compile(
+    r"^\s*alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?([\w.\"]+)([^;]*)", re.IGNORECASE | re.MULTILINE
+)
+_DROP_COLUMN = re.compile(r"\bdrop\s+column\s+(?:if\s+exists\s+)?([\w\"]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +122,38 @@ def _lost(conn: Connection[Any], migration: Migration) -> Iterator[str]:
     text = Path(migration.path).with_suffix(".rollback.sql").read_text(encoding="utf-8")
     for kind, name in _DROP.findall(text):
         what = " ".join(kind.lower().split())
-        there = conn.execute("select to_regclass(%s) is not null", [name]).fetchone()
-        if what == "schema" or not there or not there[0]:
+        if what == "schema" or not _is_there(conn, name):
             yield f"{what} {name}"
-            continue
-        query = sql.SQL("select count(*) from (select from {} limit {}) as counted").format(
-            sql.SQL(".").join(sql.Identifier(part.strip('"')) for part in name.split(".")), _COUNT_LIMIT
-        )
-        rows = conn.execute(query).fetchone()
-        assert rows is not None  # noqa: S101
-        yield f"{what} {name}: {rows[0]}{' or more' if rows[0] == _COUNT_LIMIT else ''} rows"
+        else:
+            yield f"{what} {name}: {_counted(conn, name)} rows"
+    for name, change in _ALTER.findall(text):
+        for column in _DROP_COLUMN.findall(change):
+            values = f": {_counted(conn, name, column)} values" if _is_there(conn, name, column) else ""
+            yield f"column {name}.{column}{values}"
+
+
+def _is_there(conn: Connection[Any], table: str, column: str | None = None) -> bool:
+    found = conn.execute(
+        "select from pg_class c where c.oid = to_regclass(%(table)s) and (%(column)s::text is null or exists"
+        " (select from pg_attribute where attrelid = c.oid and attname = %(column)s and not attisdropped))",
+        {"table": table, "column": column and column.strip('"')},
+    ).fetchone()
+    return found is not None
+
+
+def _counted(conn: Connection[Any], table: str, column: str | None = None) -> str:
+    """Count rows of a table, or values of one of its columns."""
+    condition = (
+        sql.SQL("{} is not null").format(sql.Identifier(column.strip('"'))) if column else sql.SQL("true")
+    )
+    query = sql.SQL("select count(*) from (select from {} where {} limit {}) as counted").format(
+        sql.SQL(".").join(sql.Identifier(part.strip('"')) for part in table.split(".")),
+        condition,
+        _COUNT_LIMIT,
+    )
+    rows = conn.execute(query).fetchone()
+    assert rows is not None  # noqa: S101
+    return f"{rows[0]}{' or more' if rows[0] == _COUNT_LIMIT else ''}"
 
 
 def _drop_code(conn: Connection[Any]) -> None:

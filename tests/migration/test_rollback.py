@@ -38,6 +38,28 @@ def test_the_last_migration_goes_with_all_code_and_comes_back(project: Project, 
         assert snapshot(conn) == before
 
 
+def test_a_column_that_goes_is_lost_too(project: Project, scratch: str) -> None:
+    project.migration(
+        "0003_more",
+        "alter table bcp.things add column note text, add column spare text;",
+        "alter table bcp.things\n    drop column spare,\n    drop column if exists note;\n"
+        "alter table bcp.things drop column if exists nothing;\n",
+    )
+    project.migrate(scratch)
+    with psycopg.connect(scratch) as conn:
+        conn.execute(
+            "insert into bcp.things (id, note)"
+            " select n, case n % 2 when 0 then 'kept' end from generate_series(2, 5) as n"
+        )
+    plan = runner.rollback_plan(scratch, migrations=project.migrations)
+    assert plan.lost == (
+        "column bcp.things.spare: 0 values",
+        "column bcp.things.note: 2 values",
+        "column bcp.things.nothing",
+    )
+    assert project.rollback(scratch) == plan
+
+
 def test_rolling_back_all_leaves_nothing_of_ours(project: Project, scratch: str) -> None:
     with psycopg.connect(scratch) as conn:
         before = snapshot(conn)
