@@ -13,7 +13,7 @@ from typing import Literal
 from uuid import UUID
 
 from bcp_analytics._core.arguments import Id
-from bcp_analytics._core.function import Arguments, procedure, question, scalar
+from bcp_analytics._core.function import Arguments, procedure, question, scalar, scalar_or_none
 
 
 @procedure
@@ -271,7 +271,7 @@ def erasure_plan(user_id: Id) -> Arguments:
     return locals()
 
 
-@scalar(UUID)
+@scalar_or_none(UUID)
 def find_erasure(user_id: Id) -> Arguments:
     """The latest erasure of a user, by the id as an application sends it or as it was stored; None if there
     was none.

@@ -64,7 +64,8 @@ SOURCES = {
         "bcp_analytics._core.arguments",
     ),
     **dict.fromkeys(
-        ["Arguments", "@action", "@procedure", "@question", "@scalar"], "bcp_analytics._core.function"
+        ["Arguments", "@action", "@procedure", "@question", "@scalar", "@scalar_or_none"],
+        "bcp_analytics._core.function",
     ),
 }
 # Of overloads, the one that takes a batch as text has the parameters, the one that takes JSON the comment.
@@ -318,7 +319,7 @@ def _decorator(function: Function) -> str:
     if function.is_procedure:
         return "procedure"
     if not function.columns:
-        return f"scalar({TYPES[function.kind]})"
+        return f"scalar{'_or_none' * ('null' in function.facts)}({TYPES[function.kind]})"
     return f"{'question' if function.is_set else 'action'}({function.row})"
 
 

@@ -88,6 +88,15 @@ def scalar(kind: type[Value]) -> Callable[[Callable[P, Arguments]], SqlFunction[
     return decorate
 
 
+def scalar_or_none(kind: type[Value]) -> Callable[[Callable[P, Arguments]], SqlFunction[P, Value | None]]:
+    """Make the twin of a function that returns one value, or null where there is none."""
+
+    def decorate(build: Callable[P, Arguments]) -> SqlFunction[P, Value | None]:
+        return _twin(build, f"{kind.__name__} | None", (), scalar_row, _only)
+
+    return decorate
+
+
 def procedure(build: Callable[P, Arguments]) -> SqlFunction[P, None]:
     """Make the twin of a procedure."""
     return _twin(build, "None", None, scalar_row, _nothing)

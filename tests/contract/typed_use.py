@@ -19,6 +19,7 @@ from bcp_analytics import (
     IngestResult,
     ToolUsageStats,
     begin_tool_call,
+    find_erasure,
     ingest_tool_usage,
     log_error,
     refresh_analytics_views,
@@ -32,6 +33,7 @@ def sync(conn: Connection[DictRow]) -> None:
     assert_type(rows[0].success_rate, float | None)
     assert_type(ingest_tool_usage(conn, [{"bcp_name": "a"}], batch_id="x"), IngestResult)
     assert_type(begin_tool_call(conn, "files", "read", parameters=[1]), UUID)
+    assert_type(find_erasure(conn, "somebody"), UUID | None)
 
 
 async def asynchronous(conn: AsyncConnection[Any]) -> None:
