@@ -38,8 +38,8 @@ comment on function bcp.log_tool_usage(
 grant execute on function bcp.log_tool_usage to bcp_writer;
 
 -- A field of a call stands in the type, in bcp_internal.event_fields and in this function. What reads and what stores
--- calls is made from the type (sql/31_ingest_tool_usage.sql), and tests hold Python to this function. Where one place
--- lacks a field, the load stops.
+-- calls is made from the type (sql/30_tool_calls.sql, sql/31_ingest_tool_usage.sql), and tests hold Python to this
+-- function. Where one place lacks a field, the load stops.
 do $block$
 declare
     v_lacking text;
