@@ -32,6 +32,19 @@ def compose(
     """  # noqa: D301
     source = _source()
     names = [Path(_COMPOSE), *(p.relative_to(source) for p in sorted((source / "grafana").rglob("*.*")))]
+    try:
+        written = _write(source, folder, names, force=force)
+    except OSError as error:
+        raise BcpAnalyticsError(
+            f"{error.filename or folder} cannot be written: {error.strerror}.",
+            hint="Name a folder that is yours.",
+        ) from error
+    tell(f"{counted(written, 'file')} written to {folder}.")
+    tell(f"How to go on stands at the top of {folder / _COMPOSE}.")
+
+
+def _write(source: Path, folder: Path, names: list[Path], *, force: bool) -> int:
+    """Write the files that are missing or differ, and return how many. Raises `OSError`."""
     new = [name for name in names if not (folder / name).exists()]
     changed = [
         name
@@ -46,8 +59,7 @@ def compose(
     for name in new + changed:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes((source / name).read_bytes())
-    tell(f"{counted(len(new + changed), 'file')} written to {folder}.")
-    tell(f"How to go on stands at the top of {folder / _COMPOSE}.")
+    return len(new + changed)
 
 
 def _source() -> Path:

@@ -479,3 +479,18 @@ def test_compose_writes_its_files_and_replaces_none_unasked(tmp_path: Any) -> No
     assert not (folder / "grafana/dashboards/tool.json").exists()
     assert "2 files written" in ok("compose", str(folder), "--force")
     assert file.read_bytes() == made
+
+
+@pytest.mark.parametrize("at", ["", "docker-compose.yml", "grafana"])
+def test_compose_says_what_is_in_its_way(tmp_path: Any, at: str) -> None:
+    folder = tmp_path / "analytics"
+    in_the_way = folder / at
+    in_the_way.parent.mkdir(exist_ok=True)
+    if at == "docker-compose.yml":
+        in_the_way.mkdir()
+    else:
+        in_the_way.write_text("a file")
+    refused = run("compose", str(folder))
+    assert refused.exit_code == 1
+    assert "cannot be written: " in refused.output
+    assert "Name a folder that is yours." in refused.output
