@@ -76,7 +76,7 @@ def _visible_usage() -> Iterator[None]:
 def _explain(error: Exception) -> str:
     """Say what happened, why, and what to do."""
     if not isinstance(error, psycopg.Error):
-        return str(error)
+        return _sentences(error)
     said = (error.diag.message_primary or str(error)).strip()
     match error:
         case pg.UndefinedFunction() | pg.InvalidSchemaName() | pg.UndefinedTable() | pg.UndefinedColumn():
@@ -95,6 +95,13 @@ def _explain(error: Exception) -> str:
             return f"The connection failed ({said}): check that the database runs, and run it again."
         case _:
             return f"The database refused with SQLSTATE {error.sqlstate}: {said}."
+
+
+def _sentences(error: Exception) -> str:
+    """Return the parts of an error one after another; what SQL raises ends without a full stop."""
+    parts = [line.strip() for line in str(error).splitlines() if line.strip()]
+    ended = [part if part.endswith((".", "?", "!", ":")) else f"{part}." for part in parts[:-1]]
+    return " ".join(ended + parts[-1:])
 
 
 def tell(text: str) -> None:

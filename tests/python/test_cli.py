@@ -411,6 +411,13 @@ def test_a_role_that_may_not_is_told_whom_to_ask(store: str) -> None:
             conn.execute("drop role bcp_test_stranger")
 
 
+@pytest.mark.usefixtures("store")
+def test_what_is_wrong_and_what_to_do_are_sentences() -> None:
+    refused = run("query", "top_users", "--set", "order=nope")
+    assert refused.exit_code == 1
+    assert refused.output.startswith("Error: p_order is none of calls, errors, cost. Use one of ")
+
+
 def test_debug_shows_the_traceback() -> None:
     shown = process("--debug", "query", "health")
     assert shown.returncode == 1
