@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -51,6 +52,14 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _wait_for_signal() -> None:
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    while not stopped.wait(0.5):
+        pass
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
@@ -188,6 +197,9 @@ def up(
             show_default=False,
         ),
     ] = None,
+    *,
+    serve: _serve.ServeToo = False,
+    serve_port: _serve.ServePort = _serve.PORT,
 ) -> None:
     """Start the embedded database, migrate it, and keep it in the foreground until Ctrl-C.
 
@@ -196,17 +208,19 @@ def up(
     \b
     bcp-analytics up
     bcp-analytics up --data ./analytics --port 5433
+    bcp-analytics up --serve
     """  # noqa: D301
-    running = embedded.status(data)
-    if running is not None:
+    found = embedded.status(data)
+    if found is not None:
         raise BcpAnalyticsError(
-            f"An embedded database already runs on {running.path} (pid {running.pid}): {running.dsn}",
+            f"An embedded database already runs on {found.path} (pid {found.pid}): {found.dsn}",
             hint="Use it, or stop it with bcp-analytics down.",
         )
     database = embedded.EmbeddedDatabase(data, port=port)
     say(f"starting the embedded database on {database.path}")
     stopped = threading.Event()
-    with database:
+    with ExitStack() as running:
+        running.enter_context(database)
         migrations.migrate(database.dsn, progress=say)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
@@ -215,6 +229,8 @@ def up(
             address = database.tcp_dsn.rpartition("@")[2]
             tell(f"postgresql://postgres@{address} with the password in {database.path / 'password'}")
         sys.stdout.flush()
+        if serve:
+            running.enter_context(_serve.serving_beside(database.dsn, serve_port))
         say("ready; Ctrl-C stops it")
         while not stopped.wait(0.5):
             if database.running:
@@ -281,16 +297,27 @@ def demo(
     real_calls: Annotated[
         bool, typer.Option("--real-calls/--no-real-calls", help="Whether to call a real MCP server too.")
     ] = True,
+    serve: _serve.ServeToo = False,
+    serve_port: _serve.ServePort = _serve.PORT,
 ) -> None:
     """See it work: an embedded database, 30 days of made-up calls and some real ones, and the answers.
 
     \b
     bcp-analytics demo
     bcp-analytics demo --calls 5000 --stop
+    bcp-analytics demo --serve
     """  # noqa: D301
     from bcp_analytics.demo import run_demo  # noqa: PLC0415 - its imports are for the demo alone
 
-    raise typer.Exit(run_demo(calls=calls, seed=seed, data=data, stop=stop, real_calls=real_calls))
+    if serve and stop:
+        raise typer.BadParameter("there is nothing to serve once it is stopped.", param_hint="--stop")
+    code = run_demo(calls=calls, seed=seed, data=data, stop=stop, real_calls=real_calls)
+    found = embedded.status(data)
+    if serve and found is not None:
+        with _serve.serving_beside(found.dsn, serve_port):
+            say("Ctrl-C stops the server.")
+            _wait_for_signal()
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bcp_analytics.cli._support import Dsn, readable_dsn, say
+from bcp_analytics.cli._support import Dsn, connected, readable_dsn, say
 from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.upkeep import create_api_token, revoke_api_token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+# The token that `up --serve` and `demo --serve` make anew each time.
+_OWN_TOKEN = "this-terminal"  # noqa: S105 - a name
+PORT = 8787
+ServeToo = Annotated[
+    bool,
+    typer.Option(
+        "--serve", help="Start bcp-analytics serve beside it, on 127.0.0.1 alone, with a token for you."
+    ),
+]
+ServePort = Annotated[
+    int, typer.Option("--serve-port", min=0, max=65535, help="Port of --serve; 0: any free one.")
+]
 
 Certificate = Annotated[
     Path | None,
@@ -27,7 +46,7 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 for all, once there is a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8787,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = PORT,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,16 +79,10 @@ def serve(
     bcp-analytics serve --allow-host bcp.example.com --trust-proxy 127.0.0.1
     bcp-analytics serve --host 0.0.0.0 --tls-certificate cert.pem --tls-key key.pem --allow-host bcp.lan
     """  # noqa: D301
-    try:
-        from bcp_analytics.serve import Config, run  # noqa: PLC0415 - only this command pays for its imports
-    except ImportError as error:
-        raise BcpAnalyticsError(
-            f"The server needs {error.name}, which is not installed.",
-            hint='pip install "bcp_analytics[server]"',
-        ) from None
+    server = _server_room()
     if (tls_certificate is None) != (tls_key is None):
         raise typer.BadParameter("give both or none.", param_hint="--tls-certificate and --tls-key")
-    config = Config(
+    config = server.Config(
         dsn=readable_dsn(dsn),
         host=host,
         port=port,
@@ -81,4 +94,28 @@ def serve(
     )
     if config.public and tls_certificate is None and not trust_proxy:
         say("Warning: without TLS others can read tokens and events: give --tls-certificate and --tls-key.")
-    run(config, tell=say)
+    server.run(config, tell=say)
+
+
+def _server_room() -> ModuleType:
+    """Return the package that serves; raises `BcpAnalyticsError` where what it needs is not installed."""
+    try:
+        from bcp_analytics import serve as room  # noqa: PLC0415 - only whoever serves pays for its imports
+    except ImportError as error:
+        raise BcpAnalyticsError(
+            f"The server needs {error.name}, which is not installed.",
+            hint='pip install "bcp_analytics[server]"',
+        ) from None
+    return room
+
+
+@contextmanager
+def serving_beside(dsn: str, port: int) -> Iterator[None]:
+    """Serve an embedded database during the block, and say how to get in."""
+    server = _server_room()
+    with connected(dsn) as conn:
+        revoke_api_token(conn, _OWN_TOKEN)
+        token = create_api_token(conn, _OWN_TOKEN, "admin")
+    with server.background(server.Config(dsn=dsn, port=port, access_log=False)) as url:
+        say(f"Serving on {url}, for whoever sends the header Authorization: Bearer {token}")
+        yield

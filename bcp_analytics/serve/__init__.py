@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from bcp_analytics.serve._app import create_app
 from bcp_analytics.serve._config import Config
-from bcp_analytics.serve._run import run
+from bcp_analytics.serve._run import background, run
 
-__all__ = ["Config", "create_app", "run"]
+__all__ = ["Config", "background", "create_app", "run"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -12,7 +15,9 @@ from bcp_analytics.serve._app import create_app
 from bcp_analytics.serve._database import check_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from starlette.applications import Starlette
 
     from bcp_analytics.serve._config import Config
 
@@ -20,27 +25,42 @@ if TYPE_CHECKING:
 _GRACE = 10
 
 
-def uvicorn_config(config: Config) -> uvicorn.Config:
-    """Return how uvicorn serves the application."""
-    return uvicorn.Config(
-        create_app(config),
-        host=config.host,
-        port=config.port,
-        ws="websockets-sansio",
-        ws_max_size=4096,
-        ws_ping_interval=20,
-        ws_ping_timeout=20,
-        ws_per_message_deflate=False,
-        proxy_headers=bool(config.trusted_proxies),
-        forwarded_allow_ips=list(config.trusted_proxies) or None,
-        ssl_certfile=config.tls_certificate,
-        ssl_keyfile=config.tls_key,
-        server_header=False,
-        # Ours has no values in it.
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=_GRACE,
+def _server(config: Config, app: Starlette) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            ws="websockets-sansio",
+            ws_max_size=4096,
+            ws_ping_interval=20,
+            ws_ping_timeout=20,
+            ws_per_message_deflate=False,
+            proxy_headers=bool(config.trusted_proxies),
+            forwarded_allow_ips=list(config.trusted_proxies) or None,
+            ssl_certfile=config.tls_certificate,
+            ssl_keyfile=config.tls_key,
+            server_header=False,
+            # Ours has no values in it.
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=_GRACE,
+        )
     )
+
+
+def _listen(config: Config) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host, config.port), family=family, backlog=2048)
+    except OSError as error:
+        raise BcpAnalyticsError(
+            f"The server cannot listen on {config.host}, port {config.port}: {error.strerror or error}.",
+            hint="Another program may use the port: give another by --port.",
+        ) from None
+
+
+def _url(config: Config, listener: socket.socket) -> str:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"{'https' if config.tls_certificate else 'http'}://{host}:{listener.getsockname()[1]}"
 
 
 def run(config: Config, *, tell: Callable[[str], object] = print) -> None:
@@ -49,14 +69,31 @@ def run(config: Config, *, tell: Callable[[str], object] = print) -> None:
     Raises `BcpAnalyticsError` where the database cannot serve, or the address is in use.
     """
     asyncio.run(check_ready(config))
-    server = uvicorn.Server(uvicorn_config(config))
-    scheme = "https" if config.tls_certificate else "http"
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    tell(f"Serving on {scheme}://{host}:{config.port}. Stop it by Ctrl+C.")
-    try:
-        server.run()
-    except SystemExit:
-        raise BcpAnalyticsError(
-            f"The server could not start on {host}:{config.port}.",
-            hint="Another program may use the port: give another by --port.",
-        ) from None
+    with _listen(config) as listener:
+        tell(f"Serving on {_url(config, listener)}; Ctrl-C stops it.")
+        _server(config, create_app(config)).run(sockets=[listener])
+
+
+@contextmanager
+def background(config: Config, app: Starlette | None = None) -> Iterator[str]:
+    """Serve in a thread during the block, which gets the URL; `app` is by default that of `config`.
+
+    Raises `BcpAnalyticsError` where the address is in use, or the server ends at once.
+    """
+    with _listen(config) as listener:
+        server = _server(config, app or create_app(config))
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="bcp-analytics serve", daemon=True
+        )
+        thread.start()
+        while not server.started:
+            thread.join(0.01)
+            if not thread.is_alive():
+                raise BcpAnalyticsError(
+                    "The server has ended at once.", hint="What it said before tells why."
+                )
+        try:
+            yield _url(config, listener)
+        finally:
+            server.should_exit = True
+            thread.join(_GRACE * 2)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import psycopg
 import pytest
-import uvicorn
 
-from bcp_analytics.serve import Config
-from bcp_analytics.serve._run import uvicorn_config
+from bcp_analytics.serve import Config, background, create_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,14 +25,14 @@ class Running:
     """A server, and how to reach it."""
 
     dsn: str
-    port: int
+    url: str
     app: Starlette
     tokens: dict[str, str] = field(default_factory=dict)
     """One per role."""
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     def send(self, method: str, path: str, *, role: str | None = None, **options: Any) -> httpx2.Response:
         """Send a request, with the token of a role."""
@@ -60,21 +56,9 @@ def make_token(dsn: str, name: str, role: str, **options: Any) -> str:
 def serving(dsn: str, **changes: Any) -> Iterator[Running]:
     """Run a server in a thread."""
     config = Config(dsn=dsn, port=0, **{"access_log": False} | changes)
-    settings = uvicorn_config(config)
-    listener = socket.create_server((config.host, 0))
-    server = uvicorn.Server(settings)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    started = threading.Event()
-    while thread.is_alive() and not server.started:
-        started.wait(0.01)
-    assert server.started
-    try:
-        yield Running(dsn, listener.getsockname()[1], settings.app)  # type: ignore[arg-type]
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        listener.close()
+    app = create_app(config)
+    with background(config, app) as url:
+        yield Running(dsn, url, app)
 
 
 @pytest.fixture

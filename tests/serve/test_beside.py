@@ -1,0 +1,57 @@
+"""A server beside an embedded database, and from the command line."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from bcp_analytics.cli import _serve
+from bcp_analytics.cli._app import app
+
+
+def test_beside_a_database_it_says_how_to_get_in(dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        with _serve.serving_beside(dsn, 0):
+            said = capsys.readouterr().err
+            found = re.search(r"(http://\S+), .* (Bearer bcpa_\w+)", said)
+            assert found is not None
+            url, authorization = found.groups()
+            answer = httpx2.get(f"{url}/v1/session", headers={"authorization": authorization})
+            assert answer.json() == {"name": "this-terminal", "role": "admin"}
+    with psycopg.connect(dsn) as conn:
+        states = conn.execute("select state from bcp.api_tokens() order by 1").fetchall()
+    assert states == [("revoked",), ("valid",)]
+
+
+def run(dsn: str, *args: str) -> Any:
+    return CliRunner().invoke(app, [*args], env={"BCP_ANALYTICS_DSN": dsn})
+
+
+def test_tokens_are_made_listed_and_revoked(dsn: str) -> None:
+    made = run(
+        dsn, "token", "create", "laptop", "--role", "ingest", "--vantage", "client", "--expires", "90d"
+    )
+    assert re.fullmatch(r"bcpa_[0-9a-f]{72}\n", made.stdout), made.output
+    listed = run(dsn, "token", "list")
+    assert "laptop" in listed.stdout
+    assert made.stdout.strip() not in listed.output
+    again = run(dsn, "token", "create", "laptop", "--role", "reader")
+    assert again.exit_code == 1
+    assert "revoke" in again.stderr
+    assert run(dsn, "token", "revoke", "laptop").stdout == "Revoked.\n"
+    assert run(dsn, "token", "revoke", "laptop").exit_code == 1
+    assert "not a time" in run(dsn, "token", "create", "x", "--role", "reader", "--expires", "soon").stderr
+
+
+def test_a_port_in_use_is_said(dsn: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = run(dsn, "serve", "--port", port)
+    assert said.exit_code == 1
+    assert f"cannot listen on 127.0.0.1, port {port}" in said.stderr
