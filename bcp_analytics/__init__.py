@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from bcp_analytics.ingest import (
         IngestResult,
+        RejectionReason,
         begin_tool_call,
         end_session,
         end_tool_call,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         log_error,
         log_tool_usage,
         record_metric,
+        rejection_reasons,
         report_collector,
         touch_session,
     )
@@ -174,6 +176,7 @@ __all__ = [
     "MigrationError",
     "Outcome",
     "PeakUsageHour",
+    "RejectionReason",
     "ReportTotals",
     "SessionEvent",
     "SessionStats",
@@ -231,6 +234,7 @@ __all__ = [
     "peak_usage_hours",
     "record_metric",
     "refresh_analytics_views",
+    "rejection_reasons",
     "reopen_issue",
     "report_collector",
     "report_totals",
@@ -273,6 +277,7 @@ _HOMES = {
     ],
     "ingest": [
         "IngestResult",
+        "RejectionReason",
         "begin_tool_call",
         "end_session",
         "end_tool_call",
@@ -283,6 +288,7 @@ _HOMES = {
         "log_error",
         "log_tool_usage",
         "record_metric",
+        "rejection_reasons",
         "report_collector",
         "touch_session",
     ],

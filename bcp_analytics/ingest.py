@@ -30,7 +30,7 @@ from uuid import UUID
 
 from bcp_analytics._core.arguments import Address, ErrorLevel, Id
 from bcp_analytics._core.encode import Events
-from bcp_analytics._core.function import Arguments, action, scalar
+from bcp_analytics._core.function import Arguments, action, question, scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,5 +268,23 @@ def report_collector(
     now; `last_error_at` is when it happened. Raises `InvalidArgument` where an argument is out of bounds, or
     the instance belongs to another role. Reports of the same role and source that are older than
     bcp.ingest_batches may be are removed.
+    """
+    return locals()
+
+
+@dataclass(frozen=True, slots=True)
+class RejectionReason:
+    """A row of the answer of `rejection_reasons`."""
+
+    reason: str
+    rejected: int
+
+
+@question(RejectionReason)
+def rejection_reasons(*, batch_id: UUID | str | None = None) -> Arguments:
+    """Why were events of a batch rejected?
+
+    One row per reason, most frequent first, of batches of the last dedup_window. A reason names the field and
+    what is wrong with it, and never its value.
     """
     return locals()

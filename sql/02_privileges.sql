@@ -27,5 +27,5 @@ grant update (enabled) on bcp.anonymization_packs to bcp_admin;
 
 grant insert, update, delete on
     bcp.alert_rules, bcp.data_retention_policies, bcp.sensitive_keys, bcp.sensitive_key_exceptions, bcp.name_value_keys,
-    bcp.anonymization_rules
+    bcp.anonymization_rules, bcp.otel_mappings
 to bcp_admin;

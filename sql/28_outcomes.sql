@@ -111,7 +111,9 @@ language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_soft constant boolean := not coalesce(p_success, false) and coalesce(bcp_internal.says_error(p_response), false);
+    -- OpenTelemetry's conventions for MCP name an answer that says isError tool_error. The answer itself may be absent.
+    v_soft constant boolean := not coalesce(p_success, false)
+        and (coalesce(bcp_internal.says_error(p_response), false) or coalesce(p_error_type = 'tool_error', false));
     v_cancelled constant boolean := p_cancelled_by <> '';
     v_text text;
 begin
@@ -156,8 +158,8 @@ comment on function bcp_internal.classify_outcome(boolean, text, text, jsonb, te
     'Outcome of a call whose sender gave none. Success is success. A call that somebody cancelled (p_cancelled_by) is '
     'timeout where class or message say that it took too long, else cancelled. Another failure is timeout, cancelled '
     'or rejected where class, message or answer say so (by words, HTTP status or JSON-RPC code), else soft_fail where '
-    'the answer says isError, else error. Where the answer says isError, only classes and codes are looked at. Where '
-    'success is unknown, only isError tells.';
+    'the answer says isError or the class is tool_error, else error. Where it is so, only classes and codes are looked '
+    'at. Where success is unknown, only isError and tool_error tell.';
 
 create or replace function bcp_internal.contradicts(p_outcome text, p_success boolean) returns boolean
 language sql immutable parallel safe
