@@ -262,8 +262,8 @@ select bcp_internal.add_otel_mapping(
     '{"tool_name": "attributes.function_name",
       "bcp_name": ["attributes.mcp_server_name", "resource.service.name", {"literal": "gemini-cli"}],
       "parameters": "attributes.function_args", "success": "attributes.success",
-      "duration_ms": "attributes.duration_ms", "error_type": "attributes.error_type", "error_message": "attributes.error",
-      "end_time": ["time", "observed_time", "attributes.event.timestamp"],
+      "duration_ms": "attributes.duration_ms", "error_type": "attributes.error_type",
+      "error_message": "attributes.error", "end_time": ["time", "observed_time", "attributes.event.timestamp"],
       "client_name": "resource.service.name", "client_model": "attributes.model", "release": [],
       "client_version": "resource.service.version"}',
     'Gemini CLI and Qwen Code.');

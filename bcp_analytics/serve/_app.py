@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
-from bcp_analytics.serve import _health, _metrics, _openapi, _query, _sessions
+from bcp_analytics.serve import _events, _health, _metrics, _openapi, _otlp, _query, _sessions
 from bcp_analytics.serve._auth import Tokens
 from bcp_analytics.serve._database import Database
 from bcp_analytics.serve._errors import Refused, refusal
@@ -50,6 +50,8 @@ def create_app(config: Config) -> Starlette:
     routes: list[BaseRoute] = [
         *_health.routes,
         *_sessions.routes,
+        *_events.routes,
+        *_otlp.routes,
         *_query.routes,
         *_metrics.routes,
         *_openapi.routes,

@@ -1,0 +1,71 @@
+"""The body of a request, whole: within bounds before and after it is decompressed."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import TYPE_CHECKING
+
+from bcp_analytics.serve._errors import Refused
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""What tells zlib which header to expect."""
+
+
+async def read_body(request: Request, *, limit: int, decoded_limit: int) -> bytes:
+    """Return the body, decompressed.
+
+    Raises `Refused`: 413 where it is larger than `limit` as sent or than `decoded_limit` decompressed, 415
+    where its encoding is not known, 400 where it cannot be decompressed.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"} and encoding not in _WINDOW_BITS:
+        raise Refused(
+            415, "The body has a Content-Encoding that is not known.", hint="Send gzip, deflate or none."
+        )
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > limit:
+        raise _too_large(limit)
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+    body = b"".join(parts)
+    if encoding in {"", "identity"}:
+        return body
+    return await asyncio.to_thread(_decompressed, body, _WINDOW_BITS[encoding], decoded_limit)
+
+
+def _decompressed(body: bytes, window_bits: int, limit: int) -> bytes:
+    found, rest = bytearray(), body
+    # A body may be several members in a row, which are one text.
+    while rest:
+        stream = zlib.decompressobj(window_bits)
+        try:
+            # One byte more than allowed is enough to know: no more is made of what would become a gigabyte.
+            found += stream.decompress(rest, limit + 1 - len(found))
+        except zlib.error:
+            raise _not_decompressed() from None
+        if len(found) > limit:
+            raise _too_large(limit, " decompressed")
+        if not stream.eof:
+            raise _not_decompressed()
+        rest = stream.unused_data
+    return bytes(found)
+
+
+def _not_decompressed() -> Refused:
+    return Refused(400, "The body is not what its Content-Encoding says.")
+
+
+def _too_large(limit: int, how: str = "") -> Refused:
+    return Refused(
+        413,
+        f"The body is larger than {limit} bytes{how}.",
+        hint="Send fewer events in a request.",
+    )

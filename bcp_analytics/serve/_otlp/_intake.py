@@ -1,0 +1,118 @@
+"""From a decoded request to the store, in one transaction; and the counts of what came."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from bcp_analytics import ingest
+from bcp_analytics.serve._otlp import _mapping
+from bcp_analytics.serve._otlp._calls import Found, find
+from bcp_analytics.serve._otlp._record import Malformed
+from bcp_analytics.serve._storing import told_apart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bcp_analytics.serve._auth import Caller
+    from bcp_analytics.serve._database import Database
+    from bcp_analytics.serve._otlp._record import Record
+
+_RULES_LAST = 60.0
+_REMEMBERED = 1_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a request: why so many of its calls were rejected, 0 and nothing where none was."""
+
+    rejected: int
+    message: str
+
+
+class Intake:
+    """What the OTLP routes of an application share."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database, which is asked for rules at the first request."""
+        self._database = database
+        self._rules: _mapping.Rules | None = None
+        self._rules_at = 0.0
+        self._said: set[tuple[str, str, str]] = set()
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """How many records of a signal were stored, duplicates, rejected or ignored, since the start."""
+        self.ignored: Counter[tuple[str, str]] = Counter()
+        """How many records of a signal were ignored for which reason."""
+
+    async def take(self, signal: str, records: Callable[[], Iterator[Record]], caller: Caller) -> Receipt:
+        """Store the calls among records; raises `Malformed`, and `Refused` where nothing was stored."""
+        rules = await self._current_rules()
+        found = await asyncio.to_thread(_find, records, rules, caller.vantage)
+        receipt, reasons = await self._store(found, caller)
+        self._count(signal, found, receipt, caller)
+        return Receipt(
+            receipt.rejected, _explained(receipt.rejected, reasons, found) if receipt.rejected else ""
+        )
+
+    async def _current_rules(self) -> _mapping.Rules:
+        rules = self._rules
+        if rules is None or time.monotonic() - self._rules_at > _RULES_LAST:
+            async with self._database.connection("reader") as conn:
+                rows = await (await conn.execute(_mapping.QUERY)).fetchall()
+            rules = self._rules = _mapping.compile_rules(rows)
+            self._rules_at = time.monotonic()
+        return rules
+
+    async def _store(
+        self, found: Found, caller: Caller
+    ) -> tuple[ingest.IngestResult, list[ingest.RejectionReason]]:
+        if not found.calls:
+            return ingest.IngestResult(0, 0, 0, 0), []
+        # Not the client's, and never sent again: only to ask why events of it were rejected.
+        batch_id = uuid4()
+        with told_apart():
+            async with self._database.connection("ingest") as conn:
+                receipt = await ingest.ingest_tool_usage(
+                    conn, found.calls, batch_id=batch_id, source=caller.name
+                )
+                if found.errors:
+                    await ingest.ingest_errors(conn, found.errors, source=caller.name)
+                reasons = await ingest.rejection_reasons(conn, batch_id=batch_id) if receipt.rejected else []
+        return receipt, reasons
+
+    def _count(self, signal: str, found: Found, receipt: ingest.IngestResult, caller: Caller) -> None:
+        self.counts[signal, "stored"] += receipt.stored
+        self.counts[signal, "duplicates"] += receipt.duplicates
+        self.counts[signal, "rejected"] += receipt.rejected
+        self.counts[signal, "ignored"] += found.ignored.total()
+        for reason, number in found.ignored.items():
+            self.ignored[signal, reason] += number
+            said = (caller.name, signal, reason)
+            # Each once, so that whoever misses calls finds out why, and the log stays short.
+            if said not in self._said and len(self._said) < _REMEMBERED:
+                self._said.add(said)
+                log.info("from %r, a %s is ignored, and all like it: %s", *said)
+
+
+def _find(records: Callable[[], Iterator[Record]], rules: _mapping.Rules, vantage: str | None) -> Found:
+    try:
+        return find(records(), rules, vantage)
+    except RecursionError:
+        raise Malformed("", "a value is nested too deep") from None
+
+
+def _explained(rejected: int, reasons: list[ingest.RejectionReason], found: Found) -> str:
+    """Return which calls were rejected and why, and what else was ignored."""
+    said = f"{rejected} of {len(found.calls)} tool calls were rejected: "
+    said += "; ".join(f"{r.reason} ({r.rejected})" for r in reasons) or "see bcp.rejected_events"
+    if found.ignored:
+        others = "; ".join(f"{reason} ({number})" for reason, number in found.ignored.most_common())
+        said += f". Ignored, and not counted as rejected: {others}"
+    return said + "."
