@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ import pytest
 from tests.serve.conftest import Running, make_token
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 # In a process of its own, because the tracer of a process is set once.
 PREAMBLE = """
@@ -36,7 +34,8 @@ trace.set_tracer_provider(provider)
 SDK = """
 tracer = trace.get_tracer("ours")
 for n in range(600):
-    attributes = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "look_up", "n": [n, n], "b": True}
+    attributes = {
+        "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "look_up", "n": [n, n], "b": True}
     try:
         with tracer.start_as_current_span("execute_tool look_up", attributes=attributes):
             with tracer.start_as_current_span("inner", kind=trace.SpanKind.CLIENT):

@@ -1,4 +1,4 @@
-"""From a decoded request to the store, in one transaction; and the counts of what came."""
+"""From a decoded request to the store, and the counts of what came."""
 
 from __future__ import annotations
 
@@ -82,9 +82,12 @@ class Intake:
                 receipt = await ingest.ingest_tool_usage(
                     conn, found.calls, batch_id=batch_id, source=caller.name
                 )
-                if found.errors:
-                    await ingest.ingest_errors(conn, found.errors, source=caller.name)
                 reasons = await ingest.rejection_reasons(conn, batch_id=batch_id) if receipt.rejected else []
+            # One transaction for each batch, because two in one may deadlock with other senders. Where the
+            # second fails, the request is sent again, and the calls are then duplicates.
+            if found.errors:
+                async with self._database.connection("ingest") as conn:
+                    await ingest.ingest_errors(conn, found.errors, source=caller.name)
         return receipt, reasons
 
     def _count(self, signal: str, found: Found, receipt: ingest.IngestResult, caller: Caller) -> None:
