@@ -25,6 +25,11 @@ NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 # The others are asked without arguments, for three rows.
 EXAMPLES = {
+    "live_metrics": """
+select tool_name, sum(call_count) as calls, sum(call_count) filter (where not success) as failed
+from bcp.live_metrics() group by tool_name order by tool_name""",
+    "recent_calls": """
+select start_time, tool_name, outcome, error_type from bcp.recent_calls(p_failed => true, p_limit => 3)""",
     "tool_usage_stats": """
 select tool_name, call_count, success_rate, p50_duration_ms, p95_duration_ms
 from bcp.tool_usage_stats('2026-06-14', '2026-06-16', '1 day', p_bcp_name => 'files')

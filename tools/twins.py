@@ -42,6 +42,7 @@ TYPES = {
     "double precision": "float",
     "real": "float",
     "double precision[]": "Sequence[float]",
+    "bigint[]": "Sequence[int]",
     "text[]": "Sequence[str]",
     "interval": "timedelta | str",
     "jsonb": "Any",

@@ -238,10 +238,15 @@ def parse_setting(setting: str, takes: dict[str, str]) -> dict[str, Any]:
         raise typer.BadParameter(
             f"{setting!r} names no parameter: write NAME=VALUE, with one of {names}.", param_hint="--set"
         )
-    readers: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "Any": json.loads}
+    readers: dict[str, Callable[[str], Any]] = {
+        "int": int,
+        "float": float,
+        "Any": json.loads,
+        "Sequence[int]": lambda text: [int(number) for number in text.split(",")],
+    }
     if takes[name].startswith("Sequence[float]"):
         return {name: parse_shares("--set", value)}
-    if takes[name].startswith("Sequence"):
+    if takes[name].startswith("Sequence") and takes[name] not in readers:
         return {name: value.split(",")}
     try:
         return {name: readers.get(takes[name], str)(value)}

@@ -47,6 +47,7 @@ from bcp_analytics.queries._calls import (
     slow_calls,
 )
 from bcp_analytics.queries._errors import ErrorIssue, FoundError, error_issues, search_errors
+from bcp_analytics.queries._live import LiveMetric, RecentCall, live_metrics, recent_calls
 from bcp_analytics.queries._report import ReportTotals, UsageOverTime, report_totals, usage_over_time
 from bcp_analytics.queries._sessions import (
     ActiveUsers,
@@ -120,7 +121,9 @@ __all__ = [
     "LatencyBand",
     "LatencyOverTime",
     "LatencyPercentile",
+    "LiveMetric",
     "PeakUsageHour",
+    "RecentCall",
     "ReportTotals",
     "SessionEvent",
     "SessionStats",
@@ -150,7 +153,9 @@ __all__ = [
     "latency_heatmap",
     "latency_over_time",
     "latency_percentiles",
+    "live_metrics",
     "peak_usage_hours",
+    "recent_calls",
     "report_totals",
     "search_errors",
     "search_parameters",
