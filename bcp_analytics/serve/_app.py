@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
-from bcp_analytics.serve import _events, _health, _metrics, _openapi, _otlp, _query, _sessions
+from bcp_analytics.serve import _events, _health, _metrics, _openapi, _otlp, _query, _sessions, _stream
 from bcp_analytics.serve._auth import Tokens
 from bcp_analytics.serve._database import Database
 from bcp_analytics.serve._errors import Refused, refusal
@@ -32,16 +32,19 @@ def create_app(config: Config) -> Starlette:
     """Return the application of a server, for uvicorn or another server of ASGI applications."""
     database = Database(config)
     tokens = Tokens(database)
+    hub = _stream.Hub(config, database)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await database.open()
         noting = asyncio.create_task(tokens.keep_noting())
+        await hub.start()
         try:
             yield
         finally:
             app.state.stopping.set()
             noting.cancel()
+            await hub.stop()
             with contextlib.suppress(Exception):
                 await tokens.note_failures()
             await database.close()
@@ -55,6 +58,7 @@ def create_app(config: Config) -> Starlette:
         *_query.routes,
         *_metrics.routes,
         *_openapi.routes,
+        *_stream.routes,
     ]
     log = [Middleware(AccessLog)] if config.access_log else []
     app = Starlette(
@@ -69,6 +73,7 @@ def create_app(config: Config) -> Starlette:
     app.state.database = database
     app.state.tokens = tokens
     app.state.metrics = metrics
+    app.state.stream = hub
     app.state.stopping = asyncio.Event()
     return app
 

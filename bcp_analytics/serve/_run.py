@@ -13,6 +13,7 @@ import uvicorn
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.serve._app import create_app
 from bcp_analytics.serve._database import check_ready
+from bcp_analytics.serve._stream import UVICORN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,11 +30,7 @@ def _server(config: Config, app: Starlette) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            ws="websockets-sansio",
-            ws_max_size=4096,
-            ws_ping_interval=20,
-            ws_ping_timeout=20,
-            ws_per_message_deflate=False,
+            **UVICORN,
             proxy_headers=bool(config.trusted_proxies),
             forwarded_allow_ips=list(config.trusted_proxies) or None,
             ssl_certfile=config.tls_certificate,

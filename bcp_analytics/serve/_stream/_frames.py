@@ -1,0 +1,130 @@
+"""What is sent: one text per message, made once for all who watch."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from datetime import UTC, datetime
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from bcp_analytics.serve._stream._sums import ALL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from bcp_analytics.queries import ActiveAlert, RecentCall
+    from bcp_analytics.serve._stream._sums import Key, RunningSums
+
+# Of the lists of a message, in bytes: there may be many rows, with long names. What does not fit is counted.
+_MOST = {"bundles": 32_000, "tools": 128_000, "recent_calls": 32_000, "changes": 32_000, "open": 32_000}
+_CALL = (
+    "event_id", "bcp_name", "tool_name", "operation", "outcome", "success", "error_type", "duration_ms",
+    "client_name", "session_id",
+)  # fmt: skip
+_ALERT = (
+    "alert_id", "rule_name", "severity", "bcp_name", "tool_name", "metric", "value", "threshold",
+    "description",
+)  # fmt: skip
+
+
+def message(kind: str, data: str, now: datetime | None = None) -> str:
+    """Return the text of a message, from its data as JSON and the time of the database."""
+    return f'{{"type":"{kind}","timestamp":"{_iso(now or datetime.now(UTC))}","data":{data}}}'
+
+
+def as_json(value: object) -> str:
+    """Return JSON in ASCII, so that no text of an event is a character that means something to somebody."""
+    return json.dumps(value, separators=(",", ":"), default=str)
+
+
+class MetricFrames:
+    """Makes the messages of type metric; keeps the text of a tool until its sums change."""
+
+    def __init__(self, running: RunningSums, *, window: int) -> None:
+        """Take what to show, and over how many seconds it adds up."""
+        self._running = running
+        self._window = window
+        self._texts: dict[Key, str] = {}
+
+    def start(self) -> None:
+        """Drop all texts, because the sums begin anew."""
+        self._texts.clear()
+
+    def frame(self, now: datetime, calls: Sequence[RecentCall]) -> str:
+        """Return the message of a tick."""
+        sums = self._running.sums
+        for key in self._running.changed:
+            if key != ALL and sums[key].is_empty():
+                del sums[key]
+                self._texts.pop(key, None)
+            else:
+                self._texts[key] = as_json(_named(key) | sums[key].figures())
+        self._running.changed.clear()
+        ranked = sorted(self._texts, key=lambda key: (-sums[key].calls, -sums[key].today[0], str(key)))
+        lists = {
+            "bundles": [self._texts[key] for key in ranked if key != ALL and key[1] is None],
+            "tools": [self._texts[key] for key in ranked if key[1] is not None],
+            "recent_calls": [as_json(_call(call)) for call in calls],
+        }
+        head = f'{{"window_seconds":{self._window},"all":{self._texts[ALL]},'
+        return message("metric", head + _members(lists) + "}", now)
+
+
+class AlertFrames:
+    """Makes the messages of type alert: what has opened and closed, and what is open."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._open: dict[int, dict[str, Any]] | None = None
+
+    def take(self, alerts: Iterable[ActiveAlert], now: datetime) -> str | None:
+        """Return the message about what has changed since the last time; None where nothing has."""
+        before = self._open
+        self._open = {alert.alert_id: _alert(alert) for alert in alerts}
+        if before is None:
+            return self.current(now)
+        changes = [{"event": "opened"} | alert for n, alert in self._open.items() if n not in before]
+        changes += [{"event": "closed"} | alert for n, alert in before.items() if n not in self._open]
+        return self._frame(changes, self._open.values(), now) if changes else None
+
+    def current(self, now: datetime) -> str | None:
+        """Return the message for who begins to watch; None where no alert is open."""
+        return self._frame([], self._open.values(), now) if self._open else None
+
+    @staticmethod
+    def _frame(changes: Iterable[dict[str, Any]], still_open: Iterable[dict[str, Any]], now: datetime) -> str:
+        lists = {
+            "changes": [as_json(change) for change in changes],
+            "open": [as_json(alert) for alert in still_open],
+        }
+        return message("alert", "{" + _members(lists) + "}", now)
+
+
+def _members(lists: Mapping[str, Sequence[str]]) -> str:
+    """Return lists as members of an object: as many of their rows as fit, and how many do not."""
+    members = []
+    for name, rows in lists.items():
+        sizes = list(accumulate(len(row) + 1 for row in rows))
+        fitting = bisect_right(sizes, _MOST[name])
+        members.append(f'"{name}":[{",".join(rows[:fitting])}],"{name}_left_out":{len(rows) - fitting}')
+    return ",".join(members)
+
+
+def _named(key: Key) -> dict[str, Any]:
+    return {
+        name: value for name, value in zip(("bcp_name", "tool_name"), key, strict=True) if value is not None
+    }
+
+
+def _call(call: RecentCall) -> dict[str, Any]:
+    times = {"stored_at": _iso(call.stored_at), "start_time": _iso(call.start_time)}
+    return times | {name: getattr(call, name) for name in _CALL}
+
+
+def _alert(alert: ActiveAlert) -> dict[str, Any]:
+    return {name: getattr(alert, name) for name in _ALERT} | {"opened_at": _iso(alert.opened_at)}
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
