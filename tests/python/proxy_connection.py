@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bcp_analytics.mcp._proxy._observer import Moment, Observer
+from bcp_analytics.mcp._proxy._conversation import Moment
+from bcp_analytics.mcp._proxy._observer import Observer
 from tests.python.mcp_sink import Kept
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bcp_analytics.mcp._proxy._conversation import Moment
 from bcp_analytics.mcp._proxy._lines import Lines
-from bcp_analytics.mcp._proxy._observer import Moment
 from bcp_analytics.mcp._proxy._outline import Outline
 from bcp_analytics.mcp._proxy._pump import MAX_BEHIND, Tap
 from bcp_analytics.mcp._proxy._record import received

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcp_analytics.mcp._proxy import _observer as observing
+from bcp_analytics.mcp._proxy import _conversation as conversing
 from tests.python.proxy_connection import Connection
 
 MODERN = {
@@ -287,7 +287,7 @@ def test_an_answer_too_long_to_be_read_still_ends_its_call(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for lines in connection.observer._lines.values():
-        monkeypatch.setattr(lines, "_limit", 1_000)
+        monkeypatch.setattr(lines._parts, "_limit", 1_000)
     text = "x" * 2_000
     connection.ask(1)
     connection.answer(1, content=[{"type": "text", "text": text}])
@@ -306,7 +306,7 @@ def test_an_answer_too_long_to_be_read_still_ends_its_call(
 
 
 def test_open_calls_are_bounded(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observing, "_MAX_OPEN", 2)
+    monkeypatch.setattr(conversing, "_MAX_OPEN", 2)
     for number in range(3):
         connection.ask(number)
     assert (connection.only_call["request_id"], connection.only_call["error_type"]) == ("0", "no_answer")

@@ -11,7 +11,7 @@ fail, that is counted and said once on stderr, and nobody else notices.
 
 from __future__ import annotations
 
-from bcp_analytics.mcp._proxy._observer import MAX_LINE, Counts, say
+from bcp_analytics.mcp._proxy._conversation import MAX_LINE, Counts, say
 from bcp_analytics.mcp._proxy._run import NotStarted, Outcome, run_proxy
 
 __all__ = ["MAX_LINE", "Counts", "NotStarted", "Outcome", "run_proxy", "say"]

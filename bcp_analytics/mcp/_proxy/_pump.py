@@ -16,7 +16,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bcp_analytics.mcp._proxy._observer import Moment
+from bcp_analytics.mcp._proxy._conversation import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
-from bcp_analytics.mcp._proxy._observer import Counts, Observer, say
+from bcp_analytics.mcp._proxy._conversation import Counts, say
+from bcp_analytics.mcp._proxy._observer import Observer
 from bcp_analytics.mcp._proxy._pump import now
 
 if TYPE_CHECKING:

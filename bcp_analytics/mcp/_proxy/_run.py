@@ -18,7 +18,7 @@ from bcp_analytics.mcp._proxy._record import Recording
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from bcp_analytics.mcp._proxy._observer import Counts
+    from bcp_analytics.mcp._proxy._conversation import Counts
 
 _PASSED_ON = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _WAITED_FOR = {*_PASSED_ON, signal.SIGCHLD}
