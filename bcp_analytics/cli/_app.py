@@ -246,9 +246,39 @@ def up(
 
 @app.command(context_settings={"allow_interspersed_args": False})
 def proxy(
-    command: Annotated[list[str], typer.Argument(help="The MCP server: a program and its arguments.")],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(help="The MCP server: a program and its arguments.", show_default=False),
+    ] = None,
     *,
     bcp: Annotated[str, typer.Option(help="Name of the bundle of tools, under which the calls are kept.")],
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            help="URL of an MCP server over HTTP, instead of a program. Needs the extra "
+            "bcp_analytics[server].",
+            show_default=False,
+        ),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            help="Where clients reach --upstream by way of the proxy, by default 127.0.0.1:9000; port 0 is "
+            "any free one. The path is that of the URL.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further name by which clients reach the proxy. By default the local ones, and that of "
+            "--listen. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Let --listen be an address that other machines reach.")
+    ] = False,
     dsn: Dsn = None,
     user_id: Annotated[
         str | None,
@@ -261,18 +291,32 @@ def proxy(
         bool, typer.Option("--verbose", help="Say at the end on stderr what was recorded, terminal or not.")
     ] = False,
 ) -> None:
-    """Run an MCP server over stdio, unchanged, and record its tool calls.
+    """Stand between clients and an MCP server, change nothing, and record the tool calls.
 
-    Put this in front of the command by which a client starts the server. It passes stdin and stdout on to the
-    byte, and ends with the server's exit code. Without a database the server runs all the same.
+    For a server over stdio, put this in front of the command by which a client starts it. It passes stdin and
+    stdout on to the byte, and ends with the server's exit code.
+
+    For a server over HTTP (streamable HTTP), give its URL as --upstream, and clients the address of --listen.
+    Headers pass as well, and none that says who somebody is gets recorded. Ctrl-C or SIGTERM ends it.
+
+    Without a database the server can be used all the same.
 
     \b
     bcp-analytics proxy --bcp time -- mcp-server-time
     bcp-analytics proxy --bcp files --user-id 42 -- npx -y @modelcontextprotocol/server-filesystem /data
+    bcp-analytics proxy --bcp shop --upstream https://mcp.example.com/mcp
+    bcp-analytics proxy --bcp shop --listen 127.0.0.1:9001 --upstream http://127.0.0.1:8000/mcp
     """  # noqa: D301
-    from bcp_analytics.cli._proxy import run  # noqa: PLC0415 - only this command pays for its imports
+    from bcp_analytics.cli import _proxy  # noqa: PLC0415 - only this command pays for its imports
 
-    raise typer.Exit(run(bcp, command, dsn=dsn, user_id=user_id, durable=durable, verbose=verbose))
+    how = _proxy.How(bcp, dsn, user_id, durable=durable, verbose=verbose)
+    if upstream is None and command and not (listen or allow_host or public):
+        raise typer.Exit(_proxy.run(how, command))
+    if upstream is None or command:
+        raise typer.BadParameter(
+            "give a command after --, or --upstream and perhaps --listen, --allow-host and --public."
+        )
+    raise typer.Exit(_proxy.serve(how, upstream, listen, allow_host or [], public=public))
 
 
 @app.command()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.cli._support import DSN_VARIABLE, counted, readable_dsn, say_error
+from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.mcp._proxy import NotStarted, run_proxy
 from bcp_analytics.mcp._proxy import say as tell
 
@@ -14,31 +16,64 @@ if TYPE_CHECKING:
 
     from bcp_analytics.mcp._proxy import Outcome
 
+_LISTEN = "127.0.0.1:9000"
+_OF_THE_EXTRA = {"aiohttp", "uvicorn", "yarl"}
 
-def run(
-    bcp_name: str,
-    command: Sequence[str],
-    *,
-    dsn: str | None,
-    user_id: str | None,
-    durable: bool,
-    verbose: bool,
-) -> int:
-    """Run a server behind the proxy, and return its exit code, or a shell's where it cannot be started."""
 
-    def connect() -> Any:  # noqa: ANN401 - the collector's class is not imported before it is needed
+@dataclass(frozen=True, slots=True)
+class How:
+    """How calls are recorded, over either transport."""
+
+    bcp_name: str
+    dsn: str | None
+    user_id: str | None
+    durable: bool
+    verbose: bool
+
+    def connect(self) -> Any:  # noqa: ANN401 - the collector's class is not imported before it is needed
+        """Return a collector."""
         from bcp_analytics.collector import Collector  # noqa: PLC0415 - the server starts meanwhile
 
-        return Collector(readable_dsn(dsn), source=f"proxy-{bcp_name}", durable=durable)
+        return Collector(readable_dsn(self.dsn), source=f"proxy-{self.bcp_name}", durable=self.durable)
 
+    def tell(self, outcome: Outcome) -> None:
+        """Say at the end what was recorded."""
+        if self.verbose or sys.stderr.isatty():
+            tell(_summary(outcome))
+
+
+def run(how: How, command: Sequence[str]) -> int:
+    """Run a server behind the proxy, and return its exit code, or a shell's where it cannot be started."""
     try:
         # The server may be anybody's code, and the string may hold a password.
-        outcome = run_proxy(bcp_name, command, connect, user_id=user_id, hide=[DSN_VARIABLE])
+        outcome = run_proxy(how.bcp_name, command, how.connect, user_id=how.user_id, hide=[DSN_VARIABLE])
     except NotStarted as error:
         say_error(str(error))
         return error.exit_code
-    if verbose or sys.stderr.isatty():
-        tell(_summary(outcome))
+    how.tell(outcome)
+    return outcome.exit_code
+
+
+def serve(how: How, upstream: str, listen: str | None, allow_hosts: Sequence[str], *, public: bool) -> int:
+    """Stand in front of a server over HTTP until a signal ends it, and return the exit code."""
+    try:
+        from bcp_analytics.mcp._proxy._serve import serve_proxy  # noqa: PLC0415 - may not be there
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _OF_THE_EXTRA:
+            raise
+        raise BcpAnalyticsError(
+            "A proxy over HTTP needs an extra.", hint='pip install "bcp_analytics[server]"'
+        ) from None
+    outcome = serve_proxy(
+        how.bcp_name,
+        upstream,
+        listen or _LISTEN,
+        how.connect,
+        user_id=how.user_id,
+        allow_hosts=allow_hosts,
+        public=public,
+    )
+    how.tell(outcome)
     return outcome.exit_code
 
 

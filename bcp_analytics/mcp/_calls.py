@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 UserId = str | Callable[[], str | None] | None
 """Whose calls they are, or what says it at each call, such as from a context variable."""
 
-_WITHOUT_SESSIONS = "2026-07-28"
-"""The first version of the protocol that has none."""
 _watching: ContextVar[Watched | None] = ContextVar("bcp_analytics_request", default=None)
 _logger = logging.getLogger("bcp_analytics.mcp")
 _SAID_AS_RESULT = {("fastmcp", name) for name in ("FastMCPError", "NotFoundError", "DisabledError")}
@@ -191,11 +189,11 @@ def records(middleware: Iterable[object]) -> bool:
 def fields_of_http(request: Any, protocol_version: str | None) -> Fields:  # noqa: ANN401 - starlette's Request
     """Return who calls over HTTP, as far as the request says it.
 
-    The session is that of the protocol, where that has any: from version 2026-07-28 on, an id that comes with
-    a request is another one for each call. Address and user agent do not tell one user from another.
+    The session is that of the protocol, where that has any. Address and user agent do not tell one user from
+    another.
     """
     fields: Fields = {"user_agent": events.string(request.headers.get("user-agent"))}
-    if protocol_version is None or protocol_version < _WITHOUT_SESSIONS:
+    if events.has_sessions(protocol_version):
         fields["session_id"] = events.string(request.headers.get("mcp-session-id"))
     with suppress(AttributeError, ValueError):
         fields["ip_address"] = str(ip_address(request.client.host))

@@ -40,6 +40,8 @@ MAX_MESSAGE = 4_000
 # As clients write why they gave up: "McpError: MCP error -32001: Request timed out". The store classifies the
 # call itself; this only says whether an error goes along with it.
 _TOOK_TOO_LONG = re.compile(r"time[ds]?[ _-]?out|deadline[ _-]?exceeded|-32001", re.IGNORECASE)
+_WITHOUT_SESSIONS = "2026-07-28"
+"""The first version of the protocol that has none."""
 _PROTOCOL = "io.modelcontextprotocol/protocolVersion"
 _CLIENT = "io.modelcontextprotocol/clientInfo"
 _SERVER = "io.modelcontextprotocol/serverInfo"
@@ -78,6 +80,11 @@ def string(value: Json) -> str | None:
 def encoded_size(value: Json) -> int:
     """Return the bytes of a value as compact JSON in UTF-8."""
     return text_bytes(json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str))
+
+
+def has_sessions(protocol_version: str | None) -> bool:
+    """Say whether an id of a session over HTTP is one, and not another one for each call."""
+    return protocol_version is None or protocol_version < _WITHOUT_SESSIONS
 
 
 def durations(began_ns: int, ended_ns: int, waits: list[tuple[int, int]]) -> Fields:

@@ -67,13 +67,11 @@ def test_an_outline_raises_for_nothing(parts: list[bytes]) -> None:
 def test_a_reader_that_is_behind_leaves_out_and_counts() -> None:
     connection = Connection()
     tap, chunk = Tap(), b"x" * (MAX_BEHIND // 4)
-    tap.put(
-        b'{"id": 1, "method": "tools/call", "params": {"name": "now"}}\n', connection.now, from_client=True
-    )
+    tap.put(b'{"id": 1, "method": "tools/call", "params": {"name": "now"}}\n', connection.now, way=True)
     for _ in range(6):
-        tap.put(chunk, connection.now, from_client=False)
-    tap.put(b'\n{"id": 1, "result": {}}\n', connection.now, from_client=False)
-    tap.put(None, connection.now, from_client=False)
+        tap.put(chunk, connection.now, way=False)
+    tap.put(b'\n{"id": 1, "result": {}}\n', connection.now, way=False)
+    tap.put(None, connection.now, way=False)
     tap.stop()
     for item in tap:
         connection.observer.take(*item)

@@ -34,14 +34,18 @@ class Observer:
         self._conversation = Conversation(self._journal, who)
         self._lines = {True: Lines(MAX_LINE), False: Lines(MAX_LINE)}
 
-    def take(self, item: bytes | int | None, at: Moment, from_client: bool) -> None:  # noqa: FBT001
-        """Take what a `Tap` yields."""
+    def take(self, item: bytes | int | None, at: Moment, from_client: bool) -> bool:  # noqa: FBT001
+        """Take what a `Tap` yields, and say whether the client has left.
+
+        The server may then take its time to end, in which the calls so far can be sent.
+        """
         if item is None:
             self.end(at, from_client=from_client)
         elif isinstance(item, int):
             self.gap(item, from_client=from_client)
         else:
             self.feed(item, at, from_client=from_client)
+        return item is None and from_client
 
     def feed(self, chunk: bytes, at: Moment, *, from_client: bool) -> None:
         """Take bytes that were passed on."""

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.mcp._proxy._conversation import Moment
 
@@ -31,8 +31,14 @@ small: two a proxy are few enough.
 """
 MAX_BEHIND = 32 * 1024 * 1024
 
-Passed = tuple[bytes | int | None, Moment, bool]
-"""A chunk, or the size of one that was left out, or None for the end; when; whether it is the client's."""
+_ITEM = 2_000
+"""Bytes that an item takes up which is no chunk."""
+
+Passed = tuple[Any, Moment, Any]
+"""A chunk, or the size of one that was left out, or None for the end; when; which way.
+
+Over stdio the way is whether it is the client's, and over HTTP which exchange it belongs to as well.
+"""
 
 
 def now() -> Moment:
@@ -57,23 +63,24 @@ class Tap:
         self._more = threading.Event()
         self._stopped = False
 
-    def put(self, chunk: bytes | None, at: Moment, *, from_client: bool) -> None:
-        """Take a chunk, or None for the end of a direction; never waits for the reader.
+    def has_room(self, size: int) -> bool:
+        """Say whether a chunk of this size would be kept."""
+        return self._behind + size <= MAX_BEHIND
+
+    def put(self, item: Any, at: Moment, way: Any) -> None:  # noqa: ANN401
+        """Take a chunk, or something else that is not left out; never waits for the reader.
 
         Wakes it only where a line is so long that it must be read in parts.
         """
         with self._lock:
-            item: bytes | int | None = chunk
-            if chunk is not None:
-                if self._behind + len(chunk) > MAX_BEHIND:
-                    item = len(chunk)
-                    last = self._waiting[-1]
-                    if isinstance(last[0], int) and last[2] == from_client:
-                        self._waiting[-1] = (last[0] + item, at, from_client)
-                        return
-                else:
-                    self._behind += len(chunk)
-            self._waiting.append((item, at, from_client))
+            if isinstance(item, bytes) and not self.has_room(len(item)):
+                item = len(item)
+                last = self._waiting[-1] if self._waiting else None
+                if last is not None and isinstance(last[0], int) and last[2] == way:
+                    self._waiting[-1] = (last[0] + item, at, way)
+                    return
+            self._behind += _size(item)
+            self._waiting.append((item, at, way))
             if self._behind > MAX_BEHIND // 4:
                 self._more.set()
 
@@ -100,9 +107,15 @@ class Tap:
     def _take(self) -> Passed | None:
         with self._lock:
             item = self._waiting.popleft() if self._waiting else None
-            if item is not None and isinstance(item[0], bytes):
-                self._behind -= len(item[0])
+            if item is not None:
+                self._behind -= _size(item[0])
             return item
+
+
+def _size(item: Any) -> int:  # noqa: ANN401
+    if isinstance(item, bytes):
+        return len(item)
+    return 0 if item is None or isinstance(item, int) else _ITEM
 
 
 class Pump(threading.Thread):
@@ -132,7 +145,7 @@ class Pump(threading.Thread):
             # Both, so that whoever writes to us learns that nobody reads any more.
             _close(self._target)
             _close(self._source)
-            self._tap.put(None, now(), from_client=self._from_client)
+            self._tap.put(None, now(), self._from_client)
             self._tap.wake()
 
     def _copy(self) -> bool:
@@ -143,7 +156,7 @@ class Pump(threading.Thread):
             if not chunk:
                 return True
             # Put it into the queue before writing it, or the answer might come before its request.
-            self._tap.put(chunk, now(), from_client=self._from_client)
+            self._tap.put(chunk, now(), self._from_client)
             written = _write(self._target, chunk)
             # Wake the reader at the end of a line only: it would take the GIL while the rest waits.
             if chunk.endswith(b"\n"):

@@ -11,16 +11,16 @@ import pickle
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from bcp_analytics.mcp._proxy._conversation import Counts, say
-from bcp_analytics.mcp._proxy._observer import Observer
+from bcp_analytics.mcp._proxy._conversation import say
 from bcp_analytics.mcp._proxy._pump import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from bcp_analytics.mcp._events import Sink
+    from bcp_analytics.mcp._proxy._conversation import Counts, Moment
     from bcp_analytics.mcp._proxy._pump import Passed, Tap
 
 _NICE = 10
@@ -39,6 +39,18 @@ class _End:
     client_left: bool = True
 
 
+class Reader(Protocol):
+    """Reads what a `Tap` yields, and records it: `Observer` over stdio, `HttpObserver` over HTTP."""
+
+    counts: Counts
+
+    def take(self, item: Any, at: Moment, way: Any, /) -> bool:  # noqa: ANN401
+        """Take an item, and say whether now is the time to send what was recorded."""
+
+    def finish(self, at: Moment, *, client_left: bool, exit_code: int) -> None:
+        """Record what has no end yet."""
+
+
 class Unrecorded:
     """Stands in for a collector that could not be made: only the observer counts what comes."""
 
@@ -51,8 +63,11 @@ class Unrecorded:
 class Recording(threading.Thread):
     """The thread that sends to the process what was passed on, and at last hears what became of it."""
 
-    def __init__(self, tap: Tap, bcp_name: str, connect: Callable[[], Any], user_id: str | None) -> None:
-        """Fork the process, which waits for `start`; to be called while there is no other thread."""
+    def __init__(self, tap: Tap, connect: Callable[[], Any], read: Callable[[Sink], Reader]) -> None:
+        """Fork the process, which waits for `start`; to be called while there is no other thread.
+
+        `connect` makes the collector, and `read` what reads for it.
+        """
         super().__init__(name="bcp-proxy-record", daemon=True)
         self._tap = tap
         self._end = _End()
@@ -62,7 +77,7 @@ class Recording(threading.Thread):
         if os.fork() == 0:
             os.close(to_process)
             os.close(results)
-            _run(passed, of_process, bcp_name, connect, user_id)
+            _run(passed, of_process, connect, read)
         os.close(passed)
         os.close(of_process)
         self._to_process = os.fdopen(to_process, "wb")
@@ -116,31 +131,26 @@ def _run(passed: int, results: int, *about: Any) -> None:  # noqa: ANN401
 
 
 def _record(
-    items: IO[bytes], bcp_name: str, connect: Callable[[], Any], user_id: str | None
+    items: IO[bytes], connect: Callable[[], Any], read: Callable[[Sink], Reader]
 ) -> tuple[Counts, Any]:
     try:
         collector = connect()
     except Exception as error:  # noqa: BLE001 - a driver may raise anything
         say(f"the calls are not recorded: {' '.join(str(error).split())}")
         collector = None
-    observer = Observer(
-        bcp_name, collector or Unrecorded(), session_id=str(uuid4()), user_id=user_id, say=say
-    )
+    reader = read(collector or Unrecorded())
     end = _End()
     for item in received(items):
         if isinstance(item, _End):
             end = item
             break
-        observer.take(*item)
-        chunk, _, from_client = item
-        if chunk is None and from_client and collector is not None:
-            # The server may now take its time to end, in which the calls so far can be sent.
+        if reader.take(*item) and collector is not None:
             _quietly(collector.flush, _CLOSE_S)
-    observer.finish(now(), client_left=end.client_left, exit_code=end.exit_code)
+    reader.finish(now(), client_left=end.client_left, exit_code=end.exit_code)
     if collector is None:
-        return observer.counts, None
+        return reader.counts, None
     _quietly(collector.close, _CLOSE_S)
-    return observer.counts, _quietly(collector.stats)
+    return reader.counts, _quietly(collector.stats)
 
 
 def received(items: IO[bytes]) -> Iterator[Passed | _End]:

@@ -9,9 +9,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.mcp._proxy._conversation import say
+from bcp_analytics.mcp._proxy._observer import Observer
 from bcp_analytics.mcp._proxy._pump import Pump, Tap, widen
 from bcp_analytics.mcp._proxy._record import Recording
 
@@ -64,7 +68,8 @@ def run_proxy(
     tap = Tap()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     try:
-        recording = Recording(tap, bcp_name, connect, user_id)
+        read = partial(Observer, bcp_name, session_id=str(uuid4()), user_id=user_id, say=say)
+        recording = Recording(tap, connect, read)
         child = _start(command, before, set(hide))
         assert child.stdin is not None  # noqa: S101 - for the type checker
         assert child.stdout is not None  # noqa: S101

@@ -1,0 +1,381 @@
+"""Passes the requests of HTTP on to one server, and its responses back, as they come.
+
+Bodies and headers stay as they are, but for what HTTP means for one connection alone. A chunk is passed on as
+soon as it is here; a slow reader holds up the writer on the other side. What one side breaks off is broken off
+on the other: a client sees half a response where the server has sent half of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+from yarl import URL
+
+from bcp_analytics.mcp._proxy._bodies import READABLE_CODINGS
+from bcp_analytics.mcp._proxy._conversation import say
+from bcp_analytics.mcp._proxy._exchanges import Answered, Ended, Opened
+from bcp_analytics.mcp._proxy._pump import now
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from bcp_analytics.mcp._proxy._guard import Guard, Upstream
+    from bcp_analytics.mcp._proxy._pump import Tap
+
+    Scope = dict[str, Any]
+    Receive = Callable[[], Awaitable[dict[str, Any]]]
+    Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_METHODS = frozenset({"POST", "GET", "DELETE", "OPTIONS", "HEAD"})
+# RFC 9110, 7.6.1. Expect is answered by the server of this side.
+_OF_ONE_CONNECTION = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
+    b"transfer-encoding upgrade expect host".split()
+)
+_REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
+_CONNECTION_CLOSED = -32_000
+"""What the official SDKs say where an answer can no longer come."""
+_CONNECT_S = 10
+_KEEP_S = 4
+"""How long a connection to the server is kept for the next request: Node and uvicorn close it after 5 s, and
+a call that is sent just then is lost."""
+_MAX_HEADER = 65_536
+
+
+def session() -> aiohttp.ClientSession:
+    """Return the client that talks to the server; to be closed."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_S),
+        # A stream may be silent for as long as the server likes.
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+        # Read no more before what is here has been passed on: when a connection breaks, aiohttp drops what it
+        # holds.
+        read_bufsize=1,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        max_line_size=_MAX_HEADER,
+        max_field_size=_MAX_HEADER,
+    )
+
+
+class _Copy:
+    """The copy of an exchange that goes to the recording."""
+
+    def __init__(self, tap: Tap, number: int, opened: Opened) -> None:
+        self._tap = tap
+        self._number = number
+        self._left_out = {True: 0, False: 0}
+        # Where the recording is behind, a whole exchange is left out rather than torn.
+        self.kept = tap.has_room(0)
+        self._put(opened, from_client=True)
+
+    def chunk(self, chunk: bytes, *, from_client: bool) -> None:
+        left_out = self._left_out[from_client]
+        if not self._tap.has_room(len(chunk)):
+            self._left_out[from_client] += len(chunk)
+            return
+        if left_out:
+            self._put(left_out, from_client=from_client)
+            self._left_out[from_client] = 0
+        self._put(chunk, from_client=from_client)
+        if not from_client and chunk.endswith((b"\n\n", b"\r\n\r\n")):
+            self._tap.wake()
+
+    def asked(self) -> None:
+        self._put_left_out(from_client=True)
+        self._put(None, from_client=True)
+
+    def answered(self, answer: Answered) -> None:
+        self._put(answer, from_client=False)
+
+    def end(self, how: Ended) -> None:
+        self._put_left_out(from_client=False)
+        self._put(how, from_client=False)
+        self._tap.wake()
+
+    def _put_left_out(self, *, from_client: bool) -> None:
+        if self._left_out[from_client]:
+            self._put(self._left_out[from_client], from_client=from_client)
+
+    def _put(self, item: Any, *, from_client: bool) -> None:  # noqa: ANN401
+        if self.kept:
+            self._tap.put(item, now(), (self._number, from_client))
+
+
+class _Incoming:
+    """The client's body, and whether the client is still there."""
+
+    def __init__(self, receive: Receive, copy: _Copy) -> None:
+        self._receive = receive
+        self._copy = copy
+        self._read = asyncio.Event()
+        self._first = b""
+        self._more = True
+        self.left = False
+
+    async def data(self, *, sized: bool) -> bytes | AsyncIterator[bytes] | None:
+        """Return the body, whole where it is here already."""
+        self._first = await self._next()
+        if self._more:
+            return self._chunks()
+        return self._first if self._first or sized else None
+
+    async def until_left(self) -> None:
+        """Return when the client has left."""
+        await self._read.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        yield self._first
+        while self._more:
+            yield await self._next()
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.left = True
+            raise ConnectionResetError
+        chunk: bytes = message.get("body", b"")
+        self._more = message.get("more_body", False)
+        if chunk:
+            self._copy.chunk(chunk, from_client=True)
+        if not self._more:
+            self._copy.asked()
+            self._read.set()
+        return chunk
+
+
+class _Refusal(NamedTuple):
+    status: int
+    reason: str
+
+
+class Passing:
+    """The ASGI application."""
+
+    def __init__(self, client: aiohttp.ClientSession, upstream: Upstream, guard: Guard, tap: Tap) -> None:
+        """Pass to `upstream`, by `client`, what `guard` lets through."""
+        self._client = client
+        self._upstream = upstream
+        self._guard = guard
+        self._tap = tap
+        self._numbers = count()
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._left_out = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        refusal = self._guard.refusal(scope)
+        if refusal is None and scope["method"] not in _METHODS:
+            refusal = 405, "The method is none of those that the protocol uses."
+        if refusal is not None:
+            await _refuse(send, _Refusal(*refusal))
+            return
+        copy = _Copy(self._tap, next(self._numbers), _opened(scope))
+        if not copy.kept:
+            self._left_out += 1
+            if self._left_out == 1:
+                say("the recording is behind: calls are left out of it; they are passed on all the same")
+        how = Ended.STOPPED
+        try:
+            how = await self._exchange(scope, receive, send, copy)
+        finally:
+            copy.end(how)
+
+    def break_off_streams(self) -> None:
+        """End the streams that clients hold open without waiting for an answer, as the proxy is stopped."""
+        for task in self._streams:
+            task.cancel()
+
+    async def _exchange(self, scope: Scope, receive: Receive, send: Send, copy: _Copy) -> Ended:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker
+        incoming = _Incoming(receive, copy)
+        watch = asyncio.ensure_future(incoming.until_left())
+
+        def leave(_: object) -> None:
+            task.cancel()
+
+        watch.add_done_callback(leave)
+        if scope["method"] == "GET":
+            self._streams.add(task)
+        outgoing = _Outgoing(send, copy, lambda: watch.remove_done_callback(leave))
+        try:
+            return await self._pass(scope, incoming, outgoing)
+        except asyncio.CancelledError:
+            # By `leave`, `break_off_streams`, or the server of this side after its patience.
+            if not incoming.left and not outgoing.began:
+                await _refuse(send, _Refusal(503, "The proxy is being stopped."))
+            return Ended.LEFT if incoming.left else Ended.STOPPED
+        finally:
+            self._streams.discard(task)
+            watch.remove_done_callback(leave)
+            watch.cancel()
+
+    async def _pass(self, scope: Scope, incoming: _Incoming, outgoing: _Outgoing) -> Ended:
+        try:
+            headers, sized = _request_headers(scope["headers"])
+        except UnicodeDecodeError:
+            return await outgoing.refuse(400, "A header of the request is not UTF-8.")
+        url = URL(self._upstream.url(scope["query_string"].decode("latin-1")), encoded=True)
+        try:
+            data = await incoming.data(sized=sized)
+            response = await self._client.request(
+                scope["method"], url, data=data, headers=headers, allow_redirects=False
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            if incoming.left:
+                return Ended.LEFT
+            return await outgoing.refuse(
+                502, f"The server at {self._upstream.origin} cannot be reached: {_why(error)}"
+            )
+        async with response:
+            location = response.headers.get("location")
+            if response.status in _REDIRECTS and location is not None:
+                # Followed, it could lead anywhere, with what the client trusts this one server with.
+                where = _without_secrets(location)
+                return await outgoing.refuse(
+                    502, f"The server redirects to {where}: if it has moved there, give that as --upstream."
+                )
+            await outgoing.begin(response)
+            try:
+                async for chunk in response.content.iter_any():
+                    await outgoing.chunk(chunk)
+            except (aiohttp.ClientError, OSError):
+                # Without a last chunk, the server of this side closes the connection.
+                return Ended.BROKEN
+        await outgoing.end()
+        return Ended.WHOLE
+
+
+class _Outgoing:
+    """The response to the client."""
+
+    def __init__(self, send: Send, copy: _Copy, before_end: Callable[[], object]) -> None:
+        self._send = send
+        self._copy = copy
+        self._before_end = before_end
+        self.began = False
+
+    async def begin(self, response: aiohttp.ClientResponse) -> None:
+        def text(name: str) -> str:
+            return response.headers.get(name, "")
+
+        self._copy.answered(
+            Answered(response.status, text("mcp-session-id"), text("content-type"), text("content-encoding"))
+        )
+        self.began = True
+        headers = _response_headers(response.raw_headers)
+        await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
+
+    async def chunk(self, chunk: bytes) -> None:
+        # To the recording first, or the next request might come before this answer.
+        self._copy.chunk(chunk, from_client=False)
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self) -> None:
+        self._before_end()
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def refuse(self, status: int, reason: str) -> Ended:
+        """Answer in the server's place, and have that recorded as what the client was told."""
+        self.began = True
+        self._before_end()
+        self._copy.answered(Answered(status, "", "application/json", ""))
+        self._copy.chunk(await _refuse(self._send, _Refusal(status, reason)), from_client=False)
+        return Ended.WHOLE
+
+
+async def _refuse(send: Send, refusal: _Refusal) -> bytes:
+    """Answer with an error of the protocol that is the proxy's own, and return the answer."""
+    error = {"code": _CONNECTION_CLOSED, "message": f"bcp-analytics proxy: {refusal.reason}"}
+    body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if refusal.status == 405:  # noqa: PLR2004
+        headers.append((b"allow", ", ".join(sorted(_METHODS)).encode()))
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+    return body
+
+
+def _opened(scope: Scope) -> Opened:
+    found = {name: value.decode("latin-1") for name, value in scope["headers"]}
+
+    def text(name: bytes) -> str:
+        return found.get(name, "")
+
+    return Opened(
+        scope["method"],
+        text(b"mcp-session-id"),
+        text(b"mcp-protocol-version"),
+        text(b"user-agent"),
+        scope["client"][0] if scope.get("client") else "",
+        text(b"content-encoding"),
+    )
+
+
+def _request_headers(headers: list[tuple[bytes, bytes]]) -> tuple[list[tuple[str, str]], bool]:
+    """Return the headers for the server, and whether they say how long the body is.
+
+    The server is asked for no compression but that which the recording can undo.
+    """
+    passed = []
+    sized = False
+    for name, value in _of_the_message(headers):
+        sized |= name == b"content-length"
+        text = value.decode()
+        if name == b"accept-encoding":
+            codings = [part for part in text.split(",") if _coding(part) in READABLE_CODINGS]
+            text = ",".join(codings).strip() or "identity"
+        passed.append((name.decode(), text))
+    return passed, sized
+
+
+def _coding(part: str) -> str:
+    return part.partition(";")[0].strip().lower()
+
+
+def _response_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    found = list(headers)
+    chunked = any(name.lower() == b"transfer-encoding" for name, _ in found)
+    return [
+        (name, value)
+        for name, value in _of_the_message(found)
+        # Chunks say themselves how long they are: both at once is how requests are smuggled.
+        if not (chunked and name.lower() == b"content-length")
+    ]
+
+
+def _of_the_message(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Leave out the headers that are about one connection alone."""
+    named = {
+        token.strip().lower()
+        for name, value in headers
+        if name.lower() == b"connection"
+        for token in value.split(b",")
+    }
+    return [pair for pair in headers if pair[0].lower() not in _OF_ONE_CONNECTION | named]
+
+
+def _why(error: Exception) -> str:
+    inner = getattr(error, "os_error", error)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection without an answer."
+    return f"{getattr(inner, 'strerror', None) or type(error).__name__}."
+
+
+def _without_secrets(location: str) -> str:
+    """Return a URL without its query, which may hold a token, and without a user."""
+    with suppress(ValueError):
+        parts = urlsplit(location)
+        return str(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")))[:200]
+    return "another address"
