@@ -1,8 +1,8 @@
 """Passes the requests of HTTP on to one server, and its responses back, as they come.
 
 Bodies and headers stay as they are, but for what HTTP means for one connection alone. A chunk is passed on as
-soon as it is here; a slow reader holds up the writer on the other side. What one side breaks off is broken off
-on the other: a client sees half a response where the server has sent half of one.
+soon as it is here; a slow reader holds up the writer on the other side. What one side breaks off is broken
+off on the other: a client sees half a response where the server has sent half of one.
 """
 
 from __future__ import annotations
@@ -308,7 +308,7 @@ async def _refuse(send: Send, refusal: _Refusal) -> bytes:
 
 
 def _opened(scope: Scope) -> Opened:
-    found = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    found: dict[bytes, str] = {name: value.decode("latin-1") for name, value in scope["headers"]}
 
     def text(name: bytes) -> str:
         return found.get(name, "")

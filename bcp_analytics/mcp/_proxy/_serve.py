@@ -44,7 +44,8 @@ def serve_proxy(
     """Stand between clients at `listen` and the server at `upstream`, and record the calls; until a signal.
 
     `connect` makes the collector, in a process of its own; where it raises, that is said on stderr and
-    nothing is recorded. To be called from the main thread, while there is no other. Raises `BcpAnalyticsError`.
+    nothing is recorded. To be called from the main thread, while there is no other. Raises
+    `BcpAnalyticsError`.
     """
     to, at = Upstream.read(upstream), Listen.read(listen, public=public)
     if to.is_at(at):
