@@ -73,6 +73,8 @@ def _bound(at: Listen) -> socket.socket:
         bound = socket.socket(family, kind, number)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
+        # From now on clients can connect, if only to wait.
+        bound.listen()
     except OSError as error:
         raise BcpAnalyticsError(
             f"The proxy cannot listen on {at.host}:{at.port}: {error.strerror or error}.",
