@@ -191,3 +191,84 @@ def post(body: bytes, *headers: str, host: str = "localhost", path: str = "/mcp"
     """Return a request."""
     lines = [f"POST {path} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class Relay:
+    """Stands on the way to a port, and keeps what passes in each direction."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._passed: list[tuple[bytearray, bytearray]] = []
+        self._threads: list[threading.Thread] = []
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def messages(self) -> tuple[list[Any], list[Any]]:
+        """Return the requests and the responses that passed, less what is about one side alone."""
+        requests = [one for kept, _ in self._passed for one in _messages(bytes(kept))]
+        responses = [one for _, kept in self._passed for one in _messages(bytes(kept))]
+        return sorted(requests), sorted(responses)
+
+    def close(self) -> None:
+        """Take no more connections, and wait until those that there were have ended."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for thread in self._threads:
+            thread.join(WAIT_S)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._socket.accept()
+                thread = threading.Thread(target=self._relay, args=(client,), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _relay(self, client: socket.socket) -> None:
+        sent, got = bytearray(), bytearray()
+        self._passed.append((sent, got))
+        with client, socket.create_connection(("127.0.0.1", self._to)) as server:
+            back = threading.Thread(target=_copy, args=(server, client, got), daemon=True)
+            back.start()
+            _copy(client, server, sent)
+            back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket, kept: bytearray) -> None:
+    source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with contextlib.suppress(OSError):
+        while chunk := source.recv(1 << 16):
+            kept += chunk
+            target.sendall(chunk)
+    for one in (source, target):
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+
+
+class _Kept(Wire):
+    """What was kept of a connection, to be read again."""
+
+    def __init__(self, kept: bytes) -> None:
+        self._rest = kept
+
+    def _more(self) -> bool:
+        return False
+
+
+_OF_ONE_SIDE = {
+    b"host",
+    b"connection",
+    b"keep-alive",
+    b"transfer-encoding",
+    b"content-length",
+    b"accept-encoding",
+}
+
+
+def _messages(kept: bytes) -> Iterator[Any]:
+    wire = _Kept(kept)
+    # A client that has its answer may leave before the end of a stream.
+    while (heard := wire.hear()) is not None:
+        headers = tuple(pair for pair in heard.headers if pair[0] not in _OF_ONE_SIDE)
+        yield heard.head.split(b"\r\n")[0], heard.body, headers

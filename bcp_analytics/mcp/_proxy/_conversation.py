@@ -134,6 +134,11 @@ class Conversation:
         self._unread_answers = False
         self.touch()
 
+    @property
+    def release(self) -> str | None:
+        """The server's version, where it has said so."""
+        return self._peers.get("release")
+
     def read(
         self, line: Line, at: Moment, *, from_client: bool, to: list[Request] | None = None
     ) -> list[Request]:

@@ -70,6 +70,7 @@ class HttpObserver:
         self._journal = Journal(bcp_name, sink, say)
         self.counts = self._journal.counts
         self._user: Fields = {"user_id": user_id} if user_id else {}
+        self._release: str | None = None
         self._exchanges: dict[int, _Exchange] = {}
         self._sessions: OrderedDict[str, Conversation] = OrderedDict()
 
@@ -95,6 +96,8 @@ class HttpObserver:
         elif isinstance(item, Ended):
             del self._exchanges[number]
             exchange.end(item, at)
+            # Without sessions it is said once, and is so for the calls that follow: there is but one server.
+            self._release = exchange.conversation.release or self._release
             self._forget(exchange, at)
         return False
 
@@ -116,6 +119,7 @@ class HttpObserver:
             "user_agent": opened.user_agent,
             "ip_address": opened.address,
             "protocol_version": opened.version,
+            "release": self._release,
         }
         about = {name: value for name, value in about.items() if value}
         made = Conversation(self._journal, self._user | ({"session_id": session} if session else {}), about)

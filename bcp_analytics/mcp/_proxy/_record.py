@@ -27,8 +27,6 @@ _NICE = 10
 """How far it stands back where processors are scarce. What the proxy adds to an answer of 1 MB, ten in a row,
 on 2 processors that five others want, too: 1.2 to 2.5 ms with a thread, 1.5 to 1.9 with a process, 0.4 to 1.2
 with one that stands back."""
-_CLOSE_S = 1.5
-"""How long sending may take at the end. Clients kill a server some 2 s after they closed its input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,17 @@ class Unrecorded:
 class Recording(threading.Thread):
     """The thread that sends to the process what was passed on, and at last hears what became of it."""
 
-    def __init__(self, tap: Tap, connect: Callable[[], Any], read: Callable[[Sink], Reader]) -> None:
+    def __init__(
+        self, tap: Tap, connect: Callable[[], Any], read: Callable[[Sink], Reader], close_s: float
+    ) -> None:
         """Fork the process, which waits for `start`; to be called while there is no other thread.
 
-        `connect` makes the collector, and `read` what reads for it.
+        `connect` makes the collector, and `read` what reads for it. `close_s` is how long sending may take at
+        the end; what is not sent by then stays on disk.
         """
         super().__init__(name="bcp-proxy-record", daemon=True)
         self._tap = tap
+        self._close_s = close_s
         self._end = _End()
         self.counts: Counts | None = None
         self.stats: Any = None
@@ -77,7 +79,7 @@ class Recording(threading.Thread):
         if os.fork() == 0:
             os.close(to_process)
             os.close(results)
-            _run(passed, of_process, connect, read)
+            _run(passed, of_process, connect, read, close_s)
         os.close(passed)
         os.close(of_process)
         self._to_process = os.fdopen(to_process, "wb")
@@ -87,7 +89,7 @@ class Recording(threading.Thread):
         """Have recorded and sent what is left, as far as that goes in the time there is."""
         self._end = _End(exit_code, client_left)
         self._tap.stop()
-        self.join(2 * _CLOSE_S)
+        self.join(2 * self._close_s)
 
     def run(self) -> None:
         """Send until `finish`."""
@@ -131,7 +133,7 @@ def _run(passed: int, results: int, *about: Any) -> None:  # noqa: ANN401
 
 
 def _record(
-    items: IO[bytes], connect: Callable[[], Any], read: Callable[[Sink], Reader]
+    items: IO[bytes], connect: Callable[[], Any], read: Callable[[Sink], Reader], close_s: float
 ) -> tuple[Counts, Any]:
     try:
         collector = connect()
@@ -145,11 +147,11 @@ def _record(
             end = item
             break
         if reader.take(*item) and collector is not None:
-            _quietly(collector.flush, _CLOSE_S)
+            _quietly(collector.flush, close_s)
     reader.finish(now(), client_left=end.client_left, exit_code=end.exit_code)
     if collector is None:
         return reader.counts, None
-    _quietly(collector.close, _CLOSE_S)
+    _quietly(collector.close, close_s)
     return reader.counts, _quietly(collector.stats)
 
 

@@ -32,6 +32,9 @@ _LOOK_S = 0.5
 _GRACE_S = 1.0
 """How long, after the server ended, its output may be silent before it counts as ended too."""
 
+_CLOSE_S = 1.5
+"""How long sending may take at the end. Clients kill a server some 2 s after they closed its input."""
+
 
 class NotStarted(BcpAnalyticsError):  # noqa: N818 - as in errors.py
     """The command cannot be started; `exit_code` is what a shell would end with."""
@@ -69,7 +72,7 @@ def run_proxy(
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     try:
         read = partial(Observer, bcp_name, session_id=str(uuid4()), user_id=user_id, say=say)
-        recording = Recording(tap, connect, read)
+        recording = Recording(tap, connect, read, _CLOSE_S)
         child = _start(command, before, set(hide))
         assert child.stdin is not None  # noqa: S101 - for the type checker
         assert child.stdout is not None  # noqa: S101

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-_GRACE_S = 5
+_GRACE_S = 4
 """How long, once it is told to end, calls that are under way may take to be answered."""
+_CLOSE_S = 5
+"""How long sending may take after that. Together less than the 10 s after which Docker kills."""
 _KEEP_S = 75
 _MAX_HEADERS = 65_536
 
@@ -56,7 +58,7 @@ def serve_proxy(
     # What a terminal's Ctrl-C ends is the proxy; the process that records ends when it has heard all.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
-        recording = Recording(tap, connect, read)
+        recording = Recording(tap, connect, read, _CLOSE_S)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     recording.start()
