@@ -1,4 +1,4 @@
-"""A FastMCP server that records, for uvicorn. The environment says where to."""
+"""A FastMCP server for uvicorn. It records if the environment says where to."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ async def ready(_: object) -> PlainTextResponse:
     return PlainTextResponse("ready")
 
 
-collector = Collector(os.environ["RECORD_TO"], source="real-clients", spool=os.environ["SPOOL"])
-instrument(server, collector, os.environ["BCP_NAME"])
+if "RECORD_TO" in os.environ:
+    collector = Collector(os.environ["RECORD_TO"], source="real-clients", spool=os.environ["SPOOL"])
+    instrument(server, collector, os.environ["BCP_NAME"])
 app = server.http_app(json_response=os.environ["ANSWERS"] == "JSON")

@@ -314,6 +314,15 @@ def test_what_was_left_out_tears_its_message_alone(wire: Wire, kind: str) -> Non
     assert wire.observer.counts.unread_lines == 1
 
 
+def test_an_answer_that_was_left_out_to_its_end_is_no_failure(wire: Wire) -> None:
+    number = wire.call(1)
+    wire.begin(number)
+    wire.bytes(number, b'data: {"id": 1,')
+    wire.put(number, 9_000, from_client=False)
+    wire.end(number)
+    assert (wire.only_call.get("success"), wire.only_call["error_type"]) == (None, "answer_unread")
+
+
 def test_compressed_answers_are_read_in_bounded_memory(wire: Wire) -> None:
     wire.answer(wire.call(1), gzip.compress(json.dumps(result(1)).encode()), encoding="gzip")
     wire.answer(wire.call(2), zlib.compress(json.dumps(result(2)).encode()), encoding="deflate")

@@ -32,7 +32,8 @@ _NUMBER = re.compile(r"-?[0-9]{1,15}")
 
 UNKNOWN: dict[str, Any] = {"error_type": "no_answer"}
 """Of a call that was answered, or may have been: nothing says that it failed."""
-_UNREAD: dict[str, Any] = {"error_type": "answer_unread"}
+UNREAD: dict[str, Any] = {"error_type": "answer_unread"}
+"""Of a call whose answer passed, and could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class Conversation:
         """Record those of the requests that are still open: nobody will answer them any more."""
         if self._unread_answers:
             # The answer may be among those that could not be read.
-            fields, at = _UNREAD, None
+            fields, at = UNREAD, None
         for request in requests:
             if self._open.get(request.key) is request:
                 self._take(request.key)
@@ -204,7 +205,7 @@ class Conversation:
         return self._ask(_key(found["id"]), method, params, size, at)
 
     def _server_outline(self, found: dict[str, Any], size: int, at: Moment, to: list[Request]) -> None:
-        fields = _UNREAD | {"response_bytes": size, "wire_bytes": size}
+        fields = UNREAD | {"response_bytes": size, "wire_bytes": size}
         if events.string(found.get("method")) is not None:
             return
         if "id" in found:

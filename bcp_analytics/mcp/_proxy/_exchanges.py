@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.mcp import _events as events
 from bcp_analytics.mcp._proxy._bodies import Ignored, body_of
-from bcp_analytics.mcp._proxy._conversation import UNKNOWN, Conversation, Journal
+from bcp_analytics.mcp._proxy._conversation import UNKNOWN, UNREAD, Conversation, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -164,6 +164,7 @@ class _Exchange:
         self._from_client: Body = body_of("application/json", opened.encoding)
         self._from_server: Body = Ignored()
         self._requests: list[Request] = []
+        self._torn = False
 
     def feed(self, chunk: bytes, at: Moment, *, from_client: bool) -> None:
         """Take bytes of a body."""
@@ -173,6 +174,7 @@ class _Exchange:
     def gap(self, size: int, *, from_client: bool) -> None:
         """Note that bytes of a body were left out."""
         (self._from_client if from_client else self._from_server).gap(size)
+        self._torn |= not from_client
 
     def asked(self, at: Moment) -> None:
         """Note the end of the client's body."""
@@ -199,7 +201,9 @@ class _Exchange:
             self._requests += self.conversation.read(line, at, from_client=from_client, to=to)
 
     def _in_vain(self, how: Ended, at: Moment) -> tuple[Fields, Moment | None]:
-        """Return what is known of a request that the response has not answered."""
+        """Return what is known of a request that the response has not answered, as far as it was read."""
+        if self._torn:
+            return UNREAD, None
         if how is Ended.LEFT and not _has_sessions(self.opened.version):
             # There this is how a client cancels.
             return events.cancelled("client", "The client closed the stream."), at
