@@ -100,6 +100,7 @@ dist: | $(BIN)/python
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.record
 	@$(BIN)/python -m benchmarks.proxy
+	@$(BIN)/python -m benchmarks.proxy_http
 	@$(BIN)/python -m benchmarks.archive
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.ingest --plain
@@ -108,6 +109,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.queries
 	@$(BIN)/python -m benchmarks.lifecycle
 	@$(BIN)/python -m benchmarks.real_clients
+	@$(BIN)/python -m benchmarks.real_clients.over_http
 
 format: $(READY)
 	@$(BIN)/ruff format .

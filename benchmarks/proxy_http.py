@@ -3,7 +3,8 @@
     python -m benchmarks.proxy_http         # records to a native TimescaleDB of its own
 
 The server answers at once with a result of the given size, as JSON or as an event, over connections that stay
-open, so all that is measured is the way there and back. Then ten clients at once call as fast as they can.
+open, so all that is measured is the way there and back. Then ten clients call at once: each with a rest of a
+tenth of a second between its calls, and each as fast as it can, which shows what the proxy can take.
 Prints medians, and writes them to benchmarks/results/proxy_http.json.
 """
 
@@ -29,6 +30,8 @@ from benchmarks.proxy import IN_A_ROW, REST_S, RESULTS, WARM_UP, database
 from tests.python.http_upstream import proxied
 
 CLIENTS = 10
+PAUSE_S = 0.1
+"""With which ten clients make 100 calls a second."""
 SERVER = """
 import json, sys, uvicorn
 async def app(scope, receive, send):
@@ -100,25 +103,34 @@ def measure(direct: Client, proxied: Client, calls: int, size: int, *, events: b
     }
 
 
-def at_once(ports: tuple[int, int], calls: int) -> dict[str, float]:
-    """Return the medians of calls by ten clients at once, with and without the proxy, in turns."""
+def at_once(ports: tuple[int, int], calls: int, pause_s: float) -> dict[str, float]:
+    """Return the medians of calls by ten clients at once, which rest after each."""
     clients = {port: [Client(port) for _ in range(CLIENTS)] for port in ports}
     times: dict[int, list[float]] = {port: [] for port in ports}
 
-    def make(client: Client, into: list[float]) -> None:
-        into += [client.call(200, events=True) for _ in range(IN_A_ROW)]
+    def make(client: Client, place: int, into: list[float]) -> None:
+        time.sleep(pause_s * place / CLIENTS)
+        for _ in range(IN_A_ROW):
+            into.append(client.call(200, events=True))
+            time.sleep(pause_s)
 
+    began = time.monotonic()
     for number in range(calls // IN_A_ROW):
         for port in ports if number % 2 else reversed(ports):
-            threads = [threading.Thread(target=make, args=(client, times[port])) for client in clients[port]]
+            threads = [
+                threading.Thread(target=make, args=(client, place, times[port]))
+                for place, client in enumerate(clients[port])
+            ]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
             time.sleep(REST_S)
+    took = time.monotonic() - began
     direct, behind = (statistics.median(times[port]) for port in ports)
     return {
         "calls": len(times[ports[0]]),
+        "calls_per_s": 2 * len(times[ports[0]]) / took,
         "direct_ms": direct,
         "proxied_ms": behind,
         "added_ms": behind - direct,
@@ -148,8 +160,10 @@ def main() -> None:
                 name = f"{size}, {'event' if events else 'JSON'}"
                 calls = max(options.calls // share // IN_A_ROW, 1) * IN_A_ROW
                 found[name] = measure(direct, behind, calls, size, events=events)
-        found["200, event, ten clients"] = at_once((port, proxy.port), max(options.calls // 10, IN_A_ROW))
-        made = behind.calls + found["200, event, ten clients"]["calls"]
+        each = max(options.calls // CLIENTS // IN_A_ROW, 1) * IN_A_ROW
+        found["ten clients"] = at_once((port, proxy.port), each, PAUSE_S)
+        found["ten clients without a rest"] = at_once((port, proxy.port), each, 0)
+        made = behind.calls + 2 * CLIENTS * each
         proxy.stop()
         if (recorded := _recorded(dsn)) != made:
             raise RuntimeError(f"{made} calls were made, {recorded} recorded: {proxy.said[-1]}")
@@ -165,7 +179,7 @@ def main() -> None:
             "http_proxy_added_ms": round(found["200, JSON"]["added_ms"], 3),
             "http_proxy_added_ms_event": round(found["200, event"]["added_ms"], 3),
             "http_proxy_added_ms_1MB": round(found["1000000, JSON"]["added_ms"], 3),
-            "http_proxy_added_ms_ten_clients": round(found["200, event, ten clients"]["added_ms"], 3),
+            "http_proxy_added_ms_ten_clients": round(found["ten clients"]["added_ms"], 3),
         },
     }
     RESULTS.mkdir(exist_ok=True)

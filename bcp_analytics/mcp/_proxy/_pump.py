@@ -63,6 +63,10 @@ class Tap:
         self._more = threading.Event()
         self._stopped = False
 
+    def is_empty(self) -> bool:
+        """Say whether there is nothing to be taken just now."""
+        return not self._waiting
+
     def has_room(self, size: int) -> bool:
         """Say whether a chunk of this size would be kept."""
         return self._behind + size <= MAX_BEHIND

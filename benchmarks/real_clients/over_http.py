@@ -1,6 +1,6 @@
 """The HTTP proxy in front of servers that nobody here wrote, driven by ten clients of both SDKs at once.
 
-    python -m benchmarks.real_clients.http --packages FOLDER
+    python -m benchmarks.real_clients.over_http --packages FOLDER
 
 Two relays, before and behind the proxy, keep what passes: requests and responses are to be the same on both
 sides, but for headers that are about one connection alone. Each call is to have one row, with the outcome
@@ -49,7 +49,7 @@ def everything(packages: Packages, port: int) -> tuple[list[str], dict[str, str]
     server = load.everything(packages)
     made = [step for number in range(ROUNDS) for step in server.round(number)]
     given_up = [server.slow | {"cancel_s": load.GIVE_UP_S}, server.slow | {"timeout_s": load.GIVE_UP_S}]
-    return [*server.command, "streamableHttp"], {"PORT": str(port)}, [*made, [server.unknown], given_up]
+    return [*server.command, "streamableHttp"], {"PORT": str(port)}, [*made, given_up, [server.unknown]]
 
 
 def fastmcp(packages: Packages, port: int, answers: str) -> tuple[list[str], dict[str, str], Steps]:
@@ -124,16 +124,7 @@ def compare(packages: Packages, folder: Path, dsn: str, name: str, kind: str) ->
         for place in range(CLIENTS):
             told |= check.transcript(folder / f"{name}-{place}")
         proxy.stop()
-        passed = [Counter(messages) for relay in (before, behind) for messages in relay.messages()]
-    differing_bytes = [
-        f"only {where}: {message!r:.600}"
-        for where, ours, theirs in (
-            ("before the proxy", passed[:2], passed[2:]),
-            ("behind the proxy", passed[2:], passed[:2]),
-        )
-        for messages, others in zip(ours, theirs, strict=True)
-        for message in messages - others
-    ]
+        requests, differing_bytes = differing(before, behind)
     with psycopg.connect(dsn, autocommit=True) as conn:
         stored = check.rows(conn, name)
     return {
@@ -146,10 +137,30 @@ def compare(packages: Packages, folder: Path, dsn: str, name: str, kind: str) ->
         "saw": dict(sorted(Counter(check.outcome(call) for call in told.values()).items())),
         "rows": sum(row.operation == "tools/call" for row in stored),
         "lists": sum(row.operation == "tools/list" for row in stored),
-        "requests": passed[0].total(),
+        "requests": requests,
         "differing_rows": check.differing_rows(stored, told, made),
         "differing_bytes": differing_bytes,
     }
+
+
+def differing(before: Relay, behind: Relay) -> tuple[int, list[str]]:
+    """Return how many requests passed, and what differs before and behind the proxy.
+
+    A client that gives up a call leaves in the middle of a response, of which more may be on its way, or
+    before one that comes: what it has got is to be the beginning of what the server sent.
+    """
+    (asked, got), (heard, said) = (map(Counter, relay.messages()) for relay in (before, behind))
+    found = [f"the server got: {message!r:.600}" for message in heard - asked]
+    found += [f"the client sent: {message!r:.600}" for message in asked - heard]
+    rest = list((said - got).elements())
+    for one in (got - said).elements():
+        start, body, headers = one
+        whole = next((r for r in rest if (r[0], r[2]) == (start, headers) and r[1].startswith(body)), None)
+        if whole is None:
+            found.append(f"the client got: {one!r:.600}")
+        else:
+            rest.remove(whole)
+    return asked.total(), found
 
 
 def main() -> int:
@@ -159,13 +170,16 @@ def main() -> int:
     )
     parser.add_argument("--target", choices=sorted(MAKERS), default="native", help="where to record")
     parser.add_argument("--packages", type=Path, metavar="FOLDER", help="where to install, and leave it")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where to leave the logs")
     options = parser.parse_args()
     target = MAKERS[options.target]()
     found = []
     try:
         described = target.start()
-        with tempfile.TemporaryDirectory() as name, target.clean() as dsn:
-            folder = Path(name)
+        with ExitStack() as stack:
+            dsn = stack.enter_context(target.clean())
+            folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder.mkdir(exist_ok=True)
             packages = Packages(options.packages or folder)
             for number, kind in enumerate(("SSE", "JSON", EVERYTHING)):
                 if (EVERYTHING if kind == EVERYTHING else "fastmcp") not in packages.missing:
