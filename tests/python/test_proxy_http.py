@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -340,6 +342,29 @@ def test_a_proxy_that_records_nothing_passes_all_the_same(server: Upstream, tmp_
         assert proxy.ask(post(CALL)).body == b"{}"
         assert proxy.stop() == 0
         assert "nothing was recorded" in proxy.said[-1]
+
+
+def command(*arguments: str, before: str = "pass") -> subprocess.CompletedProcess[str]:
+    program = f"import sys; {before}; from bcp_analytics._command import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, "proxy", "--bcp", "x", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_what_the_command_line_says_of_a_proxy_that_cannot_be(server: Upstream) -> None:
+    url = "http://127.0.0.1:1/mcp"
+    taken = command("--upstream", url, "--listen", f"127.0.0.1:{server.port}")
+    assert (taken.returncode, "cannot listen" in taken.stderr) == (1, True)
+    public = command("--upstream", url, "--listen", "0.0.0.0:0")
+    assert (public.returncode, "--public" in public.stderr) == (1, True)
+    without = command("--upstream", url, before="sys.modules['aiohttp'] = None")
+    assert (without.returncode, 'pip install "bcp_analytics[server]"' in without.stderr) == (1, True)
+    for unclear in ((), ("--upstream", url, "--", "cat"), ("--listen", "127.0.0.1:0", "--", "cat")):
+        assert command(*unclear).returncode == 2
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:9000", "192.0.2.1:80", "example.com:80", "[::]:1"])

@@ -52,7 +52,6 @@ def serve_proxy(
     to, at = Upstream.read(upstream), Listen.read(listen, public=public)
     if to.is_at(at):
         raise BcpAnalyticsError("The server's address is that of the proxy.", hint="Give another --listen.")
-    sockets = [_bound(at)]
     tap = Tap()
     read = partial(HttpObserver, bcp_name, user_id=user_id, say=say)
     # What a terminal's Ctrl-C ends is the proxy; the process that records ends when it has heard all.
@@ -61,6 +60,8 @@ def serve_proxy(
         recording = Recording(tap, connect, read, _CLOSE_S)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    # After the fork, or the address would be taken for as long as the recording takes to end.
+    sockets = [_bound(at)]
     recording.start()
     try:
         asyncio.run(_serve(sockets, to, Guard(at, allow_hosts, to.path), tap))
