@@ -13,10 +13,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("aiohttp")
 pytest.importorskip("uvicorn")
 
+from bcp_analytics.cli._app import app
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.mcp._proxy import _passing
 from bcp_analytics.mcp._proxy._guard import Guard, Listen
@@ -359,12 +361,12 @@ def test_what_the_command_line_says_of_a_proxy_that_cannot_be(server: Upstream) 
     url = "http://127.0.0.1:1/mcp"
     taken = command("--upstream", url, "--listen", f"127.0.0.1:{server.port}")
     assert (taken.returncode, "cannot listen" in taken.stderr) == (1, True)
-    public = command("--upstream", url, "--listen", "0.0.0.0:0")
-    assert (public.returncode, "--public" in public.stderr) == (1, True)
     without = command("--upstream", url, before="sys.modules['aiohttp'] = None")
     assert (without.returncode, 'pip install "bcp_analytics[server]"' in without.stderr) == (1, True)
+    public = CliRunner().invoke(app, ["proxy", "--bcp", "x", "--upstream", url, "--listen", "0.0.0.0:0"])
+    assert (public.exit_code, "--public" in public.stderr) == (1, True)
     for unclear in ((), ("--upstream", url, "--", "cat"), ("--listen", "127.0.0.1:0", "--", "cat")):
-        assert command(*unclear).returncode == 2
+        assert CliRunner().invoke(app, ["proxy", "--bcp", "x", *unclear]).exit_code == 2
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:9000", "192.0.2.1:80", "example.com:80", "[::]:1"])
