@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """What tells zlib which header to expect."""
+_MOST_MEMBERS = 100
 
 
 async def read_body(request: Request, *, limit: int, decoded_limit: int) -> bytes:
@@ -42,9 +43,13 @@ async def read_body(request: Request, *, limit: int, decoded_limit: int) -> byte
 
 
 def _decompressed(body: bytes, window_bits: int, limit: int) -> bytes:
-    found, rest = bytearray(), body
-    # A body may be several members in a row, which are one text.
+    found, rest, members = bytearray(), body, 0
+    # A body may be several members in a row, which are one text. Each copies what is left after it, so many
+    # empty ones would cost hours.
     while rest:
+        members += 1
+        if members > _MOST_MEMBERS:
+            raise _not_decompressed()
         stream = zlib.decompressobj(window_bits)
         try:
             # One byte more than allowed is enough to know: no more is made of what would become a gigabyte.

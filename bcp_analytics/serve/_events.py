@@ -19,7 +19,7 @@ from bcp_analytics.serve._storing import told_apart
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-_KINDS = {
+KINDS = {
     "tool_usage": ingest.ingest_tool_usage,
     "errors": ingest.ingest_errors,
     "metrics": ingest.ingest_metrics,
@@ -31,9 +31,9 @@ _MAX_KEY = 500
 
 async def take_in(request: Request) -> Response:
     caller = await authorize(request, "ingest")
-    function = _KINDS.get(request.path_params["kind"])
+    function = KINDS.get(request.path_params["kind"])
     if function is None:
-        raise Refused(404, "There is no such kind of events.", hint=f"Send {', '.join(_KINDS)}.")
+        raise Refused(404, "There is no such kind of events.", hint=f"Send {', '.join(KINDS)}.")
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in _TYPES:
         raise Refused(

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bcp_analytics import __version__
+from bcp_analytics.serve._events import KINDS
 from bcp_analytics.serve._parameters import ALL, Argument, Question
 
 if TYPE_CHECKING:
@@ -97,6 +98,56 @@ def _status(summary: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
+def _events(kind: str) -> dict[str, Any]:
+    key = {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The batch's id: sent again under the same one, it is stored once.",
+        "schema": {"type": "string", "maxLength": 500},
+    }
+    numbers = ("accepted", "stored", "duplicates", "rejected")
+    receipt = {
+        "type": "object",
+        "required": list(numbers),
+        "properties": {name: {"type": "integer", "minimum": 0} for name in numbers},
+    }
+    lines = {"schema": {"type": "string", "description": "One event per line."}}
+    return {
+        "operationId": f"ingest_{kind}",
+        "summary": f"Take in a batch of events: {kind.replace('_', ' ')}.",
+        "description": "accepted = stored + duplicates + rejected. A bad event fails no other.",
+        "tags": ["events"],
+        "parameters": [key],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+                "application/x-ndjson": lines,
+            },
+        },
+        "responses": {
+            "200": {"description": "The receipt.", "content": {"application/json": {"schema": receipt}}},
+            **_refusals(400, 401, 403, 413, 415, 429, 503, 504),
+        },
+    }
+
+
+def _otlp(signal: str) -> dict[str, Any]:
+    """Describe a route of OTLP, whose refusals are a google.rpc.Status."""
+    said = {"application/json": {"schema": {"type": "object"}}, "application/x-protobuf": {"schema": {}}}
+    refused = _refusals(400, 401, 403, 413, 415, 429, 503, 504)
+    return {
+        "operationId": f"otlp_{signal}",
+        "summary": f"Take in {signal} of OpenTelemetry, as OTLP/HTTP has it.",
+        "tags": ["OpenTelemetry"],
+        "requestBody": {"required": True, "content": said},
+        "responses": {
+            "200": {"description": "Taken in, maybe in part.", "content": said},
+            **{status: one | {"content": said} for status, one in refused.items()},
+        },
+    }
+
+
 @cache
 def description() -> dict[str, Any]:
     """Return the description of the interface."""
@@ -130,13 +181,15 @@ def description() -> dict[str, Any]:
             }
         },
     }
+    paths |= {f"/v1/events/{kind}": {"post": _events(kind)} for kind in KINDS}
+    paths |= {f"/v1/{signal}": {"post": _otlp(signal)} for signal in ("traces", "logs", "metrics")}
     paths |= {f"/v1/query/{name}": {"get": _question(question)} for name, question in ALL.items()}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "bcp_analytics",
             "version": __version__,
-            "description": "The analytics store for tool calls: questions.",
+            "description": "The analytics store for tool calls: events in, answers out.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"token": []}],

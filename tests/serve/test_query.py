@@ -179,7 +179,7 @@ def _described(running: Running) -> Any:
 def test_nothing_that_the_description_allows_makes_the_server_fail(asked: Running) -> None:
     """Every operation, with arguments that fit its schema and with such as do not."""
     schema = _described(asked)
-    headers = {"Authorization": f"Bearer {asked.tokens['reader']}"}
+    headers = {"Authorization": f"Bearer {asked.tokens['admin']}"}
     for result in schema.get_all_operations():
         operation = result.ok()
 
