@@ -94,6 +94,29 @@ comment on function bcp_internal.watermark is
 
 grant execute on function bcp_internal.watermark to bcp_reader;
 
+create or replace function bcp_internal.refreshes_elsewhere(p_aggregate text) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- Versions without this table let one refresh wait for another.
+    if to_regclass('_timescaledb_catalog.continuous_aggs_jobs_refresh_ranges') is null then
+        return false;
+    end if;
+    return exists (
+        select
+        from _timescaledb_catalog.continuous_aggs_jobs_refresh_ranges r
+        join _timescaledb_catalog.continuous_agg c on c.mat_hypertable_id = r.materialization_id
+        -- A refresh that was killed leaves its row.
+        join pg_stat_activity a on a.pid = r.pid
+        where c.user_view_schema = 'bcp' and c.user_view_name = p_aggregate and r.pid <> pg_backend_pid());
+end
+$func$;
+
+comment on function bcp_internal.refreshes_elsewhere is
+    'Whether another session refreshes a continuous aggregate of schema bcp at this moment. TimescaleDB refuses a '
+    'second refresh of the same time with 55P03, and a policy refreshes all the time up to its retention.';
+
 create or replace function bcp_internal.logged_changes(p_aggregate text, p_of_sources boolean default true)
 returns tstzmultirange
 language plpgsql stable parallel safe

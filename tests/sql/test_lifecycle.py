@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -232,6 +233,41 @@ def test_chunks_of_an_aggregate_that_somebody_reads_wait(clean_db: psycopg.Conne
         assert hours(clean_db) == (0, 4)
     clean_db.execute("call bcp_internal.columnstore_aggregates()")
     assert hours(clean_db) == (1, 0)
+
+
+@pytest.mark.native("the embedded engine runs one transaction at a time")
+def test_a_refresh_waits_for_that_of_a_job(clean_db: psycopg.Connection[Any], dsn: str) -> None:
+    """TimescaleDB refuses a second refresh of the same time instead of having it wait."""
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    ingest(clean_db, [usage(start_time="2026-06-13T12:00:00Z")])
+    clean_db.execute(
+        "insert into bcp_internal.pending_refreshes (table_name, range_start, range_end)"
+        " select table_name, range_start, range_end from bcp_internal.event_chunks()"
+    )
+    [(materialized,)] = clean_db.execute(
+        "select format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)"
+        " from timescaledb_information.continuous_aggregates where view_name = 'tool_usage_1m'"
+    ).fetchall()
+    waits = "select wait_event_type from pg_stat_activity where pid = %s"
+    with (
+        psycopg.connect(dsn, autocommit=True) as job,
+        psycopg.connect(dsn, autocommit=True) as watch,
+        ThreadPoolExecutor(2) as threads,
+        psycopg.connect(dsn) as writer,
+    ):
+        writer.execute(f"lock table {materialized} in exclusive mode")  # type: ignore[arg-type]
+        running = threads.submit(
+            job.execute, "call public.refresh_continuous_aggregate('bcp.tool_usage_1m', null, '2026-06-15')"
+        )
+        while rows(watch, waits, [job.info.backend_pid]) != [{"wait_event_type": "Lock"}]:
+            assert not running.done()
+        asked = threads.submit(clean_db.execute, "call bcp_internal.refresh_pending()")
+        while rows(watch, waits, [clean_db.info.backend_pid]) != [{"wait_event_type": "Timeout"}]:
+            assert not asked.done(), asked.exception()
+        writer.rollback()
+        running.result(timeout=60)
+        asked.result(timeout=60)
+    assert rows(clean_db, "select calls from bcp.tool_usage_1d") == [{"calls": 1}]
 
 
 def test_a_large_batch_goes_into_the_columnstore_where_it_may(clean_db: psycopg.Connection[Any]) -> None:
