@@ -107,6 +107,7 @@ declare
     v_changed bigint := 0;
 begin
     perform bcp_internal.lock_table('bcp_internal.erasure_work', 'erasure');
+    perform bcp_internal.hold_chunk(p_table, p_start, p_end);
     select * into strict v_work from bcp_internal.erasure_work where erasure_id = p_erasure_id;
     v_mention := bcp_internal.mention_of(v_relation, v_work.forms);
     v_own := bcp_internal.own_rows(p_table);

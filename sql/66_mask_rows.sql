@@ -141,8 +141,8 @@ declare
     v_within constant text := format('%1$I >= %2$L and %1$I < %3$L', bcp_internal.time_column(p_table), p_start, p_end);
     v_relation constant regclass := format('bcp.%I', p_table)::regclass;
     v_name text;
-    v_chunk regclass;
 begin
+    perform bcp_internal.hold_chunk(p_table, p_start, p_end);
     select format('%I.%I', chunk_schema, chunk_name) into v_name
     from timescaledb_information.chunks
     where hypertable_schema = 'bcp' and hypertable_name = p_table and range_start = p_start and range_end = p_end
@@ -154,10 +154,7 @@ begin
         + bcp_internal.mask_addresses(v_relation, v_within, false) = 0 then
         return '';
     end if;
-    v_chunk := to_regclass(v_name);
-    if v_chunk is not null then
-        perform public.decompress_chunk(v_chunk, true);
-    end if;
+    perform bcp_internal.take_out(v_name);
     return v_name;
 end
 $func$;

@@ -27,6 +27,10 @@ NO_READERS = {
     "bcp_internal.pseudonym": "names a function to call, in a message",
 }
 MOVE = "select bcp_internal.move_chunk(chunk, hypertable, merges) as ok from bcp_internal.chunks_to_move()"
+COMPRESS = """
+select public.compress_chunk(c)
+from public.show_chunks('bcp.tool_usage_logs', older_than => timestamptz '2026-06-15Z') as c
+"""
 TABLES = """
 select format('%I.%I', hypertable_schema, hypertable_name) as name
 from timescaledb_information.hypertables
@@ -100,6 +104,47 @@ def test_no_chunk_moves_while_somebody_may_be_looking_for_it(clean_db: Db, reade
             reader.execute(f"lock table only {table['name']} in access share mode")
         assert {row["ok"] for row in rows(clean_db, move)} == {False}
     assert {row["ok"] for row in rows(clean_db, move)} == {True}
+
+
+def test_masking_waits_for_a_chunk_that_moves(clean_db: Db, reader: Db, dsn: str) -> None:
+    clean_db.execute("insert into bcp.sensitive_keys (key_pattern, match_mode) values ('tools', 'exact')")
+    with (
+        psycopg.connect(dsn, autocommit=True) as mover,
+        ThreadPoolExecutor(2) as threads,
+        psycopg.connect(dsn) as asking,
+    ):
+        asking.execute("select from bcp.tool_usage_logs")
+        moving = threads.submit(mover.execute, COMPRESS)  # type: ignore[arg-type]
+        until(lambda: waits(reader, mover))
+        masking = threads.submit(clean_db.execute, "call bcp.anonymize_history()")
+        until(lambda: masking.done() or waits(reader, clean_db))
+        asking.rollback()
+        moving.result(timeout=60)
+        masking.result(timeout=60)
+    assert rows(clean_db, "select from bcp.tool_usage_logs where response_data::text like '%spare%'") == []
+
+
+def test_a_chunk_that_is_being_erased_from_does_not_move(clean_db: Db, reader: Db, dsn: str) -> None:
+    """A move keeps writers out and waits for readers: it would end whoever has read and wants to write."""
+    clean_db.execute(
+        "create or replace function bcp_internal.refresh_later("
+        "p_table text, p_start timestamptz, p_end timestamptz) returns boolean"
+        " language sql as 'select pg_advisory_xact_lock(4711); select true'"
+    )
+    with (
+        psycopg.connect(dsn, autocommit=True) as mover,
+        ThreadPoolExecutor(2) as threads,
+        psycopg.connect(dsn) as holder,
+    ):
+        holder.execute("select pg_advisory_xact_lock(4711)")
+        erasing = threads.submit(clean_db.execute, "call bcp.erase_user('u1')")
+        until(lambda: waits(reader, clean_db))
+        moving = threads.submit(mover.execute, COMPRESS)  # type: ignore[arg-type]
+        until(lambda: waits(reader, mover))
+        holder.rollback()
+        erasing.result(timeout=60)
+        moving.result(timeout=60)
+    assert rows(clean_db, "select from bcp.tool_usage_logs where user_id = 'u1'") == []
 
 
 def test_what_reads_events_takes_a_snapshot_after_its_locks(db: Db) -> None:
