@@ -125,11 +125,11 @@ def log_tool_usage(
     """Takes in one tool call.
 
     Any two of start, end and duration (milliseconds) are enough; without a time it began now. `outcome` is
-    found from the rest by default, and counts where `success` says otherwise; success is None where the call
-    was cancelled. An event id that comes again is a duplicate. The session is the conversation, else the
-    session, else, where there is a user, found by user and client as the setting session_gap says. `outcome`
-    is success, soft_fail, error, timeout, cancelled or rejected. `response_tokens` are what the answer takes
-    of the model's context, by default estimated from its bytes.
+    success, soft_fail, error, timeout, cancelled or rejected; by default it is found from the rest, and it
+    counts where `success` says otherwise. Success is None where the call was cancelled. `response_tokens` are
+    what the answer takes of the model's context, by default estimated from its bytes. An event id that comes
+    again is a duplicate. The session is the conversation, else the session, else, where there is a user,
+    found by user and client as the setting session_gap says.
     """
     return locals()
 
@@ -160,9 +160,9 @@ def log_error(
 ) -> Arguments:
     """Takes in one error.
 
-    `level` is debug, info, warn, error or fatal. `tool_context` may name bcp, tool and operation. The session
-    is found like that of a call. It happened now, unless `timestamp` says when. `fingerprint` puts it into an
-    issue of yours; without one it is made from the error.
+    `level` is debug, info, warn, error or fatal. `tool_context` may name bcp, tool and operation. The error
+    happened now, unless `timestamp` says when. `fingerprint` puts it into an issue of yours; without one it
+    is made from the error. The session is found like that of a call.
     """
     return locals()
 

@@ -154,8 +154,8 @@ def resolve_issue(fingerprint: str, *, notes: str | None = None, release: str | 
     """Says that an issue of `error_issues` is fixed, and returns the time of that: now.
 
     `release` is the release with the fix: then errors of earlier releases, or without a release, do not make
-    the issue regress; without `release` any later error does. Called again, it replaces the time and the
-    release. For bcp_admin. Raises `InvalidArgument` if there is no such issue. `notes` are masked.
+    the issue regress; without `release` any later error does. `notes` are masked. Called again, it replaces
+    the time and the release. For bcp_admin. Raises `InvalidArgument` if there is no such issue.
     """
     return locals()
 
@@ -164,8 +164,8 @@ def resolve_issue(fingerprint: str, *, notes: str | None = None, release: str | 
 def reopen_issue(fingerprint: str, *, notes: str | None = None) -> Arguments:
     """Undoes `resolve_issue`, and returns the time of that: now.
 
-    The issue is new or ongoing again. For bcp_admin. Raises `InvalidArgument` if there is no such issue.
-    `notes` are masked.
+    The issue is new or ongoing again. `notes` are masked. For bcp_admin. Raises `InvalidArgument` if there is
+    no such issue.
     """
     return locals()
 
@@ -174,8 +174,8 @@ def reopen_issue(fingerprint: str, *, notes: str | None = None) -> Arguments:
 def acknowledge_alert(alert_id: int, *, notes: str | None = None) -> Arguments:
     """Records that somebody takes care of an open alert, and returns the time of that: now.
 
-    The alert stays open until its metric is well. For bcp_admin. Raises `InvalidArgument` if there is no such
-    alert. `notes` are masked.
+    The alert stays open until its metric is well. `notes` are masked. For bcp_admin. Raises `InvalidArgument`
+    if there is no such alert.
     """
     return locals()
 
@@ -242,11 +242,11 @@ def erase_user(user_id: Id, *, note: str | None = None) -> Arguments:
     [ERASED] where rows of other people name them, chunk by chunk.
 
     `user_id` is the id as the application sends it, or as it is stored. `erasure_plan` says beforehand what
-    it would delete. Called again, it continues where it was interrupted. bcp.erasures has the receipt, which
-    names restored tables that it could not reach. Only the role that migrated the database may call it.
-    `find_erasure` returns the id of the receipt. Archives are rewritten after it. Raises `InvalidArgument`
-    for an empty id. It commits along the way, so the connection must be in autocommit mode: raises
-    `InvalidArgument` where it is not.
+    it would delete. Called again, it continues where it was interrupted. `find_erasure` returns the id of the
+    receipt in bcp.erasures, which names restored tables that it could not reach. Archives are rewritten after
+    it. Only the role that migrated the database may call it. Raises `InvalidArgument` for an empty id. It
+    commits along the way, so the connection must be in autocommit mode: raises `InvalidArgument` where it is
+    not.
     """
     return locals()
 

@@ -31,9 +31,11 @@ comment on function bcp.log_tool_usage(
     text, text, text, jsonb, jsonb, boolean, text, timestamptz, timestamptz, double precision, text, text, text, text,
     text, text, text, text, text, text, text, bigint, bigint, inet, text, text, bigint) is
     'Takes in one tool call. Any two of start, end and duration (milliseconds) are enough; without a time it began '
-    'now. p_outcome is found from the rest by default, and counts where p_success says otherwise; success is null '
-    'where the call was cancelled. An event id that comes again is a duplicate. The session is the conversation, else '
-    'the session, else, where there is a user, found by user and client as the setting session_gap says.';
+    'now. p_outcome is success, soft_fail, error, timeout, cancelled or rejected; by default it is found from the '
+    'rest, and it counts where p_success says otherwise. Success is null where the call was cancelled. '
+    'p_response_tokens are what the answer takes of the model''s context, by default estimated from its bytes. An '
+    'event id that comes again is a duplicate. The session is the conversation, else the session, else, where there is '
+    'a user, found by user and client as the setting session_gap says.';
 
 grant execute on function bcp.log_tool_usage to bcp_writer;
 
@@ -98,7 +100,8 @@ comment on function bcp.log_error(
     text, text, text, text, text, jsonb, jsonb, text, text, text, text, text, text, text, text, text, timestamptz, text,
     text, text) is
     'Takes in one error. p_level is debug, info, warn, error or fatal. p_tool_context may name bcp, tool and '
-    'operation. The session is found like that of a call.';
+    'operation. The error happened now, unless p_timestamp says when. p_fingerprint puts it into an issue of yours; '
+    'without one it is made from the error. The session is found like that of a call.';
 
 grant execute on function bcp.log_error to bcp_writer;
 
@@ -117,7 +120,8 @@ as $func$
 $func$;
 
 comment on function bcp.record_metric(text, double precision, jsonb, text, timestamptz, text) is
-    'Takes in one value of a metric. Put its unit into its name, as in queue_wait_ms.';
+    'Takes in one value of a metric. Put its unit into its name, as in queue_wait_ms. p_aggregation_period is what the '
+    'value sums up: raw, 1m, 5m, 1h or 1d. It was measured now, unless p_timestamp says when.';
 
 grant execute on function bcp.record_metric to bcp_writer;
 

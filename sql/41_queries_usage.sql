@@ -183,11 +183,11 @@ as $func$
 $func$;
 
 comment on function bcp.throughput is
-    'How many calls are there per minute? One row per bucket with calls, latest first; a null interval makes one row. '
-    'calls_per_minute is the mean over the part of the bucket that lies in the range; peak_calls_per_minute is the '
-    'most in one clock minute, and peak_minute the first such minute. The range is [p_since, p_until), the last 24 '
-    'hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not '
-    'aggregates.';
+    'How many calls are there per minute? One row per bucket with calls, latest first. p_interval is of whole '
+    'minutes; null makes one row. calls_per_minute is the mean over the part of the bucket that lies in the range; '
+    'peak_calls_per_minute is the most in one clock minute, and peak_minute the first such minute. The range is '
+    '[p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read '
+    'every raw row of the range, not aggregates.';
 
 grant execute on function bcp.throughput to bcp_reader;
 

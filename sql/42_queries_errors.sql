@@ -351,8 +351,8 @@ $func$;
 comment on function bcp.resolve_issue is
     'Says that an issue of bcp.error_issues is fixed, and returns the time of that: now. p_release is the release with '
     'the fix: then errors of earlier releases, or without a release, do not make the issue regress; without p_release '
-    'any later error does. Called again, it replaces the time and the release. For bcp_admin. ZB002 if there is no '
-    'such issue.';
+    'any later error does. p_notes are masked. Called again, it replaces the time and the release. For bcp_admin. '
+    'ZB002 if there is no such issue.';
 
 grant execute on function bcp.resolve_issue to bcp_admin;
 
@@ -366,7 +366,7 @@ as $func$
 $func$;
 
 comment on function bcp.reopen_issue is
-    'Undoes bcp.resolve_issue, and returns the time of that: now. The issue is new or ongoing again. For bcp_admin. '
-    'ZB002 if there is no such issue.';
+    'Undoes bcp.resolve_issue, and returns the time of that: now. The issue is new or ongoing again. p_notes are '
+    'masked. For bcp_admin. ZB002 if there is no such issue.';
 
 grant execute on function bcp.reopen_issue to bcp_admin;

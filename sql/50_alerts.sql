@@ -255,6 +255,6 @@ $func$;
 
 comment on function bcp.acknowledge_alert is
     'Records that somebody takes care of an open alert, and returns the time of that: now. The alert stays open until '
-    'its metric is well. For bcp_admin. ZB002 if there is no such alert.';
+    'its metric is well. p_notes are masked. For bcp_admin. ZB002 if there is no such alert.';
 
 grant execute on function bcp.acknowledge_alert to bcp_admin;

@@ -102,7 +102,8 @@ $proc$;
 
 comment on procedure bcp.refresh_analytics_views is
     'Refreshes every continuous aggregate up to the last bucket that is over. A job does that every five minutes; '
-    'answers are up to date without it.';
+    'answers are up to date without it. But in views, rows that come late, for a time that is already aggregated, show '
+    'only after it.';
 
 create or replace function bcp_internal.refresh_later(p_table text, p_start timestamptz, p_end timestamptz)
 returns boolean

@@ -339,7 +339,7 @@ comment on function bcp.cleanup_old_data is
     'that never ended, and returns how many rows went, one row per table with cleanup. A chunk stays if it is not '
     'aggregated yet, or if its policy wants an archive and no proven one holds it; bcp.cleanup_log has the reason, and '
     'NOTIFY bcp_archive asks for the archive. Irreversible, except by bcp-analytics restore. bcp.cleanup_plan() shows '
-    'what it would do. A job does the same every day.';
+    'what it would do. A job does the same every day. ZB002 in a transaction that is repeatable read or serializable.';
 
 grant execute on function bcp.cleanup_old_data to bcp_admin;
 

@@ -498,5 +498,6 @@ comment on procedure bcp.erase_user is
     'Erases a user: deletes the calls, errors, sessions and everything else that is theirs, and writes [ERASED] where '
     'rows of other people name them, chunk by chunk. p_user_id is the id as the application sends it, or as it is '
     'stored. bcp.erasure_plan says beforehand what it would delete. Called again, it continues where it was '
-    'interrupted. bcp.erasures has the receipt, which names restored tables that it could not reach. Only the role '
-    'that migrated the database may call it.';
+    'interrupted. bcp.find_erasure returns the id of the receipt in bcp.erasures, which names restored tables that it '
+    'could not reach. Archives are rewritten after it. Only the role that migrated the database may call it. ZB002 for '
+    'an empty id.';

@@ -204,7 +204,7 @@ $func$;
 
 comment on function bcp.find_erasure is
     'The latest erasure of a user, by the id as an application sends it or as it was stored; null if there was none. '
-    'bcp.erasures has its receipt.';
+    'bcp.erasures has its receipt. ZB002 for an empty id.';
 
 grant execute on function bcp.find_erasure to bcp_admin;
 

@@ -345,7 +345,7 @@ _OWNER = "Only the role that migrated the database may call it."
 
 
 def _docstring(path: str, function: Function) -> str:
-    said = [_python(function.comment), function.facts.get("also", "")]
+    said = [_python(function.comment)]
     if path == "upkeep" and not re.search("bcp_admin|[Oo]nly the", said[0]):
         said.append(f"For {', '.join(function.roles)}." if function.roles else _OWNER)
     text = " ".join(" ".join([*said, _AUTOCOMMIT * function.is_procedure]).split())

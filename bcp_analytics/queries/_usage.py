@@ -195,11 +195,11 @@ def throughput(
 ) -> Arguments:
     """How many calls are there per minute?
 
-    One row per bucket with calls, latest first; interval=None makes one row. calls_per_minute is the mean
-    over the part of the bucket that lies in the range; peak_calls_per_minute is the most in one clock minute,
-    and peak_minute the first such minute. The range is [`since`, `until`), the last 24 hours by default. A
-    filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.
-    `interval` is of whole minutes.
+    One row per bucket with calls, latest first. `interval` is of whole minutes; None makes one row.
+    calls_per_minute is the mean over the part of the bucket that lies in the range; peak_calls_per_minute is
+    the most in one clock minute, and peak_minute the first such minute. The range is [`since`, `until`), the
+    last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of
+    the range, not aggregates.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
