@@ -166,7 +166,8 @@ def test_a_cursor_with_hold_outlives_its_transaction_and_other_clients_turns(con
     assert other.execute("select 'between'").fetchone() == ("between",)
     assert cursor.fetchall() == [(n,) for n in range(1, 6)]
     conn.commit()
-    conn.close()
+    conn.close()  # which ends the cursor in the server
+    cursor.close()
     assert other.execute("select count(*) from pg_cursors where is_holdable").fetchone() == (0,)
 
 

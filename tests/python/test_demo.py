@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 CALLS = 400
 SIZE = 100
 
+# The demo leaves its server running, for whoever goes on with it.
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+
 
 def silent() -> Console:
     return Console(file=io.StringIO(), width=80, color_system=None)
