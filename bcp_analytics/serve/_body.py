@@ -6,6 +6,8 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect
+
 from bcp_analytics.serve._errors import Refused
 
 if TYPE_CHECKING:
@@ -31,11 +33,14 @@ async def read_body(request: Request, *, limit: int, decoded_limit: int) -> byte
     if declared.isdecimal() and int(declared[:20]) > limit:
         raise _too_large(limit)
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            parts.append(part)
+    except ClientDisconnect:
+        raise Refused(400, "The body ended early.") from None
     body = b"".join(parts)
     if encoding in {"", "identity"}:
         return body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -31,7 +32,8 @@ _MAX_KEY = 500
 
 async def take_in(request: Request) -> Response:
     caller = await authorize(request, "ingest")
-    function = KINDS.get(request.path_params["kind"])
+    kind = request.path_params["kind"]
+    function = KINDS.get(kind)
     if function is None:
         raise Refused(404, "There is no such kind of events.", hint=f"Send {', '.join(KINDS)}.")
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -42,9 +44,12 @@ async def take_in(request: Request) -> Response:
     batch_id = batch_of(request.headers.get("idempotency-key"), caller.token_id)
     config = request.app.state.config
     body = await read_body(request, limit=config.max_body, decoded_limit=config.max_decoded_body)
+    events = await asyncio.to_thread(batch, body)
     with told_apart():
         async with request.app.state.database.connection("ingest") as conn:
-            receipt = await function(conn, batch(body), batch_id=batch_id, source=caller.name)
+            receipt = await function(conn, events, batch_id=batch_id, source=caller.name)
+    for result in ("stored", "duplicates", "rejected"):
+        request.app.state.metrics.events.labels(kind, result).inc(getattr(receipt, result))
     return JSONResponse(asdict(receipt))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from prometheus_client import Counter as Counted
+
 from bcp_analytics import ingest
+from bcp_analytics._core.encode import encode_batch
 from bcp_analytics.serve._otlp import _mapping
 from bcp_analytics.serve._otlp._calls import Found, find
 from bcp_analytics.serve._otlp._record import Malformed
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from bcp_analytics.serve._auth import Caller
     from bcp_analytics.serve._database import Database
+    from bcp_analytics.serve._metrics import Metrics
     from bcp_analytics.serve._otlp._record import Record
 
 _RULES_LAST = 60.0
@@ -40,22 +43,26 @@ class Receipt:
 class Intake:
     """What the OTLP routes of an application share."""
 
-    def __init__(self, database: Database) -> None:
-        """Take the database, which is asked for rules at the first request."""
+    def __init__(self, database: Database, metrics: Metrics) -> None:
+        """Take the database, which is asked for rules at the first request, and what counts."""
         self._database = database
+        self._events = metrics.events
+        self._ignored = Counted(
+            "bcp_otlp_ignored",
+            "Records of OTLP that are no calls, or those of another's view, by signal and reason.",
+            ["signal", "reason"],
+            registry=metrics.registry,
+        )
         self._rules: _mapping.Rules | None = None
         self._rules_at = 0.0
         self._said: set[tuple[str, str, str]] = set()
-        self.counts: Counter[tuple[str, str]] = Counter()
-        """How many records of a signal were stored, duplicates, rejected or ignored, since the start."""
-        self.ignored: Counter[tuple[str, str]] = Counter()
-        """How many records of a signal were ignored for which reason."""
 
     async def take(self, signal: str, records: Callable[[], Iterator[Record]], caller: Caller) -> Receipt:
         """Store the calls among records; raises `Malformed`, and `Refused` where nothing was stored."""
         rules = await self._current_rules()
-        found = await asyncio.to_thread(_find, records, rules, caller.vantage)
-        receipt, reasons = await self._store(found, caller)
+        # In a thread, so that a large request does not keep others waiting.
+        found, calls, errors = await asyncio.to_thread(_find, records, rules, caller.vantage)
+        receipt, reasons = await self._store(calls, errors, caller)
         self._count(signal, found, receipt, caller)
         return Receipt(
             receipt.rejected, _explained(receipt.rejected, reasons, found) if receipt.rejected else ""
@@ -71,44 +78,45 @@ class Intake:
         return rules
 
     async def _store(
-        self, found: Found, caller: Caller
+        self, calls: str | None, errors: str | None, caller: Caller
     ) -> tuple[ingest.IngestResult, list[ingest.RejectionReason]]:
-        if not found.calls:
+        if calls is None:
             return ingest.IngestResult(0, 0, 0, 0), []
         # Not the client's, and never sent again: only to ask why events of it were rejected.
         batch_id = uuid4()
         with told_apart():
             async with self._database.connection("ingest") as conn:
-                receipt = await ingest.ingest_tool_usage(
-                    conn, found.calls, batch_id=batch_id, source=caller.name
-                )
+                receipt = await ingest.ingest_tool_usage(conn, calls, batch_id=batch_id, source=caller.name)
                 reasons = await ingest.rejection_reasons(conn, batch_id=batch_id) if receipt.rejected else []
             # One transaction for each batch, because two in one may deadlock with other senders. Where the
             # second fails, the request is sent again, and the calls are then duplicates.
-            if found.errors:
+            if errors is not None:
                 async with self._database.connection("ingest") as conn:
-                    await ingest.ingest_errors(conn, found.errors, source=caller.name)
+                    await ingest.ingest_errors(conn, errors, source=caller.name)
         return receipt, reasons
 
     def _count(self, signal: str, found: Found, receipt: ingest.IngestResult, caller: Caller) -> None:
-        self.counts[signal, "stored"] += receipt.stored
-        self.counts[signal, "duplicates"] += receipt.duplicates
-        self.counts[signal, "rejected"] += receipt.rejected
-        self.counts[signal, "ignored"] += found.ignored.total()
+        for result in ("stored", "duplicates", "rejected"):
+            self._events.labels(signal, result).inc(getattr(receipt, result))
         for reason, number in found.ignored.items():
-            self.ignored[signal, reason] += number
+            self._ignored.labels(signal, reason).inc(number)
             said = (caller.name, signal, reason)
             # Each once, so that whoever misses calls finds out why, and the log stays short.
             if said not in self._said and len(self._said) < _REMEMBERED:
                 self._said.add(said)
-                log.info("from %r, a %s is ignored, and all like it: %s", *said)
+                log.warning("from %r, a %s is ignored, and all like it: %s", *said)
 
 
-def _find(records: Callable[[], Iterator[Record]], rules: _mapping.Rules, vantage: str | None) -> Found:
+def _find(
+    records: Callable[[], Iterator[Record]], rules: _mapping.Rules, vantage: str | None
+) -> tuple[Found, str | None, str | None]:
+    """Return what a request holds, and its calls and errors as the store takes them."""
     try:
-        return find(records(), rules, vantage)
+        found = find(records(), rules, vantage)
     except RecursionError:
         raise Malformed("", "a value is nested too deep") from None
+    calls, errors = (encode_batch(events) if events else None for events in (found.calls, found.errors))
+    return found, calls, errors
 
 
 def _explained(rejected: int, reasons: list[ingest.RejectionReason], found: Found) -> str:

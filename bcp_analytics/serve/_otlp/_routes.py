@@ -7,7 +7,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from bcp_analytics.serve._auth import authorize
@@ -47,7 +46,7 @@ class Sent:
         """What the OTLP routes of the application share."""
         state = self.request.app.state
         if not hasattr(state, "otlp"):
-            state.otlp = Intake(state.database)
+            state.otlp = Intake(state.database, state.metrics)
         found: Intake = state.otlp
         return found
 
@@ -97,8 +96,6 @@ def _route(path: str, take: Callable[[Sent], Awaitable[Response]]) -> Route:
         except Refused as error:
             message = f"{error.message} {error.hint}" if error.hint else error.message
             return _answers.failure(error.status, encoding, message, error.headers)
-        except ClientDisconnect:
-            raise
         except Exception as error:  # noqa: BLE001 - the answer to each failure is a Status
             # Only its kind, without a traceback: messages of the database may repeat a value.
             state = getattr(error, "sqlstate", None)
