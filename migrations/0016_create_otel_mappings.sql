@@ -203,10 +203,10 @@ select bcp_internal.add_otel_mapping(
 select bcp_internal.add_otel_mapping(
     310, 'openinference_tool', 'span', '{"attributes.openinference.span.kind": ["TOOL", "tool"]}',
     '{"tool_name": ["attributes.tool.name", "name"],
-      "parameters": ["attributes.tool.parameters", "attributes.input.value"],
+      "parameters": "attributes.input.value",
       "response_data": "attributes.output.value",
       "request_id": ["attributes.tool.id", "attributes.tool_call.id"]}',
-    'OpenInference: Arize Phoenix and its instrumentations.');
+    'OpenInference: Arize Phoenix and its instrumentations. tool.parameters is the schema of the tool.');
 select bcp_internal.add_otel_mapping(
     320, 'traceloop_tool', 'span', '{"attributes.traceloop.span.kind": "tool"}',
     '{"tool_name": ["attributes.gen_ai.tool.name", "attributes.traceloop.entity.name", "name"],
