@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.serve.conftest import Running, make_token
-
-if TYPE_CHECKING:
-    pass
 
 # In a process of its own, because the tracer of a process is set once.
 PREAMBLE = """
@@ -100,6 +100,35 @@ asyncio.run(main())
 END = """
 provider.shutdown()
 """
+NODE = """
+const { SpanStatusCode } = require('@opentelemetry/api');
+const { NodeTracerProvider, BatchSpanProcessor } = require('@opentelemetry/sdk-trace-node');
+const { resourceFromAttributes } = require('@opentelemetry/resources');
+const [url, token] = process.argv.slice(1);
+
+async function main() {
+  for (const encoding of ['proto', 'http']) {
+    const { OTLPTraceExporter } = require('@opentelemetry/exporter-trace-otlp-' + encoding);
+    const exporter = new OTLPTraceExporter({
+      url: url + '/v1/traces', headers: { Authorization: 'Bearer ' + token }, compression: 'gzip' });
+    const provider = new NodeTracerProvider({
+      resource: resourceFromAttributes({ 'service.name': 'shop-' + encoding }),
+      spanProcessors: [new BatchSpanProcessor(exporter)] });
+    const attributes = { 'gen_ai.operation.name': 'execute_tool', 'gen_ai.tool.name': 'look_up' };
+    for (let n = 0; n < 3; n++) {
+      const span = provider.getTracer('ours').startSpan('execute_tool look_up', { attributes });
+      if (n === 2) {
+        span.recordException(new RangeError('too far'));
+        span.setStatus({ code: SpanStatusCode.ERROR, message: 'too far' });
+      }
+      span.end();
+    }
+    await provider.shutdown();
+  }
+}
+main();
+"""
+NODE_MODULES = Path(os.environ.get("BCP_TEST_NODE_MODULES", "node_modules")).absolute()
 
 
 def run(server: Running, program: str, role: str = "ingest") -> None:
@@ -155,4 +184,25 @@ def test_the_clients_view_of_fastmcp(server: Running) -> None:
         ("shop", "fail", "tools/call", "soft_fail", "tool_error", 1),
         ("shop", "inner_price", "tools/call", "success", None, 3),
         ("shop", "tools/list", "tools/list", "success", None, 1),
+    ]
+
+
+@pytest.mark.skipif(
+    not (NODE_MODULES / "@opentelemetry/sdk-trace-node").is_dir() or shutil.which("node") is None,
+    reason="BCP_TEST_NODE_MODULES names no folder with @opentelemetry/sdk-trace-node and both exporters",
+)
+def test_the_sdk_of_opentelemetry_for_node(server: Running) -> None:
+    done = subprocess.run(
+        ["node", "-e", NODE, server.url, server.tokens["ingest"]],
+        env=os.environ | {"NODE_PATH": str(NODE_MODULES)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert calls(server) == [
+        (name, "look_up", "call", outcome, error, number)
+        for name in ("shop-http", "shop-proto")
+        for outcome, error, number in (("error", "RangeError", 1), ("success", None, 2))
     ]
