@@ -109,6 +109,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.queries
 	@$(BIN)/python -m benchmarks.lifecycle
 	@$(BIN)/python -m benchmarks.real_clients
+	@$(BIN)/python -m benchmarks.stream
 	@$(BIN)/python -m benchmarks.real_clients.over_http
 
 format: $(READY)

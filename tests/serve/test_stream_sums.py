@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bcp_analytics.queries import LiveMetric, RecentCall, SuccessAndErrorRates
 from bcp_analytics.serve._stream._frames import MetricFrames
-from bcp_analytics.serve._stream._sums import ALL, RunningSums, midnight
+from bcp_analytics.serve._stream._sums import ALL, RunningSums, Sums, midnight
 
 pytestmark = pytest.mark.any_target("it needs no database")
 
@@ -95,6 +95,10 @@ def _outcomes(some: Any) -> tuple[int, int, int]:
     return len(found), found.count(True), found.count(False)
 
 
+def figures(running: RunningSums, tool: str | None) -> dict[str, Any]:
+    return running.sums.get(("b", tool), Sums()).figures()
+
+
 def begin(stored: list[Stored], at: float) -> RunningSums:
     running = RunningSums(window=WINDOW, overlap=OVERLAP)
     rows = live_metrics(stored, at, running.since_start(time(at)), [])
@@ -115,7 +119,7 @@ def test_each_call_counts_once_however_late_its_commit(stored: list[Stored], ste
         seen = [c for c in stored if c.committed <= at]
         window = [c for c in seen if int(time(c.created).timestamp()) >= int(time(at).timestamp()) - WINDOW]
         for key in ["read", "write", "send", None]:
-            sums = running.sums[("b", key)].figures()
+            sums = figures(running, key)
             recent = [c for c in window if key in {None, c.tool}]
             today = [c for c in seen if key in {None, c.tool} and midnight(time(c.start)) == MIDNIGHT]
             assert (sums["calls"], sums["successes"], sums["errors"]) == _outcomes(recent)
@@ -129,7 +133,7 @@ def test_each_call_counts_once_however_late_its_commit(stored: list[Stored], ste
                 assert sums["avg_duration_ms"] == pytest.approx(sum(durations) / len(durations), abs=0.001)
             else:
                 assert sums["p95_duration_ms"] is sums["avg_duration_ms"] is None
-    assert running.sums[ALL].figures() == running.sums["b", None].figures()
+    assert running.sums[ALL].figures() == figures(running, None)
 
 
 def test_a_frame_tells_only_tools_that_have_calls_and_says_how_many_do_not_fit() -> None:

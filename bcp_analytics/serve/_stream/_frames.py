@@ -28,6 +28,9 @@ _ALERT = (
 )  # fmt: skip
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+
 def message(kind: str, data: str, now: datetime | None = None) -> str:
     """Return the text of a message, from its data as JSON and the time of the database."""
     return f'{{"type":"{kind}","timestamp":"{_iso(now or datetime.now(UTC))}","data":{data}}}'
@@ -35,7 +38,7 @@ def message(kind: str, data: str, now: datetime | None = None) -> str:
 
 def as_json(value: object) -> str:
     """Return JSON in ASCII, so that no text of an event is a character that means something to somebody."""
-    return json.dumps(value, separators=(",", ":"), default=str)
+    return _encode(value)
 
 
 class MetricFrames:
@@ -54,13 +57,12 @@ class MetricFrames:
     def frame(self, now: datetime, calls: Sequence[RecentCall]) -> str:
         """Return the message of a tick."""
         sums = self._running.sums
-        for key in self._running.changed:
-            if key != ALL and sums[key].is_empty():
-                del sums[key]
-                self._texts.pop(key, None)
-            else:
-                self._texts[key] = as_json(_named(key) | sums[key].figures())
-        self._running.changed.clear()
+        for key in self._texts.keys() - sums.keys():
+            del self._texts[key]
+        for key, one in sums.items():
+            if one.changed or key not in self._texts:
+                self._texts[key] = as_json(_named(key) | one.figures())
+                one.changed = False
         ranked = sorted(self._texts, key=lambda key: (-sums[key].calls, -sums[key].today[0], str(key)))
         lists = {
             "bundles": [self._texts[key] for key in ranked if key != ALL and key[1] is None],

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from asyncio import BaseTransport
 
 # Who has stopped reading answers no ping. Who has just answered one is found by the next.
-PING_S = 5.0
+PING_S = 4.0
 # Bytes that the system keeps unsent. Of a slow client, newer messages replace what does not fit.
 _UNSENT = 65_536
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from math import ceil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,22 +21,10 @@ if TYPE_CHECKING:
 # Bundle and tool. A bundle as a whole has no tool, and all calls together have neither.
 Key = tuple[str | None, str | None]
 
+Value = TypeVar("Value")
+
 ALL: Key = (None, None)
 _PERCENTILES = {"p50_duration_ms": 0.5, "p95_duration_ms": 0.95, "p99_duration_ms": 0.99}
-
-
-class Cell(NamedTuple):
-    """Calls of one second, tool, outcome and duration: what is kept of a row, as there are many."""
-
-    key: Key
-    outcome: str | None
-    success: bool | None
-    today: bool
-    duration_ms: float | None
-    calls: int
-    sum_duration_ms: float
-    request_bytes: int
-    response_bytes: int
 
 
 class Sums:
@@ -44,6 +32,7 @@ class Sums:
 
     __slots__ = (
         "calls",
+        "changed",
         "durations",
         "errors",
         "outcomes",
@@ -62,29 +51,8 @@ class Sums:
         self.durations: dict[float, int] = {}
         # Calls, successes and errors.
         self.today = [0, 0, 0]
-
-    def add(self, cell: Cell, sign: int) -> None:
-        """Add the calls of a cell to the window; a `sign` of -1 takes them away."""
-        calls = sign * cell.calls
-        self.calls += calls
-        if cell.success:
-            self.successes += calls
-        elif cell.success is not None:
-            self.errors += calls
-        if cell.outcome is not None:
-            _count(self.outcomes, cell.outcome, calls)
-        if cell.duration_ms is not None:
-            self.timed += calls
-            self.sum_ms += sign * cell.sum_duration_ms
-            _count(self.durations, cell.duration_ms, calls)
-        self.request_bytes += sign * cell.request_bytes
-        self.response_bytes += sign * cell.response_bytes
-
-    def add_today(self, cell: Cell, sign: int) -> None:
-        """Do the same for the calls of the day."""
-        self.today[0] += sign * cell.calls
-        if cell.success is not None:
-            self.today[1 if cell.success else 2] += sign * cell.calls
+        # Since somebody last set this to false.
+        self.changed = True
 
     def is_empty(self) -> bool:
         """Return whether there is no call."""
@@ -120,7 +88,48 @@ class Sums:
         }
 
 
-def _count(counts: dict[Any, int], of: object, number: int) -> None:
+class Cell(NamedTuple):
+    """Calls of one second, tool, outcome and duration: what is kept of a row, as there are many."""
+
+    levels: tuple[Sums, Sums, Sums]
+    """Where they are added: their tool, its bundle, and all calls."""
+    outcome: str | None
+    success: bool | None
+    start_day: datetime
+    duration_ms: float | None
+    calls: int
+    sum_duration_ms: float
+    request_bytes: int
+    response_bytes: int
+
+
+def _add(cells: Iterable[Cell], sign: int, day: datetime | None = None) -> None:
+    """Add cells to their sums, and to those of the day if it is given; a `sign` of -1 takes them away."""
+    # As bare as it is because it sees each call of the stream two times, at three levels.
+    for levels, outcome, success, start_day, duration, calls, sum_ms, request_bytes, response_bytes in cells:
+        number = sign * calls
+        for sums in levels:
+            sums.changed = True
+            sums.calls += number
+            if success:
+                sums.successes += number
+            elif success is not None:
+                sums.errors += number
+            if outcome is not None:
+                _count(sums.outcomes, outcome, number)
+            if duration is not None:
+                sums.timed += number
+                sums.sum_ms += sign * sum_ms
+                _count(sums.durations, duration, number)
+            sums.request_bytes += sign * request_bytes
+            sums.response_bytes += sign * response_bytes
+            if start_day == day:
+                sums.today[0] += number
+                if success is not None:
+                    sums.today[1 if success else 2] += number
+
+
+def _count(counts: dict[Value, int], of: Value, number: int) -> None:
     count = counts.get(of, 0) + number
     if count:
         counts[of] = count
@@ -138,10 +147,10 @@ class RunningSums:
         self._taken = datetime.min.replace(tzinfo=UTC)
         self._day = datetime.min.replace(tzinfo=UTC)
         self._seconds: dict[int, list[Cell]] = {}
-        self._keys: dict[Key, Key] = {}
-        self.sums: defaultdict[Key, Sums] = defaultdict(Sums)
-        self.changed: set[Key] = set()
-        """Whose sums have changed since somebody last emptied this."""
+        # Values that many cells share, so that each is there once.
+        self._shared: dict[Any, Any] = {}
+        self._levels: dict[Key, tuple[Sums, Sums, Sums]] = {}
+        self.sums: dict[Key, Sums] = {}
 
     def start(
         self, now: datetime, totals: Iterable[SuccessAndErrorRates], rows: Iterable[LiveMetric]
@@ -150,21 +159,18 @@ class RunningSums:
         self._day = midnight(now)
         self._taken = now
         self._seconds.clear()
-        self._keys.clear()
-        self.sums.clear()
-        self.changed.clear()
+        self._levels.clear()
+        self._shared.clear()
+        self.sums = {ALL: Sums()}
         for total in totals:
-            for key in _levels((total.bcp_name, total.tool_name)):
-                today = self.sums[key].today
-                today[0] += total.call_count
-                today[1] += total.success_count
-                today[2] += total.error_count
-        self.sums[ALL]
+            for sums in self._levels_of((total.bcp_name, total.tool_name)):
+                sums.today[0] += total.call_count
+                sums.today[1] += total.success_count
+                sums.today[2] += total.error_count
         # The totals hold these calls already.
         for second, cells in self._by_second(rows).items():
             self._seconds[second] = cells
-            self._add(cells, 1, today=False)
-        self.changed.update(self.sums)
+            _add(cells, 1)
 
     def since_start(self, now: datetime) -> datetime:
         """Return from when on `start` wants rows."""
@@ -189,24 +195,29 @@ class RunningSums:
         """
         self._taken = now
         for second, cells in self._by_second(rows).items():
-            self._add(self._seconds.pop(second, []), -1)
+            # A second that comes again is mostly what it was.
+            before, now_there = set(self._seconds.get(second, ())), set(cells)
+            _add(before - now_there, -1, self._day)
+            _add(now_there - before, 1, self._day)
             self._seconds[second] = cells
-            self._add(cells, 1)
         oldest = int(now.timestamp()) - self._window
         for second in [second for second in self._seconds if second < oldest]:
-            self._add(self._seconds.pop(second), -1, today=False)
+            _add(self._seconds.pop(second), -1)
+        for key in [key for key, sums in self.sums.items() if key != ALL and sums.is_empty()]:
+            del self.sums[key]
+            self._levels.pop(key, None)
 
     def _by_second(self, rows: Iterable[LiveMetric]) -> dict[int, list[Cell]]:
         seconds: defaultdict[int, list[Cell]] = defaultdict(list)
+        share = self._shared.setdefault
         for row in rows:
-            key = (row.bcp_name, row.tool_name)
             seconds[int(row.stored_at.timestamp())].append(
                 Cell(
-                    self._keys.setdefault(key, key),
-                    row.outcome,
+                    self._levels_of((row.bcp_name, row.tool_name)),
+                    share(row.outcome, row.outcome),
                     row.success,
-                    row.start_day == self._day,
-                    row.duration_ms,
+                    share(row.start_day, row.start_day),
+                    share(row.duration_ms, row.duration_ms),
                     row.call_count,
                     row.sum_duration_ms or 0.0,
                     row.request_bytes,
@@ -215,20 +226,14 @@ class RunningSums:
             )
         return seconds
 
-    def _add(self, cells: Iterable[Cell], sign: int, *, today: bool = True) -> None:
-        for cell in cells:
-            for key in _levels(cell.key):
-                sums = self.sums[key]
-                sums.add(cell, sign)
-                if today and cell.today:
-                    sums.add_today(cell, sign)
-                self.changed.add(key)
+    def _levels_of(self, key: Key) -> tuple[Sums, Sums, Sums]:
+        levels = self._levels.get(key)
+        if levels is None:
+            tool, bundle, everything = (self.sums.setdefault(k, Sums()) for k in (key, (key[0], None), ALL))
+            levels = self._levels[key] = tool, bundle, everything
+        return levels
 
 
 def midnight(time: datetime) -> datetime:
     """Return the start of the UTC day."""
     return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def _levels(key: Key) -> tuple[Key, Key, Key]:
-    return key, (key[0], None), ALL
