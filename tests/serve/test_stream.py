@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from jsonschema import Draft202012Validator
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -28,6 +31,15 @@ if TYPE_CHECKING:
 
 TICK = 0.05
 PATH = "/analytics-stream"
+# The schema of every type of message, as the documentation has it.
+SCHEMAS = {
+    name: Draft202012Validator(json.loads(schema))
+    for name, schema in re.findall(
+        r"<!-- schema: (\w+) -->\n```json\n(.*?)```",
+        (Path(__file__).parents[2] / "docs" / "reference" / "live.md").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+}
 
 
 @pytest.fixture
@@ -55,8 +67,11 @@ def watching(server: Running, **options: Any) -> Iterator[ClientConnection]:
 def receive(ws: ClientConnection, kind: str | None = None, **wanted: Any) -> dict[str, Any]:
     """Return the data of the next message of a type, and where `wanted` says so with such members."""
     while True:
-        told = json.loads(ws.recv(10))
-        assert told.keys() == {"type", "timestamp", "data"}
+        text = ws.recv(10)
+        told = json.loads(text)
+        SCHEMAS["message"].validate(told)
+        SCHEMAS[told["type"]].validate(told["data"])
+        assert text.isascii()
         if kind in {None, told["type"]} and wanted.items() <= told["data"].items():
             return told if kind is None else dict(told["data"])
 
