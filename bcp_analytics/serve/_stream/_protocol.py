@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 # Who has stopped reading answers no ping. Who has just answered one is found by the next.
 PING_S = 4.0
-# Bytes that the system keeps unsent. Of a slow client, newer messages replace what does not fit.
-_UNSENT = 65_536
+# Bytes that the system keeps unsent: one message. Of a slow client, newer messages replace what does not fit.
+_UNSENT = 262_144
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
