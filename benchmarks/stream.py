@@ -12,11 +12,11 @@ refresh has reached. The server, the subscribers and the sender are a process ea
 - statements: what PostgreSQL counted of the stream's role, per tick.
 - tick: what the two statements take, and with them adding up and making the message.
 - CPU and memory are those of the server's process; the calls do not pass through it.
+- OTLP: spans a second that the same server takes in, as `benchmarks.otlp` sends them, with nobody watching.
 - stalled: a client that stops reading, until the server has closed its socket, and by how much the server's
   memory grew meanwhile, with what the system keeps of the unsent.
 
-Prints a table, and writes it with the ratios to benchmarks/results/stream.json. Ratios there that another
-benchmark has put there stay: see `record`.
+Prints a table, and writes it with the ratios to benchmarks/results/stream.json.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import random
 import re
 import signal
 import socket
+import statistics
 import threading
 import time
 from bisect import bisect_left
@@ -38,14 +39,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
-import uvicorn
 from rich.console import Console
 from rich.table import Table
 from websockets.asyncio.client import connect
 
-from bcp_analytics.serve import Config
-from bcp_analytics.serve._run import uvicorn_config
+from bcp_analytics.serve import Config, run
 from bcp_analytics.serve._stream._reader import Reader
+from benchmarks import otlp
 from benchmarks.server import server, target
 from tests.targets import free_port, why_unavailable
 
@@ -61,6 +61,7 @@ A_SECOND = 1_000
 SUCCEED = 0.97
 BATCH = 100
 GATHERED = 300_000
+OTLP_ROUNDS = 3
 SETTINGS = {
     "shared_preload_libraries": "timescaledb,pg_stat_statements",
     "shared_buffers": "2GB",
@@ -88,15 +89,6 @@ from (
     offset 0
 ) d
 """
-
-
-def record(ratios: dict[str, float], **details: object) -> None:
-    """Put ratios, and what else is to be known, into benchmarks/results/stream.json."""
-    file = RESULTS / "stream.json"
-    document = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"ratios": {}}
-    document |= details | {"ratios": document["ratios"] | ratios}
-    RESULTS.mkdir(exist_ok=True)
-    file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def fill(conn: Connection, calls: int) -> None:
@@ -147,7 +139,7 @@ def serve(dsn: str, port: int, pipe: Pipe) -> None:
             took.clear()
 
     threading.Thread(target=answer, daemon=True).start()
-    uvicorn.Server(uvicorn_config(Config(dsn=dsn, port=port, access_log=False))).run()
+    run(Config(dsn=dsn, port=port, access_log=False), tell=lambda _: None)
 
 
 def send(dsn: str, stop: Event, pipe: Pipe) -> None:
@@ -357,7 +349,7 @@ def _stalled(it: Server) -> dict[str, float]:
         return {"seconds": round(time.monotonic() - began, 1), "memory_mb": round(grown, 2)}
 
 
-def measure(conn: Connection, seconds: float) -> tuple[dict[int, dict[str, float]], dict[str, float]]:
+def measure(conn: Connection, seconds: float) -> tuple[dict[int, dict[str, float]], dict[str, float], float]:
     dsn, port = conn.info.dsn, free_port()
     row = conn.execute("select bcp.create_api_token('bench', 'admin')").fetchone()
     assert row is not None  # noqa: S101
@@ -369,7 +361,12 @@ def measure(conn: Connection, seconds: float) -> tuple[dict[int, dict[str, float
     try:
         _wait_for(port)
         found = {number: at_rate(it, number, seconds, dsn) for number in SUBSCRIBERS}
-        return found, stalled(it)
+        gone = stalled(it)
+        # The first round makes chunks and plans.
+        rates = [
+            otlp.measure(port, it.token, "protobuf", 1 + otlp.REQUESTS * n) for n in range(OTLP_ROUNDS + 1)
+        ]
+        return found, gone, statistics.median(rates[1:])
     finally:
         os.kill(process.pid or 0, signal.SIGTERM)
         process.join(20)
@@ -402,7 +399,7 @@ def main() -> None:
         parser.error(f"this needs a native TimescaleDB Community: {why}")
     with server(**SETTINGS) as conn:
         fill(conn, asked.calls)
-        found, gone = measure(conn, asked.seconds)
+        found, gone, spans = measure(conn, asked.seconds)
         about = target(conn)
     most = found[max(found)]
     table = Table("subscribers", *most, title=about)
@@ -411,19 +408,23 @@ def main() -> None:
     console = Console(width=160)
     console.print(table)
     console.print("stalled", gone)
-    record(
-        {
+    console.print(f"OTLP: {spans:,.0f} spans/s")
+    document = {
+        "target": about,
+        "load_average": round(os.getloadavg()[2], 1),
+        "calls": asked.calls,
+        "subscribers": found,
+        "stalled": gone,
+        "ratios": {
             "stream_commit_to_socket_p99_s": max(row["commit_to_frame_p99_s"] for row in found.values()),
             "stream_statements_a_tick_at_200": most["statements_a_tick"],
             "stream_tick_p95_ms_at_3m_rows": max(row["tick_statements_p95_ms"] for row in found.values()),
             "stream_cpu_share_at_200": most["cpu_share"],
+            "otlp_spans_per_s": round(spans),
         },
-        target=about,
-        load_average=round(os.getloadavg()[2], 1),
-        calls=asked.calls,
-        subscribers={str(number): row for number, row in found.items()},
-        stalled=gone,
-    )
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "stream.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from datetime import UTC, datetime
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.serve._stream._sums import ALL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from bcp_analytics.queries import ActiveAlert, RecentCall
     from bcp_analytics.serve._stream._sums import Key, RunningSums
@@ -59,18 +57,23 @@ class MetricFrames:
         sums = self._running.sums
         for key in self._texts.keys() - sums.keys():
             del self._texts[key]
-        for key, one in sums.items():
-            if one.changed or key not in self._texts:
-                self._texts[key] = as_json(_named(key) | one.figures())
-                one.changed = False
-        ranked = sorted(self._texts, key=lambda key: (-sums[key].calls, -sums[key].today[0], str(key)))
+        ranked = sorted(sums, key=lambda key: (-sums[key].calls, -sums[key].today[0], str(key)))
+        bundles = [key for key in ranked if key[1] is None and key != ALL]
+        tools = [key for key in ranked if key[1] is not None]
         lists = {
-            "bundles": [self._texts[key] for key in ranked if key != ALL and key[1] is None],
-            "tools": [self._texts[key] for key in ranked if key[1] is not None],
-            "recent_calls": [as_json(_call(call)) for call in calls],
+            "bundles": (map(self._text, bundles), len(bundles)),
+            "tools": (map(self._text, tools), len(tools)),
+            "recent_calls": (map(_call, calls), len(calls)),
         }
-        head = f'{{"window_seconds":{self._window},"all":{self._texts[ALL]},'
+        head = f'{{"window_seconds":{self._window},"all":{self._text(ALL)},'
         return message("metric", head + _members(lists) + "}", now)
+
+    def _text(self, key: Key) -> str:
+        sums = self._running.sums[key]
+        if sums.changed or key not in self._texts:
+            self._texts[key] = as_json(_named(key) | sums.figures())
+            sums.changed = False
+        return self._texts[key]
 
 
 class AlertFrames:
@@ -95,21 +98,31 @@ class AlertFrames:
         return self._frame([], self._open.values(), now) if self._open else None
 
     @staticmethod
-    def _frame(changes: Iterable[dict[str, Any]], still_open: Iterable[dict[str, Any]], now: datetime) -> str:
+    def _frame(
+        changes: Collection[dict[str, Any]], still_open: Collection[dict[str, Any]], now: datetime
+    ) -> str:
         lists = {
-            "changes": [as_json(change) for change in changes],
-            "open": [as_json(alert) for alert in still_open],
+            "changes": (map(as_json, changes), len(changes)),
+            "open": (map(as_json, still_open), len(still_open)),
         }
         return message("alert", "{" + _members(lists) + "}", now)
 
 
-def _members(lists: Mapping[str, Sequence[str]]) -> str:
-    """Return lists as members of an object: as many of their rows as fit, and how many do not."""
+def _members(lists: Mapping[str, tuple[Iterable[str], int]]) -> str:
+    """Return lists as members of an object: as many of their rows as fit, and how many do not.
+
+    Each comes with how many rows it has. Those that do not fit are not made.
+    """
     members = []
-    for name, rows in lists.items():
-        sizes = list(accumulate(len(row) + 1 for row in rows))
-        fitting = bisect_right(sizes, _MOST[name])
-        members.append(f'"{name}":[{",".join(rows[:fitting])}],"{name}_left_out":{len(rows) - fitting}')
+    for name, (rows, number) in lists.items():
+        fitting: list[str] = []
+        left = _MOST[name]
+        for row in rows:
+            left -= len(row) + 1
+            if left < 0:
+                break
+            fitting.append(row)
+        members.append(f'"{name}":[{",".join(fitting)}],"{name}_left_out":{number - len(fitting)}')
     return ",".join(members)
 
 
@@ -119,9 +132,9 @@ def _named(key: Key) -> dict[str, Any]:
     }
 
 
-def _call(call: RecentCall) -> dict[str, Any]:
+def _call(call: RecentCall) -> str:
     times = {"stored_at": _iso(call.stored_at), "start_time": _iso(call.start_time)}
-    return times | {name: getattr(call, name) for name in _CALL}
+    return as_json(times | {name: getattr(call, name) for name in _CALL})
 
 
 def _alert(alert: ActiveAlert) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from bcp_analytics.serve._config import Config
     from bcp_analytics.serve._database import Database
+
+log = logging.getLogger(__name__)
 
 # Seconds that a tick may take before the database counts as away.
 _LIMIT = 2.0
@@ -109,7 +112,11 @@ class Hub:
                     await self._keep_reading(reader)
                 finally:
                     await reader.close()
-            except _FAILURES:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may go well
+                if not self._away:
+                    # The text of an error of the database may hold values.
+                    ours = not isinstance(error, _FAILURES)
+                    log.warning("The stream cannot read: %s", type(error).__name__, exc_info=ours)
                 self._set_away(away=True)
                 await asyncio.sleep(self._config.tick)
             else:
@@ -139,6 +146,7 @@ class Hub:
             if done:
                 return task.result()
             # Told at once: to cancel the statement can take some seconds more.
+            log.warning("The stream waits too long for the database.")
             self._set_away(away=True)
         finally:
             if not task.done():
@@ -171,7 +179,7 @@ class Hub:
         for watcher in list(self._watchers):
             try:
                 await watcher.check()
-            except StoreAway:
-                return
             except Refused as refused:
-                watcher.close(1008 if refused.status in {401, 403} else 1013, "Unauthorized")
+                # Nobody knows while the database is away.
+                if refused.status in {401, 403}:
+                    watcher.close(1008, "Unauthorized")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,11 @@ def _check(websocket: WebSocket) -> Callable[[], Awaitable[Caller]]:
 
 async def stream(websocket: WebSocket) -> None:
     """Send what happens, until the client or the server leaves."""
+    with contextlib.suppress(WebSocketDisconnect):
+        await _serve(websocket)
+
+
+async def _serve(websocket: WebSocket) -> None:
     hub: Hub = websocket.app.state.stream
     # Accepted first: a WebSocket that is closed before gets the status 403, and no code.
     await websocket.accept(subprotocol=PROTOCOL if PROTOCOL in websocket.scope["subprotocols"] else None)
@@ -79,10 +85,7 @@ async def _send(websocket: WebSocket, watcher: Watcher) -> None:
 
 async def _receive(websocket: WebSocket) -> None:
     """Read until the client leaves. What it says is of no interest, but answers to pings are among it."""
-    try:
-        while (await websocket.receive())["type"] != "websocket.disconnect":
-            pass
-    except WebSocketDisconnect:
+    while (await websocket.receive())["type"] != "websocket.disconnect":
         pass
 
 
