@@ -76,6 +76,14 @@ def receive(ws: ClientConnection, kind: str | None = None, **wanted: Any) -> dic
             return told if kind is None else dict(told["data"])
 
 
+def until_calls(ws: ClientConnection, calls: int) -> dict[str, Any]:
+    """Return the data of the next message that counts so many calls."""
+    while (told := receive(ws, "metric"))["all"]["calls"] < calls:
+        pass
+    assert told["all"]["calls"] == calls
+    return told
+
+
 def closed(ws: ClientConnection) -> tuple[int, str]:
     with pytest.raises(ConnectionClosed) as left:
         _receive_all(ws)
@@ -160,27 +168,36 @@ def test_the_current_figures_come_first_and_then_what_is_new(server: Running) ->
         assert first["timestamp"].endswith("Z")
         before = first["data"]["all"]["calls"]
         conn.execute("select bcp.log_tool_usage('mail', '<b>', p_duration_ms => 100, p_success => false)")
-        with conn.transaction():
-            # The transaction begins, ticks pass, and only then it is committed.
-            conn.execute("select bcp.log_tool_usage('mail', 'late', p_duration_ms => 50, p_success => true)")
-            told = receive(ws, "metric")
-            while told["all"]["calls"] == before:
-                told = receive(ws, "metric")
-            assert told["all"]["calls"] == before + 1
-            receive(ws, "metric")
-        while told["all"]["calls"] == before + 1:
-            told = receive(ws, "metric")
-        assert told["all"]["calls"] == before + 2
+        conn.execute("select bcp.log_tool_usage('mail', 'send', p_duration_ms => 50, p_success => true)")
+        told = until_calls(ws, before + 2)
         [bundle] = [row for row in told["bundles"] if row["bcp_name"] == "mail"]
         assert (bundle["calls"], bundle["successes"], bundle["errors"]) == (2, 1, 1)
         assert bundle["success_rate"] == 0.5
         tools = {row["tool_name"]: row for row in told["tools"] if row["bcp_name"] == "mail"}
         assert tools["<b>"]["outcomes"] == {"error": 1}
         assert tools["<b>"]["p95_duration_ms"] == pytest.approx(100, rel=0.01)
-        assert (tools["late"]["calls_today"], tools["late"]["errors_today"]) == (1, 0)
-        assert {"late", "<b>"} <= {call["tool_name"] for call in told["recent_calls"]}
+        assert (tools["send"]["calls_today"], tools["send"]["errors_today"]) == (1, 0)
+        assert {"send", "<b>"} <= {call["tool_name"] for call in told["recent_calls"]}
         with watching(server) as second:
             assert receive(second, "metric")["all"]["calls"] == before + 2
+
+
+@pytest.mark.native("on the embedded server an open transaction holds up all others")
+def test_a_call_whose_commit_comes_after_later_calls_counts_once(server: Running) -> None:
+    late, soon = (psycopg.connect(server.dsn, autocommit=True) for _ in range(2))
+    with late, soon, watching(server) as ws:
+        before = receive(ws, "metric")["all"]["calls"]
+        with late.transaction():
+            late.execute("select bcp.log_tool_usage('mail', 'late')")
+            soon.execute("select bcp.log_tool_usage('mail', 'soon')")
+            told = until_calls(ws, before + 1)
+            assert receive(ws, "metric")["all"]["calls"] == before + 1
+        told = until_calls(ws, before + 2)
+        assert receive(ws, "metric")["all"]["calls"] == before + 2
+        assert {row["tool_name"]: row["calls"] for row in told["tools"] if row["bcp_name"] == "mail"} == {
+            "late": 1,
+            "soon": 1,
+        }
 
 
 def test_calls_of_before_anybody_watched_are_in_the_first_message(server: Running) -> None:

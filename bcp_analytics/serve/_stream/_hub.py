@@ -112,7 +112,8 @@ class Hub:
                     await self._keep_reading(reader)
                 finally:
                     await reader.close()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may go well
+            except Exception as error:
+                # Whatever it is, the next attempt may go well.
                 if not self._away:
                     # The text of an error of the database may hold values.
                     ours = not isinstance(error, _FAILURES)
