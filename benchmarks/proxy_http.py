@@ -50,7 +50,7 @@ async def app(scope, receive, send):
         kind, answer = b"text/event-stream", b"event: message\\ndata: " + answer + b"\\n\\n"
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
     await send({"type": "http.response.body", "body": answer})
-uvicorn.run(app, host="127.0.0.1", port=0, lifespan="off", access_log=False, ws="none", http="h11")
+uvicorn.run(app, port=0, lifespan="off", access_log=False, ws="none", http="h11", timeout_keep_alive=600)
 """
 
 
@@ -165,8 +165,13 @@ def main() -> None:
         found["ten clients without a rest"] = at_once((port, proxy.port), each, 0)
         made = behind.calls + 2 * CLIENTS * each
         proxy.stop()
-        if (recorded := _recorded(dsn)) != made:
-            raise RuntimeError(f"{made} calls were made, {recorded} recorded: {proxy.said[-1]}")
+        # The next one of the same name sends what it has left on disk.
+        stack.enter_context(proxied(Path(folder), f"http://127.0.0.1:{port}/mcp", dsn=dsn))
+        deadline = time.monotonic() + 120
+        while (recorded := _recorded(dsn)) != made:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{made} calls were made, {recorded} recorded: {proxy.said[-1]}")
+            time.sleep(0.2)
     for name, row in found.items():
         print(
             f"{name}: {row['direct_ms']:.2f} ms direct, {row['proxied_ms']:.2f} ms behind the proxy,"

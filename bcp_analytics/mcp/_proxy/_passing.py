@@ -110,12 +110,13 @@ class _Copy:
 
 
 class _Incoming:
-    """The client's body, and whether the client is still there."""
+    """The client's body; cancels the task that handles the request when the client leaves."""
 
-    def __init__(self, receive: Receive, copy: _Copy) -> None:
+    def __init__(self, receive: Receive, copy: _Copy, task: asyncio.Task[Any]) -> None:
         self._receive = receive
         self._copy = copy
-        self._read = asyncio.Event()
+        self._task = task
+        self._watch: asyncio.Task[None] | None = None
         self._first = b""
         self._more = True
         self.left = False
@@ -127,12 +128,18 @@ class _Incoming:
             return self._chunks()
         return self._first if self._first or sized else None
 
-    async def until_left(self) -> None:
-        """Return when the client has left."""
-        await self._read.wait()
+    def stay(self) -> None:
+        """Cancel nothing any more."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    async def _until_left(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.left = True
+        if self._watch is not None:
+            self.left = True
+            self._task.cancel()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         yield self._first
@@ -150,7 +157,7 @@ class _Incoming:
             self._copy.chunk(chunk, from_client=True)
         if not self._more:
             self._copy.asked()
-            self._read.set()
+            self._watch = asyncio.ensure_future(self._until_left())
         return chunk
 
 
@@ -199,27 +206,20 @@ class Passing:
     async def _exchange(self, scope: Scope, receive: Receive, send: Send, copy: _Copy) -> Ended:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker
-        incoming = _Incoming(receive, copy)
-        watch = asyncio.ensure_future(incoming.until_left())
-
-        def leave(_: object) -> None:
-            task.cancel()
-
-        watch.add_done_callback(leave)
+        incoming = _Incoming(receive, copy, task)
         if scope["method"] == "GET":
             self._streams.add(task)
-        outgoing = _Outgoing(send, copy, lambda: watch.remove_done_callback(leave))
+        outgoing = _Outgoing(send, copy, incoming.stay)
         try:
             return await self._pass(scope, incoming, outgoing)
         except asyncio.CancelledError:
-            # By `leave`, `break_off_streams`, or the server of this side after its patience.
+            # By `_Incoming`, `break_off_streams`, or the server of this side after its patience.
             if not incoming.left and not outgoing.began:
                 await _refuse(send, _Refusal(503, "The proxy is being stopped."))
             return Ended.LEFT if incoming.left else Ended.STOPPED
         finally:
             self._streams.discard(task)
-            watch.remove_done_callback(leave)
-            watch.cancel()
+            incoming.stay()
 
     async def _pass(self, scope: Scope, incoming: _Incoming, outgoing: _Outgoing) -> Ended:
         try:
@@ -247,13 +247,16 @@ class Passing:
                     502, f"The server redirects to {where}: if it has moved there, give that as --upstream."
                 )
             await outgoing.begin(response)
+            content = response.content
             try:
-                async for chunk in response.content.iter_any():
-                    await outgoing.chunk(chunk)
+                last = False
+                while not last:
+                    chunk = await content.readany()
+                    last = content.at_eof()
+                    await outgoing.chunk(chunk, last=last)
             except (aiohttp.ClientError, OSError):
                 # Without a last chunk, the server of this side closes the connection.
                 return Ended.BROKEN
-        await outgoing.end()
         return Ended.WHOLE
 
 
@@ -277,14 +280,13 @@ class _Outgoing:
         headers = _response_headers(response.raw_headers)
         await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
 
-    async def chunk(self, chunk: bytes) -> None:
+    async def chunk(self, chunk: bytes, *, last: bool) -> None:
         # To the recording first, or the next request might come before this answer.
-        self._copy.chunk(chunk, from_client=False)
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-
-    async def end(self) -> None:
-        self._before_end()
-        await self._send({"type": "http.response.body", "body": b""})
+        if chunk:
+            self._copy.chunk(chunk, from_client=False)
+        if last:
+            self._before_end()
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
 
     async def refuse(self, status: int, reason: str) -> Ended:
         """Answer in the server's place, and have that recorded as what the client was told."""

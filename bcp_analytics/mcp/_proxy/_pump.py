@@ -86,11 +86,15 @@ class Tap:
             self._behind += _size(item)
             self._waiting.append((item, at, way))
             if self._behind > MAX_BEHIND // 4:
-                self._more.set()
+                self.wake()
 
     def wake(self) -> None:
         """Have the reader take what is there."""
         self._more.set()
+
+    def unsent(self) -> bytes:
+        """Return what was taken out of the queue and not sent."""
+        return b""
 
     def stop(self) -> None:
         """Let the reader come to an end once it has taken what is there."""

@@ -73,6 +73,7 @@ class Recording(threading.Thread):
         self._tap = tap
         self._close_s = close_s
         self._end = _End()
+        self._begun = False
         self.counts: Counts | None = None
         self.stats: Any = None
         (passed, to_process), (results, of_process) = os.pipe(), os.pipe()
@@ -85,6 +86,16 @@ class Recording(threading.Thread):
         self._to_process = os.fdopen(to_process, "wb")
         self._results = os.fdopen(results, "rb")
 
+    @property
+    def pipe(self) -> int:
+        """The descriptor by which the process hears what was passed on."""
+        return self._to_process.fileno()
+
+    def begin(self) -> None:
+        """Have the process make the collector."""
+        self._begun = True
+        self._send(None)
+
     def finish(self, exit_code: int, *, client_left: bool) -> None:
         """Have recorded and sent what is left, as far as that goes in the time there is."""
         self._end = _End(exit_code, client_left)
@@ -94,7 +105,9 @@ class Recording(threading.Thread):
     def run(self) -> None:
         """Send until `finish`."""
         try:
-            self._send(None)
+            if not self._begun:
+                self.begin()
+            self._to_process.write(self._tap.unsent())
             for item in self._tap:
                 # Together, where there are more: each time takes the processor from bytes to be passed on.
                 self._send(item, flush=self._tap.is_empty())

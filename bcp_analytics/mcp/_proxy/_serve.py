@@ -17,7 +17,7 @@ from bcp_analytics.mcp._proxy import _passing
 from bcp_analytics.mcp._proxy._conversation import say
 from bcp_analytics.mcp._proxy._exchanges import HttpObserver
 from bcp_analytics.mcp._proxy._guard import Guard, Listen, Upstream
-from bcp_analytics.mcp._proxy._pump import Tap
+from bcp_analytics.mcp._proxy._loop_tap import LoopTap
 from bcp_analytics.mcp._proxy._record import Recording
 from bcp_analytics.mcp._proxy._run import Outcome
 
@@ -52,7 +52,7 @@ def serve_proxy(
     to, at = Upstream.read(upstream), Listen.read(listen, public=public)
     if to.is_at(at):
         raise BcpAnalyticsError("The server's address is that of the proxy.", hint="Give another --listen.")
-    tap = Tap()
+    tap = LoopTap()
     read = partial(HttpObserver, bcp_name, user_id=user_id, say=say)
     # What a terminal's Ctrl-C ends is the proxy; the process that records ends when it has heard all.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -62,10 +62,11 @@ def serve_proxy(
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     # After the fork, or the address would be taken for as long as the recording takes to end.
     sockets = [_bound(at)]
-    recording.start()
+    recording.begin()
     try:
-        asyncio.run(_serve(sockets, to, Guard(at, allow_hosts, to.path), tap))
+        asyncio.run(_serve(sockets, to, Guard(at, allow_hosts, to.path), tap, recording.pipe))
     finally:
+        recording.start()
         recording.finish(0, client_left=True)
     return Outcome(0, recording.counts, recording.stats)
 
@@ -94,7 +95,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(sockets: list[socket.socket], upstream: Upstream, guard: Guard, tap: Tap) -> None:
+async def _serve(
+    sockets: list[socket.socket], upstream: Upstream, guard: Guard, tap: LoopTap, pipe: int
+) -> None:
+    tap.attach(pipe)
     # It says so of each response that is broken off, which here is done on purpose.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     async with _passing.session() as client:
@@ -127,3 +131,4 @@ async def _serve(sockets: list[socket.socket], upstream: Upstream, guard: Guard,
         name = f"[{host}]" if ":" in host else host
         say(f"clients of {upstream.origin}{upstream.path} connect to http://{name}:{port}{upstream.path}")
         await server.serve(sockets)
+    tap.detach()
