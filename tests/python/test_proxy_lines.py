@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import os
 import pickle
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bcp_analytics.mcp._proxy._conversation import Moment
 from bcp_analytics.mcp._proxy._lines import Lines
+from bcp_analytics.mcp._proxy._loop_tap import LoopTap
 from bcp_analytics.mcp._proxy._outline import Outline
 from bcp_analytics.mcp._proxy._pump import MAX_BEHIND, Tap
 from bcp_analytics.mcp._proxy._record import received
@@ -77,6 +81,54 @@ def test_a_reader_that_is_behind_leaves_out_and_counts() -> None:
         connection.observer.take(*item)
     assert connection.observer.counts.unread_bytes >= 2 * len(chunk)
     assert connection.only_call["success"] is True
+
+
+def test_a_loop_sends_what_it_has_to_a_reader_that_is_slow() -> None:
+    """And leaves the rest to whoever sends after it, in order."""
+    out_of, into = os.pipe()
+    tap = LoopTap()
+
+    async def main() -> None:
+        tap.attach(into)
+        for number in range(60):
+            tap.put(b"%d" % number * 20_000, Moment(number, 1.0), way=(number, False))
+            tap.wake()
+        await asyncio.sleep(0)
+        read.append(os.read(out_of, 100_000))
+        while len(read) < 4:
+            await asyncio.sleep(0)
+            read.append(os.read(out_of, 100_000))
+        tap.detach()
+
+    read: list[bytes] = []
+    asyncio.run(main())
+    tap.stop()
+    rest = tap.unsent() + b"".join(pickle.dumps(item) for item in tap)
+    os.set_blocking(out_of, False)
+    with os.fdopen(out_of, "rb", buffering=0) as reader, os.fdopen(into, "wb"):
+        read += iter(lambda: reader.read(100_000), None)
+    items = list(received(io.BytesIO(b"".join(read) + rest)))
+    assert [at.monotonic_ns for _, at, _ in items] == list(range(60))
+    assert [len(chunk) for chunk, _, _ in items] == [len(b"%d" % n) * 20_000 for n in range(60)]
+
+
+def test_a_loop_goes_on_when_the_recording_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
+    out_of, into = os.pipe()
+    os.close(out_of)
+    tap = LoopTap()
+
+    async def main() -> None:
+        tap.attach(into)
+        for number in range(3):
+            tap.put(b"x", Moment(number, 1.0), way=(number, False))
+            tap.wake()
+            await asyncio.sleep(0)
+        tap.detach()
+
+    asyncio.run(main())
+    os.close(into)
+    assert not tap.has_room(1)
+    assert capsys.readouterr().err.count("is gone") == 1
 
 
 def test_of_a_killed_proxy_all_is_read_that_came_whole() -> None:

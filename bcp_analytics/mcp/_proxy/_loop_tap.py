@@ -51,7 +51,7 @@ class LoopTap(Tap):
         """Have what is there sent."""
         if self._loop is None:
             super().wake()
-        elif not self._waits:
+        elif not (self._waits or self._gone):
             self._waits = True
             self._loop.call_soon(self._send)
 
