@@ -19,7 +19,7 @@ def compose(
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace files that were changed since.")] = False,
 ) -> None:
-    """Write a Docker Compose file for a TimescaleDB and a Grafana, with the dashboards, into a folder.
+    """Write a Docker Compose file for a TimescaleDB into a folder; Grafana, server and S3 store on request.
 
     Nothing is started. A file that is there and differs is left alone, and so are all others, unless --force
     is given.

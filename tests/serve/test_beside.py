@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,6 +15,11 @@ from typer.testing import CliRunner
 
 from bcp_analytics.cli import _serve
 from bcp_analytics.cli._app import app
+from bcp_analytics.serve import Config
+from bcp_analytics.serve._database import check_ready
+from tests.serve.conftest import make_token, serving
+
+INSTALL = Path(__file__).parents[2] / "docs/how-to/install.md"
 
 
 def test_beside_a_database_it_says_how_to_get_in(dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,3 +62,26 @@ def test_a_port_in_use_is_said(dsn: str) -> None:
         said = run(dsn, "serve", "--port", port)
     assert said.exit_code == 1
     assert f"cannot listen on 127.0.0.1, port {port}" in said.stderr
+
+
+@pytest.mark.native("the embedded database has no logins of other roles")
+def test_a_role_that_owns_nothing_serves(dsn: str) -> None:
+    create = re.search(r"^create role bcp_server .*;$", INSTALL.read_text(encoding="utf-8"), re.MULTILINE)
+    assert create is not None
+    make = create[0].replace("bcp_server", "bcp_test_server").replace(":'password'", "'of this test'")
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(make)  # type: ignore[arg-type]
+        try:
+            tokens = {role: make_token(dsn, role, role) for role in ("ingest", "admin")}
+            theirs = psycopg.conninfo.make_conninfo(dsn, user="bcp_test_server", password="of this test")
+            asyncio.run(check_ready(Config(dsn=theirs, host="0.0.0.0")))  # noqa: S104 - as in a container
+            with serving(theirs) as server:
+                server.tokens = tokens
+                calls = [{"bcp_name": "mail", "tool_name": "send", "success": True}]
+                sent = server.send("POST", "/v1/events/tool_usage", role="ingest", json=calls)
+                assert sent.json()["stored"] == 1
+                found = server.send("GET", "/v1/query/tool_usage_stats?bcp_name=mail", role="admin").json()
+                assert [row["tool_name"] for row in found] == ["send"]
+                assert server.send("GET", "/readyz").status_code == 200
+        finally:
+            owner.execute("drop role bcp_test_server")
