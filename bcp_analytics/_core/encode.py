@@ -32,6 +32,7 @@ from datetime import date, time
 from decimal import Decimal
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
+from itertools import accumulate
 from numbers import Integral, Real
 from pathlib import PurePath
 from typing import Any
@@ -43,10 +44,13 @@ Events = Iterable[Mapping[str, Any]] | str | bytes
 """A batch: mappings, or a JSON array as text."""
 
 _MAX_DEPTH = 200  # above the store's own limit, so that it leaves the field out; below Python's
+_TOO_DEEP = 1_000  # PostgreSQL refuses a batch with some 6,000 levels; Python before 3.14 makes no 1,000
 _MAX_REPR = 2_000
 _MAX_DIGITS = 300  # a whole number is at most this long; a double reaches no further
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_NO_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[^"\[\]{}]+')
+_STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def encode_batch(events: Events) -> str:
@@ -93,12 +97,25 @@ def _unstorable(name: str) -> InvalidDocument:
 def encode_event(event: object, encoder: json.JSONEncoder | None = None) -> str:
     encoder = encoder or _ESCAPED
     try:
-        return encoder.encode(event)
+        encoded = encoder.encode(event)
     except Exception:  # noqa: BLE001 - of its own objects, an event may raise anything
-        try:
-            return encoder.encode(_plain(event, 0, set()))
-        except Exception as error:  # noqa: BLE001
-            return encoder.encode({"_unencodable": type(error).__name__})
+        return _encode_plain(event, encoder)
+    return _encode_plain(event, encoder) if _is_too_deep(encoded) else encoded
+
+
+def _encode_plain(event: object, encoder: json.JSONEncoder) -> str:
+    try:
+        return encoder.encode(_plain(event, 0, set()))
+    except Exception as error:  # noqa: BLE001
+        return encoder.encode({"_unencodable": type(error).__name__})
+
+
+def _is_too_deep(encoded: str) -> bool:
+    # Counting is quick, and says no of nearly every event.
+    if len(encoded) < 2 * _TOO_DEEP or encoded.count("[") + encoded.count("{") < _TOO_DEEP:
+        return False
+    brackets = _NO_BRACKET.sub("", encoded)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) >= _TOO_DEEP
 
 
 def _plain(value: Any, depth: int, above: set[int]) -> Any:  # noqa: ANN401, PLR0911

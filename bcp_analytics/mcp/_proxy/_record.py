@@ -115,6 +115,9 @@ class Recording(threading.Thread):
             self.counts, self.stats = pickle.load(self._results)  # noqa: S301 - our own
         except (OSError, EOFError):
             say("the process that records is gone; the connection goes on")
+            # Python 3.14 would say that what is left in the buffer cannot be written.
+            with suppress(OSError):
+                self._to_process.close()
             for _ in self._tap:
                 pass
 
