@@ -102,4 +102,4 @@ def test_the_rows_are_read_again(server: Running) -> None:
     assert count(server) == len(sample.calls)
     counts = server.send("GET", "/metrics", role="reader").text
     assert 'bcp_http_events_total{kind="span",result="stored"} 2.0' in counts
-    assert 'bcp_otlp_ignored_total{reason="no tool call",signal="span"} 4.0' in counts
+    assert 'bcp_otlp_ignored_total{reason="no tool call",signal="span"} 5.0' in counts

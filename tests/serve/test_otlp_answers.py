@@ -197,6 +197,14 @@ def test_a_refusal_is_a_status_in_the_encoding_of_the_request(
     assert "retry-after" not in answer.headers
 
 
+def test_more_parts_than_any_sender_has_are_not_made_objects(running: Running) -> None:
+    empty = {PROTOBUF: b"\x0a\x00" * 1_000_001, JSON: b'{"resourceSpans": [' + b"{}," * 2_000_000 + b"{}]}"}
+    for encoding, body in empty.items():
+        zipped = gzip.compress(body)
+        answer = post(running, "/v1/traces", zipped, encoding, **{"content-encoding": "gzip"})
+        assert (answer.status_code, status_of(answer)[0]) == (413, 8)
+
+
 def test_other_types_and_methods_are_refused_and_nothing_redirects(running: Running) -> None:
     for given in ("text/plain", "application/x-www-form-urlencoded", ""):
         assert post(running, "/v1/logs", b"{}", given).status_code == 415

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from prometheus_client import Counter as Counted
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 
 _RULES_LAST = 60.0
 _REMEMBERED = 1_000
+# A body of so many bytes may become twenty times as many, so such are decoded one after the other.
+_LARGE = 1024 * 1024
 
 log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +61,24 @@ class Intake:
         self._rules: _mapping.Rules | None = None
         self._rules_at = 0.0
         self._said: set[tuple[str, str, str]] = set()
+        self._large = asyncio.Lock()
 
-    async def take(self, signal: str, records: Callable[[], Iterator[Record]], caller: Caller) -> Receipt:
-        """Store the calls among records; raises `Malformed`, and `Refused` where nothing was stored."""
+    async def take(
+        self, signal: str, records: Callable[[], Iterator[Record]], size: int, caller: Caller
+    ) -> Receipt:
+        """Store the calls among records; raises `Malformed`, `TooMany`, and `Refused` where it cannot."""
         rules = await self._current_rules()
-        # In a thread, so that a large request does not keep others waiting.
-        found, calls, errors = await asyncio.to_thread(_find, records, rules, caller.vantage)
+        found, calls, errors = await self.decode(lambda: _find(records, rules, caller.vantage), size)
         receipt, reasons = await self._store(calls, errors, caller)
         self._count(signal, found, receipt, caller)
         return Receipt(
             receipt.rejected, _explained(receipt.rejected, reasons, found) if receipt.rejected else ""
         )
+
+    async def decode(self, work: Callable[[], Value], size: int) -> Value:
+        """Do what a body of this size takes in a thread, so that it does not keep others waiting."""
+        async with self._large if size > _LARGE else contextlib.nullcontext():
+            return await asyncio.to_thread(work)
 
     async def _current_rules(self) -> _mapping.Rules:
         rules = self._rules

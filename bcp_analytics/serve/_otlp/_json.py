@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.serve._otlp import _record
-from bcp_analytics.serve._otlp._record import Event, Malformed, Record
+from bcp_analytics.serve._otlp._record import Event, Malformed, Record, TooMany
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,6 +65,9 @@ def _records(
 
 
 def _parse(body: bytes) -> dict[str, Json]:
+    # Before anything is made of it. A text may hold brackets too, but not so many.
+    if body.count(b"{") + body.count(b"[") > 2 * _record.MAX_PARTS:
+        raise TooMany
     try:
         found = json.loads(body, parse_constant=_refuse)
     except UnicodeDecodeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,11 @@ KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 STATUSES = ("unset", "ok", "error")
 
 MAX_UINT64 = 2**64 - 1
+MAX_PARTS = 1_000_000
+"""How many resources, scopes, records, attributes and values a request may have together.
+
+Of empty ones a body of a megabyte holds half a million, and each becomes an object.
+"""
 
 
 class Malformed(Exception):  # noqa: N818 - of the message
@@ -23,6 +28,23 @@ class Malformed(Exception):  # noqa: N818 - of the message
         super().__init__(f"{where}: {problem}" if where else problem)
         self.where = where
         self.problem = problem
+
+
+class TooMany(Exception):  # noqa: N818 - parts
+    """The body has more parts than MAX_PARTS."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many parts a request may still have."""
+
+    left: int = MAX_PARTS
+
+    def spend(self, parts: Sized) -> None:
+        """Count parts; raises `TooMany`."""
+        self.left -= len(parts)
+        if self.left < 0:
+            raise TooMany
 
 
 @dataclass(slots=True)

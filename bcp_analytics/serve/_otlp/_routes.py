@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from bcp_analytics.serve._body import read_body
 from bcp_analytics.serve._errors import Refused
 from bcp_analytics.serve._otlp import _answers, _json, _protobuf
 from bcp_analytics.serve._otlp._intake import Intake
-from bcp_analytics.serve._otlp._record import Log, Malformed, Span
+from bcp_analytics.serve._otlp._record import MAX_PARTS, Log, Malformed, Span, TooMany
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,17 +51,17 @@ class Sent:
 
 
 async def _traces(sent: Sent) -> Response:
-    receipt = await sent.intake.take(Span, lambda: sent.decoder.spans(sent.body), sent.caller)
+    receipt = await sent.intake.take(Span, lambda: sent.decoder.spans(sent.body), len(sent.body), sent.caller)
     return _answers.success(_answers.TRACES, sent.encoding, receipt.rejected, receipt.message)
 
 
 async def _logs(sent: Sent) -> Response:
-    receipt = await sent.intake.take(Log, lambda: sent.decoder.logs(sent.body), sent.caller)
+    receipt = await sent.intake.take(Log, lambda: sent.decoder.logs(sent.body), len(sent.body), sent.caller)
     return _answers.success(_answers.LOGS, sent.encoding, receipt.rejected, receipt.message)
 
 
 async def _metrics(sent: Sent) -> Response:
-    points = await asyncio.to_thread(sent.decoder.count_points, sent.body)
+    points = await sent.intake.decode(lambda: sent.decoder.count_points(sent.body), len(sent.body))
     return _answers.success(
         _answers.METRICS,
         sent.encoding,
@@ -93,6 +92,10 @@ def _route(path: str, take: Callable[[Sent], Awaitable[Response]]) -> Route:
             return await take(await _read(request, content_type))
         except Malformed as error:
             return _answers.failure(400, encoding, str(error), where=error.where)
+        except TooMany:
+            return _answers.failure(
+                413, encoding, f"The body has more than {MAX_PARTS} parts. Send fewer records in a request."
+            )
         except Refused as error:
             message = f"{error.message} {error.hint}" if error.hint else error.message
             return _answers.failure(error.status, encoding, message, error.headers)
