@@ -25,7 +25,8 @@ comment on function bcp_internal.checked_live_since is
 
 grant execute on function bcp_internal.checked_live_since to bcp_reader;
 
-create or replace function bcp.live_metrics(p_since timestamptz default null, p_known_calls bigint[] default '{}')
+create or replace function bcp.live_metrics(
+    p_since timestamptz default null, p_until timestamptz default null, p_known_calls bigint[] default '{}')
 returns table (
     stored_at timestamptz, start_day timestamptz, bcp_name text, tool_name text, outcome text, success boolean,
     duration_ms double precision, call_count bigint, sum_duration_ms double precision, request_bytes bigint,
@@ -40,6 +41,7 @@ set max_parallel_workers_per_gather = 0
 as $func$
 declare
     v_since constant timestamptz := date_trunc('second', bcp_internal.checked_live_since(p_since, interval '1 minute'));
+    v_until constant timestamptz := coalesce(p_until, 'infinity');
     v_oldest constant timestamptz := v_since - interval '24 hours';
     v_changed integer[];
     v_from timestamptz;
@@ -50,7 +52,10 @@ begin
     from (
         select floor(date_part('epoch', l.created_at - v_since))::integer as place, count(*) as calls
         from bcp.tool_usage_logs l
-        where l.created_at >= v_since and l.start_time >= v_oldest and l.operation <> 'tools/list'
+        where l.created_at >= v_since
+          and l.created_at < v_until
+          and l.start_time >= v_oldest
+          and l.operation <> 'tools/list'
         group by 1
     ) c
     where c.calls is distinct from p_known_calls[c.place + 1];
@@ -70,7 +75,10 @@ begin
             l.lat_idx, count(*) as calls, sum(l.duration_ms) as sum_ms, sum(l.request_bytes) as request_bytes,
             sum(l.response_bytes) as response_bytes
         from bcp.tool_usage_logs l
-        where l.created_at >= v_from and l.start_time >= v_oldest and l.operation <> 'tools/list'
+        where l.created_at >= v_from
+          and l.created_at < v_until
+          and l.start_time >= v_oldest
+          and l.operation <> 'tools/list'
         group by 1, 2, 3, 4, 5, 6, 7
     ) c
     where c.place = any (v_changed);
@@ -79,12 +87,12 @@ $func$;
 
 comment on function bcp.live_metrics is
     'What was stored just now, to be added up? One row per second of storing, UTC day of the call''s start, bundle, '
-    'tool, outcome and duration, of the calls stored from p_since on: the last minute by default, at most 24 hours. '
-    'duration_ms is the middle of a bucket of the latency sketch, within 1 percent of each of its calls, so '
-    'percentiles come from adding up call_count by it; null where the duration is not known. p_known_calls is how many '
-    'calls the caller has of each second from p_since on: a second with as many is left out, any other comes whole, '
-    'to replace what the caller has. Lists of tools, and calls that began more than 24 hours before p_since, are not '
-    'counted. Reads only the calls stored since then, by an index.';
+    'tool, outcome and duration, of the calls stored from p_since (by default a minute ago, at most 24 hours) up to, '
+    'but not including, p_until. duration_ms is the middle of a bucket of the latency sketch, within 1 percent of each '
+    'of its calls, so percentiles come from adding up call_count by it; null where the duration is not known. '
+    'p_known_calls is how many calls the caller has of each second from p_since on: a second with as many is left out, '
+    'any other comes whole, to replace what the caller has. Lists of tools, and calls that began more than 24 hours '
+    'before p_since, are not counted. Reads only the calls stored in the range, by an index.';
 
 grant execute on function bcp.live_metrics to bcp_reader;
 

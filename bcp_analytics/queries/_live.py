@@ -38,16 +38,18 @@ class LiveMetric:
 
 
 @question(LiveMetric)
-def live_metrics(*, since: datetime | None = None, known_calls: Sequence[int] = ()) -> Arguments:
+def live_metrics(
+    *, since: datetime | None = None, until: datetime | None = None, known_calls: Sequence[int] = ()
+) -> Arguments:
     """What was stored just now, to be added up?
 
     One row per second of storing, UTC day of the call's start, bundle, tool, outcome and duration, of the
-    calls stored from `since` on: the last minute by default, at most 24 hours. duration_ms is the middle of a
-    bucket of the latency sketch, within 1 percent of each of its calls, so percentiles come from adding up
-    call_count by it; None where the duration is not known. `known_calls` is how many calls the caller has of
-    each second from `since` on: a second with as many is left out, any other comes whole, to replace what the
-    caller has. Lists of tools, and calls that began more than 24 hours before `since`, are not counted. Reads
-    only the calls stored since then, by an index.
+    calls stored from `since` (by default a minute ago, at most 24 hours) up to, but not including, `until`.
+    duration_ms is the middle of a bucket of the latency sketch, within 1 percent of each of its calls, so
+    percentiles come from adding up call_count by it; None where the duration is not known. `known_calls` is
+    how many calls the caller has of each second from `since` on: a second with as many is left out, any other
+    comes whole, to replace what the caller has. Lists of tools, and calls that began more than 24 hours
+    before `since`, are not counted. Reads only the calls stored in the range, by an index.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

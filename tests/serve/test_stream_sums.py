@@ -101,8 +101,10 @@ def figures(running: RunningSums, tool: str | None) -> dict[str, Any]:
 
 def begin(stored: list[Stored], at: float) -> RunningSums:
     running = RunningSums(window=WINDOW, overlap=OVERLAP)
-    rows = live_metrics(stored, at, running.since_start(time(at)), [])
-    running.start(time(at), totals(stored, at), rows)
+    running.start(time(at), totals(stored, at))
+    for since, until in running.window():
+        rows = live_metrics(stored, at, since, [])
+        running.add_window(row for row in rows if until is None or row.stored_at < until)
     return running
 
 

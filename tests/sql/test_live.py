@@ -26,7 +26,9 @@ def live(
     """Return calls by second and tool."""
     found: Counter[tuple[int, str]] = Counter()
     for row in rows(
-        conn, "select * from bcp.live_metrics(%s, %s::bigint[])", [f"{SECONDS}{since:02d}Z", known or []]
+        conn,
+        "select * from bcp.live_metrics(%s, p_known_calls => %s::bigint[])",
+        [f"{SECONDS}{since:02d}Z", known or []],
     ):
         found[row["stored_at"].second, row["tool_name"]] += row["call_count"]
     return dict(found)
@@ -37,6 +39,8 @@ def test_calls_are_counted_by_the_second_of_storing(db: psycopg.Connection[Any])
     store(db, 3.999999, {"tool_name": "read", "start_time": "2026-06-15T11:00:00Z"})
     assert live(db, 1) == {(1, "read"): 2, (1, "write"): 1, (3, "read"): 1}
     assert live(db, 2) == {(3, "read"): 1}
+    found = rows(db, f"select * from bcp.live_metrics('{SECONDS}01Z', p_until => '{SECONDS}03Z')")
+    assert {row["stored_at"].second for row in found} == {1}
 
 
 def test_a_second_of_which_the_caller_has_all_calls_is_left_out(db: psycopg.Connection[Any]) -> None:
@@ -120,5 +124,8 @@ def test_a_tick_reads_what_is_new_and_not_what_has_gathered(db: psycopg.Connecti
         return int(after["n"]) - int(before["n"])
 
     # The calls of ten seconds are counted, and those of two are read again.
-    assert calls_read(f"select bcp.live_metrics('{SECONDS}30Z', array_fill(50, '{{8}}'))") <= 10 * 50 + 2 * 50
+    assert (
+        calls_read(f"select bcp.live_metrics('{SECONDS}30Z', null, array_fill(50, '{{8}}'))")
+        <= 10 * 50 + 2 * 50
+    )
     assert calls_read("select bcp.recent_calls(p_limit => 10)") <= 100

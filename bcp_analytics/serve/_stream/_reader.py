@@ -97,10 +97,11 @@ class Reader:
             totals = await success_and_error_rates(
                 self._conn, since=day, until=day + timedelta(days=1), interval=None
             )
-            rows = await live_metrics(self._conn, since=self._running.since_start(now))
+            self._running.start(now, totals)
+            for since, until in self._running.window():
+                self._running.add_window(await live_metrics(self._conn, since=since, until=until))
             self._calls = await self._recent_calls(now)
             alerts = await active_alerts(self._conn)
-        self._running.start(now, totals, rows)
         self._metrics.start()
         alert = self._alerts.take(alerts, now)
         return {"metric": self._metrics.frame(now, self._calls)} | ({"alert": alert} if alert else {})

@@ -14,7 +14,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from bcp_analytics.queries import LiveMetric, SuccessAndErrorRates
 
@@ -24,6 +24,7 @@ Key = tuple[str | None, str | None]
 Value = TypeVar("Value")
 
 ALL: Key = (None, None)
+_STEP = 10
 _PERCENTILES = {"p50_duration_ms": 0.5, "p95_duration_ms": 0.95, "p99_duration_ms": 0.99}
 
 
@@ -152,10 +153,8 @@ class RunningSums:
         self._levels: dict[Key, tuple[Sums, Sums, Sums]] = {}
         self.sums: dict[Key, Sums] = {}
 
-    def start(
-        self, now: datetime, totals: Iterable[SuccessAndErrorRates], rows: Iterable[LiveMetric]
-    ) -> None:
-        """Begin anew, from one snapshot: the totals of the day so far, and what `since_start` asks for."""
+    def start(self, now: datetime, totals: Iterable[SuccessAndErrorRates]) -> None:
+        """Begin anew with the totals of the day so far; `add_window` then takes rows of the same snapshot."""
         self._day = midnight(now)
         self._taken = now
         self._seconds.clear()
@@ -167,14 +166,18 @@ class RunningSums:
                 sums.today[0] += total.call_count
                 sums.today[1] += total.success_count
                 sums.today[2] += total.error_count
-        # The totals hold these calls already.
+
+    def window(self) -> Iterator[tuple[datetime, datetime | None]]:
+        """Return the ranges of which `add_window` wants rows: short ones, since a row takes much memory."""
+        begin = self._taken.replace(microsecond=0) - timedelta(seconds=self._window)
+        steps = [begin + timedelta(seconds=n) for n in range(0, self._window, _STEP)]
+        yield from zip(steps, [*steps[1:], None], strict=True)
+
+    def add_window(self, rows: Iterable[LiveMetric]) -> None:
+        """Add rows that the totals of the day hold already."""
         for second, cells in self._by_second(rows).items():
             self._seconds[second] = cells
             _add(cells, 1)
-
-    def since_start(self, now: datetime) -> datetime:
-        """Return from when on `start` wants rows."""
-        return now.replace(microsecond=0) - timedelta(seconds=self._window)
 
     def asks(self) -> tuple[datetime, list[int]]:
         """Return from when on `take` wants rows, and how many calls it has of each second from there on.
