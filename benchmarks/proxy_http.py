@@ -80,16 +80,17 @@ class Client:
 def measure(direct: Client, proxied: Client, calls: int, size: int, *, events: bool) -> dict[str, float]:
     """Return medians in milliseconds for answers of `size` bytes; `added` is that of the differences."""
     times: dict[Client, list[float]] = {direct: [], proxied: []}
+    # The recording stands back: of what comes faster than it can read, it would leave some out.
+    rest_s = REST_S + size / 2_000_000
     for client in times:
         for number in range(WARM_UP):
             client.call(size, events=events)
             if number % IN_A_ROW == 0:
-                # Otherwise the recording, which stands back, would leave some out.
-                time.sleep(REST_S)
+                time.sleep(rest_s)
     for number in range(calls // IN_A_ROW):
         # Alternate, and let each go first as often, so that the machine's moods hit both alike.
         for client in (direct, proxied) if number % 2 else (proxied, direct):
-            time.sleep(REST_S)
+            time.sleep(rest_s)
             times[client] += [client.call(size, events=events) for _ in range(IN_A_ROW)]
     added = [behind - without for without, behind in zip(times[direct], times[proxied], strict=True)]
     without, behind = sorted(times[direct]), sorted(times[proxied])
@@ -165,6 +166,11 @@ def main() -> None:
         found["ten clients without a rest"] = at_once((port, proxy.port), each, 0)
         made = behind.calls + 2 * CLIENTS * each
         proxy.stop()
+        for name, row in found.items():
+            print(
+                f"{name}: {row['direct_ms']:.2f} ms direct, {row['proxied_ms']:.2f} ms behind the proxy,"
+                f" {row['added_ms']:+.2f} ms a call"
+            )
         # The next one of the same name sends what it has left on disk.
         stack.enter_context(proxied(Path(folder), f"http://127.0.0.1:{port}/mcp", dsn=dsn))
         deadline = time.monotonic() + 120
@@ -172,11 +178,6 @@ def main() -> None:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{made} calls were made, {recorded} recorded: {proxy.said[-1]}")
             time.sleep(0.2)
-    for name, row in found.items():
-        print(
-            f"{name}: {row['direct_ms']:.2f} ms direct, {row['proxied_ms']:.2f} ms behind the proxy,"
-            f" {row['added_ms']:+.2f} ms a call"
-        )
     document: dict[str, Any] = {
         "target": f"native, {os.cpu_count()} cores",
         "answers": found,
