@@ -178,6 +178,7 @@ class Passing:
         self._numbers = count()
         self._streams: set[asyncio.Task[Any]] = set()
         self._left_out = 0
+        self._failed = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -195,6 +196,12 @@ class Passing:
         how = Ended.STOPPED
         try:
             how = await self._exchange(scope, receive, send, copy)
+        except Exception as error:
+            # The server of this side breaks the response off, and says nothing.
+            self._failed += 1
+            if self._failed == 1:
+                say(f"a request could not be passed on: {type(error).__name__}: {error}")
+            raise
         finally:
             copy.end(how)
 
@@ -350,7 +357,8 @@ def _response_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[byte
     found = list(headers)
     chunked = any(name.lower() == b"transfer-encoding" for name, _ in found)
     return [
-        (name, value)
+        # Spaces around a value are no part of it, and older versions of aiohttp leave them there.
+        (name, value.strip(b" \t"))
         for name, value in _of_the_message(found)
         # Chunks say themselves how long they are: both at once is how requests are smuggled.
         if not (chunked and name.lower() == b"content-length")
