@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(page for folder in ("docs", ".github") for page in (ROOT / folder).rglob("*.md")),
+    ROOT / "examples/README.md",
+]
 
 
 def _prose(page: Path) -> str:
@@ -34,6 +38,15 @@ def _broken(page: Path) -> list[str]:
 
 def test_links_lead_somewhere() -> None:
     assert [link for page in PAGES for link in _broken(page)] == []
+
+
+def test_the_examples_that_are_named_are_there_and_each_is_listed() -> None:
+    named = {name for page in PAGES for name in re.findall(r"`(examples/[^`]+)`", page.read_text("utf-8"))}
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    table = (ROOT / "examples/README.md").read_text(encoding="utf-8")
+    ours = [path for path in (ROOT / "examples").iterdir() if path.name not in {"README.md", "__pycache__"}]
+    assert [path.name for path in ours if f"[{path.name}](" not in table] == []
 
 
 def _listed(entries: list[Any]) -> list[str]:
