@@ -7,6 +7,7 @@ python shop.py 9001       over HTTP, at http://127.0.0.1:9001/mcp
 import sys
 
 from fastmcp import Client, FastMCP
+from fastmcp.exceptions import ToolError
 
 server = FastMCP("shop")
 
@@ -15,7 +16,7 @@ server = FastMCP("shop")
 def price(item: str) -> int:
     """Look up what an item costs."""
     if item == "unicorn":
-        raise ValueError("sold out")
+        raise ToolError("sold out")
     return 7
 
 
@@ -31,4 +32,4 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         server.run("http", host="127.0.0.1", port=int(sys.argv[1]), show_banner=False, log_level="error")
     else:
-        server.run(show_banner=False)
+        server.run(show_banner=False, log_level="error")
