@@ -26,7 +26,7 @@ class Config:
     tls_key: Path | None = None
     max_body: int = 4 * 1024 * 1024
     """Of a request's body as it was sent."""
-    max_decoded_body: int = 32 * 1024 * 1024
+    max_decoded_body: int = 16 * 1024 * 1024
     """Of a request's body once it is decompressed."""
     statement_timeout: float = 30.0
     """How long one statement may run in the database."""
