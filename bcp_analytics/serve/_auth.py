@@ -11,9 +11,10 @@ import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from bcp_analytics.serve._errors import Refused, StoreAway
+from bcp_analytics.serve._once import Once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,7 @@ class Tokens:
         self._failures = _Recent[Counter[str]](_MINUTE, clock)
         self._sessions = _Recent[bytes](_SESSION, clock)
         self._noted: Counter[tuple[str, str]] = Counter()
+        self._once = Once[tuple[Any, ...]]()
 
     async def check(self, token: str | None, address: str, need: Role) -> Caller:
         """Return whose token this is; raises `Refused` where it is none, or may not do what is needed."""
@@ -123,14 +125,7 @@ class Tokens:
         if caller is None:
             if not self._trusted.get(digest):
                 self._wait(address, digest)
-            async with self._database.connection("admin") as conn:
-                cur = await conn.execute(
-                    "select token_id, token_name, role, vantage, problem "
-                    "from bcp_internal.check_api_token(%s)",
-                    [digest],
-                )
-                row = await cur.fetchone()
-            assert row is not None  # noqa: S101 - for the type checker
+            row = await self._once.run(digest, lambda: self._ask(digest))
             if row[4] is not None:
                 raise self._refused(row[4], address, digest)
             caller = Caller(*row[:4])
@@ -139,6 +134,16 @@ class Tokens:
         if need not in _MAY[caller.role]:
             raise self._refused("too_weak", address, digest)
         return caller
+
+    async def _ask(self, digest: bytes) -> tuple[Any, ...]:
+        async with self._database.connection("admin") as conn:
+            cur = await conn.execute(
+                "select token_id, token_name, role, vantage, problem from bcp_internal.check_api_token(%s)",
+                [digest],
+            )
+            row: tuple[Any, ...] | None = await cur.fetchone()
+        assert row is not None  # noqa: S101 - for the type checker
+        return row
 
     async def open_session(self, token: str, address: str, need: Role) -> tuple[str, Caller]:
         """Return the secret of a new browser's session that stands for a token, and whose token it is."""

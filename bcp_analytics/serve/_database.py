@@ -13,7 +13,8 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from bcp_analytics._core.connection import PINNED
 from bcp_analytics.errors import BcpAnalyticsError
-from bcp_analytics.serve._errors import Refused, StoreAway
+from bcp_analytics.serve._errors import Busy, Refused, StoreAway
+from bcp_analytics.serve._once import Once
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -51,6 +52,7 @@ class Database:
         self._config = config
         self._pool: AsyncConnectionPool | None = None
         self._probing: asyncio.Task[None] | None = None
+        self._once = Once[bool]()
         self._watchers: list[Callable[[], None]] = []
         self._closing = False
 
@@ -80,8 +82,9 @@ class Database:
     async def connection(self, role: Role) -> AsyncIterator[AsyncConnection[Any]]:
         """Give a connection in a transaction as the role of the database that `role` stands for.
 
-        It commits at the end, and rolls back where an exception ends it. Raises `StoreAway`, and `Refused`
-        with 504 where a statement takes longer than `Config.statement_timeout`.
+        It commits at the end, and rolls back where an exception ends it. Raises `StoreAway`; `Busy` where
+        others use all connections; and `Refused` with 504 where a statement takes longer than
+        `Config.statement_timeout`.
         """
         pool = self._pool
         if pool is None:
@@ -95,9 +98,11 @@ class Database:
                 )
                 yield conn
         except PoolTimeout:
-            # All connections are in use, or none can be made: only a new one tells.
-            if not await self._reachable():
-                self._lose(pool)
+            # All connections are in use, or none can be made: only a new one tells. One for all who wait, or
+            # a burst of requests would take every connection that the database has.
+            if await self._once.run("reachable", self._reachable):
+                raise Busy from None
+            self._lose(pool)
             raise StoreAway from None
         except pg.QueryCanceled:
             raise Refused(
@@ -111,6 +116,15 @@ class Database:
                 self._lose(pool)
                 raise StoreAway from None
             raise
+
+    async def check(self) -> None:
+        """Raise what `connection` raises where the database does not answer now."""
+        await self._once.run("answers", self._answers)
+
+    async def _answers(self) -> bool:
+        async with self.connection("reader") as conn:
+            await conn.execute("select 1")
+        return True
 
     async def listen(self, channel: str) -> AsyncConnection[Any]:
         """Return a connection that listens to a channel, which the caller closes; raises `StoreAway`."""

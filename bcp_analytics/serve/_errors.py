@@ -46,6 +46,19 @@ class StoreAway(Refused):
         )
 
 
+class Busy(Refused):
+    """Requests that run use all connections to the database."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__(
+            503,
+            "The server has too many requests now.",
+            hint="Send the request again, and fewer at the same time.",
+            headers={"Retry-After": str(RETRY_AFTER)},
+        )
+
+
 async def refusal(_: Request, error: Exception) -> Response:
     """Answer a `Refused` as JSON."""
     assert isinstance(error, Refused)  # noqa: S101 - registered for no other

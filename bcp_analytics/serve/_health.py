@@ -19,8 +19,7 @@ async def healthz(_: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """Answer 200 where the database answers, else 503."""
-    async with request.app.state.database.connection("reader") as conn:
-        await conn.execute("select 1")
+    await request.app.state.database.check()
     return JSONResponse({"status": "ready"})
 
 

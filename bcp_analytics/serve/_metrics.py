@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from bcp_analytics.queries import health, tool_usage_stats
 from bcp_analytics.serve._auth import authorize
+from bcp_analytics.serve._once import Once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -48,14 +49,19 @@ class Metrics:
             ["kind", "result"],
             registry=self.registry,
         )
+        self._once = Once[tuple[float, list[Metric]]]()
         self._read: tuple[float, list[Metric]] = (-_FRESH, [])
         self.registry.register(_Stored(lambda: self._read[1]))
 
     async def text(self, read: Callable[[], Any]) -> bytes:
         """Return all metrics as text; `read` reads those of the store, where they are not fresh."""
         if self._read[0] + _FRESH < time.monotonic():
-            self._read = time.monotonic(), await read()
+            self._read = await self._once.run("read", lambda: self._fresh(read))
         return generate_latest(self.registry)
+
+    @staticmethod
+    async def _fresh(read: Callable[[], Any]) -> tuple[float, list[Metric]]:
+        return time.monotonic(), await read()
 
 
 class _Stored:
