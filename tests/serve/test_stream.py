@@ -9,6 +9,7 @@ import socket
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from bcp_analytics.serve import Config
+from bcp_analytics.serve._errors import Busy, Refused
 from bcp_analytics.serve._stream import UVICORN
 from bcp_analytics.serve._stream import _hub as hub_module
 from bcp_analytics.serve._stream._frames import MetricFrames
@@ -335,6 +337,22 @@ def test_a_token_is_checked_again(server: Running) -> None:
         run_in(server, server.app.state.stream.check_tokens())
         assert closed(leaves) == (1008, "Unauthorized")
         receive(stays, "metric")
+
+
+def test_a_token_that_cannot_be_checked_keeps_no_other_from_being_checked(server: Running) -> None:
+    async def check() -> list[tuple[int, str] | None]:
+        hub = server.app.state.stream
+        problems = (psycopg.errors.InsufficientPrivilege(), Busy(), Refused(401, "This token was revoked."))
+        watchers = [hub.join(partial(_raise, problem)) for problem in problems]
+        await hub.check_tokens()
+        for watcher in watchers:
+            hub.leave(watcher)
+        return [watcher.closing for watcher in watchers]
+
+    async def _raise(problem: Exception) -> None:
+        raise problem
+
+    assert run_in(server, check()) == [None, None, (1008, "Unauthorized")]
 
 
 def test_a_tick_is_two_statements_whoever_watches_and_none_where_nobody_does(

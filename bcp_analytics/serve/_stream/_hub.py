@@ -31,6 +31,8 @@ _LIMIT = 2.0
 # The first one also reads the totals of the day.
 _FIRST_LIMIT = 10.0
 _RECHECK = 60.0
+log = logging.getLogger(__name__)
+
 _FAILURES = (psycopg.Error, BcpAnalyticsError, StoreAway, OSError)
 
 
@@ -181,6 +183,9 @@ class Hub:
             try:
                 await watcher.check()
             except Refused as refused:
-                # Nobody knows while the database is away.
+                # Any other status says that nobody could tell.
                 if refused.status in {401, 403}:
                     watcher.close(1008, "Unauthorized")
+            except _FAILURES as error:
+                # The next time must come, or a revoked token would watch for ever.
+                log.error("tokens of the stream are not checked: %s", type(error).__name__)  # noqa: TRY400
