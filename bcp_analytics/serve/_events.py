@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from bcp_analytics import ingest
 from bcp_analytics.serve._auth import authorize
-from bcp_analytics.serve._body import read_body
+from bcp_analytics.serve._body import check_values, read_body, too_many
 from bcp_analytics.serve._errors import Refused
 from bcp_analytics.serve._storing import told_apart
 
@@ -28,6 +28,7 @@ KINDS = {
 }
 _TYPES = {"application/json", "application/x-ndjson", "application/ndjson", "application/jsonl"}
 _MAX_KEY = 500
+_MOST_LINES = 100_000
 
 
 async def take_in(request: Request) -> Response:
@@ -44,6 +45,7 @@ async def take_in(request: Request) -> Response:
     batch_id = batch_of(request.headers.get("idempotency-key"), caller.token_id)
     config = request.app.state.config
     body = await read_body(request, limit=config.max_body, decoded_limit=config.max_decoded_body)
+    # In a thread, because many lines take a while, and no other request is answered meanwhile.
     events = await asyncio.to_thread(batch, body)
     with told_apart():
         async with request.app.state.database.connection("ingest") as conn:
@@ -56,18 +58,27 @@ async def take_in(request: Request) -> Response:
 def batch(body: bytes) -> str:
     """Return a JSON array as text: the body, or its lines where it does not begin like an array.
 
-    What is no JSON among lines becomes text, which the store rejects alone.
+    What is no JSON among lines becomes text, which the store rejects alone. Raises `Refused` with 413 where
+    there are too many values or lines.
     """
+    check_values(body)
     text = body.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     if text.lstrip().startswith("["):
         return text
+    if text.count("\n") > _MOST_LINES:
+        raise too_many(_MOST_LINES, "lines")
     lines = [line for line in text.split("\n") if line.strip()]
     return f"[{','.join(line if _is_json(line) else json.dumps(line) for line in lines)}]"
 
 
+def _no_json(name: str) -> None:
+    # NaN and the infinities, which Python reads, and the database does not.
+    raise ValueError(name)
+
+
 def _is_json(line: str) -> bool:
     try:
-        json.loads(line)
+        json.loads(line, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return False
     return True

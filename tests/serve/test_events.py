@@ -45,9 +45,10 @@ def test_each_kind_is_stored(server: Running) -> None:
 def test_a_bad_line_is_rejected_alone(server: Running) -> None:
     one = json.dumps(CALL).encode()
     deep = b"[" * 10_000
-    lines = b"\n".join([one, b'{"bcp_name": ', b"", one + b"\r", b'{"bcp_name": "\xff"}', deep, one])
+    bad = [b'{"bcp_name": ', b'{"bcp_name": "\xff"}', deep, b'{"duration_ms": NaN}', b"-Infinity"]
+    lines = b"\n".join([one, b"", one + b"\r", *bad, one])
     answer = server.send("POST", "/v1/events/tool_usage", role="ingest", content=lines, headers=LINES)
-    assert (answer.status_code, answer.json()) == (200, receipt(6, 3, 0, 3))
+    assert (answer.status_code, answer.json()) == (200, receipt(8, 3, 0, 5))
     odd = b'[{"bcp_name": "a\\ud800b\\u0000", "tool_name": "x"}]'
     assert send(server, gzip.compress(odd), **{"content-encoding": "gzip"}).json() == receipt(1, 1)
 
@@ -68,6 +69,9 @@ REFUSED: list[tuple[int, bytes, dict[str, str], str]] = [
     (400, b"[" * 10_000, {}, "tool_usage"),
     (404, b"[]", {}, "calls"),
     (413, gzip.compress(bytes(64 * 1024 * 1024)), {"content-encoding": "gzip"}, "tool_usage"),
+    # Small as they come, and gigabytes in the database.
+    (413, gzip.compress(b"1\n" * 100_002), {"content-encoding": "gzip"}, "tool_usage"),
+    (413, gzip.compress(b"[" + b"1," * 2_000_000 + b"1]"), {"content-encoding": "gzip"}, "tool_usage"),
     (415, b"[]", {"content-type": "text/plain"}, "tool_usage"),
     (415, b"[]", {"content-encoding": "br"}, "tool_usage"),
 ]

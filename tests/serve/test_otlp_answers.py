@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from bcp_analytics.serve._otlp import _intake
 from tests.serve.conftest import ROLES, Running, make_token, serving
 from tests.serve.otlp_client import ENCODINGS, JSON, PROTOBUF, post, span, spans, status_of
 
@@ -203,6 +204,14 @@ def test_more_parts_than_any_sender_has_are_not_made_objects(running: Running) -
         zipped = gzip.compress(body)
         answer = post(running, "/v1/traces", zipped, encoding, **{"content-encoding": "gzip"})
         assert (answer.status_code, status_of(answer)[0]) == (413, 8)
+
+
+def test_a_request_of_too_many_records_is_refused(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _intake._MOST_RECORDS == 50_000
+    monkeypatch.setattr(_intake, "_MOST_RECORDS", 2)
+    for number, status in ((2, 200), (3, 413)):
+        answer = post(running, "/v1/traces", spans(*(span(n + 1) for n in range(number))))
+        assert answer.status_code == status
 
 
 def test_other_types_and_methods_are_refused_and_nothing_redirects(running: Running) -> None:

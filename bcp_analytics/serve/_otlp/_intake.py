@@ -14,6 +14,7 @@ from prometheus_client import Counter as Counted
 
 from bcp_analytics import ingest
 from bcp_analytics._core.encode import encode_batch
+from bcp_analytics.serve._body import too_many
 from bcp_analytics.serve._otlp import _mapping
 from bcp_analytics.serve._otlp._calls import Found, find
 from bcp_analytics.serve._otlp._record import Malformed
@@ -31,6 +32,7 @@ _RULES_LAST = 60.0
 _REMEMBERED = 1_000
 # A body of so many bytes may become twenty times as many, so such are decoded one after the other.
 _LARGE = 1024 * 1024
+_MOST_RECORDS = 50_000
 
 log = logging.getLogger(__name__)
 
@@ -124,11 +126,19 @@ def _find(
 ) -> tuple[Found, str | None, str | None]:
     """Return what a request holds, and its calls and errors as the store takes them."""
     try:
-        found = find(records(), rules, vantage)
+        found = find(_bounded(records()), rules, vantage)
     except RecursionError:
         raise Malformed("", "a value is nested too deep") from None
     calls, errors = (encode_batch(events) if events else None for events in (found.calls, found.errors))
     return found, calls, errors
+
+
+def _bounded(records: Iterator[Record]) -> Iterator[Record]:
+    """Give records; raises `Refused` with 413 where there are too many, since a thread cannot be ended."""
+    for number, record in enumerate(records):
+        if number >= _MOST_RECORDS:
+            raise too_many(_MOST_RECORDS, "records")
+        yield record
 
 
 def _explained(rejected: int, reasons: list[ingest.RejectionReason], found: Found) -> str:
