@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
 
 from bcp_analytics.serve import _events, _health, _metrics, _openapi, _otlp, _query, _sessions, _stream
 from bcp_analytics.serve._auth import Tokens
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.routing import BaseRoute
 
     from bcp_analytics.serve._config import Config
@@ -65,7 +65,12 @@ def create_app(config: Config) -> Starlette:
         routes=routes,
         lifespan=lifespan,
         middleware=[*log, Middleware(Counting, metrics=metrics), Middleware(Hardening, config=config)],
-        exception_handlers={Refused: refusal, HTTPException: _http_error, Exception: _unexpected},
+        exception_handlers={
+            Refused: refusal,
+            HTTPException: _http_error,
+            ClientDisconnect: _gone,
+            Exception: _unexpected,
+        },
     )
     # A redirect to the path with or without a slash would have the client send its token twice.
     app.router.redirect_slashes = False
@@ -83,6 +88,11 @@ async def _http_error(_: Request, error: Exception) -> Response:
     said = {404: "There is nothing at this path.", 405: "This path does not take this method."}
     message = said.get(error.status_code, error.detail)
     return JSONResponse({"error": {"message": message}}, error.status_code, error.headers)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    # Nobody reads it. The log says it as other servers do, and has no traceback for each who leaves.
+    return Response(status_code=499)
 
 
 async def _unexpected(_: Request, __: Exception) -> Response:

@@ -13,6 +13,7 @@ import uvicorn
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.serve._app import create_app
 from bcp_analytics.serve._database import check_ready
+from bcp_analytics.serve._patience import PatientProtocol
 from bcp_analytics.serve._stream import UVICORN
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def _server(config: Config, app: Starlette) -> uvicorn.Server:
         uvicorn.Config(
             app,
             **UVICORN,
+            http=PatientProtocol,
             proxy_headers=bool(config.trusted_proxies),
             forwarded_allow_ips=list(config.trusted_proxies) or None,
             ssl_certfile=config.tls_certificate,

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bcp_analytics.serve._auth import COOKIE, Tokens, address_of, authorize
+from bcp_analytics.serve._body import read_body
 from bcp_analytics.serve._errors import Refused
 
 if TYPE_CHECKING:
@@ -20,11 +21,7 @@ _LARGEST = 1024
 
 async def open_session(request: Request) -> Response:
     """Take {"token": ...}, and answer whose it is with the cookie of a new session."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _LARGEST:
-            raise Refused(413, "The body is too large.", hint='Send {"token": "..."}.')
+    body = await read_body(request, limit=_LARGEST, decoded_limit=_LARGEST)
     try:
         token = json.loads(body)["token"]
     except (ValueError, TypeError, KeyError, RecursionError):

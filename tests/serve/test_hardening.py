@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bcp_analytics.errors import BcpAnalyticsError
-from bcp_analytics.serve import Config, run
+from bcp_analytics.serve import Config, _database, _patience, run
+from bcp_analytics.serve._auth import Tokens
 from bcp_analytics.serve._hardening import AccessLog
 from tests.serve.conftest import Running, serving
 
@@ -29,6 +32,7 @@ def test_other_hosts_are_not_answered(server: Running) -> None:
     [
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
     ],
@@ -59,6 +63,56 @@ def test_a_forwarded_address_is_believed_of_named_proxies_only(dsn: str) -> None
         with serving(dsn, trusted_proxies=proxies) as running:
             running.send("GET", "/v1/session", headers=forwarded)
             assert list(running.app.state.tokens._noted) == [("missing", seen)]
+
+
+def test_who_sends_too_slowly_is_not_waited_for(
+    server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (_patience.HEADERS_S, _patience.BODY_S) == (10, 60)
+    monkeypatch.setattr(_patience, "HEADERS_S", 0.2)
+    monkeypatch.setattr(_patience, "BODY_S", 0.2)
+    post = b"POST /v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+    get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    for sent, said in ((b"", []), (get, []), (get + b"\r\n" + get, [b"200"]), (post, [b"408"])):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            client.sendall(sent)
+            answer = client.makefile("rb").read()
+        assert [line.split()[1] for line in answer.splitlines() if line.startswith(b"HTTP/1.1")] == said
+    # Who leaves in the middle is no failure of the server's.
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(post)
+    assert server.send("GET", "/healthz").status_code == 200
+    assert not caplog.records
+
+
+def test_a_burst_of_requests_asks_for_one_connection_more(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_database, "_PATIENCE", 0.2)
+
+    async def burst() -> tuple[list[str], int, bool]:
+        database = _database.Database(Config(dsn=dsn, connections=1))
+        await database.open()
+        connect, asked = database._reachable, []
+
+        async def reachable() -> bool:
+            asked.append(1)
+            return await connect()
+
+        monkeypatch.setattr(database, "_reachable", reachable)
+        try:
+            async with database.connection("reader"):
+                found = await asyncio.gather(*(database.check() for _ in range(9)), return_exceptions=True)
+                found += await asyncio.gather(
+                    *(Tokens(database).check_digest(bytes(32), "", "reader") for _ in range(9)),
+                    return_exceptions=True,
+                )
+            return [type(one).__name__ for one in found], len(asked), database.away
+        finally:
+            await database.close()
+
+    said, asked, away = asyncio.run(burst())
+    assert said == ["Busy"] * 18
+    assert asked <= 4
+    assert not away
 
 
 def test_the_access_log_has_no_value_of_a_request(dsn: str) -> None:

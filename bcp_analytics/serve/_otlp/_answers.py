@@ -18,7 +18,7 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 
 # https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto names the HTTP status of each.
-_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 8, 415: 3, 429: 8, 499: 1, 503: 14, 504: 4}
+_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 8, 415: 3, 429: 8, 499: 1, 503: 14, 504: 4}
 _INTERNAL = 13
 _MAX_MESSAGE = 2_000
 
