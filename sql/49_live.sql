@@ -31,7 +31,7 @@ returns table (
     stored_at timestamptz, start_day timestamptz, bcp_name text, tool_name text, outcome text, success boolean,
     duration_ms double precision, call_count bigint, sum_duration_ms double precision, request_bytes bigint,
     response_bytes bigint)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- A custom plan, as in bcp.slow_calls.
 set plan_cache_mode = force_custom_plan
@@ -102,7 +102,7 @@ create or replace function bcp.recent_calls(
 returns table (
     stored_at timestamptz, start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text,
     success boolean, error_type text, duration_ms double precision, client_name text, session_id text, event_id uuid)
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- The settings have the same reason as those of bcp.live_metrics.
 set plan_cache_mode = force_custom_plan

@@ -320,6 +320,7 @@ RULES |= {
     "national_id_alone": ["1", "1 2 "],
     "national_id_labelled": ["passport ", "passport 340020013 "],
     "one_time_code": ["your code ", "use ", "123456 is "],
+    "api_token_of_this_store": ["bcpa_", "bcpa_0123456789abcdef"],
     "password_hash": ["$2b$", "$6$a$", "$2b$12$abcdefghijklmnopqrstuv "],
     "position": ["48.8", "48.858370, 2.294481 ", "48.858370, "],
     "postal_address": ["109 Willow ", "ZIP ", "109 Willow Lane, Springfield, IL 62704 "],

@@ -30,6 +30,7 @@ NOT_REACHED = {
     "name_value_keys": RULES,
     "anonymization_rules": RULES,
     "anonymization_packs": RULES,
+    "otel_mappings": RULES,
     "archives": "says where the files are and what is in them: masked, nobody finds them",
     "cleanup_log": "names of tables, and reasons that cleanup writes",
     "error_logs.fingerprint": "a hash",
