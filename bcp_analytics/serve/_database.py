@@ -36,6 +36,15 @@ def _is_away(error: psycopg.Error) -> bool:
     )
 
 
+def _too_slow() -> Refused:
+    return Refused(
+        504,
+        "The database did not answer in time.",
+        hint="Ask for a shorter range, or send fewer events in one request.",
+        headers={"Retry-After": "1"},
+    )
+
+
 async def _pin(conn: AsyncConnection[Any]) -> None:
     await conn.execute(
         "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) as s (name, value)",
@@ -89,14 +98,23 @@ class Database:
         pool = self._pool
         if pool is None:
             raise StoreAway
-        limit = f"{round(self._config.statement_timeout * 1000)}ms"
+        limit = self._config.statement_timeout
+        begun = False
         try:
-            async with pool.connection(timeout=_PATIENCE) as conn:
+            # The database cannot end a statement where it hangs, or where nothing reaches it any more.
+            async with asyncio.timeout(2 * _PATIENCE) as patience, pool.connection(timeout=_PATIENCE) as conn:
                 await conn.execute(
                     "select set_config('role', %s, true), set_config('statement_timeout', %s, true)",
-                    [_ROLES[role], limit],
+                    [_ROLES[role], f"{round(limit * 1000)}ms"],
                 )
+                begun = True
+                patience.reschedule(asyncio.get_running_loop().time() + limit + _PATIENCE)
                 yield conn
+        except TimeoutError:
+            if begun and await self._once.run("reachable", self._reachable):
+                raise _too_slow() from None
+            self._lose(pool)
+            raise StoreAway from None
         except PoolTimeout:
             # All connections are in use, or none can be made: only a new one tells. One for all who wait, or
             # a burst of requests would take every connection that the database has.
@@ -105,12 +123,7 @@ class Database:
             self._lose(pool)
             raise StoreAway from None
         except pg.QueryCanceled:
-            raise Refused(
-                504,
-                "The database did not answer in time.",
-                hint="Ask for a shorter range, or send fewer events in one request.",
-                headers={"Retry-After": "1"},
-            ) from None
+            raise _too_slow() from None
         except psycopg.Error as error:
             if _is_away(error):
                 self._lose(pool)
@@ -142,9 +155,9 @@ class Database:
 
     async def _reachable(self) -> bool:
         try:
-            async with await self._connect() as conn:
+            async with asyncio.timeout(_PATIENCE), await self._connect() as conn:
                 await conn.execute("select 1")
-        except psycopg.Error:
+        except (psycopg.Error, TimeoutError):
             return False
         return True
 

@@ -13,6 +13,7 @@ import pytest
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.serve import Config, _database, _patience, run
 from bcp_analytics.serve._auth import Tokens
+from bcp_analytics.serve._errors import Refused
 from bcp_analytics.serve._hardening import AccessLog
 from tests.serve.conftest import Running, serving
 
@@ -113,6 +114,27 @@ def test_a_burst_of_requests_asks_for_one_connection_more(dsn: str, monkeypatch:
     assert said == ["Busy"] * 18
     assert asked <= 4
     assert not away
+
+
+@pytest.mark.parametrize(("reachable", "status"), [(True, 504), (False, 503)])
+def test_a_database_that_says_nothing_is_not_waited_for(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, *, reachable: bool, status: int
+) -> None:
+    async def hang() -> tuple[int, bool]:
+        database = _database.Database(Config(dsn=dsn, statement_timeout=0.1))
+        await database.open()
+        monkeypatch.setattr(_database, "_PATIENCE", 0.1)
+        if not reachable:
+            monkeypatch.setattr(database, "_connect", asyncio.Event().wait)
+        try:
+            with pytest.raises(Refused) as refused:
+                async with database.connection("reader"):
+                    await asyncio.Event().wait()
+            return refused.value.status, database.away
+        finally:
+            await database.close()
+
+    assert asyncio.run(hang()) == (status, not reachable)
 
 
 def test_the_access_log_has_no_value_of_a_request(dsn: str) -> None:
