@@ -133,8 +133,11 @@ begin
     token_name := v_token.token_name;
     role := v_token.role;
     vantage := v_token.vantage;
-    -- Updating the row at each use would make the requests of one token wait for each other.
-    if v_token.last_used_at is null or v_token.last_used_at < v_now - interval '1 minute' then
+    -- Updating the row at each use would make the requests of one token wait for each other. Where nothing can be
+    -- written, as on a standby, readers still get in.
+    if (v_token.last_used_at is null or v_token.last_used_at < v_now - interval '1 minute')
+        and not current_setting('transaction_read_only')::boolean
+    then
         update bcp_internal.api_tokens t
         set last_used_at = v_now
         where t.token_id = v_token.token_id

@@ -47,13 +47,13 @@ class StoreAway(Refused):
 
 
 class Busy(Refused):
-    """Requests that run use all connections to the database."""
+    """No connection to the database came free in time, most likely because requests that run use all."""
 
     def __init__(self) -> None:
         """Say so."""
         super().__init__(
             503,
-            "The server has too many requests now.",
+            "No connection to the database is free.",
             hint="Send the request again, and fewer at the same time.",
             headers={"Retry-After": str(RETRY_AFTER)},
         )

@@ -18,8 +18,9 @@ log = logging.getLogger(__name__)
 
 _FLOOD = "53400"
 _FLOOD_ENDS = 60
-# Deadlocks and failed serialisations, lack of resources, and locks that others hold: another try may succeed.
-_PASSES = ("40", "53", "55P03")
+# Deadlocks and failed serialisations, lack of resources, locks that others hold, and a database that takes
+# nothing in, as a standby before it takes over: another try may succeed.
+_PASSES = ("40", "53", "55P03", "25006")
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
+from psycopg import sql
 
-from tests.serve.conftest import Running, make_token
+from tests.serve.conftest import Running, make_token, serving
 
 CALL = {"bcp_name": "mail", "tool_name": "send", "duration_ms": 5, "success": True}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -88,3 +89,17 @@ def test_only_who_may_ingest_may_send(server: Running) -> None:
     for role, status in ((None, 401), ("reader", 403), ("admin", 200)):
         answer = server.send("POST", "/v1/events/metrics", role=role, content=b"[]", headers=JSON)
         assert answer.status_code == status
+
+
+def test_a_standby_is_told_to_be_tried_again(dsn: str) -> None:
+    token = make_token(dsn, "ingest", "ingest")
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        name = sql.Identifier(conn.info.dbname)
+        conn.execute(sql.SQL("alter database {} set default_transaction_read_only = on").format(name))
+        try:
+            with serving(dsn) as server:
+                server.tokens["ingest"] = token
+                answer = send(server, json.dumps([CALL]).encode())
+        finally:
+            conn.execute(sql.SQL("alter database {} reset default_transaction_read_only").format(name))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

@@ -58,6 +58,13 @@ def test_a_token_is_known_until_it_expires_or_is_revoked(clean_db: psycopg.Conne
     create_api_token(clean_db, "dashboard", "reader")
 
 
+def test_a_token_is_known_where_nothing_can_be_written(clean_db: psycopg.Connection[Any]) -> None:
+    token = create_api_token(clean_db, "dashboard", "reader")
+    clean_db.execute("set default_transaction_read_only = on")
+    assert check(clean_db, token) == ("dashboard", "reader", None, None)
+    assert [one.last_used_at for one in api_tokens(clean_db)] == [None]
+
+
 def test_the_token_itself_is_stored_nowhere(clean_db: psycopg.Connection[Any]) -> None:
     token = create_api_token(clean_db, "x", "reader")
     clean_db.execute(
