@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
+
+from bcp_analytics.errors import BcpAnalyticsError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_HOST = re.compile(r"[^\s:/@\[\]]+|\[[0-9a-fA-F:.]+\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +42,23 @@ class Config:
     max_watchers: int = 500
     """How many may watch the stream at the same time."""
     access_log: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise `BcpAnalyticsError` for what no request could ever match."""
+        for proxy in self.trusted_proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise BcpAnalyticsError(
+                    f"{proxy!r} is no address of a proxy.",
+                    hint="Write an address, such as 127.0.0.1, or a network, such as 10.0.0.0/8.",
+                ) from None
+        for name in self.allowed_hosts:
+            if not _HOST.fullmatch(name):
+                raise BcpAnalyticsError(
+                    f"{name!r} is no name of a host.",
+                    hint="Write it without scheme, port and path, such as bcp.example.com or [::1].",
+                )
 
     @property
     def public(self) -> bool:

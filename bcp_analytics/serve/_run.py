@@ -28,22 +28,28 @@ _GRACE = 10
 
 
 def _server(config: Config, app: Starlette) -> uvicorn.Server:
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            **UVICORN,
-            http=PatientProtocol,
-            proxy_headers=bool(config.trusted_proxies),
-            forwarded_allow_ips=list(config.trusted_proxies) or None,
-            ssl_certfile=config.tls_certificate,
-            ssl_keyfile=config.tls_key,
-            server_header=False,
-            # Ours has no values in it.
-            access_log=False,
-            log_level="warning",
-            timeout_graceful_shutdown=_GRACE,
-        )
+    settings = uvicorn.Config(
+        app,
+        **UVICORN,
+        http=PatientProtocol,
+        proxy_headers=bool(config.trusted_proxies),
+        forwarded_allow_ips=list(config.trusted_proxies) or None,
+        ssl_certfile=config.tls_certificate,
+        ssl_keyfile=config.tls_key,
+        server_header=False,
+        # Ours has no values in it.
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE,
     )
+    try:
+        settings.load()
+    except OSError as error:
+        raise BcpAnalyticsError(
+            f"The certificate and its key cannot be used: {error.strerror or error}.",
+            hint="Both are in PEM, and the key is that of the first certificate.",
+        ) from None
+    return uvicorn.Server(settings)
 
 
 def _listen(config: Config) -> socket.socket:
@@ -69,8 +75,9 @@ def run(config: Config, *, tell: Callable[[str], object] = print) -> None:
     """
     asyncio.run(check_ready(config))
     with _listen(config) as listener:
+        server = _server(config, create_app(config))
         tell(f"Serving on {_url(config, listener)}; Ctrl-C stops it.")
-        _server(config, create_app(config)).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 @contextmanager

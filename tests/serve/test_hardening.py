@@ -18,6 +18,8 @@ from bcp_analytics.serve._hardening import AccessLog
 from tests.serve.conftest import Running, serving
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.types import ASGIApp
 
 
@@ -149,6 +151,26 @@ def test_the_access_log_has_no_value_of_a_request(dsn: str) -> None:
     first, second = map(json.loads, lines.getvalue().splitlines())
     assert (first["method"], first["route"], first["status"]) == ("GET", "/healthz", 200)
     assert (second["route"], second["status"]) == (None, 404)
+
+
+@pytest.mark.any_target("it needs no database")
+@pytest.mark.parametrize(
+    "changes",
+    [{"trusted_proxies": ("localhost",)}, {"trusted_proxies": ("10.0.0.1/8",)}]
+    + [{"allowed_hosts": (name,)} for name in ("https://bcp.lan", "bcp.lan:8787", "a b", "")],
+)
+def test_names_that_no_request_could_match_are_refused(changes: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(BcpAnalyticsError, match="is no"):
+        Config(dsn="", **changes)  # type: ignore[arg-type]
+
+
+def test_a_wrong_certificate_is_said_before_it_serves(dsn: str, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("none")
+    told: list[str] = []
+    with pytest.raises(BcpAnalyticsError, match="certificate"):
+        run(Config(dsn=dsn, port=0, tls_certificate=wrong, tls_key=wrong), tell=told.append)
+    assert not told
 
 
 def test_a_public_address_needs_a_token_first(dsn: str) -> None:
