@@ -1,4 +1,61 @@
--- Erasing a person: the forms of an id, the expressions that find them, and a document without them.
+-- Erasing a person: the procedure, the forms of an id, the expressions that find them, and a document without them.
+
+create or replace procedure bcp.erase_user(p_user_id text, p_note text default null)
+-- The search_path is set as in bcp_internal.refresh_aggregate.
+language plpgsql
+as $proc$
+declare
+    v_erasure pg_catalog.uuid;
+    v_step record;
+    v_rows bigint;
+begin
+    set local search_path = pg_catalog, pg_temp;
+    v_erasure := bcp_internal.begin_erasure(p_user_id, p_note);
+    commit;
+    set local search_path = pg_catalog, pg_temp;
+    for v_step in select c.table_name, c.range_start, c.range_end from bcp_internal.event_chunks() c loop
+        v_rows := bcp_internal.erase_chunk(v_erasure, v_step.table_name, v_step.range_start, v_step.range_end);
+        if v_rows > 0 then
+            raise notice '% from %: % rows', v_step.table_name, v_step.range_start, v_rows;
+            commit;
+            set local search_path = pg_catalog, pg_temp;
+            perform bcp_internal.compress_again(v_step.table_name, v_step.range_start, v_step.range_end);
+        end if;
+        commit;
+        set local search_path = pg_catalog, pg_temp;
+    end loop;
+    perform bcp_internal.erase_tables(v_erasure);
+    commit;
+    set local search_path = pg_catalog, pg_temp;
+    perform bcp_internal.erase_restored_tables(v_erasure);
+    commit;
+    call bcp_internal.refresh_pending();
+    set local search_path = pg_catalog, pg_temp;
+    for v_step in select a.name from bcp_internal.aggregates() a loop
+        perform bcp_internal.erase_aggregate(v_erasure, v_step.name);
+        commit;
+        set local search_path = pg_catalog, pg_temp;
+    end loop;
+    for v_step in select s.schema_name, s.relation_name from bcp_internal.named_statistics(v_erasure) s loop
+        perform bcp_internal.renew_statistics(v_step.schema_name, v_step.relation_name);
+        commit;
+        set local search_path = pg_catalog, pg_temp;
+    end loop;
+    for v_step in select u.table_name, u.sqlstate from bcp_internal.unreached_tables(v_erasure) u loop
+        raise warning 'not reached: %, SQLSTATE %', v_step.table_name, v_step.sqlstate;
+    end loop;
+    v_rows := bcp_internal.end_erasure(v_erasure);
+    raise notice 'receipt %, archives to be rewritten: %', v_erasure, v_rows;
+end
+$proc$;
+
+comment on procedure bcp.erase_user is
+    'Erases a user: deletes the calls, errors, sessions and everything else that is theirs, and writes [ERASED] where '
+    'rows of other people name them, chunk by chunk. p_user_id is the id as the application sends it, or as it is '
+    'stored. bcp.erasure_plan says beforehand what it would delete. Called again, it continues where it was '
+    'interrupted. bcp.find_erasure returns the id of the receipt in bcp.erasures, which names restored tables that it '
+    'could not reach. Archives are rewritten after it. Only the role that migrated the database may call it. ZB002 for '
+    'an empty id.';
 
 create or replace function bcp_internal.erasure_forms(p_user_id text) returns text[]
 language plpgsql volatile
