@@ -339,6 +339,22 @@ def test_a_token_is_checked_again(server: Running) -> None:
         receive(stays, "metric")
 
 
+def test_the_stream_begins_anew_after_a_failure(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    with watching(server) as ws:
+        receive(ws, "metric")
+        read, failures = hub_module.Reader.read, [KeyError("a tool")]
+
+        async def fail_once(reader: hub_module.Reader) -> dict[str, str]:
+            if failures:
+                raise failures.pop()
+            return await read(reader)
+
+        monkeypatch.setattr(hub_module.Reader, "read", fail_once)
+        receive(ws, "status", database="away")
+        receive(ws, "status", database="available")
+        receive(ws, "metric")
+
+
 def test_a_token_that_cannot_be_checked_keeps_no_other_from_being_checked(server: Running) -> None:
     async def check() -> list[tuple[int, str] | None]:
         hub = server.app.state.stream
