@@ -23,9 +23,9 @@ def price(item: str) -> int:
 async def shop_at(place: object) -> None:
     """Call the tool twice, as a client of the server at a place: the server itself, a command or a URL."""
     async with Client(place) as client:
-        print("tea:", (await client.call_tool("price", {"item": "tea"})).data)
+        print("tea:", (await client.call_tool("price", {"item": "tea"})).data, flush=True)
         refused = await client.call_tool("price", {"item": "unicorn"}, raise_on_error=False)
-        print("unicorn:", refused.content[0].text)
+        print("unicorn:", refused.content[0].text, flush=True)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ def test_who_sends_too_slowly_is_not_waited_for(
     assert not caplog.records
 
 
+@pytest.mark.native("the embedded engine lets nobody connect while a transaction is open")
 def test_a_burst_of_requests_asks_for_one_connection_more(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_database, "_PATIENCE", 0.2)
 
