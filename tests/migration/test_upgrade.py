@@ -221,7 +221,7 @@ def test_a_store_with_data_jobs_and_readers_becomes_what_a_fresh_one_is(
             until_done.callback(reader.join)
         until_done.callback(stop.set)
         runner.migrate(dsn)
-    # PostgreSQL locks no function while a question runs, so one that the version before had alone may go then.
+    # PostgreSQL locks no function that a question calls, so one of the version before may go meanwhile.
     gone = [one for one in outcomes if "cache lookup failed for function" in str(one)]
     assert len(gone) <= len(QUESTIONS)
     assert set(outcomes) - set(gone) <= {True}
