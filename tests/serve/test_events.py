@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from tests.serve.conftest import Running, make_token, serving
@@ -91,6 +92,7 @@ def test_only_who_may_ingest_may_send(server: Running) -> None:
         assert answer.status_code == status
 
 
+@pytest.mark.native("the embedded engine is one session, which has the settings that it began with")
 def test_a_standby_is_told_to_be_tried_again(dsn: str) -> None:
     token = make_token(dsn, "ingest", "ingest")
     with psycopg.connect(dsn, autocommit=True) as conn:
