@@ -58,7 +58,8 @@ def broken_document(rng: random.Random, sample: Sample) -> bytes:
         holder, key = rng.choice(nodes(body))
         what = rng.random()
         if what < 0.6:
-            holder[key] = rng.choice(ODD)
+            # A copy, or what is done to it later would be done to all.
+            holder[key] = copy.deepcopy(rng.choice(ODD))
         elif what < 0.8:
             del holder[key]
         elif isinstance(holder, list):
