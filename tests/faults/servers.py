@@ -7,10 +7,18 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.targets import NativeCluster
+import psycopg
+import pytest
+
+from bcp_analytics.migrate import migrate
+from tests.targets import NativeCluster, why_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class KillableCluster(NativeCluster):
@@ -53,6 +61,23 @@ class KillableCluster(NativeCluster):
         with suppress(subprocess.CalledProcessError):
             super().stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def killable() -> Iterator[KillableCluster]:
+    """Give a cluster that can be killed, with a migrated database bcp; skip where there is no native one."""
+    reason = why_unavailable("native")
+    if reason is not None:
+        pytest.skip(f"native only: {reason}")
+    made = KillableCluster()
+    try:
+        made.start()
+        with psycopg.connect(made.dsn("postgres"), autocommit=True) as conn:
+            conn.execute("create database bcp")
+        migrate(made.dsn("bcp"))
+        yield made
+    finally:
+        made.stop()
 
 
 def _children(parent: int) -> list[int]:

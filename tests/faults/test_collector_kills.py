@@ -17,9 +17,7 @@ import psycopg
 import pytest
 
 from bcp_analytics import Collector
-from bcp_analytics.migrate import migrate
-from tests.faults.servers import KillableCluster
-from tests.targets import why_unavailable
+from tests.faults.servers import KillableCluster, killable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,18 +101,8 @@ def test_kills_of_the_program(
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[KillableCluster]:
-    reason = why_unavailable("native")
-    if reason is not None:
-        pytest.skip(f"native only: {reason}")
-    made = KillableCluster()
-    try:
-        made.start()
-        with psycopg.connect(made.dsn("postgres"), autocommit=True) as conn:
-            conn.execute("create database bcp")
-        migrate(made.dsn("bcp"))
+    with killable() as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.mark.timeout(3600)

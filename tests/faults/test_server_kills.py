@@ -17,11 +17,9 @@ import psycopg
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from bcp_analytics.migrate import migrate
-from tests.faults.servers import KillableCluster
+from tests.faults.servers import KillableCluster, killable
 from tests.faults.test_collector_kills import note
 from tests.serve.conftest import ROLES, Running, make_token, serving
-from tests.targets import why_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,22 +31,12 @@ SENDERS = 3
 
 @pytest.fixture
 def running() -> Iterator[tuple[Running, KillableCluster]]:
-    reason = why_unavailable("native")
-    if reason is not None:
-        pytest.skip(f"native only: {reason}")
-    cluster = KillableCluster()
-    try:
-        cluster.start()
-        with psycopg.connect(cluster.dsn("postgres"), autocommit=True) as conn:
-            conn.execute("create database bcp")
+    with killable() as cluster:
         dsn = cluster.dsn("bcp")
-        migrate(dsn)
         tokens = {role: make_token(dsn, role, role) for role in ROLES}
         with serving(dsn) as server:
             server.tokens = tokens
             yield server, cluster
-    finally:
-        cluster.stop()
 
 
 class Sender:
