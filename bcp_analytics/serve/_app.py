@@ -64,7 +64,13 @@ def create_app(config: Config) -> Starlette:
     app = Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[*log, Middleware(Counting, metrics=metrics), Middleware(Hardening, config=config)],
+        middleware=[
+            *log,
+            Middleware(Counting, metrics=metrics),
+            Middleware(
+                Hardening, config=config, refusals={route.path: _otlp.refusal for route in _otlp.routes}
+            ),
+        ],
         exception_handlers={
             Refused: refusal,
             HTTPException: _http_error,

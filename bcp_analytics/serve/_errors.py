@@ -62,5 +62,10 @@ class Busy(Refused):
 async def refusal(_: Request, error: Exception) -> Response:
     """Answer a `Refused` as JSON."""
     assert isinstance(error, Refused)  # noqa: S101 - registered for no other
+    return in_json(error)
+
+
+def in_json(error: Refused) -> Response:
+    """Return the answer to a request that is not served."""
     said = {"message": error.message} | ({"hint": error.hint} if error.hint else {})
     return JSONResponse({"error": said}, error.status, error.headers)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+
+from bcp_analytics.serve._errors import Refused, in_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from bcp_analytics.serve._config import Config
@@ -55,23 +57,18 @@ class Hardening:
     browser.
     """
 
-    def __init__(self, app: ASGIApp, config: Config) -> None:
-        """Wrap `app`."""
+    def __init__(
+        self, app: ASGIApp, config: Config, refusals: Mapping[str, Callable[[Headers, Refused], Response]]
+    ) -> None:
+        """Wrap `app`; `refusals` has the paths that do not refuse in JSON, and what does it there."""
         self._app = app
         self._hosts = config.hosts
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        if host_name(headers.get("host", "")) not in self._hosts:
-            await self._refuse(scope, receive, send, 421, "This server does not answer for that host.")
-            return
-        unsafe = scope["type"] == "websocket" or scope["method"] not in _SAFE
-        if unsafe and not same_origin(headers):
-            await self._refuse(scope, receive, send, 403, "This request comes from a page of another origin.")
             return
 
         async def send_with_headers(message: Message) -> None:
@@ -81,17 +78,29 @@ class Hardening:
                     answer.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
-
-    @staticmethod
-    async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, message: str) -> None:
-        # A WebSocket that is closed before it is accepted is answered 403 by the server.
-        if scope["type"] == "websocket":
+        headers = Headers(scope=scope)
+        refused = self._refused(scope, headers)
+        if refused is None:
+            await self._app(scope, receive, send_with_headers)
+        elif scope["type"] == "websocket":
+            # One that is closed before it is accepted is answered 403 by uvicorn.
             await send({"type": "websocket.close", "code": 1008})
-            return
-        hint = "bcp-analytics serve --allow-host NAME lets it answer for more names."
-        said = {"message": message} | ({"hint": hint} if status == 421 else {})  # noqa: PLR2004
-        await JSONResponse({"error": said}, status)(scope, receive, send)
+        else:
+            special = self._refusals.get(scope["path"])
+            answer = in_json(refused) if special is None else special(headers, refused)
+            await answer(scope, receive, send_with_headers)
+
+    def _refused(self, scope: Scope, headers: Headers) -> Refused | None:
+        if host_name(headers.get("host", "")) not in self._hosts:
+            return Refused(
+                421,
+                "This server does not answer for that host.",
+                hint="bcp-analytics serve --allow-host NAME lets it answer for more names.",
+            )
+        unsafe = scope["type"] == "websocket" or scope["method"] not in _SAFE
+        if unsafe and not same_origin(headers):
+            return Refused(403, "This request comes from a page of another origin.")
+        return None
 
 
 class AccessLog:

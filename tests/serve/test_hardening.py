@@ -47,6 +47,17 @@ def test_pages_of_others_change_nothing(server: Running, headers: dict[str, str]
     assert server.send("POST", "/v1/session", json=body, headers=own).status_code == 200
 
 
+def test_otlp_is_refused_in_its_own_form_and_with_all_headers(server: Running) -> None:
+    for headers, status, code in (({"host": "evil.example"}, 421, 13), ({"origin": "null"}, 403, 7)):
+        answer = server.send("POST", "/v1/traces", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        in_protobuf = {**headers, "content-type": "application/x-protobuf"}
+        answer = server.send("POST", "/v1/logs", headers=in_protobuf)
+        assert answer.headers["content-type"] == "application/x-protobuf"
+        assert answer.content[:2] == bytes([8, code])
+
+
 def test_answers_are_not_cached_framed_or_sniffed(server: Running) -> None:
     for path in ("/healthz", "/nowhere", "/v1/session"):
         headers = server.send("GET", path).headers

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import ModuleType
 
+    from starlette.datastructures import Headers
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -83,13 +84,27 @@ async def _read(request: Request, content_type: str) -> Sent:
     return Sent(request, caller, content_type, body, decoder)
 
 
+def _encoding(headers: Headers) -> str:
+    content_type = _content_type(headers)
+    # Whoever sends neither is likely a person, who reads JSON.
+    return content_type if content_type in _DECODERS else _answers.JSON
+
+
+def _content_type(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def refusal(headers: Headers, error: Refused) -> Response:
+    """Return the google.rpc.Status of a request that is not served."""
+    message = f"{error.message} {error.hint}" if error.hint else error.message
+    return _answers.failure(error.status, _encoding(headers), message, error.headers)
+
+
 def _route(path: str, take: Callable[[Sent], Awaitable[Response]]) -> Route:
     async def endpoint(request: Request) -> Response:
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        # Whoever sends neither is likely a person, who reads JSON.
-        encoding = content_type if content_type in _DECODERS else _answers.JSON
+        encoding = _encoding(request.headers)
         try:
-            return await take(await _read(request, content_type))
+            return await take(await _read(request, _content_type(request.headers)))
         except Malformed as error:
             return _answers.failure(400, encoding, str(error), where=error.where)
         except TooMany:
@@ -97,8 +112,7 @@ def _route(path: str, take: Callable[[Sent], Awaitable[Response]]) -> Route:
                 413, encoding, f"The body has more than {MAX_PARTS} parts. Send fewer records in a request."
             )
         except Refused as error:
-            message = f"{error.message} {error.hint}" if error.hint else error.message
-            return _answers.failure(error.status, encoding, message, error.headers)
+            return refusal(request.headers, error)
         except Exception as error:  # noqa: BLE001 - the answer to each failure is a Status
             # Only its kind, without a traceback: messages of the database may repeat a value.
             state = getattr(error, "sqlstate", None)
