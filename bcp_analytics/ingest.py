@@ -121,15 +121,17 @@ def log_tool_usage(
     user_agent: str | None = None,
     conversation_id: Id | None = None,
     response_tokens: int | None = None,
+    intent: str | None = None,
 ) -> Arguments:
     """Takes in one tool call.
 
     Any two of start, end and duration (milliseconds) are enough; without a time it began now. `outcome` is
     success, soft_fail, error, timeout, cancelled or rejected; by default it is found from the rest, and it
     counts where `success` says otherwise. Success is None where the call was cancelled. `response_tokens` are
-    what the answer takes of the model's context, by default estimated from its bytes. An event id that comes
-    again is a duplicate. The session is the conversation, else the session, else, where there is a user,
-    found by user and client as the setting session_gap says.
+    what the answer takes of the model's context, by default estimated from its bytes. `intent` is why the
+    agent called, in its own words. An event id that comes again is a duplicate. The session is the
+    conversation, else the session, else, where there is a user, found by user and client as the setting
+    session_gap says.
     """
     return locals()
 
@@ -220,6 +222,7 @@ def begin_tool_call(
     client_name: str | None = None,
     client_model: str | None = None,
     conversation_id: Id | None = None,
+    intent: str | None = None,
 ) -> Arguments:
     """Notes that a call began, and returns the id to end it with.
 

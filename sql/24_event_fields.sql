@@ -24,7 +24,7 @@ as $func$
                 || '|user_id string,number =|session_id string,number =|conversation_id string,number ='
                 || '|request_id string,number|trace_id string|client_name string|client_version string'
                 || '|client_model string|release string'
-                || '|ip_address string -|user_agent string|event_id string -'),
+                || '|ip_address string -|user_agent string|event_id string -|intent string'),
             ('errors', 'level string !|message string !|timestamp string -|error_type string|error_code string,number'
                 || '|stack_trace string|fingerprint string|bcp_name string|tool_name string|operation string'
                 || '|context object|tool_context object|user_id string,number =|session_id string,number ='

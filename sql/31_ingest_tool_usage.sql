@@ -112,7 +112,7 @@ do $block$
 declare
     v_treated constant text[] := '{event_id,start_time,end_time,duration_ms,operation,success,outcome,error_type,'
         'parameters,response_data,request_bytes,response_bytes,user_id,session_id,conversation_id,ip_address,'
-        'attributes}';
+        'attributes,intent}';
     v_given text;
     v_plain text;
     v_lacking text;
@@ -147,6 +147,7 @@ begin
                 v_max_document constant integer := bcp_internal.setting('max_document_bytes');
                 v_bits_v4 constant integer := bcp_internal.setting('ip_prefix_v4');
                 v_bits_v6 constant integer := bcp_internal.setting('ip_prefix_v6');
+                v_max_intent constant integer := 2000;
                 v_stored bigint;
             begin
                 with placed as materialized (
@@ -185,7 +186,7 @@ begin
                     insert into bcp.tool_usage_logs (
                         start_time, end_time, created_at, event_id, operation, success, outcome, error_type, parameters,
                         response_data, request_bytes, response_bytes, user_id, session_id, ip_address, attributes,
-                        suspect_success, %2$s)
+                        suspect_success, intent, %2$s)
                     select
                         p.start_time, p.end_time, v_now, coalesce(p.id, bcp_internal.uuidv7(p.start_time)),
                         coalesce(nullif(p.given_operation, ''), 'call'), p.success, p.outcome,
@@ -206,7 +207,10 @@ begin
                                     v_max_document)
                             else coalesce(p.masked_attributes, nullif(p.given_attributes, '{}'))
                         end,
-                        bcp_internal.suspect_success(p.success, p.answer), %3$s
+                        bcp_internal.suspect_success(p.success, p.answer),
+                        case
+                            when p.given_intent <> '' then bcp_internal.truncate_text(p.given_intent, v_max_intent)
+                        end, %3$s
                     from placed p
                 ), touched as (
                     select

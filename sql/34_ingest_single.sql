@@ -10,6 +10,7 @@ create or replace function bcp.log_tool_usage(
     p_client_version text default null, p_client_model text default null, p_release text default null,
     p_request_bytes bigint default null, p_response_bytes bigint default null, p_ip_address inet default null,
     p_user_agent text default null, p_conversation_id text default null, p_response_tokens bigint default null,
+    p_intent text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
 language sql volatile
 -- The writer role may insert into no table, so that nothing gets round the anonymiser.
@@ -24,16 +25,18 @@ as $func$
         'request_id', p_request_id, 'trace_id', p_trace_id, 'client_name', p_client_name,
         'client_version', p_client_version, 'client_model', p_client_model, 'release', p_release,
         'request_bytes', p_request_bytes, 'response_bytes', p_response_bytes, 'ip_address', host(p_ip_address),
-        'user_agent', p_user_agent, 'conversation_id', p_conversation_id, 'response_tokens', p_response_tokens)), null)
+        'user_agent', p_user_agent, 'conversation_id', p_conversation_id, 'response_tokens', p_response_tokens,
+        'intent', p_intent)), null)
 $func$;
 
 comment on function bcp.log_tool_usage(
     text, text, text, jsonb, jsonb, boolean, text, timestamptz, timestamptz, double precision, text, text, text, text,
-    text, text, text, text, text, text, text, bigint, bigint, inet, text, text, bigint) is
+    text, text, text, text, text, text, text, bigint, bigint, inet, text, text, bigint, text) is
     'Takes in one tool call. Any two of start, end and duration (milliseconds) are enough; without a time it began '
     'now. p_outcome is success, soft_fail, error, timeout, cancelled or rejected; by default it is found from the '
     'rest, and it counts where p_success says otherwise. Success is null where the call was cancelled. '
-    'p_response_tokens are what the answer takes of the model''s context, by default estimated from its bytes. An '
+    'p_response_tokens are what the answer takes of the model''s context, by default estimated from its bytes. '
+    'p_intent is why the agent called, in its own words. An '
     'event id that comes again is a duplicate. The session is the conversation, else the session, else, where there is '
     'a user, found by user and client as the setting session_gap says.';
 
@@ -166,7 +169,7 @@ create or replace function bcp.begin_tool_call(
     p_bcp_name text, p_tool_name text, p_operation text default 'call', p_parameters jsonb default null,
     p_user_id text default null, p_session_id text default null, p_start_time timestamptz default null,
     p_request_id text default null, p_client_name text default null, p_client_model text default null,
-    p_conversation_id text default null)
+    p_conversation_id text default null, p_intent text default null)
 returns uuid
 language plpgsql volatile
 -- The writer role may insert into no table, so that nothing gets round the anonymiser.
@@ -190,7 +193,7 @@ declare
         'bcp_name', p_bcp_name, 'tool_name', p_tool_name, 'operation', p_operation, 'parameters', p_parameters,
         'user_id', p_user_id, 'session_id', p_session_id, 'start_time', v_start, 'event_id', v_id,
         'request_id', p_request_id, 'client_name', p_client_name, 'client_model', p_client_model,
-        'conversation_id', p_conversation_id, 'request_bytes', octet_length(p_parameters::text));
+        'conversation_id', p_conversation_id, 'request_bytes', octet_length(p_parameters::text), 'intent', p_intent);
     v_problem text := bcp_internal.event_problem('tool_usage', v_event);
 begin
     perform bcp_internal.check_floods();
@@ -216,7 +219,8 @@ begin
 end
 $func$;
 
-comment on function bcp.begin_tool_call(text, text, text, jsonb, text, text, timestamptz, text, text, text, text) is
+comment on function bcp.begin_tool_call(
+    text, text, text, jsonb, text, text, timestamptz, text, text, text, text, text) is
     'Notes that a call began, and returns the id to end it with. Until it ends, bcp.open_tool_calls shows it. ZB005 '
     'where it could not be stored.';
 

@@ -27,7 +27,7 @@ as $func$
             when attname in (
                 'error_message', 'message', 'stack_trace', 'user_agent', 'notes', 'resolution_notes', 'reason',
                 'last_error',
-                'note') then 'text'
+                'note', 'intent') then 'text'
             else 'name'
         end
     from pg_attribute

@@ -45,6 +45,8 @@ _WITHOUT_SESSIONS = "2026-07-28"
 _PROTOCOL = "io.modelcontextprotocol/protocolVersion"
 _CLIENT = "io.modelcontextprotocol/clientInfo"
 _SERVER = "io.modelcontextprotocol/serverInfo"
+_INTENT = "bcp-analytics/intent"
+"""By which a client says in `_meta` why it calls. No convention has such a key yet, so it has our prefix."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _LAST_WORD = re.compile(r'[^\s"]*\Z')
 _LONGEST_WORD = 1_000
@@ -114,7 +116,7 @@ def server_of(implementation: Json) -> Fields:
 
 
 def fields_of_meta(meta: Json) -> Fields:
-    """Return what a request's `_meta` says: client and protocol version from 2026-07-28 on, and its trace.
+    """Return what a request's `_meta` says: from 2026-07-28 on client and protocol version; trace; intent.
 
     https://www.w3.org/TR/trace-context/#traceparent-header has the form of traceparent.
     """
@@ -122,6 +124,8 @@ def fields_of_meta(meta: Json) -> Fields:
     fields = _peer_of(found)
     if trace := _TRACEPARENT.fullmatch(string(found.get("traceparent")) or ""):
         fields["trace_id"], fields["parent_span_id"] = trace[1], trace[2]
+    if (intent := string(found.get(_INTENT))) is not None:
+        fields["intent"] = _short(intent)
     return fields
 
 

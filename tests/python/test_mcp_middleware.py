@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     import psycopg
 
 ME = Implementation(name="tester", version="1.5")
-TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+TRACE = {
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "bcp-analytics/intent": "do sums",
+}
 
 
 def with_tools(server: Any) -> Any:
@@ -111,6 +114,7 @@ def test_calls_are_recorded_as_the_client_sees_them(make: Callable[[Any], Any]) 
     assert first["release"] == "3.1"
     assert first["protocol_version"] == "2026-07-28"
     assert first["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert {call["intent"] for call in calls} == {"do sums"}
     assert len({call["session_id"] for call in calls}) == 1
 
     for call, answer in zip(failed, answers[2:], strict=True):

@@ -72,7 +72,7 @@ def test_without_a_handshake_they_come_with_each_request(connection: Connection)
     server = {"io.modelcontextprotocol/serverInfo": {"name": "clock", "version": "9"}}
     connection.ask(1, "server/discover", _meta=MODERN | {"traceparent": traceparent})
     connection.answer(1, supportedVersions=["2026-07-28"], _meta=server)
-    connection.ask(2, _meta=MODERN | {"traceparent": traceparent})
+    connection.ask(2, _meta=MODERN | {"traceparent": traceparent, "bcp-analytics/intent": "plan a day"})
     connection.answer(2, content=[], resultType="complete")
     connection.ask(3)
     connection.answer(3, content=[])
@@ -82,7 +82,8 @@ def test_without_a_handshake_they_come_with_each_request(connection: Connection)
     assert first["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
     assert first["parent_span_id"] == "b7ad6b7169203331"
     assert second["client_name"] == "claude"
-    assert "trace_id" not in second
+    assert first["intent"] == "plan a day"
+    assert not {"trace_id", "intent"} & set(second)
 
 
 def test_a_list_of_tools_is_kept_as_names_and_what_they_cost(connection: Connection) -> None:

@@ -36,6 +36,7 @@ class Call:
         "error_message",
         "error_type",
         "event_id",
+        "intent",
         "outcome",
         "response_bytes",
         "response_data",
@@ -70,6 +71,7 @@ class Call:
         self.error_message: str | None = None
         self.response_bytes: int | None = None
         self.response_tokens: int | None = None
+        self.intent: str | None = None
 
     def __enter__(self) -> Self:
         """Begin: parameters are kept as they are now, and the time runs from now on."""
@@ -99,6 +101,7 @@ class Call:
             "error_message": self.error_message,
             "response_bytes": self.response_bytes,
             "response_tokens": self.response_tokens,
+            "intent": self.intent,
         }
         if "end_time" in self._fields:
             del fields["duration_ms"]

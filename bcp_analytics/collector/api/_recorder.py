@@ -61,6 +61,7 @@ class Recorder:
         ip_address: Address | None = None,
         user_agent: str | None = None,
         conversation_id: Id | None = None,
+        intent: str | None = None,
         **attributes: Any,  # noqa: ANN401
     ) -> str:
         """Record one tool call and return its event id, a new UUIDv7 where none is given.
@@ -100,6 +101,7 @@ class Recorder:
                 ("ip_address", ip_address),
                 ("user_agent", user_agent),
                 ("conversation_id", conversation_id),
+                ("intent", intent),
             )
             # Leave nulls out: encoding twenty of them costs more than the rest.
             event = {name: value for name, value in known if value is not None}
@@ -223,8 +225,9 @@ class Recorder:
         """Return a context manager that records the call which its block makes, with duration and outcome.
 
         It yields a `Call`, on which the block may set `response_data`, `success`, `outcome`, `error_type`,
-        `error_message`, `response_bytes` and `response_tokens`. An exception of the block is recorded and
-        goes on. `fields` are further fields of record(); `parameters` are kept as they are at the start.
+        `error_message`, `response_bytes`, `response_tokens` and `intent`. An exception of the block is
+        recorded and goes on. `fields` are further fields of record(); `parameters` are kept as they are at
+        the start.
         """
         return Call(self, bcp_name, tool_name, operation, fields)
 

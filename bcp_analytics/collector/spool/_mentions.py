@@ -17,7 +17,7 @@ MAX_DEPTH: Final = 100
 """Levels of JSON in a string; deeper is text. Ingest rejects it, by the setting max_json_depth."""
 
 DOCUMENTS: Final = frozenset({"parameters", "response_data", "context", "tool_context", "labels"})
-TEXTS: Final = frozenset({"error_message", "message", "stack_trace", "user_agent"})
+TEXTS: Final = frozenset({"error_message", "message", "stack_trace", "user_agent", "intent"})
 NAMES: Final = frozenset(
     {
         "bcp_name", "tool_name", "operation", "outcome", "error_type", "error_code", "user_id", "session_id",
