@@ -35,8 +35,12 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "red", "error": "red", "fata
 
 
 def to_json(rows: Sequence[Any]) -> str:
-    """Return rows, dataclasses, as a JSON array of objects, one per line."""
-    return json_objects({k: _plain(v) for k, v in asdict(row).items()} for row in rows)
+    """Return rows, dataclasses or dictionaries, as a JSON array of objects, one per line."""
+    return json_objects({k: _plain(v) for k, v in _fields(row).items()} for row in rows)
+
+
+def _fields(row: Any) -> dict[str, Any]:  # noqa: ANN401
+    return row if isinstance(row, dict) else asdict(row)
 
 
 def json_objects(rows: Iterable[dict[str, Any]]) -> str:
@@ -53,6 +57,12 @@ def to_csv(rows: Sequence[Any], kind: type[Any], *, spreadsheet: bool = False) -
     names = [field.name for field in fields(kind)]
     cells = ([_cell(v) for v in asdict(row).values()] for row in rows)
     return csv_rows(names, cells, spreadsheet=spreadsheet)
+
+
+def dicts_to_csv(rows: Sequence[dict[str, Any]], *, spreadsheet: bool = False) -> str:
+    """Do the same for dictionaries of the same names; nothing at all where there are none."""
+    cells = ([_cell(v) for v in row.values()] for row in rows)
+    return csv_rows(list(rows[0]), cells, spreadsheet=spreadsheet) if rows else ""
 
 
 def csv_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], *, spreadsheet: bool = False) -> str:

@@ -12,7 +12,20 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from bcp_analytics.serve import _events, _health, _metrics, _openapi, _otlp, _query, _sessions, _stream
+from bcp_analytics.serve import (
+    _actions,
+    _batch,
+    _dashboard,
+    _events,
+    _health,
+    _metrics,
+    _openapi,
+    _otlp,
+    _query,
+    _sessions,
+    _stream,
+    _views,
+)
 from bcp_analytics.serve._auth import Tokens
 from bcp_analytics.serve._database import Database
 from bcp_analytics.serve._errors import Refused, refusal
@@ -56,9 +69,13 @@ def create_app(config: Config) -> Starlette:
         *_events.routes,
         *_otlp.routes,
         *_query.routes,
+        *_views.routes,
+        *_batch.routes,
+        *_actions.routes,
         *_metrics.routes,
         *_openapi.routes,
         *_stream.routes,
+        *_dashboard.routes,
     ]
     log = [Middleware(AccessLog)] if config.access_log else []
     app = Starlette(

@@ -10,12 +10,16 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bcp_analytics import __version__
+from bcp_analytics.serve._actions import OPTIONAL, RULE
 from bcp_analytics.serve._events import KINDS
 from bcp_analytics.serve._parameters import ALL, Argument, Question
+from bcp_analytics.serve._views import VIEWS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from bcp_analytics.serve._views import View
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 
@@ -148,6 +152,151 @@ def _otlp(signal: str) -> dict[str, Any]:
     }
 
 
+def _path(name: str, where: str = "path") -> dict[str, Any]:
+    return {"name": name, "in": where, "required": where == "path", "schema": {"type": "string"}}
+
+
+def _object(properties: dict[str, Any], required: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Describe a body: an object of these members and no others."""
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+    return {"required": bool(required), "content": {"application/json": {"schema": schema}}}
+
+
+def _action(
+    name: str,
+    summary: str,
+    *path: str,
+    body: dict[str, Any] | None = None,
+    answer: tuple[int, Any] = (204, None),
+) -> dict[str, Any]:
+    """Describe what an administrator does."""
+    status, schema = answer
+    done: dict[str, Any] = {"description": "It is done."}
+    if schema is not None:
+        done["content"] = {"application/json": {"schema": schema}}
+    found: dict[str, Any] = {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["administration"],
+        "parameters": [_path(one) for one in path],
+        "responses": {str(status): done, **_refusals(400, 401, 403, 404, 413, 429, 503, 504)},
+    }
+    return found | ({"requestBody": body} if body is not None else {})
+
+
+_TEXT = {"type": "string"}
+_TIME = (200, {"type": "object", "properties": {"at": {"type": "string", "format": "date-time"}}})
+
+
+def _administration() -> dict[str, Any]:
+    notes = {"notes": _TEXT}
+    rule = {
+        name: {"type": {str: "string", int: "integer", bool: "boolean"}.get(kind, "number")}  # type: ignore[arg-type]
+        for name, kind in RULE.items()
+    }
+    token = {"name": _TEXT, "role": {"enum": ["ingest", "reader", "admin"]}, "vantage": _TEXT}
+    made = {"type": "object", "properties": {"token": _TEXT}}
+    rows = {"type": "array", "items": {"type": "object"}}
+    return {
+        "/v1/issues/{fingerprint}/resolve": {
+            "post": _action(
+                "resolve_issue",
+                "Say that an issue is fixed, in a release or in general.",
+                "fingerprint",
+                body=_object(notes | {"release": _TEXT}),
+                answer=_TIME,
+            )
+        },
+        "/v1/issues/{fingerprint}/reopen": {
+            "post": _action("reopen_issue", "Undo that.", "fingerprint", body=_object(notes), answer=_TIME)
+        },
+        "/v1/alerts/{alert_id}/acknowledge": {
+            "post": _action(
+                "acknowledge_alert",
+                "Say that somebody takes care of an open alert.",
+                "alert_id",
+                body=_object(notes),
+                answer=_TIME,
+            )
+        },
+        "/v1/alert-rules/{name}": {
+            "put": _action(
+                "put_alert_rule",
+                "Make a rule for alerts, or replace it.",
+                "name",
+                body=_object(rule, tuple(name for name in rule if name not in OPTIONAL)),
+            ),
+            "delete": _action("delete_alert_rule", "Delete a rule.", "name"),
+        },
+        "/v1/tokens": {
+            "get": _action("list_tokens", "Which tokens are there?", answer=(200, rows)),
+            "post": _action(
+                "make_token", "Make a token.", body=_object(token, ("name", "role")), answer=(201, made)
+            ),
+        },
+        "/v1/tokens/{name}": {"delete": _action("revoke_token", "Revoke a token.", "name")},
+    }
+
+
+def _view(view: View) -> dict[str, Any]:
+    """Describe a view of the dashboard."""
+    rows = {"schema": {"type": "array", "items": {"type": "object"}}}
+    return {
+        "operationId": f"view_{view.name}",
+        "summary": f"What the dashboard shows: {view.name.replace('_', ' ')}.",
+        "description": "GET /v1/views has its statement.",
+        "tags": ["dashboard"],
+        "parameters": [_path(name, "query") for name in (*view.takes, "format", "spreadsheet")],
+        "responses": {
+            "200": {
+                "description": "The rows.",
+                "content": {"application/json": rows, "text/csv": {"schema": _TEXT}},
+            },
+            **_refusals(400, 401, 403, 429, 503, 504),
+        },
+    }
+
+
+def _dashboard() -> dict[str, Any]:
+    asked = {
+        "type": "object",
+        "required": ["of", "name"],
+        "properties": {"of": {"enum": ["query", "views"]}, "name": _TEXT, "takes": {"type": "object"}},
+    }
+    batch = {
+        "operationId": "batch",
+        "summary": "Ask up to 40 questions and views at once.",
+        "description": "A line of JSON per answer, as it comes: at is its place; it has rows or an error.",
+        "tags": ["dashboard"],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "array", "items": asked}}},
+        },
+        "responses": {
+            "200": {"description": "The answers.", "content": {"application/x-ndjson": {"schema": _TEXT}}},
+            **_refusals(400, 401, 403, 413, 429, 503),
+        },
+    }
+    listed = {
+        "summary": "Which views are there: the statement of each, and what it takes.",
+        "tags": ["dashboard"],
+        "responses": {
+            "200": {
+                "description": "By name.",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            **_refusals(401, 403, 429, 503),
+        },
+    }
+    views = {f"/v1/views/{name}": {"get": _view(view)} for name, view in VIEWS.items()}
+    return {"/v1/batch": {"post": batch}, "/v1/views": {"get": listed}} | views
+
+
 @cache
 def description() -> dict[str, Any]:
     """Return the description of the interface."""
@@ -184,6 +333,7 @@ def description() -> dict[str, Any]:
     paths |= {f"/v1/events/{kind}": {"post": _events(kind)} for kind in KINDS}
     paths |= {f"/v1/{signal}": {"post": _otlp(signal)} for signal in ("traces", "logs", "metrics")}
     paths |= {f"/v1/query/{name}": {"get": _question(question)} for name, question in ALL.items()}
+    paths |= _administration() | _dashboard()
     return {
         "openapi": "3.1.0",
         "info": {

@@ -1,4 +1,4 @@
-"""GET /v1/query/{name}: every question, as JSON or CSV."""
+"""GET /v1/query/{name} and /v1/views/{name}: every question and every view, as JSON or CSV."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.serve._auth import authorize
 from bcp_analytics.serve._errors import Refused
 from bcp_analytics.serve._parameters import ALL, Question
+from bcp_analytics.serve._views import VIEWS, View
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 
 # What the server takes beside the parameters of a question.
 _OWN = ("format", "spreadsheet")
+_KNOWN: dict[tuple[str, str], Question | View] = {
+    **{("query", name): question for name, question in ALL.items()},
+    **{("views", name): view for name, view in VIEWS.items()},
+}
 _DATA_EXCEPTION = "22"
+# What our functions say of an argument that cannot be.
+_OURS = "ZB002"
 
 
 async def list_questions(request: Request) -> Response:
@@ -47,24 +54,36 @@ def _wants_csv(request: Request) -> bool:
     return wanted == "csv" or (wanted is None and "text/csv" in request.headers.get("accept", ""))
 
 
+def find(of: str, name: str) -> Question | View:
+    """Return the question or the view of a name; raises `Refused`."""
+    found = _KNOWN.get((of, name))
+    if found is None:
+        raise Refused(
+            404, "There is no question of that name.", hint="GET /v1/query and /v1/views list them."
+        )
+    return found
+
+
 async def query(request: Request) -> Response:
-    """Ask a question."""
+    """Ask a question, or read a view."""
     await authorize(request, "reader")
-    question = ALL.get(request.path_params["name"])
-    if question is None:
-        raise Refused(404, "There is no question of that name.", hint="GET /v1/query lists them.")
+    question = find(request.url.path.split("/")[2], request.path_params["name"])
     csv = _wants_csv(request)
     spreadsheet = request.query_params.get("spreadsheet") == "true"
     asked = QueryParams([pair for pair in request.query_params.multi_items() if pair[0] not in _OWN])
-    rows = await _ask(request, question, asked)
-    if csv:
-        text, kind = tables.to_csv(rows, question.row, spreadsheet=spreadsheet), "text/csv"
+    rows = await ask(request, question, asked)
+    headers = _next_page(request, question, rows) if isinstance(question, Question) else {}
+    if not csv:
+        return Response(tables.to_json(rows), media_type="application/json", headers=headers)
+    if isinstance(question, Question):
+        text = tables.to_csv(rows, question.row, spreadsheet=spreadsheet)
     else:
-        text, kind = tables.to_json(rows), "application/json"
-    return Response(text, media_type=kind, headers=_next_page(request, question, rows))
+        text = tables.dicts_to_csv(rows, spreadsheet=spreadsheet)
+    return Response(text, media_type="text/csv", headers=headers)
 
 
-async def _ask(request: Request, question: Question, asked: QueryParams) -> list[Any]:
+async def ask(request: Request, question: Question | View, asked: QueryParams) -> list[Any]:
+    """Return the rows of a question or of a view: dataclasses, or of a view dictionaries."""
     try:
         async with request.app.state.database.connection("reader") as conn:
             cur = await conn.execute("select bcp_internal.now()")
@@ -76,6 +95,8 @@ async def _ask(request: Request, question: Question, asked: QueryParams) -> list
     except BcpAnalyticsError as error:
         raise Refused(400, error.message, hint=error.hint) from None
     except psycopg.Error as error:
+        if error.sqlstate == _OURS:
+            raise Refused(400, f"{error.diag.message_primary}.", hint=error.diag.message_hint) from None
         if (error.sqlstate or "").startswith(_DATA_EXCEPTION):
             raise Refused(400, f"A parameter cannot be read: {error.diag.message_primary}.") from None
         raise
@@ -93,4 +114,8 @@ def _next_page(request: Request, question: Question, rows: list[Any]) -> dict[st
     return {"link": f'<{url.path}?{url.query}>; rel="next"'}
 
 
-routes = [Route("/v1/query", list_questions), Route("/v1/query/{name}", query)]
+routes = [
+    Route("/v1/query", list_questions),
+    Route("/v1/query/{name}", query),
+    Route("/v1/views/{name}", query),
+]

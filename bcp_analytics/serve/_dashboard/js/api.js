@@ -1,0 +1,191 @@
+// Asks the server: all that a page needs in one request, and each panel gets its answer as it comes.
+import { signal, useEffect, useState } from './lib.js'
+import { me, lengthOf } from './state.js'
+
+export class Failure extends Error {
+  /** @param {number} status @param {string} message @param {string} [hint] */
+  constructor(status, message, hint = '') {
+    super(message)
+    this.status = status
+    this.hint = hint
+  }
+}
+
+/** Grow when there is something new: the first at once, the second now and then. */
+export const moved = { fast: signal(0), slow: signal(0), never: signal(0) }
+/** How long the last batch took, in milliseconds. */
+export const took = signal(0)
+/** Since when the database cannot be reached, as far as requests tell. */
+export const away = signal(/** @type {number | null} */ (null))
+
+/** @param {Response} answer */
+async function failure(answer) {
+  if (answer.status === 401) me.value = null
+  let error
+  try {
+    error = (await answer.json()).error
+  } catch {
+    error = { message: `The server answered ${answer.status}.` }
+  }
+  return new Failure(answer.status, error.message, error.hint)
+}
+
+/** @param {string} method @param {string} path @param {unknown} [body] */
+export async function send(method, path, body) {
+  let answer
+  try {
+    answer = await fetch(path, { method, body: body === undefined ? undefined : JSON.stringify(body) })
+  } catch {
+    throw new Failure(0, 'The server cannot be reached.', 'Check that bcp-analytics serve runs.')
+  }
+  if (!answer.ok) throw await failure(answer)
+  const text = await answer.text()
+  return text ? (answer.headers.get('content-type')?.includes('json') ? JSON.parse(text) : text) : null
+}
+
+/** @typedef {{ of: string, name: string, takes: Record<string, unknown> }} Asked */
+
+const MOST = 40
+let waiting = /** @type {{ asked: Asked, done: (rows: any[]) => void, failed: (error: unknown) => void }[]} */ ([])
+
+/** @param {Asked} asked @returns {Promise<any[]>} */
+export function ask(asked) {
+  return new Promise((done, failed) => {
+    waiting.push({ asked, done, failed })
+    if (waiting.length === 1) setTimeout(flush, 0)
+  })
+}
+
+function flush() {
+  const all = waiting
+  waiting = []
+  for (let at = 0; at < all.length; at += MOST) void sendBatch(all.slice(at, at + MOST))
+}
+
+/** @param {typeof waiting} batch */
+async function sendBatch(batch) {
+  const begun = performance.now()
+  try {
+    const answer = await fetch('/v1/batch', { method: 'POST', body: JSON.stringify(batch.map((one) => one.asked)) })
+    if (!answer.ok || !answer.body) throw await failure(answer)
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
+    let rest = ''
+    for (;;) {
+      const { value, done } = await reader.read()
+      if (done) break
+      const lines = (rest + value).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) settle(batch, JSON.parse(line))
+    }
+    took.value = performance.now() - begun
+    throw new Failure(0, 'The answer ended early.', 'It is asked again by itself.')
+  } catch (error) {
+    const known = error instanceof Failure ? error : new Failure(0, 'The server cannot be reached.')
+    if (known.status === 503) note(true)
+    // To reject what is settled does nothing.
+    for (const one of batch) one.failed(known)
+  }
+}
+
+/** @param {typeof waiting} batch @param {any} answer */
+function settle(batch, answer) {
+  const one = batch[answer.at]
+  if (answer.error) {
+    if (answer.status === 503) note(true)
+    one.failed(new Failure(answer.status, answer.error.message, answer.error.hint))
+  } else {
+    note(false)
+    one.done(answer.rows)
+  }
+}
+
+/** @param {boolean} isAway */
+function note(isAway) {
+  if (!isAway) away.value = null
+  else away.value ??= Date.now()
+}
+
+/** @param {Asked} asked  Without what is not given. */
+function plain(asked) {
+  const takes = Object.entries(asked.takes).filter(([, value]) => value !== null && value !== undefined && value !== '')
+  return { ...asked, takes: Object.fromEntries(takes) }
+}
+
+/**
+ * The rows of a question or view, which are asked again as `pace` says. What was there stays while it is asked.
+ * @param {string} name @param {Record<string, unknown>} takes
+ * @param {{ of?: string, skip?: boolean, pace?: 'fast' | 'slow' | 'never' }} [options]
+ */
+export function useAsk(name, takes, { of = 'query', skip = false, pace = 'slow' } = {}) {
+  const asked = plain({ of, name, takes })
+  const key = skip ? '' : JSON.stringify(asked)
+  const [state, set] = useState({ key: '', rows: /** @type {any[] | null} */ (null), error: /** @type {any} */ (null) })
+  const tick = moved[pace].value
+  useEffect(() => {
+    if (!key) return undefined
+    let wanted = true
+    ask(asked).then(
+      (rows) => { if (wanted) set({ key, rows, error: null }) },
+      (error) => { if (wanted) set((before) => ({ ...before, key, error })) },
+    )
+    return () => { wanted = false }
+  }, [key, tick])
+  return { asked, rows: state.rows, error: state.error, loading: key !== '' && state.key !== key }
+}
+
+/** @param {string} name @param {Record<string, unknown>} takes @param {{ skip?: boolean, pace?: any }} [options] */
+export const useView = (name, takes, options = {}) => useAsk(name, takes, { ...options, of: 'views' })
+
+/** @param {Asked} asked */
+export function csvOf({ of, name, takes }) {
+  const query = new URLSearchParams({ ...takes, format: 'csv', spreadsheet: 'true' })
+  return `/v1/${of}/${name}?${query}`
+}
+
+const LISTS = new Set(['percentiles', 'bands', 'by'])
+const TIMES = new Set(['since', 'until', 'at', 'before'])
+const WORDS = { s: 'second', m: 'minute', h: 'hour', d: 'day', w: 'week', mo: 'month', y: 'year' }
+
+/** @param {unknown} value */
+const quote = (value) => `'${String(value).replaceAll("'", "''")}'`
+
+/** @param {string} name @param {unknown} value  A value as SQL. */
+function literal(name, value) {
+  const text = String(value)
+  if (TIMES.has(name)) {
+    if (text === 'now') return 'now()'
+    const length = lengthOf(text)
+    if (!Number.isNaN(length)) return `now() - interval '${words(text)}'`
+  }
+  if (name === 'interval' || name === 'lookback') return text === 'none' ? 'null' : quote(words(text))
+  return LISTS.has(name) ? quote(`{${text}}`) : quote(text)
+}
+
+/** @param {string} text  24h as 24 hours. */
+function words(text) {
+  const found = /^(\d+)(mo|[smhdwy])$/.exec(text)
+  return found ? `${found[1]} ${WORDS[found[2]]}${found[1] === '1' ? '' : 's'}` : text
+}
+
+let views = /** @type {Promise<any> | null} */ (null)
+
+/** @param {Asked} asked @returns {Promise<string>}  What to run in psql for the same rows. */
+export async function sqlOf({ of, name, takes }) {
+  if (of === 'query') {
+    const given = Object.entries(takes).map(([key, value]) => `p_${key} => ${literal(key, value)}`)
+    const inside = given.join(',\n    ')
+    return `select *\nfrom bcp.${name}(${inside ? `\n    ${inside}` : ''});`
+  }
+  views ??= send('GET', '/v1/views').catch((error) => {
+    views = null
+    throw error
+  })
+  const view = (await views)[name]
+  const filled = view.sql.replace(/(?<!:):([a-z_]+)/g, (/** @type {string} */ _, /** @type {string} */ key) => {
+    const value = takes[key] ?? { since: '24h', until: 'now', limit: 50, offset: 0, ascending: false }[key]
+    const text = value === undefined ? 'null' : literal(key, value)
+    const inBrackets = text.includes(' - ') ? `(${text})` : text
+    return `${inBrackets}::${view.takes[key]}`
+  })
+  return `${filled};`
+}

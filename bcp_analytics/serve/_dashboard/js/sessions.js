@@ -1,0 +1,71 @@
+// Sessions, and what happened in one: gaps, sizes, what the model's context came to, and loops.
+import { html } from './lib.js'
+import { ago, bytes, count, cut, ms, plural, short, time } from './format.js'
+import { ZONE, filters, here, href, param, range } from './state.js'
+import { useAsk, useView } from './api.js'
+import { Empty, Pages, Panel, Search, Table, ToolName } from './parts.js'
+import { Outcome, callLink } from './calls.js'
+
+const SIZE = 50
+// From so many calls in a row of one tool with the same arguments on it is called a loop.
+const LOOP = 3
+
+export function Sessions() {
+  const { since, until } = range()
+  const page = Number(param('page') ?? 0)
+  const sort = param('sort') ?? 'last'
+  const found = useView('sessions', { since, until, ...filters('client_name'), user_id: param('user'), search: param('q'), sort, limit: SIZE, offset: page * SIZE || null })
+  const stats = useAsk('session_stats', { since, until, interval: 'none', ...filters('client_name'), time_zone: ZONE })
+  const rows = found.rows ?? []
+  return html`<h1>Sessions</h1>
+    <${Panel} title="By client" wide of=${stats} note="sessions that began in the range" empty="No session began in this range."><${Table} title="By client" rows=${stats.rows ?? []} columns=${[
+      { key: 'client_name', title: 'client', show: (/** @type {any} */ value) => value ? html`<a href=${here({ client: value, page: null })}>${cut(value, 60)}</a>` : html`<span class="muted">not given</span>` },
+      { key: 'session_count', title: 'sessions', number: true, bar: true, show: count }, { key: 'user_count', title: 'users', number: true, show: count }, { key: 'calls_per_session', title: 'calls each', number: true, show: count },
+      { key: 'single_call_count', title: 'of one call', number: true, show: count }, { key: 'error_count', title: 'errors', number: true, show: count }, { key: 'p50_duration_ms', title: 'p50 length', number: true, show: ms }, { key: 'p95_duration_ms', title: 'p95 length', number: true, show: ms }]} /><//>
+    <${Panel} title="Sessions" wide keep of=${found} note="active in the range" tools=${html`<${Search} label="Find a session id" />`}>${rows.length ? html`<${Table} title="Sessions" rows=${rows} sort=${sort} link=${(/** @type {any} */ row) => href('/session', { id: row.session_id })} id=${(/** @type {any} */ row) => row.session_id} columns=${[
+      { key: 'session_id', title: 'session', show: (/** @type {string} */ value) => cut(value, 40) }, { key: 'last_activity', title: 'last active', sort: 'last', show: (/** @type {string} */ value) => html`<time datetime=${value} title=${time(value)}>${ago(value)}</time>` },
+      { key: 'client_name', title: 'client', show: (/** @type {any} */ value, /** @type {any} */ row) => cut([value, row.client_version].filter(Boolean).join(' ') || '–', 40) },
+      { key: 'user_id', title: 'user', show: (/** @type {any} */ value) => value ? html`<a href=${here({ user: value, page: null })}>${cut(value, 30)}</a>` : '–' },
+      { key: 'call_count', title: 'calls', number: true, sort: 'calls', bar: true, show: count }, { key: 'error_count', title: 'errors', number: true, sort: 'errors', show: count }, { key: 'duration_ms', title: 'length', number: true, sort: 'duration', show: ms }]} />
+      <${Pages} page=${page} size=${SIZE} count=${rows.length} />` : html`<p class="empty">${param('q') ? 'No session of this range has this in its id.' : 'No session was active in this range. Senders name a session by session_id; the proxy and the middleware do it by themselves.'}</p>`}<//>`
+}
+
+/** @param {any[]} rows  Which rows are part of a loop: the same tool with the same arguments, time after time. */
+function loops(rows) {
+  const calls = rows.filter((row) => row.kind === 'call' && row.operation !== 'tools/list')
+  const found = new Set()
+  for (let from = 0; from < calls.length;) {
+    const same = (/** @type {any} */ row) => row.tool_name === calls[from].tool_name && row.bcp_name === calls[from].bcp_name && row.arguments_digest === calls[from].arguments_digest
+    let to = from + 1
+    while (to < calls.length && same(calls[to])) to++
+    if (to - from >= LOOP) for (const row of calls.slice(from, to)) found.add(row)
+    from = to
+  }
+  return found
+}
+
+export function Session() {
+  const id = param('id') ?? ''
+  const session = useView('session', { session_id: id })
+  const found = useView('timeline', { session_id: id, limit: 2000 }, { skip: !id })
+  const one = session.rows?.[0]
+  if (!id) return html`<${Empty}>Choose a session from <a href=${href('/sessions')}>all sessions</a>.<//>`
+  let sum = 0
+  const rows = (found.rows ?? []).map((row) => ({ ...row, context: sum += row.kind === 'call' ? row.response_bytes ?? 0 : 0 }))
+  const looping = loops(rows)
+  const longest = Math.max(1, ...rows.map((row) => row.since_previous_ms ?? 0))
+  return html`<h1>Session ${cut(id, 80)}</h1>
+    ${one ? html`<dl class="now">${[['calls', html`<a href=${href('/calls', { session: id, range: null, from: new Date(Date.parse(one.started_at) - 1000).toISOString(), to: new Date(Date.parse(one.last_activity) + 86_400_000).toISOString() })}>${count(one.call_count)}</a>`], ['errors', count(one.error_count)], ['length', ms(Date.parse(one.ended_at ?? one.last_activity) - Date.parse(one.started_at))],
+      ['answers in all', bytes(sum)], ['client', cut([one.client_name, one.client_version].filter(Boolean).join(' ') || '–', 40)], ['user', one.user_id ? html`<a href=${href('/calls', { user: one.user_id })}>${cut(one.user_id, 30)}</a>` : '–'], ['began', time(one.started_at)], ['end', one.ended_at ? time(one.ended_at) : 'open']].map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
+      : session.rows && html`<p class="empty">The store knows no session of this id.</p>`}
+    ${looping.size > 0 && html`<section class="panel hint"><p><b>It went in circles:</b> ${plural(looping.size, 'call')} repeat the call before, with the same arguments. They are marked below.</p></section>`}
+    <${Panel} title="What happened" wide of=${found} note="in order of time; the bar is the gap before" empty="Nothing of this session is in the store any more: retention took it."><${Table} title="What happened" rows=${rows} link=${(/** @type {any} */ row) => row.kind === 'call' ? callLink(row) : here({})} columns=${[
+      { key: 'happened_at', title: 'when', show: (/** @type {string} */ value) => time(value) },
+      { key: 'since_previous_ms', title: 'gap', number: true, show: (/** @type {any} */ value) => html`<span class="gap" style=${{ '--share': (value ?? 0) / longest }}>${value ? `+ ${ms(value)}` : ''}</span>` },
+      { key: 'kind', title: 'what', show: (/** @type {string} */ value, /** @type {any} */ row) => value === 'call' ? html`<${ToolName} row=${row} />${row.operation !== 'tools/call' ? html` <span class="muted">${cut(row.operation, 30)}</span>` : ''}${looping.has(row) ? html` <span class="is-warn">loop</span>` : ''}` : html`<b class=${value === 'error' ? 'is-fail' : 'muted'}>${value}</b>` },
+      { key: 'outcome', title: 'outcome', long: true, show: (/** @type {any} */ _, /** @type {any} */ row) => row.kind === 'call' ? html`<${Outcome} row=${row} /> ${cut(row.message ?? '', 120)}` : cut(row.message ?? '', 200) },
+      { key: 'duration_ms', title: 'duration', number: true, show: (/** @type {any} */ value, /** @type {any} */ row) => row.kind === 'call' ? ms(value) : '' },
+      { key: 'response_bytes', title: 'answer', number: true, show: (/** @type {any} */ value, /** @type {any} */ row) => row.kind === 'call' ? bytes(value) : '' },
+      { key: 'context', title: 'context so far', number: true, show: (/** @type {number} */ value) => `${short(Math.round(value / 4))} tokens` }]} />
+      <p class="muted">Tokens are estimated as four bytes each.</p><//>`
+}

@@ -1,0 +1,324 @@
+"""The views' SQL: each reads public tables, views and questions, and takes what stands in %(...)s."""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+CALL: LiteralString = """\
+select
+    start_time, end_time, created_at, duration_ms, event_id, bcp_name, tool_name, operation, success, outcome,
+    error_type, error_message, parameters, response_data, request_bytes, response_bytes, response_tokens, user_id,
+    session_id, request_id, trace_id, client_name, client_version, client_model, release, ip_address::text,
+    user_agent, attributes, suspect_success
+from bcp.tool_usage_logs
+where start_time = %(at)s and event_id = %(id)s"""
+
+TOOLS: LiteralString = """\
+select
+    coalesce(s.bcp_name, t.bcp_name) as bcp_name, coalesce(s.tool_name, t.tool_name) as tool_name,
+    coalesce(s.call_count, 0) as call_count, coalesce(s.error_count, 0) as error_count, s.success_rate,
+    s.p50_duration_ms, s.p95_duration_ms, s.p99_duration_ms, coalesce(s.response_bytes, 0) as response_bytes,
+    t.previous_call_count, t.call_change, t.previous_success_rate, t.previous_p95_duration_ms, t.p95_change
+from bcp.tool_usage_stats(
+    %(since)s, %(until)s, null, p_bcp_name => %(bcp_name)s, p_tool_name => %(tool_name)s,
+    p_client_name => %(client_name)s, p_release => %(release)s) as s
+full join bcp.tool_trends(
+    %(since)s, %(until)s, p_bcp_name => %(bcp_name)s, p_tool_name => %(tool_name)s,
+    p_client_name => %(client_name)s, p_release => %(release)s) as t
+    on t.bcp_name = s.bcp_name and t.tool_name = s.tool_name"""
+
+TOOL_LIST: LiteralString = (
+    "select f.*, count(*) over () as tool_count\nfrom (\n"
+    + TOOLS
+    + """
+) as f
+where %(search)s is null or strpos(lower(f.bcp_name || '.' || f.tool_name), lower(%(search)s)) > 0
+order by
+    (case %(sort)s
+        when 'calls' then f.call_count
+        when 'change' then f.call_change
+        when 'errors' then f.error_count
+        when 'success' then f.success_rate
+        when 'p50' then f.p50_duration_ms
+        when 'p95' then f.p95_duration_ms
+        when 'p99' then f.p99_duration_ms
+        when 'slower' then f.p95_change
+        when 'answers' then f.response_bytes
+    end)::double precision * case when %(ascending)s then 1 else -1 end nulls last,
+    case when %(sort)s = 'name' and not %(ascending)s then f.bcp_name || '.' || f.tool_name end desc,
+    f.bcp_name, f.tool_name
+limit %(limit)s offset %(offset)s"""
+)
+
+# One row per tool that is among the first of any of the lists.
+TOOL_RANKS: LiteralString = (
+    "select *\nfrom (\n    select\n        f.*, count(*) over () as tool_count,"
+    """
+        row_number() over (order by f.call_count desc, f.bcp_name, f.tool_name) as by_calls,
+        row_number() over (order by f.p95_duration_ms desc nulls last, f.bcp_name, f.tool_name) as by_p95,
+        row_number() over (order by f.error_count desc, f.bcp_name, f.tool_name) as by_errors,
+        row_number() over (order by
+            case when f.call_count >= 20 and f.previous_call_count >= 20 then
+                abs(ln(greatest(f.call_count, 1)::double precision / f.previous_call_count))
+                + 2 * abs(coalesce(ln((1 + f.p95_duration_ms) / (1 + f.previous_p95_duration_ms)), 0))
+                + 10 * abs(coalesce(f.success_rate - f.previous_success_rate, 0))
+            end desc nulls last, f.bcp_name, f.tool_name) as by_change
+    from (
+"""
+    + TOOLS
+    + """
+    ) as f
+) as r
+where least(r.by_calls, r.by_p95, r.by_errors, r.by_change) <= %(limit)s"""
+)
+
+BEFORE: LiteralString = """\
+select s.bcp_name, s.tool_name, s.pair_count, s.share, s.avg_gap_ms
+from bcp.tool_sequences(%(since)s, %(until)s, p_limit => 10000) as s
+where s.next_bcp_name = %(bcp_name)s and s.next_tool_name = %(tool_name)s
+order by s.pair_count desc
+limit %(limit)s"""
+
+CAUSES: LiteralString = """\
+select
+    l.outcome, l.error_type, count(*) as call_count, max(l.start_time) as last_seen,
+    (array_agg(left(l.error_message, 500) order by l.start_time desc))[1] as error_message
+from bcp.tool_usage_logs l
+where l.success is false
+  and l.start_time >= %(since)s and l.start_time < %(until)s
+  and l.bcp_name = %(bcp_name)s and l.tool_name = %(tool_name)s
+group by l.outcome, l.error_type
+order by call_count desc
+limit %(limit)s"""
+
+# is_new tells a release that came in the range from one that was called in the period before too.
+RELEASES: LiteralString = """\
+select
+    l.bcp_name, l.release, min(l.start_time) filter (where l.start_time >= %(since)s) as first_seen,
+    min(l.start_time) >= %(since)s as is_new, count(*) filter (where l.start_time >= %(since)s) as call_count
+from bcp.tool_usage_logs l
+where l.release is not null
+  and l.start_time >= %(since)s - (%(until)s - %(since)s) and l.start_time < %(until)s
+  and (%(bcp_name)s is null or l.bcp_name = %(bcp_name)s)
+  and (%(tool_name)s is null or l.tool_name = %(tool_name)s)
+group by l.bcp_name, l.release
+having max(l.start_time) >= %(since)s
+order by first_seen desc
+limit %(limit)s"""
+
+CHOICES: LiteralString = """\
+(select 'bundle' as kind, u.bcp_name as name, sum(u.calls)::bigint as weight
+from bcp.tool_usage_1d u
+where u.bucket >= %(since)s - interval '1 day'
+group by u.bcp_name order by weight desc limit %(limit)s)
+union all
+(select 'client', s.client_name, sum(s.tool_calls_count)::bigint as weight
+from bcp.user_sessions s
+where s.client_name is not null and s.last_activity >= %(since)s
+group by s.client_name order by weight desc limit %(limit)s)"""
+
+SESSIONS: LiteralString = """\
+select
+    s.session_id, s.user_id, s.client_name, s.client_version, s.started_at, s.last_activity, s.ended_at,
+    extract(epoch from coalesce(s.ended_at, s.last_activity) - s.started_at)::double precision * 1000 as duration_ms,
+    s.tool_calls_count as call_count, s.errors_count as error_count, s.resolved_by
+from bcp.user_sessions s
+where s.last_activity >= %(since)s and s.started_at < %(until)s
+  and (%(client_name)s is null or s.client_name = %(client_name)s)
+  and (%(user_id)s is null or s.user_id = %(user_id)s)
+  and (%(search)s is null or strpos(lower(s.session_id), lower(%(search)s)) > 0)
+order by
+    case %(sort)s
+        when 'calls' then s.tool_calls_count::double precision
+        when 'errors' then s.errors_count::double precision
+        when 'duration' then extract(epoch from coalesce(s.ended_at, s.last_activity) - s.started_at)::double precision
+        else extract(epoch from s.last_activity)::double precision
+    end desc, s.session_id
+limit %(limit)s offset %(offset)s"""
+
+SESSION: LiteralString = """\
+select
+    s.session_id, s.user_id, s.client_name, s.client_version, s.started_at, s.last_activity, s.ended_at,
+    s.tool_calls_count as call_count, s.errors_count as error_count, s.resolved_by
+from bcp.user_sessions s
+where s.session_id = %(session_id)s"""
+
+TIMELINE: LiteralString = """\
+select
+    t.happened_at, t.since_previous_ms, t.kind, t.bcp_name, t.tool_name, t.operation, t.duration_ms, t.outcome,
+    t.level::text as level, t.error_type, t.message, c.request_bytes, c.response_bytes, md5(c.parameters::text) as
+    arguments_digest, t.event_id
+from bcp.session_timeline(%(session_id)s, p_limit => %(limit)s) as t
+left join bcp.user_sessions s on s.session_id = t.session_id
+left join lateral (
+    select l.request_bytes, l.response_bytes, l.parameters
+    from bcp.tool_usage_logs l
+    where t.kind = 'call' and l.start_time = t.happened_at and l.event_id = t.event_id
+) as c on true
+order by t.happened_at, t.kind = 'end', t.kind <> 'start', t.event_id"""
+
+ISSUE: LiteralString = """\
+select
+    i.fingerprint, i.level::text as level, i.bcp_name, i.tool_name, i.error_type, i.message, i.events as total_count,
+    i.first_seen, i.last_seen, a.action, a.acted_at, a.acted_by, a.release as resolved_release, a.notes,
+    case
+        when a.action = 'resolved' and i.last_seen > a.acted_at
+            and bcp_internal.has_regressed(i.fingerprint, a.acted_at, a.release) then 'regressed'
+        when a.action = 'resolved' then 'resolved'
+        when i.first_seen >= %(since)s then 'new'
+        else 'ongoing'
+    end as state
+from bcp.error_issues i
+left join lateral (
+    select * from bcp.issue_actions x where x.fingerprint = i.fingerprint order by x.action_id desc limit 1
+) as a on true
+where i.fingerprint = %(fingerprint)s"""
+
+ISSUE_ERRORS: LiteralString = """\
+select
+    e."timestamp" as happened_at, e.level::text as level, e.message, e.error_type, e.error_code, e.stack_trace,
+    e.bcp_name, e.tool_name, e.operation, e.context, e.tool_context, e.attributes, e.user_id, e.session_id,
+    e.request_id, e.trace_id, e.release, e.event_id
+from bcp.error_logs e
+join bcp.error_issues i on i.fingerprint = e.fingerprint
+where e.fingerprint = %(fingerprint)s
+  and e."timestamp" between i.first_seen and i.last_seen
+  and (%(before)s is null or e."timestamp" < %(before)s)
+order by e."timestamp" desc
+limit %(limit)s"""
+
+ISSUE_OVER_TIME: LiteralString = """\
+select public.time_bucket(%(interval)s::interval, e."timestamp") as time_bucket, count(*) as error_count
+from bcp.error_logs e
+where e.fingerprint = %(fingerprint)s and e."timestamp" >= %(since)s and e."timestamp" < %(until)s
+group by 1
+order by 1 desc"""
+
+ISSUE_SPREAD: LiteralString = """\
+with e as materialized (
+    select e.bcp_name, e.tool_name, e.release, s.client_name
+    from bcp.error_logs e
+    left join bcp.user_sessions s on s.session_id = e.session_id
+    where e.fingerprint = %(fingerprint)s and e."timestamp" >= %(since)s and e."timestamp" < %(until)s
+)
+select * from (
+    select 'tool' as kind, e.bcp_name || '.' || coalesce(e.tool_name, '') as name, count(*) as error_count
+    from e group by 2
+    union all
+    select 'release', e.release, count(*) from e group by 2
+    union all
+    select 'client', e.client_name, count(*) from e group by 2
+) as f
+order by f.kind, f.error_count desc
+limit %(limit)s"""
+
+ISSUE_ACTIONS: LiteralString = """\
+select a.acted_at, a.action, a.release, a.notes, a.acted_by
+from bcp.issue_actions a
+where a.fingerprint = %(fingerprint)s
+order by a.action_id desc
+limit %(limit)s"""
+
+ALERT_HISTORY: LiteralString = """\
+select
+    a.alert_id, a.rule_name, a.severity, a.bcp_name, a.tool_name, a.metric, a.value, a.worst_value, a.threshold,
+    a.calls as call_count, a.opened_at, a.closed_at, a.acknowledged_at, a.acknowledged_by, a.notes
+from bcp.alerts a
+where a.opened_at is not null
+  and (a.closed_at is null or a.closed_at >= %(since)s) and a.opened_at < %(until)s
+order by a.opened_at desc
+limit %(limit)s"""
+
+ALERT_RULES: LiteralString = """\
+select
+    r.rule_name, r.metric, r.fires, r.threshold, r.clear_threshold, r.lookback::text as lookback,
+    r.short_lookback::text as short_lookback, r.objective, r.min_calls, r.for_at_least::text as for_at_least, r.scope,
+    r.bcp_name, r.tool_name, r.operation, r.severity, r.enabled, r.description, r.last_error
+from bcp.alert_rules r
+order by r.rule_name"""
+
+# One row per bucket as long as the rule looks back, with the worst of what the rule is about.
+RULE_PREVIEW: LiteralString = """\
+select
+    w.time_bucket, count(*) filter (where w.is_wrong) as wrong_count,
+    case when %(fires)s = 'above' then max(w.value) else min(w.value) end as worst_value
+from (
+    select
+        v.time_bucket, v.value,
+        v.value is not null and v.judged >= %(min_calls)s
+            and case when %(fires)s = 'above' then v.value > %(threshold)s else v.value < %(threshold)s end as is_wrong
+    from (
+        select
+            u.time_bucket,
+            case when %(metric)s in ('avg_duration_ms', 'throughput') then sum(u.call_count)
+                else sum(u.success_count + u.error_count) end as judged,
+            case %(metric)s
+                when 'avg_duration_ms' then sum(u.avg_duration_ms * u.call_count) / nullif(sum(u.call_count), 0)
+                when 'success_rate' then sum(u.success_count)::double precision
+                    / nullif(sum(u.success_count + u.error_count), 0)
+                when 'error_rate' then sum(u.error_count)::double precision
+                    / nullif(sum(u.success_count + u.error_count), 0)
+                when 'burn_rate' then sum(u.error_count)::double precision
+                    / nullif(sum(u.success_count + u.error_count), 0) / nullif(1 - %(objective)s, 0)
+                when 'throughput' then sum(u.call_count) * 60 / extract(epoch from %(lookback)s)::double precision
+            end as value
+        from bcp.tool_usage_stats(
+            %(until)s - interval '7 days', %(until)s, %(lookback)s, p_bcp_name => %(bcp_name)s,
+            p_tool_name => %(tool_name)s) as u
+        group by
+            u.time_bucket, case when %(scope)s <> 'all' then u.bcp_name end,
+            case when %(scope)s = 'tool' then u.tool_name end
+    ) as v
+) as w
+group by w.time_bucket
+order by w.time_bucket desc"""
+
+LEDGER: LiteralString = """\
+select
+    l.source, sum(l.accepted)::bigint as accepted, sum(l.stored)::bigint as stored,
+    sum(l.duplicates)::bigint as duplicates, sum(l.rejected)::bigint as rejected, sum(l.repaired)::bigint as repaired,
+    max(l.hour) as last_hour
+from bcp.ingest_ledger l
+where l.hour >= public.time_bucket('1 hour', %(since)s) and l.hour < %(until)s
+group by l.source
+order by accepted desc
+limit %(limit)s"""
+
+REJECTIONS: LiteralString = """\
+select r.reason_code, r.reason, r.kind, r.source, count(*) as event_count, max(r.rejected_at) as last_rejected
+from bcp.rejected_events r
+where r.rejected_at >= %(since)s and r.rejected_at < %(until)s
+group by r.reason_code, r.reason, r.kind, r.source
+order by event_count desc
+limit %(limit)s"""
+
+REJECTED: LiteralString = """\
+select r.rejected_at, r.kind, r.source, r.reason_code, r.reason, r.event, r.event_bytes
+from bcp.rejected_events r
+where r.rejected_at >= %(since)s and r.rejected_at < %(until)s
+order by r.rejected_at desc
+limit %(limit)s"""
+
+COLLECTORS: LiteralString = """\
+select
+    c.source, c.recorded, c.sent, c.spooled, c.spooled_bytes, c.dropped, c.last_error, c.last_error_at, c.started_at,
+    c.reported_at
+from bcp.collector_reports c
+where c.reported_at >= %(since)s
+order by c.reported_at desc
+limit %(limit)s"""
+
+LAG: LiteralString = """\
+select
+    max(l.start_time) as last_start, max(l.created_at) as last_stored,
+    percentile_cont(0.5) within group (order by extract(epoch from l.created_at - coalesce(l.end_time, l.start_time)))
+        as p50_lag_s,
+    percentile_cont(0.99) within group (order by extract(epoch from l.created_at - coalesce(l.end_time, l.start_time)))
+        as p99_lag_s
+from (
+    select * from bcp.tool_usage_logs where created_at >= %(since)s order by created_at desc limit 1000
+) as l"""
+
+ANY_CALL: LiteralString = (
+    "select exists (select from bcp.tool_usage_logs where operation <> 'login') as any_call"
+)
