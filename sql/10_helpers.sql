@@ -32,17 +32,21 @@ comment on function bcp_internal.checked_time is
 grant execute on function bcp_internal.checked_time to bcp_reader;
 
 create or replace function bcp_internal.now() returns timestamptz
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
+    if coalesce(current_setting('bcp.now', true), '') = '' then
+        return now();
+    end if;
     -- This asks for the role that logged in, because within security definer the current user is the owner: anybody may
     -- set bcp.now. A bcp.now that is no time must fail for nobody but the owner.
-    select case
-        when coalesce(current_setting('bcp.now', true), '') = '' then now()
+    return case
         when (select pg_has_role(session_user, n.nspowner, 'usage') from pg_namespace n where n.nspname = 'bcp')
             then bcp_internal.checked_time('bcp.now', current_setting('bcp.now', true)::timestamptz)
         else now()
-    end
+    end;
+end
 $func$;
 
 comment on function bcp_internal.now is
@@ -52,15 +56,17 @@ comment on function bcp_internal.now is
 grant execute on function bcp_internal.now to bcp_reader;
 
 create or replace function bcp_internal.store_as_usual() returns void
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- With the first setting on, late rows never reach the aggregates. With the others on, rows are compressed at once,
     -- in an order that only the sender claims. Some versions lack these settings, so no function can pin them.
-    select set_config(s.name, 'off', true)
+    perform set_config(s.name, 'off', true)
     from unnest('{timescaledb.skip_cagg_invalidation, timescaledb.enable_direct_compress_insert,
         timescaledb.enable_direct_compress_insert_client_sorted}'::text[]) as s (name)
-    where current_setting(s.name, true) <> 'off'
+    where current_setting(s.name, true) <> 'off';
+end
 $func$;
 
 comment on function bcp_internal.store_as_usual is

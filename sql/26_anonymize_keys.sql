@@ -87,20 +87,25 @@ create or replace function bcp_internal.grams(
     p_word text, p_next1 text, p_next2 text, p_next3 text, p_next4 text, p_next5 text)
 returns table (length integer, form text, after text)
 language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
+-- No search_path: with one it could not be inlined; every name is qualified instead.
 as $func$
     select distinct g.length, f.form, g.after
     from (values
         (1, p_word, p_next1),
-        (2, p_word || p_next1, p_next2),
-        (3, p_word || p_next1 || p_next2, p_next3),
-        (4, p_word || p_next1 || p_next2 || p_next3, p_next4),
-        (5, p_word || p_next1 || p_next2 || p_next3 || p_next4, p_next5)
+        (2, p_word operator(pg_catalog.||) p_next1, p_next2),
+        (3, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2, p_next3),
+        (4, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2 operator(pg_catalog.||) p_next3,
+            p_next4),
+        (5, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2 operator(pg_catalog.||) p_next3
+            operator(pg_catalog.||) p_next4, p_next5)
     ) as g (length, gram, after)
+    cross join lateral (select pg_catalog.rtrim(g.gram, '0123456789')) as d (form)
     cross join lateral (values
-        (g.gram), (rtrim(g.gram, '0123456789')), (regexp_replace(g.gram, 's?[0-9]*$', ''))
+        (g.gram), (d.form), (case
+            when pg_catalog.right(d.form, 1) operator(pg_catalog.=) 's' then pg_catalog.left(d.form, -1)
+        end)
     ) as f (form)
-    where g.gram is not null
+    where f.form is not null
 $func$;
 
 comment on function bcp_internal.grams(text, text, text, text, text, text) is
@@ -109,11 +114,13 @@ comment on function bcp_internal.grams(text, text, text, text, text, text) is
 
 create or replace function bcp_internal.key_spellings(
     p_keys text[], p_types text[], out keys text[], out numbers integer[], out types text[], out are_phrases boolean[])
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- Other characters than ASCII may be look-alikes of Latin ones, or letters of a key in another script.
     select array_agg(r.key), array_agg(r.n::integer), array_agg(r.type), array_agg(strpos(btrim(r.key), ' ') > 0)
+    into keys, numbers, types, are_phrases
     from (
         select k.n, k.type, translate(v.key, E'\n', ' ') as key
         from unnest(p_keys, p_types) with ordinality as k (key, type, n)
@@ -125,7 +132,8 @@ as $func$
             from (values (bcp_internal.fold_key(k.key)), (bcp_internal.small_letters(k.key))) as f (key)
             where octet_length(k.key) > length(k.key) or strpos(k.key, '%') > 0 or strpos(k.key, '&') > 0
         ) as v
-    ) as r
+    ) as r;
+end
 $func$;
 
 comment on function bcp_internal.key_spellings(text[], text[]) is
@@ -137,16 +145,19 @@ create or replace function bcp_internal.key_words(
 returns table (
     o bigint, n integer, type text, is_phrase boolean, i bigint, word text, before text, w1 text, w2 text, w3 text,
     w4 text, w5 text)
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
+    return query
     select
         l.o, l.n, l.type, l.is_phrase, u.i, u.word, lag(u.word) over s, lead(u.word) over s, lead(u.word, 2) over s,
         lead(u.word, 3) over s, lead(u.word, 4) over s, lead(u.word, 5) over s
     from rows from (string_to_table(p_text, E'\n'), unnest(p_numbers), unnest(p_types), unnest(p_are_phrases))
         with ordinality as l (line, n, type, is_phrase, o)
     cross join lateral string_to_table(btrim(l.line, ' '), ' ') with ordinality as u (word, i)
-    window s as (partition by l.o order by u.i)
+    window s as (partition by l.o order by u.i);
+end
 $func$;
 
 comment on function bcp_internal.key_words(text, integer[], text[], boolean[]) is
@@ -163,17 +174,21 @@ declare
     s record;
     v_text text collate "C";
     -- Words that contain a pattern of match_mode contains.
-    v_parts text[] := '{}';
+    v_parts text[];
 begin
     s := bcp_internal.key_spellings(p_keys, p_types);
     if s.keys is null then
         return;
     end if;
     v_text := bcp_internal.key_lines(s.keys, p_state.hashed);
-    if v_text ~ p_state.key_parts then
+    -- Not one regular expression: to compile it takes longer than to look a thousand keys up like this.
+    v_parts := array(
+        select part from unnest(string_to_array(p_state.key_parts, '|')) as part where strpos(v_text, part) > 0);
+    if v_parts <> '{}' then
         v_parts := array(
-            select distinct m[1]
-            from regexp_matches(v_text, '[^ \n]*(?:' || p_state.key_parts || ')[^ \n]*', 'g') as m);
+            select distinct w.word
+            from string_to_table(translate(v_text, E'\n', ' '), ' ') as w (word)
+            join unnest(v_parts) as part on strpos(w.word, part) > 0);
     end if;
     return query
     with parts as materialized (

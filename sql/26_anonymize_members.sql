@@ -1,10 +1,11 @@
 -- Members of objects whose name tells that their value is sensitive, and lists of such names and values.
 
 create or replace function bcp_internal.is_json_schema(p_value jsonb) returns boolean
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select jsonb_typeof(p_value) = 'object'
+begin
+    return jsonb_typeof(p_value) = 'object'
        and p_value ?| '{type,anyOf,oneOf,allOf,$ref,enum}'
        and coalesce(p_value ->> 'type', 'string') ~ '^(?:string|number|integer|boolean|object|array|null|\[.*\])$'
        and p_value - (
@@ -12,7 +13,8 @@ as $func$
            'exclusiveMinimum,exclusiveMaximum,multipleOf,enum,const,default,example,examples,items,minItems,maxItems,'
            'uniqueItems,properties,patternProperties,required,additionalProperties,nullable,deprecated,readOnly,'
            'writeOnly,'
-           'contentEncoding,contentMediaType,$comment,$id,$schema,$defs,definitions}')::text[] = '{}'
+           'contentEncoding,contentMediaType,$comment,$id,$schema,$defs,definitions}')::text[] = '{}';
+end
 $func$;
 
 comment on function bcp_internal.is_json_schema(jsonb) is
@@ -130,9 +132,11 @@ comment on function bcp_internal.mask_members(integer[], text[], jsonb[], bcp_in
     'be masked, with what takes its place.';
 
 create or replace function bcp_internal.lists_in(p_values jsonb[]) returns table (n bigint, value jsonb)
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
+    return query
     select e.n, e.v
     from unnest(p_values) with ordinality as e (v, n)
     where case jsonb_typeof(v)
@@ -144,7 +148,8 @@ as $func$
             end
         when 'object' then v ?| '{rows,data,values,records,results,items,tuples,body,Rows,Data,Values}'
         else false
-    end
+    end;
+end
 $func$;
 
 comment on function bcp_internal.lists_in(jsonb[]) is

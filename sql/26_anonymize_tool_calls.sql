@@ -112,9 +112,10 @@ create or replace function bcp_internal.call_parts_to_mask(
     p_calls bcp.tool_call[], p_parts integer[], p_text_fields text[], p_id_fields text[], p_parameter_bytes integer[],
     p_response_bytes integer[], p_max_text integer, p_max_document integer, p_max_depth integer,
     out numbers integer[], out names text[], out docs jsonb[], out bytes integer[])
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     with calls as (
         select cardinality(p_calls) as n
     )
@@ -126,6 +127,7 @@ as $func$
             else bcp_internal.cut_json(v.value, 2 * p_max_document, p_max_depth)
         end),
         array_agg(v.bytes)
+    into numbers, names, docs, bytes
     from (
         select
             (u.k - 1) % calls.n + 1, m.name, m.value,
@@ -156,7 +158,8 @@ as $func$
             select 'attributes', c.attributes, octet_length(c.attributes::text) where u.k > 3 * calls.n
         ) as m (name, value, bytes)
         where m.value <> 'null'
-    ) as v (n, name, value, bytes)
+    ) as v (n, name, value, bytes);
+end
 $func$;
 
 comment on function bcp_internal.call_parts_to_mask(

@@ -61,15 +61,20 @@ comment on function bcp_internal.event_id(text) is
     'Optional id of an event, null where it is empty; ZB005 where it is too long for an index.';
 
 create or replace function bcp_internal.new_keys(p_kind text, p_ids uuid[]) returns setof uuid
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- In one order, so that two senders of the same events wait for each other instead of deadlocking.
-    insert into bcp_internal.event_keys as k (event_id, kind, seen_at)
-    select distinct id, p_kind, bcp_internal.now() from unnest(p_ids) as id order by id
-    on conflict (event_id, kind) do update set seen_at = excluded.seen_at
-        where k.seen_at < excluded.seen_at - bcp_internal.setting('dedup_window')::interval
-    returning event_id
+declare
+    v_now constant timestamptz := bcp_internal.now();
+    v_oldest constant timestamptz := v_now - bcp_internal.setting('dedup_window')::interval;
+begin
+    return query
+        -- In one order, so that two senders of the same events wait for each other instead of deadlocking.
+        insert into bcp_internal.event_keys as k (event_id, kind, seen_at)
+        select distinct id, p_kind, v_now from unnest(p_ids) as id order by id
+        on conflict (event_id, kind) do update set seen_at = excluded.seen_at where k.seen_at < v_oldest
+        returning k.event_id;
+end
 $func$;
 
 comment on function bcp_internal.new_keys(text, uuid[]) is
@@ -181,10 +186,12 @@ comment on function bcp_internal.claim_batch(text, uuid) is
     'where the role may send nothing now.';
 
 create or replace function bcp_internal.source_name(p_source text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select bcp_internal.anonymize_text(coalesce(p_source, nullif(current_setting('application_name'), ''), 'unknown'))
+begin
+    return bcp_internal.anonymize_text(coalesce(p_source, nullif(current_setting('application_name'), ''), 'unknown'));
+end
 $func$;
 
 comment on function bcp_internal.source_name(text) is
