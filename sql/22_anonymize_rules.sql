@@ -131,6 +131,10 @@ declare
     v_lower text[];
     v_all integer[];
     v_digits integer[];
+    -- Without the gates of the rules that most texts are here for: e-mail addresses and numbers.
+    v_other_gates bcp_internal.anonymizer_state := p_state;
+    -- Numbers of the texts that only other rules let through these gates.
+    v_hard integer[];
     -- Sensitive keys in the texts, and numbers of the texts that have one.
     v_labels jsonb;
     v_keyed integer[];
@@ -138,6 +142,8 @@ declare
     v_new text[];
     n integer;
 begin
+    v_other_gates.quick_likes := '{}';
+    v_other_gates.digit_gate := '(?!)';
     -- What one rule leaves may be what another one looks for. The rounds end when no rule finds anything, so masking
     -- twice gives the same as masking once.
     for v_round in 1..8 loop
@@ -149,10 +155,16 @@ begin
             when p_state.word_gates is null then v_all
             else bcp_internal.matching(v_all, v_lower, p_state.digit_gate, false)
                 end;
-        v_labels := bcp_internal.sensitive_labels(array_to_string(v_now, E'\n\x01\n'), p_state);
-        v_keyed := array(
-            select t.n from unnest(v_now) with ordinality as t (s, n)
-            where exists (select from jsonb_object_keys(v_labels) as l where strpos(t.s, l) > 0));
+        -- Where the other gates find nothing, no other rule can match: to try it costs as much as those that do, and
+        -- makes PostgreSQL forget the expressions that are used most.
+        v_hard := bcp_internal.unclean(v_now, v_other_gates);
+        v_labels := case
+            when v_hard = '{}' then '{}'
+            else bcp_internal.sensitive_labels(bcp_internal.joined(v_hard, v_now), p_state)
+        end;
+        v_keyed := case when v_labels = '{}' then '{}' else array(
+            select h.n from unnest(v_hard) as h (n)
+            where exists (select from jsonb_object_keys(v_labels) as l where strpos(v_now[h.n], l) > 0)) end;
         for v_hits in
             -- Look first where a rule may match, which costs a tenth of its pattern. Rules share hints, so each hint is
             -- looked for once in all texts.
@@ -160,7 +172,8 @@ begin
                 select r.ordinal, r.hint_ordinal, t.o::integer
                 from bcp_internal.anonymizer_rules r
                 join unnest(v_lower) with ordinality as t (s, o)
-                    on (r.validation not in ('sensitive_key', 'table') or t.o = any (v_keyed))
+                    on (t.o = any (v_hard) or r.is_digits or r.hint is null and r.likes && p_state.quick_likes)
+                    and (r.validation not in ('sensitive_key', 'table') or t.o = any (v_keyed))
                     and (not r.is_digits or t.o = any (v_digits))
                     and (r.likes is null or t.s like any (r.likes))
             ), hinted as materialized (

@@ -7,6 +7,9 @@ language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
+    if strpos(p_label, '<') = 0 and not lower(p_label) like any ('{%is%,%was%,%are%,%like%}') then
+        return p_label;
+    end if;
     return regexp_replace(p_label, '(.)(?:<.*|[ \t]+(?:is|was|are|i?like)[ \t:]+["''`*\\]*)$', '\1', 'i');
 end
 $func$;
@@ -20,6 +23,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_text constant text collate "C" := p_text;
+    v_lower constant text collate "C" := lower(v_text);
     v_labels text[];
     v_names text[];
 begin
@@ -30,12 +34,17 @@ begin
         from bcp_internal.anonymizer_rules r
         cross join lateral unnest(bcp_internal.split_at_matches(v_text, r.pattern, false))
             with ordinality as p (piece, o)
-        where r.validation = 'sensitive_key' and p.o % 2 = 0
+        where r.validation = 'sensitive_key' and (r.likes is null or v_lower like any (r.likes)) and p.o % 2 = 0
         union all
         -- Names of columns count, too.
         select btrim(cell)
         from regexp_split_to_table(v_text, '[,\t|;\n]') as cell
-        where v_text ~ '[,\t|;][^\n\x01]*\n[^\x01]' and length(cell) <= 60
+        where case
+                when strpos(replace(v_text, E'\n\x01\n', ''), E'\n') > 0
+                    then v_text ~ '[,\t|;][^\n\x01]*\n[^\x01]'
+                else false
+            end
+          and length(cell) <= 60
     ) as l;
     if v_labels is null then
         return '{}';
