@@ -47,6 +47,34 @@ comment on function bcp_internal.in_buckets(tstzmultirange, interval, boolean) i
 
 grant execute on function bcp_internal.in_buckets to bcp_reader;
 
+create or replace function bcp_internal.unseen(
+    p_aggregate text, p_source text, p_bucket interval, p_ranges tstzmultirange)
+returns tstzmultirange
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_seen tstzmultirange;
+begin
+    execute format(
+        'select range_agg(tstzrange(b.bucket, b.bucket + %L::interval)) from (select distinct bucket from bcp.%I'
+        ' where %s) b',
+        p_bucket, p_aggregate, bcp_internal.within('bucket', p_ranges)) into v_seen;
+    return p_ranges - coalesce(v_seen, '{}') + p_ranges * coalesce((
+        select range_agg(tstzrange(c.range_start, c.range_end))
+        from timescaledb_information.chunks c
+        where c.hypertable_schema = 'bcp' and c.hypertable_name = p_source), '{}');
+end
+$func$;
+
+comment on function bcp_internal.unseen is
+    'Which of the ranges, all changed and below the horizon of refreshes, an aggregate that was added to a store in use '
+    'cannot answer for. It has not seen what was dropped before: where it has a row, it has. Where rows still exist, '
+    'they may have come late.';
+
+grant execute on function bcp_internal.unseen to bcp_reader;
+
 create or replace function bcp_internal.stale(
     p_aggregate text, p_source text, p_asked tstzmultirange, p_horizon timestamptz)
 returns tstzmultirange
@@ -58,6 +86,7 @@ declare
     v_stale tstzmultirange := bcp_internal.invalidated(p_aggregate) * p_asked;
     v_old tstzmultirange;
     v_piece tstzrange;
+    v_aggregate record;
     v_aggregated boolean;
 begin
     if isempty(v_stale) then
@@ -70,12 +99,18 @@ begin
     v_old := v_stale * tstzmultirange(tstzrange(null, p_horizon));
     if not isempty(v_old) then
         v_stale := v_stale - v_old;
+        select a.bucket, a.all_time, a.added_later into v_aggregate
+        from bcp_internal.aggregates() a
+        where a.name = p_aggregate;
         -- Months are refreshed at any age, from days that stay; until then the days answer.
-        if (select a.all_time from bcp_internal.aggregates() a where a.name = p_aggregate) then
+        if v_aggregate.all_time then
             v_stale := v_stale + v_old * bcp_internal.logged_changes(p_aggregate, p_of_sources => false);
         end if;
+        if v_aggregate.added_later then
+            v_stale := v_stale + bcp_internal.unseen(p_aggregate, p_source, v_aggregate.bucket, v_old);
+        end if;
         for v_piece in
-            select unnest(v_old * tstzmultirange(tstzrange(c.range_start, c.range_end)))
+            select unnest((v_old - v_stale) * tstzmultirange(tstzrange(c.range_start, c.range_end)))
             from timescaledb_information.chunks c
             where c.hypertable_schema = 'bcp'
               and c.hypertable_name = p_source
@@ -164,32 +199,124 @@ comment on function bcp_internal.grain(interval, text, timestamptz, timestamptz)
 
 grant execute on function bcp_internal.grain to bcp_reader;
 
-create or replace function bcp_internal.pieces(p_family text, p_levels text[], p_since timestamptz, p_until timestamptz)
+create or replace function bcp_internal.cuts(
+    p_interval interval, p_time_zone text, p_since timestamptz, p_until timestamptz)
+returns timestamptz[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_since constant timestamptz := greatest(p_since, '1970-01-01Z');
+    v_until constant timestamptz := least(p_until, '2970-01-01Z');
+begin
+    if p_interval <= interval '1 day' or p_interval is null
+        or extract(epoch from v_until - v_since) > 2000 * extract(epoch from p_interval)
+    then
+        return null;
+    end if;
+    -- Without a time zone, because buckets are of one length only in the zone's own time.
+    return array(
+        select start at time zone p_time_zone
+        from generate_series(
+            public.time_bucket(p_interval, v_since at time zone p_time_zone), v_until at time zone p_time_zone,
+            p_interval) as start);
+end
+$func$;
+
+comment on function bcp_internal.cuts(interval, text, timestamptz, timestamptz) is
+    'Where the buckets of a time zone begin, if these are longer than a day and so may hold whole days of UTC; null for '
+    'others, and if they are too many.';
+
+grant execute on function bcp_internal.cuts to bcp_reader;
+
+create or replace function bcp_internal.zone_grain(
+    p_interval interval, p_time_zone text, p_since timestamptz, p_until timestamptz,
+    out levels text[], out zone text, out shift interval, out cuts timestamptz[])
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    select g.levels, g.zone, g.shift into levels, zone, shift
+    from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until) g;
+    -- A week of Berlin is made of six days of UTC, and of the hours around them.
+    if levels = '{1h,1m}' then
+        cuts := bcp_internal.cuts(p_interval, p_time_zone, p_since, p_until);
+        if cuts is not null then
+            levels := '{1mo,1d,1h,1m}';
+        end if;
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.zone_grain(interval, text, timestamptz, timestamptz) is
+    'What bcp_internal.grain says, with wider levels for buckets of a time zone that hold whole days of UTC, and the '
+    'cuts for bcp_internal.pieces that these need.';
+
+grant execute on function bcp_internal.zone_grain to bcp_reader;
+
+create or replace function bcp_internal.covered(
+    p_aggregate text, p_asked tstzmultirange, p_cuts timestamptz[] default null)
+returns tstzmultirange
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return (
+        select bcp_internal.in_buckets(
+            p_asked - coalesce((
+                select bcp_internal.in_buckets(
+                    range_agg(tstzrange(cut, cut, '[]')), a.bucket, p_widened => true)
+                from unnest(p_cuts) as cut
+                where public.time_bucket(a.bucket, cut) <> cut
+            ), '{}') - bcp_internal.stale(
+                a.name, a.source_table, p_asked, bcp_internal.now() - bcp_internal.refresh_start(r.retention_days)),
+            a.bucket)
+        from bcp_internal.aggregates() a
+        left join bcp.data_retention_policies r on r.table_name = a.source_table
+        where a.name = p_aggregate);
+end
+$func$;
+
+comment on function bcp_internal.covered(text, tstzmultirange, timestamptz[]) is
+    'The whole buckets within the ranges for which a continuous aggregate of schema bcp is right, and which none of the '
+    'moments p_cuts divides.';
+
+grant execute on function bcp_internal.covered to bcp_reader;
+
+create or replace function bcp_internal.finite(p_since timestamptz, p_until timestamptz) returns tstzmultirange
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select tstzmultirange(tstzrange(greatest(p_since, '1970-01-01Z'), least(greatest(p_until, p_since), '2970-01-01Z')))
+$func$;
+
+comment on function bcp_internal.finite(timestamptz, timestamptz) is
+    'A range that is cut into pieces. It must be finite, because an infinite time has no bucket.';
+
+grant execute on function bcp_internal.finite to bcp_reader;
+
+create or replace function bcp_internal.pieces(
+    p_family text, p_levels text[], p_since timestamptz, p_until timestamptz, p_without tstzmultirange default '{}',
+    p_cuts timestamptz[] default null)
 returns table (relation text, ranges tstzmultirange)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- The range must be finite, because an infinite time has no bucket.
-    v_left tstzmultirange := tstzmultirange(tstzrange(
-        greatest(p_since, '1970-01-01Z'), least(greatest(p_until, p_since), '2970-01-01Z')));
+    v_left tstzmultirange := bcp_internal.finite(p_since, p_until) - p_without;
     v_taken tstzmultirange;
-    v_aggregate record;
+    v_aggregate text;
 begin
     for v_aggregate in
-        select
-            a.name, a.source_table, a.bucket,
-            bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) as horizon
+        select a.name
         from unnest(p_levels) as l (suffix)
         join bcp_internal.aggregates() a on a.name = p_family || '_' || l.suffix
-        left join bcp.data_retention_policies r on r.table_name = a.source_table
         order by a.ordinal desc
     loop
-        v_taken := bcp_internal.in_buckets(
-            v_left - bcp_internal.stale(v_aggregate.name, v_aggregate.source_table, v_left, v_aggregate.horizon),
-            v_aggregate.bucket);
+        exit when isempty(v_left);
+        v_taken := bcp_internal.covered(v_aggregate, v_left, p_cuts);
         if not isempty(v_taken) then
-            return query select v_aggregate.name, v_taken;
+            return query select v_aggregate, v_taken;
             v_left := v_left - v_taken;
         end if;
     end loop;
@@ -206,11 +333,64 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.pieces(text, text[], timestamptz, timestamptz) is
-    'Cuts a range into pieces, each answered by one relation of schema bcp: an aggregate of a family (tool_usage, '
-    'tool_latency) at one of the levels given (1mo, 1d, 1h, 1m), or the hypertable.';
+comment on function bcp_internal.pieces(text, text[], timestamptz, timestamptz, tstzmultirange, timestamptz[]) is
+    'Cuts a range, without the ranges p_without, into pieces, each answered by one relation of schema bcp: an '
+    'aggregate of a family (tool_usage, tool_latency) at one of the levels given (1mo, 1d, 1h, 1m), or the hypertable. '
+    'No bucket of an aggregate has one of the moments p_cuts inside.';
 
 grant execute on function bcp_internal.pieces to bcp_reader;
+
+create or replace function bcp_internal.zone_parts(
+    p_ranges tstzmultirange, p_interval interval, p_zone text, p_shift interval)
+returns table (ranges tstzmultirange, zone text, shift interval, label text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_first constant timestamptz := date_trunc('day', lower(p_ranges), 'UTC');
+begin
+    if p_interval is null or p_zone = 'UTC' or isempty(p_ranges)
+        or upper(p_ranges) - v_first > interval '1200 days'
+    then
+        return query select p_ranges, p_zone, p_shift, 'bucket';
+        return;
+    end if;
+    -- Clocks change on whole quarters of an hour, which are looked at only in days with a change.
+    return query
+        with days as materialized (
+            select day, (day at time zone p_zone) - (day at time zone 'UTC') as utc_offset,
+                   lead((day at time zone p_zone) - (day at time zone 'UTC')) over (order by day) as next_offset
+            from generate_series(v_first, upper(p_ranges) + interval '24 hours', interval '24 hours') as day
+        ), parts as (
+            select tstzrange(day, day + interval '24 hours') as part, utc_offset
+            from days
+            where utc_offset = next_offset
+            union all
+            select tstzrange(quarter, quarter + interval '15 minutes'),
+                   (quarter at time zone p_zone) - (quarter at time zone 'UTC')
+            from days
+            cross join lateral generate_series(
+                day, day + interval '24 hours' - interval '15 minutes', interval '15 minutes') as quarter
+            where utc_offset <> next_offset
+        ), offsets as (
+            select p_ranges * range_agg(part) as within, utc_offset
+            from parts
+            group by utc_offset
+        )
+        select o.within, 'UTC', - o.utc_offset,
+               format('(bucket at time zone ''UTC'' + %L::interval) at time zone %L', o.utc_offset, p_zone)
+        from offsets o
+        where not isempty(o.within)
+        order by o.within;
+end
+$func$;
+
+comment on function bcp_internal.zone_parts is
+    'Parts of ranges in which the clock of a time zone does not change: there buckets are those of UTC, shifted, which '
+    'TimescaleDB adds up vectorised, and label makes their start from the column bucket. More than 1,200 days stay one '
+    'part, in the zone.';
+
+grant execute on function bcp_internal.zone_parts to bcp_reader;
 
 create or replace function bcp_internal.within(p_column text, p_ranges tstzmultirange) returns text
 language sql immutable parallel safe

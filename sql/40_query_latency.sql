@@ -17,6 +17,7 @@ grant execute on function bcp_internal.sketch_columns to bcp_reader;
 
 create or replace function bcp_internal.sketch_scans(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb,
+    p_without tstzmultirange default '{}',
     out aggregated text, out raw text, out is_grouped boolean)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -28,40 +29,38 @@ declare
     v_sketch_filter constant text := bcp_internal.call_filter(p_filters, p_lists => true);
     v_keys constant text := coalesce(p_keys || ', ', '');
     -- If one bucket holds the whole range, only the final select names it, because each column costs time for each row.
-    v_bucket constant text := case when p_interval is null then '' else 'bucket, ' end;
+    v_start constant text := case when p_interval is null then '' else '%s as bucket, ' end;
     v_by constant text := case when p_interval is null then '' else '1, ' end;
     v_counts constant text := bcp_internal.sketch_columns('n%s');
     v_sums constant text := bcp_internal.sketch_columns('sum(n%1$s) as n%1$s');
     v_cast constant text := bcp_internal.sketch_columns('n%1$s::double precision as n%1$s');
-    v_bucket_of text := '';
-    v_start_of text := '';
 begin
-    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
-    if p_interval is not null then
-        v_bucket_of := bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift) || ' as bucket, ';
-        v_start_of := bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift) || ' as bucket, ';
-    end if;
+    select * into v_grain from bcp_internal.zone_grain(p_interval, p_time_zone, p_since, p_until);
     select
         string_agg(
             case
                 -- A month has few rows per tool and no columnstore, so grouping the scan first costs more than it
                 -- saves.
-                when r.relation = 'tool_latency_1mo' then format(
+                when r.relation = 'tool_latency_1mo' and z.label = 'bucket' then format(
                     'select %s%slat_base, %s from bcp.%I where %s%s',
-                    v_bucket_of, v_keys, v_counts, r.relation, bcp_internal.within('bucket', r.ranges), v_sketch_filter)
+                    format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, v_counts,
+                    r.relation, bcp_internal.within('bucket', z.ranges), v_sketch_filter)
                 else format(
                     'select %s%slat_base, %s from'
                     ' (select %s%slat_base, %s from bcp.%I where %s%s group by %s%slat_base) scan',
-                    v_bucket, v_keys, v_cast, v_bucket_of, v_keys, v_sums, r.relation,
-                    bcp_internal.within('bucket', r.ranges), v_sketch_filter, v_by, v_keys)
+                    format(v_start, z.label), v_keys, v_cast,
+                    format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, v_sums,
+                    r.relation, bcp_internal.within('bucket', z.ranges), v_sketch_filter, v_by, v_keys)
             end, ' union all ')
             filter (where r.relation <> 'tool_usage_logs'),
         string_agg(format(
-            'select %s%slat_idx, count(*) as calls from bcp.tool_usage_logs'
-            ' where %s and lat_idx is not null%s group by %s%slat_idx',
-            v_start_of, v_keys, bcp_internal.within('start_time', r.ranges), v_filter, v_by, v_keys), ' union all ')
+            'select %s%slat_idx, calls from (select %s%slat_idx, count(*) as calls from bcp.tool_usage_logs'
+            ' where %s and lat_idx is not null%s group by %s%slat_idx) scan',
+            format(v_start, z.label), v_keys,
+            format(v_start, bcp_internal.bucket_of('start_time', p_interval, z.zone, z.shift)), v_keys,
+            bcp_internal.within('start_time', z.ranges), v_filter, v_by, v_keys), ' union all ')
             filter (where r.relation = 'tool_usage_logs'),
-        count(distinct r.relation) = 1 and min(r.relation) <> 'tool_latency_1mo'
+        count(*) = 1 and min(r.relation) <> 'tool_latency_1mo'
     into aggregated, raw, is_grouped
     from bcp_internal.pieces(
         'tool_latency',
@@ -71,7 +70,8 @@ begin
             when p_filters ? 'operation' then array(select unnest(v_grain.levels) intersect select '1h')
             else v_grain.levels
         end,
-        p_since, p_until) r;
+        p_since, p_until, p_without, v_grain.cuts) r
+    cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z;
 end
 $func$;
 
@@ -82,7 +82,8 @@ comment on function bcp_internal.sketch_scans is
 grant execute on function bcp_internal.sketch_scans to bcp_reader;
 
 create or replace function bcp_internal.sketch_statement(
-    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb)
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb,
+    p_without tstzmultirange default '{}')
 returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -96,7 +97,7 @@ declare
     v_sum text;
 begin
     select * into v_scans
-    from bcp_internal.sketch_scans(p_since, p_until, p_interval, p_time_zone, p_keys, p_filters);
+    from bcp_internal.sketch_scans(p_since, p_until, p_interval, p_time_zone, p_keys, p_filters, p_without);
     if v_scans.aggregated is null and v_scans.raw is null then
         return null;
     elsif v_scans.raw is not null then
@@ -122,7 +123,7 @@ $func$;
 comment on function bcp_internal.sketch_statement is
     'Statement that adds up the latency sketch of a range. Its columns are bucket, the columns in p_keys if any, '
     'lat_base, calls, and counts: an array of n0 to n31 as in bcp.tool_latency_1d, of which calls is the sum. Null if '
-    'the range is empty.';
+    'the range, without the ranges p_without, is empty.';
 
 grant execute on function bcp_internal.sketch_statement to bcp_reader;
 
@@ -257,7 +258,7 @@ grant execute on function bcp_internal.quantile_statement to bcp_reader;
 
 create or replace function bcp_internal.latency_quantiles(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_percentiles double precision[],
-    p_filters jsonb, p_by_tool boolean default true)
+    p_filters jsonb, p_by_tool boolean default true, p_without tstzmultirange default '{}')
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, timed_calls bigint, durations_ms double precision[])
 language plpgsql volatile
@@ -268,9 +269,24 @@ set jit = off
 set parallel_setup_cost = 20000
 as $func$
 declare
-    v_sketch constant text := bcp_internal.sketch_statement(
-        p_since, p_until, p_interval, p_time_zone, case when p_by_tool then 'bcp_name, tool_name' end, p_filters);
+    v_ready tstzmultirange := '{}';
+    v_sketch text;
 begin
+    -- Hours of all tools together are ready, as those of each tool are for bcp_internal.tool_cells.
+    if not p_by_tool and p_interval = interval '1 hour' and p_filters = '{}' and p_percentiles = '{0.5,0.95,0.99}'
+        and '1h' = any ((bcp_internal.grain(p_interval, p_time_zone, p_since, p_until)).levels)
+    then
+        v_ready := bcp_internal.covered('call_stats_1h', bcp_internal.finite(p_since, p_until) - p_without);
+        if not isempty(v_ready) then
+            return query execute format(
+                'select bucket, null::text, null::text, timed_calls, array[bcp_internal.latency_ms(p50_lat_idx),'
+                ' bcp_internal.latency_ms(p95_lat_idx), bcp_internal.latency_ms(p99_lat_idx)]'
+                ' from bcp.call_stats_1h where timed_calls > 0 and %s', bcp_internal.within('bucket', v_ready));
+        end if;
+    end if;
+    v_sketch := bcp_internal.sketch_statement(
+        p_since, p_until, p_interval, p_time_zone, case when p_by_tool then 'bcp_name, tool_name' end, p_filters,
+        p_without + v_ready);
     if v_sketch is not null then
         return query execute bcp_internal.quantile_statement(
             v_sketch, case when p_interval is null then p_since end, p_by_tool, cardinality(p_percentiles))
@@ -282,6 +298,6 @@ $func$;
 comment on function bcp_internal.latency_quantiles is
     'Percentiles of the durations, all in one pass and in the order of p_percentiles, by bucket, bundle and tool, or '
     'by bucket alone if p_by_tool is false. They are within 1 percent of percentile_disc. Filters work as in '
-    'bcp_internal.usage_cells.';
+    'bcp_internal.usage_cells. Leaves out the ranges p_without.';
 
 grant execute on function bcp_internal.latency_quantiles to bcp_reader;

@@ -7,7 +7,7 @@
 
 create or replace function bcp_internal.usage_statement(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
-    p_filters jsonb, p_lists boolean default false)
+    p_filters jsonb, p_lists boolean default false, p_without tstzmultirange default '{}')
 returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -21,15 +21,15 @@ declare
     v_keys constant text := coalesce(p_keys || ', ', '');
     v_scans text;
 begin
-    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    select * into v_grain from bcp_internal.zone_grain(p_interval, p_time_zone, p_since, p_until);
     select string_agg(
         format(
-            'select bucket, %scalls::bigint as calls, successes::bigint as successes, errors::bigint as errors,'
+            'select %s as bucket, %scalls::bigint as calls, successes::bigint as successes, errors::bigint as errors,'
             ' timed_calls::bigint as timed_calls, sum_ms, min_ms, max_ms,'
             ' request_bytes::double precision as request_bytes, response_bytes::double precision as response_bytes,'
             ' given_tokens::double precision as given_tokens, given_bytes::double precision as given_bytes'
             ' from (%s) scan',
-            v_keys,
+            z.label, v_keys,
             case
                 when r.relation = 'tool_usage_logs' then format(
                     'select %s as bucket, %scount(*) as calls, count(*) filter (where success) as successes,'
@@ -39,8 +39,8 @@ begin
                     ' sum(response_bytes) as response_bytes, sum(response_tokens) as given_tokens,'
                     ' sum(response_bytes) filter (where response_tokens is not null) as given_bytes'
                     ' from bcp.tool_usage_logs where %s%s%s',
-                    bcp_internal.bucket_of('start_time', p_interval, v_grain.zone, v_grain.shift), v_keys,
-                    bcp_internal.within('start_time', r.ranges), v_filter, v_group)
+                    bcp_internal.bucket_of('start_time', p_interval, z.zone, z.shift), v_keys,
+                    bcp_internal.within('start_time', z.ranges), v_filter, v_group)
                 else format(
                     'select %s as bucket, %ssum(calls) as calls, sum(successes) as successes,'
                     ' sum(errors) as errors, sum(timed_calls) as timed_calls, sum(sum_duration_ms) as sum_ms,'
@@ -48,15 +48,16 @@ begin
                     ' sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes,'
                     ' sum(given_tokens) as given_tokens, sum(given_bytes) as given_bytes'
                     ' from bcp.%I where %s%s%s',
-                    bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_keys, r.relation,
-                    bcp_internal.within('bucket', r.ranges), v_filter, v_group)
+                    bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift), v_keys, r.relation,
+                    bcp_internal.within('bucket', z.ranges), v_filter, v_group)
             end),
         ' union all ')
     into v_scans
     from bcp_internal.pieces(
         'tool_usage',
         case when bcp_internal.is_aggregated(p_filters, p_keys) then v_grain.levels else '{}' end,
-        p_since, p_until) r;
+        p_since, p_until, p_without, v_grain.cuts) r
+    cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z;
     if v_scans is null then
         return null;
     end if;
@@ -77,14 +78,15 @@ $func$;
 
 comment on function bcp_internal.usage_statement is
     'Statement that adds up the calls of a range by bucket and by the columns in p_keys, if any; its columns are those '
-    'of bcp_internal.usage_cells. Null if the range is empty. Aggregates have bundle, tool and operation: with any '
-    'other filter or key, all rows come from the raw table.';
+    'of bcp_internal.usage_cells. Null if the range, without the ranges p_without, is empty. Aggregates have bundle, '
+    'tool and operation: with any other filter or key, all rows come from the raw table.';
 
 grant execute on function bcp_internal.usage_statement to bcp_reader;
 
 create or replace function bcp_internal.usage_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
-    p_filters jsonb, p_by_operation boolean default true, p_lists boolean default false)
+    p_filters jsonb, p_by_operation boolean default true, p_lists boolean default false,
+    p_without tstzmultirange default '{}')
 returns table (
     time_bucket timestamptz, bcp_name text, tool_name text, operation text, calls bigint, successes bigint,
     errors bigint,
@@ -102,7 +104,7 @@ declare
     v_usage constant text := bcp_internal.usage_statement(
         p_since, p_until, p_interval, p_time_zone,
         'bcp_name, tool_name' || case when p_by_operation then ', operation' else '' end,
-        p_filters, p_lists);
+        p_filters, p_lists, p_without);
 begin
     if v_usage is not null then
         return query execute format(
@@ -117,7 +119,7 @@ $func$;
 comment on function bcp_internal.usage_cells is
     'Calls of a range by bucket, bundle, tool and, unless p_by_operation is false, operation. If the interval is null, '
     'one bucket begins at p_since. With a filter other than bundle, tool and operation, all rows come from the raw '
-    'table. Lists of tools count as in bcp_internal.call_filter.';
+    'table. Lists of tools count as in bcp_internal.call_filter. Leaves out the ranges p_without.';
 
 grant execute on function bcp_internal.usage_cells to bcp_reader;
 

@@ -15,34 +15,21 @@ returns table (
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-    with asked as materialized (
-        select r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone) as width,
-               bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
-                   p_outcome, p_failed, p_client_version, p_client_model, p_release) as filters
-        from bcp_internal.checked_range(p_since, p_until) r
-    ), usage as (
-        select c.*
-        from asked a
-        cross join lateral bcp_internal.usage_cells(
-            a.range_from, a.range_to, a.width, p_time_zone, a.filters, p_by_operation => false) c
-    ), percentiles as (
-        select c.time_bucket, c.bcp_name, c.tool_name, c.durations_ms as p
-        from asked a
-        cross join lateral bcp_internal.latency_quantiles(
-            a.range_from, a.range_to, a.width, p_time_zone, '{0.5,0.95,0.99}', a.filters) c
-    )
     select
-        u.time_bucket, u.bcp_name, u.tool_name, u.calls, u.successes, u.errors,
-        u.successes::double precision / nullif(u.successes + u.errors, 0), u.sum_duration_ms / nullif(u.timed_calls, 0),
+        c.time_bucket, c.bcp_name, c.tool_name, c.calls, c.successes, c.errors,
+        c.successes::double precision / nullif(c.successes + c.errors, 0), c.sum_duration_ms / nullif(c.timed_calls, 0),
         -- A value of the sketch may lie up to 1 percent outside of what was measured, but the extremes are known
         -- exactly.
-        least(greatest(q.p[1], u.min_duration_ms), u.max_duration_ms),
-        least(greatest(q.p[2], u.min_duration_ms), u.max_duration_ms),
-        least(greatest(q.p[3], u.min_duration_ms), u.max_duration_ms), u.max_duration_ms, u.request_bytes,
-        u.response_bytes
-    from usage u
-    left join percentiles q using (time_bucket, bcp_name, tool_name)
-    order by u.time_bucket desc, u.calls desc, u.bcp_name, u.tool_name
+        least(greatest(c.p50_duration_ms, c.min_duration_ms), c.max_duration_ms),
+        least(greatest(c.p95_duration_ms, c.min_duration_ms), c.max_duration_ms),
+        least(greatest(c.p99_duration_ms, c.min_duration_ms), c.max_duration_ms), c.max_duration_ms, c.request_bytes,
+        c.response_bytes
+    from bcp_internal.checked_range(p_since, p_until) r
+    cross join lateral bcp_internal.tool_cells(
+        r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone,
+        bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome,
+            p_failed, p_client_version, p_client_model, p_release)) c
+    order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name
 $func$;
 
 comment on function bcp.tool_usage_stats is
@@ -116,10 +103,10 @@ as $func$
         c.successes / nullif(c.successes + c.errors, 0)::double precision,
         c.errors / nullif(c.successes + c.errors, 0)::double precision
     from bcp_internal.checked_range(p_since, p_until) r
-    cross join lateral bcp_internal.usage_cells(
+    cross join lateral bcp_internal.tool_cells(
         r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone,
         bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome,
-            p_failed, p_client_version, p_client_model, p_release), p_by_operation => false) c
+            p_failed, p_client_version, p_client_model, p_release), p_timed => false) c
     order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name
 $func$;
 

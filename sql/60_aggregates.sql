@@ -3,14 +3,16 @@
 create or replace function bcp_internal.aggregates()
 returns table (
     ordinal integer, name text, source_table text, bucket interval, of_rows boolean, all_time boolean,
-    columnstore_after interval)
+    columnstore_after interval, added_later boolean)
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
     -- In the order in which they are refreshed: an aggregate that is not made from rows (of_rows) is made from the
     -- finer one before it. Months are refreshed whatever their age, because a month may be longer than retention, and
-    -- the days that it is made from are never dropped.
-    values
+    -- the days that it is made from are never dropped. What a store in use was given later (added_later) is filled day
+    -- by day, and has seen nothing of what had been dropped before.
+    select v.*, v.column1 > 15
+    from (values
         (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', true, false, interval '1 day'),
         (2, 'tool_usage_1h', 'tool_usage_logs', interval '1 hour', false, false, interval '1 hour'),
         (3, 'tool_usage_1d', 'tool_usage_logs', interval '1 day', false, false, interval '6 hours'),
@@ -25,7 +27,11 @@ as $func$
         (12, 'metrics_1m', 'performance_metrics', interval '1 minute', true, false, null),
         (13, 'metrics_5m', 'performance_metrics', interval '5 minutes', false, false, null),
         (14, 'metrics_1h', 'performance_metrics', interval '1 hour', false, false, null),
-        (15, 'metrics_1d', 'performance_metrics', interval '1 day', false, false, null)
+        (15, 'metrics_1d', 'performance_metrics', interval '1 day', false, false, null),
+        (16, 'tool_stats_1h', 'tool_usage_logs', interval '1 hour', true, false, interval '1 hour'),
+        (17, 'tool_stats_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
+        (18, 'call_stats_1h', 'tool_usage_logs', interval '1 hour', true, false, null)
+    ) as v
 $func$;
 
 comment on function bcp_internal.aggregates is 'The continuous aggregates, in the order in which they are refreshed.';
@@ -45,12 +51,47 @@ comment on function bcp_internal.refresh_start is
 
 grant execute on function bcp_internal.refresh_start to bcp_reader;
 
+create or replace function bcp_internal.refresh_windows(p_name text, p_since timestamptz, p_until timestamptz)
+returns table (since timestamptz, until timestamptz)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_changed constant tstzmultirange :=
+        bcp_internal.invalidated(p_name) * tstzmultirange(tstzrange(p_since, greatest(p_since, p_until)));
+begin
+    if p_since is not null and (select a.added_later from bcp_internal.aggregates() a where a.name = p_name)
+        and (select sum(upper(r) - lower(r)) > interval '4 days' from unnest(v_changed) r)
+    then
+        return query
+            select w.first, w.last
+            from generate_series(
+                date_trunc('day', p_since + interval '24 hours', 'UTC'), p_until - interval '1 microsecond',
+                interval '24 hours') with ordinality as d (day, n)
+            cross join lateral (
+                -- What lies before the first whole day goes with it, because alone it may be less than a bucket.
+                select case when d.n = 1 then p_since else d.day end, least(d.day + interval '24 hours', p_until)
+            ) as w (first, last)
+            where v_changed && tstzrange(w.first, w.last)
+            order by 1 desc;
+    else
+        return query select p_since, p_until;
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.refresh_windows is
+    'The parts, latest first, in which an aggregate is refreshed. Usually it is all one. An aggregate that a store in '
+    'use was given later is filled by days: each is done for good, and answers from then on.';
+
 create or replace procedure bcp_internal.refresh_aggregate(p_name text, p_since timestamptz, p_until timestamptz)
 -- A procedure that commits cannot have a search_path of its own, and "set local" ends with each transaction. So each
 -- such procedure sets it first, and again after each commit and each call that commits. The types of its variables are
 -- qualified, because PostgreSQL looks them up before the first statement runs.
 language plpgsql
 as $proc$
+declare
+    v_window record;
 begin
     set local search_path = pg_catalog, pg_temp;
     perform bcp_internal.check_overloads();
@@ -59,13 +100,18 @@ begin
         exit when not bcp_internal.refreshes_elsewhere(p_name);
         perform pg_sleep(0.1);
     end loop;
-    -- In one batch: TimescaleDB 2.28 plans its batches before it looks for rows that came late since the last refresh.
-    if bcp_internal.refreshes_in_batches() then
-        call public.refresh_continuous_aggregate(
-            format('bcp.%I', p_name)::regclass, p_since, p_until, options => '{"buckets_per_batch": 0}');
-    else
-        call public.refresh_continuous_aggregate(format('bcp.%I', p_name)::regclass, p_since, p_until);
-    end if;
+    for v_window in select w.since, w.until from bcp_internal.refresh_windows(p_name, p_since, p_until) w loop
+        -- In one batch: TimescaleDB 2.28 plans its batches before it looks for rows that came late since the last
+        -- refresh.
+        if bcp_internal.refreshes_in_batches() then
+            call public.refresh_continuous_aggregate(
+                pg_catalog.format('bcp.%I', p_name)::pg_catalog.regclass, v_window.since, v_window.until,
+                options => '{"buckets_per_batch": 0}');
+        else
+            call public.refresh_continuous_aggregate(
+                pg_catalog.format('bcp.%I', p_name)::pg_catalog.regclass, v_window.since, v_window.until);
+        end if;
+    end loop;
     -- The commit notes for the coarser aggregate what the refresh has changed. TimescaleDB 2.23 leaves its own last
     -- transaction open: without this commit, each call of the procedure would bring late calls only one level up.
     commit;

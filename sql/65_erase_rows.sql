@@ -413,9 +413,14 @@ begin
     end if;
     v_mention := bcp_internal.mention_of(v_relation, v_work.forms);
     if v_mention <> 'false' then
-        execute format(
-            'update %s set %s where %s', v_relation, bcp_internal.without_mentions(v_relation, v_work.forms),
-            v_mention);
+        if bcp_internal.adds_up(v_relation) then
+            execute format(
+                'update %s set %s where %s', v_relation, bcp_internal.without_mentions(v_relation, v_work.forms),
+                v_mention);
+        else
+            execute format(
+                'delete from %s where bucket in (select bucket from %1$s where %s)', v_relation, v_mention);
+        end if;
         get diagnostics v_changed = row_count;
         if v_changed > 0 then
             perform bcp_internal.compress_again(p_aggregate, '-infinity', 'infinity');

@@ -268,6 +268,17 @@ $func$;
 comment on function bcp_internal.mask_table is
     'Masks the rows of a table without chunks that are older than a time, and returns how many changed.';
 
+create or replace function bcp_internal.adds_up(p_relation regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select not exists (select from pg_attribute where attrelid = p_relation and attname = 'p50_lat_idx')
+$func$;
+
+comment on function bcp_internal.adds_up is
+    'Whether rows of the hypertable of an aggregate may be equal but for what they count. Those with percentiles may '
+    'not: they are read as they are. Below the horizon, a bucket of these may be deleted: bcp_internal.unseen.';
+
 create or replace function bcp_internal.mask_aggregate(p_aggregate text, p_before timestamptz) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -285,7 +296,8 @@ begin
     into strict v_relation
     from timescaledb_information.continuous_aggregates
     where view_schema = 'bcp' and view_name = p_aggregate;
-    -- Rows that become equal are not merged, because every question adds them up.
+    -- Rows that become equal are not merged, because every question adds them up. Percentiles cannot be added up:
+    -- without the bucket, usage and sketch answer.
     for v_column in
         select column_name, kind = 'json' as is_json
         from bcp_internal.written_columns(v_relation)
@@ -296,10 +308,17 @@ begin
             '%L, array(select distinct to_jsonb(%2$I) from %3$s where %2$I is not null and bucket < %4$L))',
             v_column.column_name, v_column.column_name, v_relation, p_before)
         loop
-            execute format(
-                'update %s set %I = $1%s where %2$I = $2%3$s and bucket < $3',
-                v_relation, v_column.column_name, case when not v_column.is_json then ' #>> ''{}''' end)
-            using v_value.masked, v_value.value, p_before;
+            if bcp_internal.adds_up(v_relation) then
+                execute format(
+                    'update %s set %I = $1%s where %2$I = $2%3$s and bucket < $3',
+                    v_relation, v_column.column_name, case when not v_column.is_json then ' #>> ''{}''' end)
+                using v_value.masked, v_value.value, p_before;
+            else
+                execute format(
+                    'delete from %s where bucket in (select bucket from %1$s where %I = $1%s and bucket < $2)',
+                    v_relation, v_column.column_name, case when not v_column.is_json then ' #>> ''{}''' end)
+                using v_value.value, p_before;
+            end if;
             get diagnostics v_count = row_count;
             v_changed := v_changed + v_count;
         end loop;

@@ -64,19 +64,21 @@ begin
     end loop;
     for v_policy in
         select a.name, a.bucket,
-               case when not a.all_time then bcp_internal.refresh_start(r.retention_days) end as start_offset
+               case when not a.all_time then bcp_internal.refresh_start(r.retention_days) end as start_offset,
+               -- All in one batch, as in bcp_internal.refresh_aggregate; what a store in use was given later by days.
+               case when a.added_later then greatest(86400 / extract(epoch from a.bucket)::integer, 1) else 0 end
+                   as batch
         from bcp_internal.aggregates() a
         join bcp.data_retention_policies r on r.table_name = a.source_table
         order by a.ordinal
     loop
         v_changes := v_changes + bcp_internal.set_policy(
             'policy_refresh_continuous_aggregate', v_policy.name,
-            -- In one batch, as in bcp_internal.refresh_aggregate.
             jsonb_build_object('start_offset', v_policy.start_offset::text, 'end_offset', v_policy.bucket::text,
-                               'buckets_per_batch', 0),
+                               'buckets_per_batch', v_policy.batch),
             format('select public.add_continuous_aggregate_policy(%L::regclass, start_offset => %L::interval, '
-                   'end_offset => %L::interval, schedule_interval => interval ''5 minutes'', buckets_per_batch => 0)',
-                   'bcp.' || quote_ident(v_policy.name), v_policy.start_offset, v_policy.bucket),
+                   'end_offset => %L::interval, schedule_interval => interval ''5 minutes'', buckets_per_batch => %s)',
+                   'bcp.' || quote_ident(v_policy.name), v_policy.start_offset, v_policy.bucket, v_policy.batch),
             format(
                 'select public.remove_continuous_aggregate_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.name))
         )::integer;

@@ -18,7 +18,7 @@ import psycopg
 SPRING = datetime(2026, 4, 2, 13, 37, 21, 123456, tzinfo=UTC)
 AUTUMN = datetime(2026, 11, 3, 13, 37, 21, 123456, tzinfo=UTC)
 ZONES = ["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kolkata", "Australia/Lord_Howe"]
-INTERVALS = ["15 minutes", "1 hour", "3 hours", "1 day", "1 week", None]
+INTERVALS = ["15 minutes", "1 hour", "3 hours", "1 day", "2 days", "1 week", None]
 
 INSERT: LiteralString = """
 insert into bcp.tool_usage_logs (

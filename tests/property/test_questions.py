@@ -42,7 +42,7 @@ class Store:
             conn.execute("call bcp.refresh_analytics_views()")
 
     def compress(self) -> None:
-        relations = ["tool_usage_1m", "tool_usage_1h", "tool_latency_1h", "tool_latency_1d"]
+        relations = ["tool_usage_1m", "tool_usage_1h", "tool_latency_1h", "tool_latency_1d", "tool_stats_1h"]
         # TimescaleDB 2.23 leaves generated columns null in rows that come late for it (its issue 9314).
         if self.target != "embedded":
             relations.append("tool_usage_logs")
@@ -175,6 +175,27 @@ def test_percentiles_are_within_one_percent_of_percentile_disc(
         assert row["call_count"] == len(group)
         exact = model.disc([c.ms for c in group if c.ms is not None], row["percentile"])
         assert row["duration_ms"] == pytest.approx(exact, rel=0.01, abs=1e-9)
+
+
+@shared
+@given(data=st.data(), interval=st.sampled_from(INTERVALS), zone=st.sampled_from(ZONES), chosen=filters)
+def test_latency_over_time_equals_the_raw_rows(
+    store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, Any]
+) -> None:
+    since, until = data.draw(ranges(store.now))
+    timed = [c for c in model.selected(store.calls, since, until, chosen) if c.ms is not None]
+    expected = model.grouped(timed, lambda c: model.bucket_of(c.start_time, interval, zone, since))
+    found = store.ask(
+        "latency_over_time", zone, since=since, until=until, interval=interval, time_zone=zone, **chosen
+    )
+    assert [r["time_bucket"] for r in found] == sorted(expected, reverse=True)
+    for row in found:
+        durations = [c.ms for c in expected[row["time_bucket"]] if c.ms is not None]
+        assert row["call_count"] == len(durations)
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            assert row[f"{name}_duration_ms"] == pytest.approx(
+                model.disc(durations, share), rel=0.01, abs=1e-9
+            )
 
 
 @shared

@@ -1,0 +1,144 @@
+"""Hours and days whose percentiles are ready answer as usage and sketch do, where they may."""
+
+from __future__ import annotations
+
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+
+from tests.sql.events import ingest, rows, usage
+
+NOW = "2026-06-15T12:34:56Z"
+HOURS: LiteralString = "select * from bcp.tool_usage_stats('2026-06-10 06:20Z', '2026-06-15 12:34:56Z')"
+DAYS: LiteralString = (
+    "select * from bcp.tool_usage_stats('2026-06-10 06:20Z', '2026-06-15 12:34:56Z', '1 day')"
+)
+OVER_TIME: LiteralString = "select * from bcp.latency_over_time('2026-06-10 06:20Z', '2026-06-15 12:34:56Z')"
+OLDER: LiteralString = """
+select name, time_bucket(bucket, bcp_internal.now())
+from bcp_internal.aggregates() where not added_later order by ordinal
+"""
+RAW: LiteralString = """
+select public.time_bucket(%s::interval, start_time), tool_name, count(*),
+       percentile_disc('{0.5,0.95,0.99}'::float8[]) within group (order by duration_ms)
+from bcp.tool_usage_logs where start_time >= '2026-06-10 06:20Z' and start_time < '2026-06-15 12:34:56Z'
+group by 1, 2 order by 1 desc, 3 desc, 2
+"""
+
+
+@pytest.fixture
+def conn(clean_db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+    """A call of each of two tools every 20 minutes of the last eight days, not aggregated yet."""
+    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+    clean_db.execute(
+        "insert into bcp.tool_usage_logs"
+        " (start_time, end_time, created_at, event_id, bcp_name, tool_name, operation, success)"
+        " select at, at + (n * n %% 977) * interval '1 ms', at, gen_random_uuid(), 'files',"
+        " case n %% 2 when 0 then 'read' else 'write' end, 'call', n %% 7 > 0"
+        " from generate_series(1, 1152) n,"
+        " lateral (select %s::timestamptz - n * interval '10 minutes') a (at)",
+        [NOW],
+    )
+    return clean_db
+
+
+def ready(conn: psycopg.Connection[Any], aggregate: str) -> str:
+    [(found,)] = conn.execute(
+        "select array(select to_char(lower(r), 'DD HH24:MI') || ' to ' || to_char(upper(r), 'DD HH24:MI')"
+        " from unnest(bcp_internal.covered(%s, bcp_internal.finite('2026-06-10 06:20Z', %s))) r)::text",
+        [aggregate, NOW],
+    ).fetchall()
+    return str(found)
+
+
+def test_whole_hours_and_days_are_ready_and_late_calls_show_at_once(conn: psycopg.Connection[Any]) -> None:
+    before = [rows(conn, question) for question in (HOURS, DAYS, OVER_TIME)]
+    assert ready(conn, "tool_stats_1h") == ready(conn, "tool_stats_1d") == "{}"
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert ready(conn, "tool_stats_1h") == '{"10 07:00 to 15 12:00"}'
+    assert ready(conn, "call_stats_1h") == '{"10 07:00 to 15 12:00"}'
+    assert ready(conn, "tool_stats_1d") == '{"11 00:00 to 15 00:00"}'
+    assert [rows(conn, question) for question in (HOURS, DAYS, OVER_TIME)] == before
+    ingest(conn, [usage(start_time="2026-06-12T08:30:00Z", tool_name="late", duration_ms=7)])
+    assert ready(conn, "tool_stats_1h") == '{"10 07:00 to 12 08:00","12 09:00 to 15 12:00"}'
+    assert ready(conn, "tool_stats_1d") == '{"11 00:00 to 12 00:00","13 00:00 to 15 00:00"}'
+    late = [rows(conn, question) for question in (HOURS, DAYS, OVER_TIME)]
+    assert [len(after) - len(old) for after, old in zip(late, before, strict=True)] == [1, 1, 0]
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert ready(conn, "tool_stats_1d") == '{"11 00:00 to 15 00:00"}'
+    assert [rows(conn, question) for question in (HOURS, DAYS, OVER_TIME)] == late
+
+
+@pytest.mark.parametrize(("question", "width"), [(HOURS, "1 hour"), (DAYS, "1 day")])
+def test_ready_cells_are_those_of_the_raw_rows(
+    conn: psycopg.Connection[Any], question: LiteralString, width: str
+) -> None:
+    conn.execute("call bcp.refresh_analytics_views()")
+    expected = conn.execute(RAW, [width]).fetchall()
+    found = rows(conn, question)
+    assert [(r["time_bucket"], r["tool_name"], r["call_count"]) for r in found] == [r[:3] for r in expected]
+    for row, (*_, percentiles) in zip(found, expected, strict=True):
+        assert [row[f"p{n}_duration_ms"] for n in (50, 95, 99)] == pytest.approx(percentiles, rel=0.01)
+
+
+def test_what_was_dropped_before_there_were_ready_cells_is_added_up(conn: psycopg.Connection[Any]) -> None:
+    for name, until in conn.execute(OLDER).fetchall():
+        conn.execute("call bcp_internal.refresh_aggregate(%s, null, %s)", [name, until])
+    before = [rows(conn, question) for question in (HOURS, DAYS, OVER_TIME)]
+    conn.execute("select set_config('bcp.now', '2026-10-01T00:00:00Z', false)")
+    conn.execute("select drop_chunks('bcp.tool_usage_logs', timestamptz '2026-06-14')")
+    conn.execute("call bcp.refresh_analytics_views()")
+    for question, old in zip((HOURS, DAYS, OVER_TIME), before, strict=True):
+        # Of the day on which the range begins only whole hours are left, and nothing else changes.
+        kept = [r for r in old if 11 <= r["time_bucket"].day < 14]
+        assert [r for r in rows(conn, question) if 11 <= r["time_bucket"].day < 14] == kept != []
+
+
+def test_a_store_in_use_is_filled_by_days_the_latest_first(conn: psycopg.Connection[Any]) -> None:
+    asked = "select since, until from bcp_internal.refresh_windows(%s, %s, %s)"
+    since, until = "2026-06-08 05:00Z", "2026-06-15 12:00Z"
+    windows = conn.execute(asked, ["tool_stats_1h", since, until]).fetchall()
+    assert [(f"{a:%d %H}", f"{b:%d %H}") for a, b in windows] == [
+        ("15 00", "15 12"), ("14 00", "15 00"), ("13 00", "14 00"), ("12 00", "13 00"), ("11 00", "12 00"),
+        ("10 00", "11 00"), ("08 05", "10 00"),
+    ]  # fmt: skip
+    assert len(conn.execute(asked, ["tool_usage_1h", since, until]).fetchall()) == 1
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert len(conn.execute(asked, ["tool_stats_1h", since, until]).fetchall()) == 1
+
+
+def test_weeks_of_a_time_zone_are_made_of_days_and_hours(conn: psycopg.Connection[Any]) -> None:
+    conn.execute("call bcp.refresh_analytics_views()")
+    found = rows(
+        conn,
+        "select relation, lower(r) as first, upper(r) as last"
+        " from bcp_internal.zone_grain('1 week', 'Europe/Berlin', '2026-06-08Z', '2026-06-15 12:00Z') g,"
+        " bcp_internal.pieces('tool_latency', levels, '2026-06-08Z', '2026-06-15 12:00Z', '{}', cuts),"
+        " unnest(ranges) r order by first",
+    )
+    assert [(r["relation"], f"{r['first']:%d %H}", f"{r['last']:%d %H}") for r in found] == [
+        ("tool_latency_1d", "08 00", "14 00"),
+        ("tool_latency_1h", "14 00", "15 12"),
+    ]
+
+
+def test_cells_that_masking_makes_equal_are_added_up(conn: psycopg.Connection[Any]) -> None:
+    name = "read of jane@example.com"
+    conn.execute("update bcp.tool_usage_logs set tool_name = %s where tool_name = 'read'", [name])
+    conn.execute(
+        "update bcp.tool_usage_logs set tool_name = masked #>> '{}' from bcp_internal.masked_values("
+        " 'tool_name', array[to_jsonb(%s::text)]) where tool_name = 'write'",
+        [name],
+    )
+    conn.execute("call bcp.refresh_analytics_views()")
+    conn.execute("select set_config('bcp.now', '2026-10-01T00:00:00Z', false)")
+    conn.execute("select drop_chunks('bcp.tool_usage_logs', timestamptz '2026-07-01')")
+    for (aggregate,) in conn.execute(
+        "select name from bcp_internal.aggregates() where name ~ '^tool'"
+    ).fetchall():
+        conn.execute("select bcp_internal.mask_aggregate(%s, 'infinity')", [aggregate])
+    for question, calls in ((DAYS, 144), (HOURS, 6)):
+        cells = [r for r in rows(conn, question) if f"{r['time_bucket']:%d}" == "12"]
+        assert {r["call_count"] for r in cells} == {calls}
+        assert len({r["tool_name"] for r in cells}) == 1
