@@ -107,6 +107,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.anonymizer
 	@$(PIP) --editable '.[bench]'
 	@$(BIN)/python -m benchmarks.queries
+	@$(BIN)/python -m benchmarks.questions
 	@$(BIN)/python -m benchmarks.lifecycle
 	@$(BIN)/python -m benchmarks.real_clients
 	@$(BIN)/python -m benchmarks.stream
