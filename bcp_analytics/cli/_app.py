@@ -17,7 +17,18 @@ import typer
 
 from bcp_analytics import __version__, embedded
 from bcp_analytics import migrate as migrations
-from bcp_analytics.cli import _archive, _cleanup, _compose, _erase, _query, _restore, _serve, _spool, _token
+from bcp_analytics.cli import (
+    _archive,
+    _cleanup,
+    _compose,
+    _erase,
+    _mcp,
+    _query,
+    _restore,
+    _serve,
+    _spool,
+    _token,
+)
 from bcp_analytics.cli._support import Commands, Dsn, connected, counted, find_dsn, say, tell
 from bcp_analytics.embedded._places import Places
 from bcp_analytics.errors import BcpAnalyticsError
@@ -383,6 +394,7 @@ app.command()(_cleanup.cleanup)
 app.command()(_compose.compose)
 app.command()(_query.query)
 app.command()(_serve.serve)
+app.command()(_mcp.mcp)
 app.command("erase-user")(_erase.erase_user)
 app.command("anonymize-history")(_erase.anonymize_history)
 

@@ -66,6 +66,12 @@ def serve(
     access_log: Annotated[
         bool, typer.Option(help="Whether to write a line of JSON per request to stderr.")
     ] = True,
+    allow_resolve: Annotated[
+        bool,
+        typer.Option(
+            "--allow-resolve", help="Let agents with the token of an administrator resolve issues, by /mcp."
+        ),
+    ] = False,
     dsn: Dsn = None,
 ) -> None:
     """Take events in by HTTP and OpenTelemetry, answer questions, and stream what happens.
@@ -91,6 +97,7 @@ def serve(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         access_log=access_log,
+        allow_resolve=allow_resolve,
     )
     if config.public and tls_certificate is None and not trust_proxy:
         say("Warning: without TLS others can read tokens and events: give --tls-certificate and --tls-key.")

@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from bcp_analytics._core.own import OWN_SERVER
 from bcp_analytics.collector.capture._context import SHARED_FIELDS
 
 Json = Any
@@ -113,6 +114,13 @@ def server_of(implementation: Json) -> Fields:
     """Return the fields that an Implementation, as in serverInfo, says of the server."""
     release = string(mapping(implementation).get("version"))
     return {} if release is None else {"release": release}
+
+
+def is_own(result: Json) -> bool:
+    """Say whether it is the store's own server that answers `initialize` or `server/discover` so."""
+    answered = mapping(result)
+    servers = (answered.get("serverInfo"), mapping(answered.get("_meta")).get(_SERVER))
+    return any(mapping(server).get("name") == OWN_SERVER for server in servers)
 
 
 def fields_of_meta(meta: Json) -> Fields:

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from bcp_analytics.serve import (
     _actions,
+    _agents,
     _batch,
     _dashboard,
     _events,
@@ -53,7 +54,8 @@ def create_app(config: Config) -> Starlette:
         noting = asyncio.create_task(tokens.keep_noting())
         await hub.start()
         try:
-            yield
+            async with agents:
+                yield
         finally:
             app.state.stopping.set()
             noting.cancel()
@@ -62,6 +64,7 @@ def create_app(config: Config) -> Starlette:
                 await tokens.note_failures()
             await database.close()
 
+    agents = _agents.Agents(config, database)
     metrics = Metrics()
     routes: list[BaseRoute] = [
         *_health.routes,
@@ -75,6 +78,7 @@ def create_app(config: Config) -> Starlette:
         *_metrics.routes,
         *_openapi.routes,
         *_stream.routes,
+        *_agents.routes,
         *_dashboard.routes,
     ]
     log = [Middleware(AccessLog)] if config.access_log else []
@@ -102,6 +106,7 @@ def create_app(config: Config) -> Starlette:
     app.state.tokens = tokens
     app.state.metrics = metrics
     app.state.stream = hub
+    app.state.agents = agents
     app.state.stopping = asyncio.Event()
     return app
 

@@ -42,6 +42,8 @@ class Config:
     max_watchers: int = 500
     """How many may watch the stream at the same time."""
     access_log: bool = True
+    allow_resolve: bool = False
+    """Whether agents with the token of an administrator may resolve issues, by /mcp."""
 
     def __post_init__(self) -> None:
         """Raise `BcpAnalyticsError` for what no request could ever match."""

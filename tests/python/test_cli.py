@@ -117,6 +117,7 @@ def test_every_command_has_help_with_an_example() -> None:
         "query",
         "report",
         "serve",
+        "mcp",
     }
     for name in names:
         text = ok(name, "--help")

@@ -97,6 +97,8 @@ class Journal:
         self.open: dict[Request, None] = {}
         """The requests that have no answer yet, oldest first."""
         self.open_bytes = 0
+        self.own = False
+        """Whether the server is the store's own, whose calls are not recorded."""
         self._say = say
 
     def send(self, send: Callable[..., Any], *args: Any, **fields: Any) -> None:  # noqa: ANN401
@@ -326,6 +328,7 @@ class Conversation:
 
     def _greet(self, params: Json, result: Json) -> None:
         known = self._peers
+        self._journal.own |= events.is_own(result)
         self._peers = known | events.fields_of_handshake(params, result)
         if self._peers.get("client_name") != known.get("client_name"):
             self.touch()
@@ -333,6 +336,8 @@ class Conversation:
     def _record(self, call: Request, fields: Fields, at: Moment | None) -> None:
         """Record a call that ended at `at`; None where nobody knows when."""
         journal = self._journal
+        if journal.own:
+            return
         params = events.mapping(call.params)
         said = self._peers | events.fields_of_meta(params.get("_meta"))
         if call.method == events.LIST:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bcp_analytics._core.own import OWN_SERVER
 from bcp_analytics.serve._otlp._mapping import Rule, Rules, time_of
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bcp_analytics.serve._otlp._record import Event, Record
 
 NO_CALL = "no tool call"
+OWN_CALL = "a call of the store's own MCP server"
 
 _OF_ERRORS = (
     "bcp_name",
@@ -57,6 +59,9 @@ def find(records: Iterable[Record], rules: Rules, vantage: str | None) -> Found:
         else:
             exceptions = [event for event in record.events if event.name == "exception"]
             call = _call(record, rule, exceptions)
+            if call.get("bcp_name") == OWN_SERVER:
+                found.ignored[OWN_CALL] += 1
+                continue
             found.calls.append(call)
             found.errors += [e for n, x in enumerate(exceptions) if (e := _error(call, x, n)) is not None]
     return found
