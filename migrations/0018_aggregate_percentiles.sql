@@ -1,7 +1,7 @@
--- What tool_usage_stats and latency_over_time answer for an hour or a day, ready to be read: a question for such buckets
--- neither adds up operations nor sorts sketches. Percentiles do not add up, so each of these aggregates is made from
--- rows, and is only for questions whose buckets are its own. A percentile is kept as its lat_idx, which is what the
--- sketch finds, too: one question may be answered from both.
+-- What tool_usage_stats and latency_over_time answer for an hour or a day, ready to be read: a question for such
+-- buckets neither adds up operations nor sorts sketches. Percentiles do not add up, so each of these aggregates is made
+-- from rows, and is only for questions whose buckets are its own. A percentile is kept as its lat_idx, which is what
+-- the sketch finds, too: one question may be answered from both.
 --
 -- They begin without data, because filling them may take hours. The columnstore is that of migration 0005.
 do $block$
@@ -54,8 +54,8 @@ begin
         execute pg_catalog.format(
             'comment on view bcp.tool_stats_%s is %L', v_level.suffix,
             pg_catalog.format(
-                'Calls per %s by bundle and tool with their percentiles, without lists of tools; none that were dropped '
-                'before this view was made.', v_level.says));
+                'Calls per %s by bundle and tool with their percentiles, without lists of tools; none that were '
+                'dropped before this view was made.', v_level.says));
         for v_column in
             select * from (values
                 ('bucket', 'Start of the bucket, UTC.'),
@@ -68,7 +68,7 @@ begin
                 ('sum_duration_ms', 'Sum of their durations in milliseconds.'),
                 ('min_duration_ms', 'Shortest of them in milliseconds.'),
                 ('max_duration_ms', 'Longest of them in milliseconds.'),
-                ('p50_lat_idx', 'Median of their lat_idx: 1.02 ^ p50_lat_idx is within 1 percent of the median duration.'),
+                ('p50_lat_idx', 'Median of their lat_idx: 1.02 ^ p50_lat_idx is within 1 percent of their median.'),
                 ('p95_lat_idx', '95th percentile of their lat_idx.'),
                 ('p99_lat_idx', '99th percentile of their lat_idx.'),
                 ('request_bytes', 'Bytes of arguments.'),
@@ -100,8 +100,8 @@ group by 1
 with no data;
 
 comment on view bcp.call_stats_1h is
-    'Percentiles of the durations per hour, all tools together, without lists of tools; none of calls that were dropped '
-    'before this view was made.';
+    'Percentiles of the durations per hour, all tools together, without lists of tools; none of calls that were '
+    'dropped before this view was made.';
 
 comment on column bcp.call_stats_1h.bucket is 'Start of the bucket, UTC.';
 

@@ -69,9 +69,9 @@ end
 $func$;
 
 comment on function bcp_internal.unseen is
-    'Which of the ranges, all changed and below the horizon of refreshes, an aggregate that was added to a store in use '
-    'cannot answer for. It has not seen what was dropped before: where it has a row, it has. Where rows still exist, '
-    'they may have come late.';
+    'Which of the ranges, all changed and below the horizon of refreshes, an aggregate that was added to a store in '
+    'use cannot answer for. It has not seen what was dropped before: where it has a row, it has. Where rows still '
+    'exist, they may have come late.';
 
 grant execute on function bcp_internal.unseen to bcp_reader;
 
@@ -224,8 +224,8 @@ end
 $func$;
 
 comment on function bcp_internal.cuts(interval, text, timestamptz, timestamptz) is
-    'Where the buckets of a time zone begin, if these are longer than a day and so may hold whole days of UTC; null for '
-    'others, and if they are too many.';
+    'Where the buckets of a time zone begin, if these are longer than a day and so may hold whole days of UTC; null '
+    'for others, and if they are too many.';
 
 grant execute on function bcp_internal.cuts to bcp_reader;
 
@@ -278,8 +278,8 @@ end
 $func$;
 
 comment on function bcp_internal.covered(text, tstzmultirange, timestamptz[]) is
-    'The whole buckets within the ranges for which a continuous aggregate of schema bcp is right, and which none of the '
-    'moments p_cuts divides.';
+    'The whole buckets within the ranges for which a continuous aggregate of schema bcp is right, and which none of '
+    'the moments p_cuts divides.';
 
 grant execute on function bcp_internal.covered to bcp_reader;
 

@@ -7,8 +7,8 @@ returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Percentiles do not add up, so a bucket must be one of the aggregate: an hour of a zone that is whole hours from UTC,
-    -- or a day of UTC. The aggregates have no operation.
+    -- Percentiles do not add up, so a bucket must be one of the aggregate: an hour of a zone that is whole hours from
+    -- UTC, or a day of UTC. The aggregates have no operation.
     select 'tool_stats_' || w.suffix
     from (values (interval '1 hour', '1h'), (interval '1 day', '1d')) as w (width, suffix)
     where w.width = p_interval
@@ -108,8 +108,8 @@ begin
         if isempty(v_left) then
             return;
         end if;
-        -- Raw rows answer for the hour that is not over, and for the other end of the range, in one statement instead of
-        -- two of many pieces. Older ones may have been dropped.
+        -- Raw rows answer for the hour that is not over, and for the other end of the range, in one statement instead
+        -- of two of many pieces. Older ones may have been dropped.
         if v_level = 'tool_stats_1h'
             and (select sum(upper(r) - lower(r)) <= interval '3 hours' from unnest(v_left) r)
             and lower(v_left) >= coalesce((
