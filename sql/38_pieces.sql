@@ -261,7 +261,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    return (
+    return coalesce((
         select bcp_internal.in_buckets(
             p_asked - coalesce((
                 select bcp_internal.in_buckets(
@@ -273,7 +273,9 @@ begin
             a.bucket)
         from bcp_internal.aggregates() a
         left join bcp.data_retention_policies r on r.table_name = a.source_table
-        where a.name = p_aggregate);
+        where a.name = p_aggregate
+          -- A range without a whole bucket, such as a day that is asked for at noon, needs no look at the log.
+          and not isempty(bcp_internal.in_buckets(p_asked, a.bucket))), '{}');
 end
 $func$;
 
