@@ -91,7 +91,11 @@ begin
     if p_rule.validation = 'sensitive_key' then
         return bcp_internal.mask_values_of_keys(v_text, p_rule, p_labels);
     elsif p_rule.validation = 'table' then
-        return case when v_text ~ p_rule.pattern then bcp_internal.mask_tables(v_text, p_rule, p_state) else p_text end;
+        return case
+            when strpos(v_text, E'\n') = 0 then p_text
+            when v_text ~ p_rule.pattern then bcp_internal.mask_tables(v_text, p_rule, p_state)
+            else p_text
+        end;
     elsif p_rule.action = 'redact' and p_rule.validation = 'none' then
         return regexp_replace(v_text, p_rule.pattern, p_rule.replacement, 'g');
     end if;
@@ -117,6 +121,24 @@ $func$;
 comment on function bcp_internal.apply_rule(
     text, bcp_internal.anonymizer_rules, jsonb, bcp_internal.anonymizer_state) is
     'Text after a rule has been applied once.';
+
+create or replace function bcp_internal.are_among(p_numbers integer[], p_count integer) returns boolean[]
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_are boolean[] := array_fill(false, array[p_count]);
+    n integer;
+begin
+    foreach n in array p_numbers loop
+        v_are[n] := true;
+    end loop;
+    return v_are;
+end
+$func$;
+
+comment on function bcp_internal.are_among(integer[], integer) is
+    'Of each number from 1 to p_count whether it is among the numbers; asking one by one would go through all of them.';
 
 create or replace function bcp_internal.settle_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
 returns text[]
@@ -171,10 +193,16 @@ begin
             with tried as materialized (
                 select r.ordinal, r.hint_ordinal, t.o::integer
                 from bcp_internal.anonymizer_rules r
-                join unnest(v_lower) with ordinality as t (s, o)
-                    on (t.o = any (v_hard) or r.is_digits or r.hint is null and r.likes && p_state.quick_likes)
-                    and (r.validation not in ('sensitive_key', 'table') or t.o = any (v_keyed))
-                    and (not r.is_digits or t.o = any (v_digits))
+                join unnest(
+                    v_lower, bcp_internal.are_among(v_hard, cardinality(v_now)),
+                    bcp_internal.are_among(v_digits, cardinality(v_now)),
+                    bcp_internal.are_among(v_keyed, cardinality(v_now))
+                ) with ordinality as t (s, is_hard, has_digits, is_keyed, o)
+                    on case
+                        when r.is_digits then t.has_digits
+                        when r.validation in ('sensitive_key', 'table') then t.is_keyed
+                        else t.is_hard or r.hint is null and r.likes && p_state.quick_likes
+                    end
                     and (r.likes is null or t.s like any (r.likes))
             ), hinted as materialized (
                 select r.ordinal as hint_ordinal, m.o

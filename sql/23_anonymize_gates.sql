@@ -278,6 +278,7 @@ begin
         end if;
         v_lower := lower(bcp_internal.joined(v_left, v_texts, true));
         foreach v_gate in array p_state.digit_gate || p_state.word_gates loop
+            continue when v_gate = '(?!)';
             v_found := bcp_internal.matching_in(v_left, v_lower, v_gate);
             if v_found <> '{}' then
                 v_left := bcp_internal.without(v_left, v_found);

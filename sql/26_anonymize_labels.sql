@@ -25,7 +25,11 @@ declare
     v_text constant text collate "C" := p_text;
     v_lower constant text collate "C" := lower(v_text);
     v_labels text[];
+    -- The name of each label; each name once; those that are sensitive, and what to do with their values.
     v_names text[];
+    v_asked text[];
+    v_found text[];
+    v_ways jsonb[];
 begin
     select array_agg(distinct l.label)
     into v_labels
@@ -50,19 +54,30 @@ begin
         return '{}';
     end if;
     v_names := array(select bcp_internal.label_name(l) from unnest(v_labels) with ordinality as u (l, o) order by o);
+    v_asked := array(select distinct name from unnest(v_names) as name);
+    select array_agg(v_asked[c.n]), array_agg(jsonb_build_array(c.action, c.kind, c.value_pattern))
+    into v_found, v_ways
+    from bcp_internal.classify_keys(
+        v_asked, array_fill('string'::text, array[cardinality(v_asked)]), p_state, true) as c;
+    if v_found is null then
+        return '{}';
+    end if;
+    -- A key of a number is one of a string, too: bcp.sensitive_keys has none for numbers alone, and no exception counts
+    -- for strings alone.
     return (
-        select coalesce(jsonb_object_agg(label, ways), '{}')
-        from (
-            select v_labels[(c.n - 1) % cardinality(v_labels) + 1] as label, jsonb_object_agg(
-                case when c.n > cardinality(v_labels) then 'number' else 'string' end,
-                jsonb_build_array(c.action, c.kind, c.value_pattern)) as ways
-            from bcp_internal.classify_keys(
-                v_names || v_names,
-                array_fill('string'::text, array[cardinality(v_labels)])
-                    || array_fill('number'::text, array[cardinality(v_labels)]),
-                p_state, true) as c
-            group by 1
-        ) as w);
+        select jsonb_object_agg(l.label, w.ways)
+        from unnest(v_labels, v_names) as l (label, name)
+        join (
+            select t.name, jsonb_object_agg(t.type, t.way) as ways
+            from (
+                select s.name, 'string', s.way from unnest(v_found, v_ways) as s (name, way)
+                union all
+                select v_found[c.n], 'number', jsonb_build_array(c.action, c.kind, c.value_pattern)
+                from bcp_internal.classify_keys(
+                    v_found, array_fill('number'::text, array[cardinality(v_found)]), p_state, true) as c
+            ) as t (name, type, way)
+            group by t.name
+        ) as w using (name));
 end
 $func$;
 
@@ -72,12 +87,12 @@ comment on function bcp_internal.sensitive_labels(text, bcp_internal.anonymizer_
     'value_pattern].';
 
 create or replace function bcp_internal.mark_values(
-    p_text text, p_pattern text, p_labels jsonb, p_marks text, out marked text, out ways jsonb[])
+    p_parts text[], p_labels jsonb, p_marks text, out marked text, out ways jsonb[])
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_parts text[] := bcp_internal.split_at_matches(p_text, p_pattern, false);
+    v_parts text[] := p_parts;
     v_way jsonb;
     v_place integer;
 begin
@@ -106,8 +121,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mark_values(text, text, jsonb, text) is
-    'The text with a mark before each value to mask, which is what follows a key of p_labels, and the ways to mask '
+comment on function bcp_internal.mark_values(text[], jsonb, text) is
+    'A text, split at the matches of a rule, with a mark before each value to mask, which is what follows a key of p_labels, and the ways to mask '
     'them: for way n mark 2 n - 1 stands for what follows a key in quotes, and mark 2 n for all else.';
 
 create or replace function bcp_internal.values_that_stay(
@@ -169,6 +184,10 @@ declare
     v_value text;
     v_quote text;
 begin
+    v_parts := bcp_internal.split_at_matches(p_text, p_rule.pattern, false);
+    if not exists (select from unnest(v_parts) with ordinality as p (piece, o) where o % 2 = 0 and p_labels ? piece) then
+        return p_text;
+    end if;
     -- Only after a sensitive key may a value be taken whole: after any other key, the value has keys of its own. So the
     -- places of the values to mask are marked first, by private characters that are not in the text.
     v_marks := array_to_string(array(
@@ -180,7 +199,7 @@ begin
     if length(v_marks) < 64 then
         return p_rule.replacement;
     end if;
-    m := bcp_internal.mark_values(p_text, p_rule.pattern, p_labels, v_marks);
+    m := bcp_internal.mark_values(v_parts, p_labels, v_marks);
     if m.ways = '{}' then
         return p_text;
     end if;

@@ -12,6 +12,7 @@ import pytest
 
 from tests.sql.anonymizer_corpus import EMAIL
 from tests.sql.anonymizer_hostile import GATES, RULES, Unit, name_of, repeated
+from tests.sql.events import ingest, usage
 
 Db = psycopg.Connection[Any]
 
@@ -171,3 +172,30 @@ def test_a_wide_document_takes_time_by_its_size(db: Db, unit: str, form: str) ->
         db.execute("select length(bcp_internal.anonymize_json(%s::jsonb)::text)", [json.dumps([doc, EMAIL])])
         took.append(time.perf_counter() - start)
     assert took[1] < max(30 * took[0], 1.0)
+
+
+def test_a_batch_of_plain_calls_needs_fewer_expressions_than_are_kept_compiled(db: Db) -> None:
+    """PostgreSQL keeps 32. With one more in turn it would compile each of them anew in every batch."""
+    if db.info.server_version < 160000:
+        pytest.skip("PostgreSQL shows what it keeps compiled since version 16")
+    calls = [
+        usage(
+            user_id=f"u{n}",
+            session_id=f"s-{n % 7}",
+            parameters={"sql": f"select count(*) from visits where day >= '2026-01-{n % 28 + 1:02}'"},
+            response_data={"columns": ["count"], "rows": [[n * 7919]]},
+        )
+        for n in range(100)
+    ]
+    calls[50]["parameters"] = {"sql": f"select * from visits where contact = '{EMAIL}'"}
+    ingest(db, calls)
+    db.execute("select count(*) from generate_series(1, 32) as n where 'x' ~ ('unused' || n)")
+    ingest(db, calls)
+    row = db.execute(
+        "select count(*) filter (where ident like 'unused%'), count(*)"
+        " from pg_backend_memory_contexts where name = 'RegexpMemoryContext'"
+    ).fetchone()
+    assert row is not None
+    left, kept = row
+    assert kept == 32
+    assert left > 0, "none is left of what the batch did not need"
