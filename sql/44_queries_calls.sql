@@ -65,51 +65,6 @@ comment on function bcp_internal.latest_first is
 
 grant execute on function bcp_internal.latest_first to bcp_reader;
 
-create or replace function bcp.slow_calls(
-    p_since timestamptz default null, p_until timestamptz default null,
-    p_min_duration_ms double precision default 5000, p_bcp_name text default null, p_tool_name text default null,
-    p_operation text default null, p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_outcome text default null, p_limit integer default 50,
-    p_failed boolean default null, p_client_version text default null, p_client_model text default null,
-    p_release text default null)
-returns table (
-    start_time timestamptz, duration_ms double precision, bcp_name text, tool_name text, operation text, outcome text,
-    error_type text, user_id text, session_id text, client_name text, request_id text, trace_id text,
-    request_bytes bigint, response_bytes bigint, event_id uuid)
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
--- The best plan depends on the range: on the chunks in it, and whether they are in the columnstore.
-set plan_cache_mode = force_custom_plan
-as $func$
-declare
-    v_range record := bcp_internal.checked_range(p_since, p_until);
-    v_limit constant integer := bcp_internal.checked_limit(p_limit);
-    v_filters constant jsonb := bcp_internal.filters(
-        p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
-        p_client_version, p_client_model, p_release);
-begin
-    if p_min_duration_ms is null or not p_min_duration_ms >= 0 or p_min_duration_ms = 'NaN' then
-        raise exception using
-            errcode = 'ZB002', message = 'p_min_duration_ms is not 0 or more',
-            hint = 'It is in milliseconds: 5000 means five seconds.';
-    end if;
-    return query
-    select l.start_time, l.duration_ms, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.user_id,
-           l.session_id, l.client_name, l.request_id, l.trace_id, l.request_bytes, l.response_bytes, l.event_id
-    from bcp_internal.calls(v_range.range_from, v_range.range_to, v_filters) l
-    where l.duration_ms >= p_min_duration_ms
-    order by l.duration_ms desc, l.start_time desc, l.event_id
-    limit v_limit;
-end
-$func$;
-
-comment on function bcp.slow_calls is
-    'Which calls took longest? One row per call that took p_min_duration_ms (milliseconds) or more, slowest first, at '
-    'most p_limit (1 to 10000). Reads the durations of all calls of the range. The range is [p_since, p_until), the '
-    'last 24 hours by default.';
-
-grant execute on function bcp.slow_calls to bcp_reader;
-
 create or replace function bcp.failed_calls(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_user_id text default null,
@@ -122,7 +77,7 @@ returns table (
     client_name text, request_id text, trace_id text, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- The best plan depends on the range: on the chunks in it, and whether they are in the columnstore.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -168,7 +123,7 @@ returns table (
     parameters jsonb, user_id text, session_id text, client_name text, request_id text, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -252,7 +207,7 @@ returns table (
     request_id text, trace_id text, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -308,7 +263,7 @@ returns table (
     trace_id text, release text, fingerprint text, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare

@@ -73,7 +73,7 @@ returns table (
     error_type text, message text, request_id text, event_id uuid)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
 -- Compiling takes longer than running.
 set jit = off
@@ -143,7 +143,7 @@ returns table (
     max_duration_ms double precision)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -308,7 +308,7 @@ returns table (
     failure_count bigint, success_rate double precision, user_count bigint, failed_user_count bigint, top_failure text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -365,7 +365,7 @@ returns table (
     avg_gap_ms double precision)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare
@@ -416,7 +416,7 @@ returns table (
     retry_success_count bigint, retry_success_rate double precision, avg_gap_ms double precision)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare

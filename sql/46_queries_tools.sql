@@ -90,7 +90,7 @@ returns table (
     bcp_name text, tool_name text, listings bigint, last_listed timestamptz, context_bytes bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
 as $func$
 declare

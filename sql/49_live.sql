@@ -33,7 +33,7 @@ returns table (
     response_bytes bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.slow_calls.
+-- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
 -- Reading some thousand calls takes less time than compiling the statement or starting workers.
 set jit = off

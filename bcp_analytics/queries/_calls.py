@@ -55,8 +55,9 @@ def slow_calls(
     """Which calls took longest?
 
     One row per call that took `min_duration_ms` (milliseconds) or more, slowest first, at most `limit` (1 to
-    10000). Reads the durations of all calls of the range. The range is [`since`, `until`), the last 24 hours
-    by default.
+    10000). Reads aggregates, and the calls of the hours that these name; a filter other than bundle, tool and
+    operation makes it read all hours that have a call of `min_duration_ms`. The range is [`since`, `until`),
+    the last 24 hours by default.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

@@ -233,6 +233,22 @@ def test_throughput_equals_the_raw_rows(
 
 
 @shared
+@given(data=st.data(), least=st.sampled_from([0.0, 20.0, 5000.0]), limit=st.integers(1, 60), chosen=filters)
+def test_the_slowest_calls_are_those_of_the_raw_rows(
+    store: Store, data: st.DataObject, least: float, limit: int, chosen: dict[str, Any]
+) -> None:
+    since, until = data.draw(ranges(store.now))
+    timed = [
+        c for c in model.selected(store.calls, since, until, chosen) if c.ms is not None and c.ms >= least
+    ]
+    timed.sort(key=lambda c: (-(c.duration_us or 0), -c.start_time.timestamp(), c.event_id))
+    found = store.ask(
+        "slow_calls", "UTC", since=since, until=until, min_duration_ms=least, limit=limit, **chosen
+    )
+    assert [row["event_id"].hex for row in found] == [c.event_id for c in timed[:limit]]
+
+
+@shared
 @given(data=st.data(), zone=st.sampled_from(ZONES[:3]), by_weekday=st.booleans(), chosen=filters)
 def test_peak_hours_equal_the_raw_rows(
     store: Store, data: st.DataObject, zone: str, *, by_weekday: bool, chosen: dict[str, Any]
