@@ -63,7 +63,7 @@ as $func$
 declare
     v_now constant timestamptz := bcp_internal.now();
     v_sign constant integer := case p_rule.fires when 'above' then 1 else -1 end;
-    v_changes bigint;
+    v_changed bcp.alerts[];
 begin
     -- If a rule is about more than one tool or bundle, their names are null. coalesce makes nulls equal, so that a hash
     -- join can compare them.
@@ -130,10 +130,10 @@ begin
                 and coalesce(l.tool_name, '') = coalesce(j.tool_name, ''))
         returning n as alert, false as was_open
     )
-    select count(bcp_internal.tell_alert(c.alert)) into v_changes
+    select array_agg(c.alert) into v_changed
     from (select u.* from updated u union all select i.* from inserted i) c
     where (c.alert).opened_at is not null and ((c.alert).closed_at is not null or not c.was_open);
-    return v_changes;
+    return bcp_internal.tell_alerts(v_changed);
 end
 $func$;
 
@@ -153,6 +153,7 @@ declare
     v_now constant timestamptz := bcp_internal.now();
     v_rule bcp.alert_rules;
     v_error text;
+    v_changed bcp.alerts[];
     v_changes bigint;
 begin
     -- One evaluation at a time, because two would open the same alert.
@@ -167,7 +168,8 @@ begin
           and not exists (select from bcp.alert_rules r where r.rule_name = a.rule_name and r.enabled)
         returning a as alert
     )
-    select count(bcp_internal.tell_alert(c.alert)) into v_changes from closed c;
+    select array_agg(c.alert) into v_changed from closed c;
+    v_changes := bcp_internal.tell_alerts(v_changed);
     for v_rule in select r.* from bcp.alert_rules r where r.enabled order by r.rule_name loop
         begin
             v_error := null;

@@ -190,6 +190,28 @@ as $func$
                    filter (where r.last_error is not null),
                'every rule could be evaluated')
     from bcp.alert_rules r
+    union all
+    select 19, 'notifications',
+           case
+               when n.channels = 0 then 'ok'
+               when n.failed > 0 or n.seen_at > bcp_internal.now() - interval '5 minutes' is not true then 'fail'
+               when n.retried > 0 then 'warn'
+               else 'ok'
+           end,
+           n.failed::text,
+           case
+               when n.channels = 0 then 'no channel: nobody is told of alerts. See bcp.create_notification_channel'
+               else concat_ws(
+                   '; ',
+                   case when n.failed > 0 then
+                       'messages that were given up within 24 hours, of ' || n.failed_channels
+                       || ': bcp.notification_log says why' end,
+                   case when n.seen_at > bcp_internal.now() - interval '5 minutes' is not true then
+                       coalesce('no notifier has looked since ' || n.seen_at, 'no notifier has run yet')
+                       || ': start bcp-analytics serve or bcp-analytics notify' end,
+                   format('%s channels, %s messages are tried again', n.channels, n.retried))
+           end
+    from bcp_internal.notification_troubles() n
 $func$;
 
 comment on function bcp_internal.store_checks is

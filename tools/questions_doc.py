@@ -108,6 +108,11 @@ from bcp.report_totals('2026-06-08')""",
     "active_alerts": """
 select rule_name, severity, bcp_name, tool_name, metric, value, threshold, call_count, description
 from bcp.active_alerts()""",
+    "alert_history": """
+select rule_name, severity, bcp_name, tool_name, value, worst_value, opened_at, closed_at
+from bcp.alert_history()""",
+    "notification_history": """
+select logged_at, channel_name, about, rule_name, attempt, status, error from bcp.notification_history()""",
 }
 
 _HEAD = """\
@@ -219,7 +224,15 @@ def document(conn: psycopg.Connection[Any]) -> str:
     conn.execute(
         "update bcp.alert_rules set lookback = '1 day', min_calls = 2 where rule_name in ('slow', 'errors')"
     )
+    conn.execute(
+        "select bcp.create_notification_channel('on-call', 'webhook', '{\"url\": \"https://example.com/\"}')"
+    )
     conn.execute("select bcp_internal.evaluate_alerts()")
+    conn.execute(
+        "select bcp_internal.record_notification(c.delivery_id, c.claim, e.error)"
+        " from bcp_internal.claim_notifications(9) c cross join (values (null), ('HTTP 503')) e (error)"
+        " where (e.error is null) = (c.payload ->> 'rule_name' = 'slow')"
+    )
     sections = [_section(conn, name) for name in QUESTIONS]
     table = ["| function | question |", "|---|---|"]
     table += [

@@ -45,6 +45,7 @@ _SENDERS: dict[str, Callable[[str, Any], object]] = {
     "Events": lambda _, value: encode_batch(value),
     "Sequence[float]": lambda _, value: [float(share) for share in value],
     "Sequence[int]": lambda _, value: [int(count) for count in value],
+    "Sequence[str]": lambda name, value: [text(name, one) for one in value],
     "Sequence[BreakdownColumn]": lambda _, value: value if isinstance(value, str) else list(value),
 }
 

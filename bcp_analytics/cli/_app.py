@@ -19,10 +19,12 @@ from bcp_analytics import __version__, embedded
 from bcp_analytics import migrate as migrations
 from bcp_analytics.cli import (
     _archive,
+    _channel,
     _cleanup,
     _compose,
     _erase,
     _mcp,
+    _notify,
     _query,
     _restore,
     _serve,
@@ -46,6 +48,7 @@ app = typer.Typer(
 app.add_typer(_spool.app, name="spool")
 app.add_typer(_archive.app, name="archive")
 app.add_typer(_token.app, name="token")
+app.add_typer(_channel.app, name="channel")
 
 
 class StatusFormat(StrEnum):
@@ -395,6 +398,7 @@ app.command()(_compose.compose)
 app.command()(_query.query)
 app.command()(_serve.serve)
 app.command()(_mcp.mcp)
+app.command()(_notify.notify)
 app.command("erase-user")(_erase.erase_user)
 app.command("anonymize-history")(_erase.anonymize_history)
 

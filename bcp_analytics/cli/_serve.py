@@ -72,6 +72,10 @@ def serve(
             "--allow-resolve", help="Let agents with the token of an administrator resolve issues, by /mcp."
         ),
     ] = False,
+    notify: Annotated[
+        bool,
+        typer.Option(help="Whether to send alerts to the channels, as bcp-analytics notify does."),
+    ] = True,
     dsn: Dsn = None,
 ) -> None:
     """Take events in by HTTP and OpenTelemetry, answer questions, and stream what happens.
@@ -98,6 +102,7 @@ def serve(
         tls_key=tls_key,
         access_log=access_log,
         allow_resolve=allow_resolve,
+        notify=notify,
     )
     if config.public and tls_certificate is None and not trust_proxy:
         say("Warning: without TLS others can read tokens and events: give --tls-certificate and --tls-key.")

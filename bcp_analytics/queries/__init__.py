@@ -35,7 +35,14 @@ from __future__ import annotations
 
 # Written by python -m tools.twins from here on.
 from bcp_analytics._core.arguments import BreakdownColumn, IssueState
-from bcp_analytics.queries._alerts import ActiveAlert, active_alerts
+from bcp_analytics.queries._alerts import (
+    ActiveAlert,
+    NotificationAttempt,
+    PastAlert,
+    active_alerts,
+    alert_history,
+    notification_history,
+)
 from bcp_analytics.queries._calls import (
     Call,
     FailedCall,
@@ -122,6 +129,8 @@ __all__ = [
     "LatencyOverTime",
     "LatencyPercentile",
     "LiveMetric",
+    "NotificationAttempt",
+    "PastAlert",
     "PeakUsageHour",
     "RecentCall",
     "ReportTotals",
@@ -141,6 +150,7 @@ __all__ = [
     "UsageOverTime",
     "active_alerts",
     "active_users",
+    "alert_history",
     "authentication_stats",
     "context_cost",
     "daily_error_summary",
@@ -154,6 +164,7 @@ __all__ = [
     "latency_over_time",
     "latency_percentiles",
     "live_metrics",
+    "notification_history",
     "peak_usage_hours",
     "recent_calls",
     "report_totals",

@@ -12,9 +12,11 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from bcp_analytics.notify import Notifier
 from bcp_analytics.serve import (
     _actions,
     _agents,
+    _alerting,
     _batch,
     _dashboard,
     _events,
@@ -53,12 +55,17 @@ def create_app(config: Config) -> Starlette:
         await database.open()
         noting = asyncio.create_task(tokens.keep_noting())
         await hub.start()
+        notifier = Notifier(config.dsn)
+        notifying = asyncio.create_task(notifier.run()) if config.notify else None
         try:
             async with agents:
                 yield
         finally:
             app.state.stopping.set()
             noting.cancel()
+            notifier.stop()
+            if notifying is not None:
+                await asyncio.gather(notifying, return_exceptions=True)
             await hub.stop()
             with contextlib.suppress(Exception):
                 await tokens.note_failures()
@@ -75,6 +82,7 @@ def create_app(config: Config) -> Starlette:
         *_views.routes,
         *_batch.routes,
         *_actions.routes,
+        *_alerting.routes,
         *_metrics.routes,
         *_openapi.routes,
         *_stream.routes,

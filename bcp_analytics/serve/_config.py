@@ -44,6 +44,8 @@ class Config:
     access_log: bool = True
     allow_resolve: bool = False
     """Whether agents with the token of an administrator may resolve issues, by /mcp."""
+    notify: bool = True
+    """Whether it sends alerts to the channels of the store, as `bcp-analytics notify` does."""
 
     def __post_init__(self) -> None:
         """Raise `BcpAnalyticsError` for what no request could ever match."""

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bcp_analytics import __version__
+from bcp_analytics.serve import _openapi_alerting
 from bcp_analytics.serve._actions import OPTIONAL, RULE
 from bcp_analytics.serve._events import KINDS
 from bcp_analytics.serve._parameters import ALL, Argument, Question
@@ -30,6 +31,7 @@ def _refusals(*statuses: int) -> dict[str, Any]:
         401: "No valid token.",
         403: "The token may not do this.",
         404: "There is nothing of that name.",
+        408: "The body did not come in time.",
         413: "The body is too large.",
         415: "The body is of a type or an encoding that is not taken.",
         429: "Too many requests without a valid token.",
@@ -334,6 +336,7 @@ def description() -> dict[str, Any]:
     paths |= {f"/v1/{signal}": {"post": _otlp(signal)} for signal in ("traces", "logs", "metrics")}
     paths |= {f"/v1/query/{name}": {"get": _question(question)} for name, question in ALL.items()}
     paths |= _administration() | _dashboard()
+    paths |= _openapi_alerting.paths(_refusals)
     return {
         "openapi": "3.1.0",
         "info": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -35,6 +36,7 @@ TWINS: dict[str, Any] = {
 ANSWERS = QUESTIONS | {name: (twin, twin.__row__) for name, twin in TWINS.items() if hasattr(twin, "__row__")}
 PYTHON_TYPES = {
     "text": str,
+    "text[]": Sequence[str],
     "bcp.error_level_enum": str,
     "bigint": int,
     "integer": int,

@@ -112,6 +112,7 @@ def test_every_command_has_help_with_an_example() -> None:
         "up",
         "down",
         "demo",
+        "notify",
         "proxy",
         "refresh",
         "query",

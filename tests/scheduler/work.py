@@ -20,7 +20,9 @@ import psycopg
 # Errors that clients see while the database ends, and while it starts.
 AWAY = {None, "57P01", "57P02", "57P03", "08000", "08003", "08006"}
 # What the server shows of the last hours has no answer about days that are over.
-NOT_OF_A_RANGE = {"health", "active_alerts", "live_metrics", "recent_calls"}
+NOT_OF_A_RANGE = {"health", "active_alerts", "alert_history", "notification_history", "live_metrics"} | {
+    "recent_calls"
+}
 
 
 def write(dsn: str, stop: Path, spool: str, failing_for: str) -> dict[str, int]:

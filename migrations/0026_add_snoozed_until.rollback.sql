@@ -1,0 +1,3 @@
+alter table bcp.alerts drop column snoozed_until;
+
+alter table bcp.alert_rules drop column snoozed_until;

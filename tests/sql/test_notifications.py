@@ -1,0 +1,553 @@
+"""From alerts to messages: what is gathered into one, when it is due, what holds it back, when it fails."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+
+from bcp_analytics import (
+    InvalidArgument,
+    alter_notification_channel,
+    create_notification_channel,
+    delete_notification_channel,
+    notification_channels,
+    notification_history,
+    snooze_alert,
+    snooze_alert_rule,
+)
+from bcp_analytics import test_notification_channel as send_test
+from tests.security.roles import acting_as, refused
+from tests.sql.events import ingest, rows, usage
+from tests.sql.test_alerts import evaluate, only, send
+
+Db = psycopg.Connection[Any]
+MONDAY = "2026-06-15"
+
+
+def at(conn: Db, time: str, day: str = MONDAY) -> None:
+    conn.execute("select set_config('bcp.now', %s, false)", [f"{day}T{time}:00Z"])
+
+
+def channel(conn: Db, name: str = "hook", **options: Any) -> str | None:
+    given = {"kind": "webhook", "config": {"url": "https://example.com/x"}, "digest": False} | options
+    return create_notification_channel(conn, name, given.pop("kind"), **given)
+
+
+def claim(conn: Db, most: int = 100, lease: str = "1 minute") -> list[dict[str, Any]]:
+    return rows(conn, "select * from bcp_internal.claim_notifications(%s, %s)", [most, lease])
+
+
+def record(conn: Db, claimed: dict[str, Any], error: str | None = None, **more: Any) -> str | None:
+    row = conn.execute(
+        "select bcp_internal.record_notification(%s, %s, %s, %s, %s)",
+        [claimed["delivery_id"], claimed["claim"], error, more.get("final", False), more.get("after")],
+    ).fetchone()
+    assert row is not None
+    return row[0]  # type: ignore[no-any-return]
+
+
+def events(claimed: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(alert["event"], alert["tool_name"]) for alert in claimed["payload"]["alerts"]]
+
+
+@pytest.fixture
+def conn(db: Db) -> Db:
+    """Give a store with one rule, of tools, at noon on a Monday."""
+    at(db, "12:00")
+    only(db, "low_success", lookback="1 minute", min_calls=1)
+    return db
+
+
+def break_tools(conn: Db, time: str, *tools: str) -> None:
+    """Let calls of these tools have failed in the minute before, and all else be well."""
+    for tool in tools:
+        send(conn, time, bad=3, tool_name=tool)
+
+
+def watch_bundles(conn: Db) -> None:
+    conn.execute(
+        "update bcp.alert_rules set enabled = true, lookback = '1 minute', min_calls = 1,"
+        " severity = 'critical' where rule_name = 'errors'"
+    )
+
+
+def test_an_alert_is_told_when_it_opens_and_when_it_closes(conn: Db) -> None:
+    channel(conn, cooldown="0")
+    assert claim(conn) == []
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    evaluate(conn)
+    [told] = claim(conn)
+    assert events(told) == [("opened", "read")]
+    assert told["payload"] | {"alerts": None} == {
+        "rule_name": "low_success",
+        "severity": "warning",
+        "description": "Fewer than 95 percent of a tool's calls succeed.",
+        "total": 1,
+        "alerts": None,
+    }
+    assert told["payload"]["alerts"][0]["value"] == 0
+    assert record(conn, told) == "delivered"
+    at(conn, "12:05")
+    evaluate(conn)
+    [told] = claim(conn)
+    assert events(told) == [("closed", "read")]
+    assert record(conn, told) == "delivered"
+    assert claim(conn) == []
+    [after, before] = notification_history(conn)
+    assert (before.channel_name, before.rule_name, before.attempt, before.status, before.error) == (
+        *("hook", "low_success", 1, "delivered", None),
+    )
+    assert after.delivery_id == told["delivery_id"]
+
+
+def test_what_is_told_stands_and_falls_with_the_transaction(clean_db: Db) -> None:
+    at(clean_db, "12:00")
+    only(clean_db, "low_success", lookback="1 minute", min_calls=1)
+    channel(clean_db)
+    break_tools(clean_db, "11:59", "read")
+    clean_db.execute("listen bcp_notifications")
+    with clean_db.transaction(force_rollback=True):
+        assert evaluate(clean_db) == 1
+        assert len(rows(clean_db, "select from bcp_internal.notification_outbox")) == 1
+    assert rows(clean_db, "select from bcp_internal.notification_outbox") == []
+    evaluate(clean_db)
+    assert len(rows(clean_db, "select from bcp_internal.notification_outbox")) == 1
+    assert [n.channel for n in clean_db.notifies(timeout=10, stop_after=1)] == ["bcp_notifications"]
+
+
+def test_alerts_of_a_rule_are_one_message_and_the_next_waits(conn: Db) -> None:
+    channel(conn, cooldown="10 minutes")
+    break_tools(conn, "11:59", "a", "b", "c")
+    evaluate(conn)
+    [told] = claim(conn, lease="1 hour")
+    assert sorted(events(told)) == [("opened", tool) for tool in "abc"]
+    # Not delivered yet: what comes is gathered behind it, in order.
+    at(conn, "12:01")
+    break_tools(conn, "12:00", "d")
+    evaluate(conn)
+    assert claim(conn) == []
+    record(conn, told)
+    assert claim(conn) == []
+    at(conn, "12:10")
+    [told] = claim(conn)
+    assert sorted(events(told)) == [("closed", tool) for tool in "abc"] + [("opened", "d")]
+
+
+def test_rules_and_channels_do_not_wait_for_each_other(conn: Db) -> None:
+    watch_bundles(conn)
+    channel(conn, "all")
+    channel(conn, "critical", min_severity="critical")
+    channel(conn, "tools", rule_names=["low_success"])
+    channel(conn, "off")
+    alter_notification_channel(conn, "off", enabled=False)
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    told = {(c["channel_name"], c["payload"]["rule_name"]) for c in claim(conn)}
+    assert told == {
+        *(("all", "errors"), ("all", "low_success"), ("critical", "errors"), ("tools", "low_success")),
+    }
+    alter_notification_channel(conn, "off", enabled=True)
+    assert claim(conn) == []
+
+
+def test_a_channel_hears_no_end_of_what_it_was_not_told(conn: Db) -> None:
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    at(conn, "12:01")
+    channel(conn)
+    channel(conn, "opened only", tell_closed=False)
+    at(conn, "12:05")
+    evaluate(conn)
+    assert claim(conn) == []
+
+
+def test_a_claim_that_nobody_ends_is_made_again_with_the_same(conn: Db) -> None:
+    channel(conn)
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    [first] = claim(conn)
+    assert claim(conn) == []
+    at(conn, "12:01")
+    [second] = claim(conn)
+    assert (second["delivery_id"], second["payload"], second["claim"]) == (
+        *(first["delivery_id"], first["payload"], first["claim"] + 1),
+    )
+    # Whoever was late and failed does not speak for the other; whoever was late and delivered does.
+    assert record(conn, first, "no answer in time") is None
+    assert record(conn, first) == "delivered"
+    assert record(conn, second) is None
+    assert record(conn, second, "HTTP 500") is None
+    assert [h.status for h in notification_history(conn)] == ["delivered"]
+
+
+def test_it_is_tried_less_and_less_often_and_then_fails(conn: Db) -> None:
+    conn.execute("update bcp.settings set value = '4' where name = 'notification_max_attempts'")
+    channel(conn)
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    waits = []
+    time = datetime(2026, 6, 15, 12, tzinfo=UTC)
+    for n in range(4):
+        [told] = claim(conn)
+        assert record(conn, told, "HTTP 500") == ("retry" if n < 3 else "failed")
+        [row] = rows(conn, "select next_attempt_at, state, payload from bcp_internal.notification_deliveries")
+        waits.append((row["next_attempt_at"] - time).total_seconds())
+        time = row["next_attempt_at"]
+        conn.execute("select set_config('bcp.now', %s, false)", [time.isoformat()])
+    assert all(0.5 * 5 * 3**n <= wait <= 1.5 * 5 * 3**n for n, wait in enumerate(waits)), waits
+    assert (row["state"], row["payload"]) == ("failed", {})
+    assert claim(conn) == []
+    assert [(h.attempt, h.status, h.error) for h in notification_history(conn)] == [
+        (4, "failed", "HTTP 500"),
+        *((n, "retry", "HTTP 500") for n in (3, 2, 1)),
+    ]
+    [health] = rows(conn, "select * from bcp.health() where check_name = 'notifications'")
+    assert (health["status"], health["value"]) == ("fail", "1")
+    assert "hook" in health["detail"]
+
+
+def test_the_other_side_may_ask_for_more_time_and_may_end_it(conn: Db) -> None:
+    channel(conn)
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    [told] = claim(conn)
+    assert record(conn, told, "HTTP 429", after="1 hour") == "retry"
+    at(conn, "12:59")
+    assert claim(conn) == []
+    at(conn, "13:00")
+    [told] = claim(conn)
+    assert record(conn, told, "HTTP 410", final=True) == "failed"
+
+
+def test_health_says_whether_somebody_sends(conn: Db) -> None:
+    def health() -> tuple[str, str]:
+        [row] = rows(conn, "select * from bcp.health() where check_name = 'notifications'")
+        return row["status"], row["detail"]
+
+    assert health()[0] == "ok"
+    channel(conn)
+    assert health() == ("fail", health()[1])
+    assert "bcp-analytics notify" in health()[1]
+    claim(conn)
+    assert health()[0] == "ok"
+    at(conn, "12:06")
+    assert "no notifier has looked since" in health()[1]
+
+
+def test_quiet_hours_hold_back_what_is_not_critical(conn: Db) -> None:
+    channel(conn, quiet_hours="22:00-07:00", time_zone="Europe/Berlin")
+    at(conn, "20:30")
+    break_tools(conn, "20:29", "read")
+    evaluate(conn)
+    assert claim(conn) == []
+    watch_bundles(conn)
+    evaluate(conn)
+    [told] = claim(conn)
+    assert told["payload"]["rule_name"] == "errors"
+    record(conn, told)
+    # 6:59 and 7:00 in Berlin.
+    at(conn, "04:59", "2026-06-16")
+    evaluate(conn)
+    [told] = claim(conn)
+    assert told["payload"]["rule_name"] == "errors"
+    record(conn, told)
+    at(conn, "05:00", "2026-06-16")
+    [told] = claim(conn)
+    assert events(told) == [("opened", "read"), ("closed", "read")]
+
+
+@pytest.mark.parametrize("by_rule", [True, False])
+def test_a_snooze_holds_back_what_stays_and_drops_what_passes(conn: Db, by_rule: bool) -> None:  # noqa: FBT001
+    channel(conn)
+    until = datetime(2026, 6, 15, 13, tzinfo=UTC)
+    break_tools(conn, "11:59", "passes", "stays")
+    evaluate(conn)
+    if by_rule:
+        assert snooze_alert_rule(conn, "low_success", until=until)
+        assert not snooze_alert_rule(conn, "nothing", until=until)
+    else:
+        for row in rows(conn, "select alert_id from bcp.alerts"):
+            assert snooze_alert(conn, row["alert_id"], until=until)
+    assert claim(conn) == []
+    at(conn, "12:30")
+    break_tools(conn, "12:29", "stays")
+    evaluate(conn)
+    assert claim(conn) == []
+    at(conn, "13:00")
+    break_tools(conn, "12:59", "stays")
+    [told] = claim(conn)
+    assert events(told) == [("opened", "stays")]
+    closed = rows(conn, "select tool_name from bcp.alerts where closed_at is not null")
+    assert [row["tool_name"] for row in closed] == ["passes"]
+
+
+def test_who_was_told_of_the_beginning_is_told_of_the_end(conn: Db) -> None:
+    channel(conn, cooldown="0")
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    record(conn, claim(conn)[0])
+    snooze_alert_rule(conn, "low_success", until=datetime(2026, 6, 15, 13, tzinfo=UTC))
+    at(conn, "12:30")
+    evaluate(conn)
+    assert claim(conn) == []
+    snooze_alert_rule(conn, "low_success")
+    assert events(claim(conn)[0]) == [("closed", "read")]
+
+
+def test_many_alerts_are_one_message_for_people_and_all_of_them_for_programs(conn: Db) -> None:
+    channel(conn, "hook")
+    channel(conn, "chat", kind="slack", config={}, secret="https://hooks.slack.com/services/x")
+    calls = [
+        usage(start_time="2026-06-15T11:59:00Z", success=False, tool_name=f"t{n:04}") for n in range(1200)
+    ]
+    assert ingest(conn, calls)[1] == 1200
+    assert evaluate(conn) == 1200
+    told = {c["channel_name"]: c["payload"] for c in claim(conn)}
+    assert (told["chat"]["total"], len(told["chat"]["alerts"])) == (1000, 20)
+    assert (told["hook"]["total"], len(told["hook"]["alerts"])) == (1000, 1000)
+    for delivery in rows(
+        conn, "select delivery_id, claims as claim from bcp_internal.notification_deliveries"
+    ):
+        record(conn, delivery)
+    # The rest does not wait for the cool-down.
+    assert {c["payload"]["total"] for c in claim(conn)} == {200}
+    assert {h.status for h in notification_history(conn)} == {"delivered"}
+    assert rows(conn, "select from bcp_internal.notification_outbox where event <> '{}'") != []
+
+
+def test_one_digest_a_week_and_channel(conn: Db) -> None:
+    at(conn, "12:00", "2026-06-10")
+    channel(conn, "a", digest=True, time_zone="Europe/Berlin")
+    channel(conn, "b", digest=True, quiet_hours="00:00-09:30")
+    channel(conn, "none")
+    ingest(conn, [{"level": "error", "message": "disk full", "timestamp": "2026-06-10T11:00:00Z"}], "errors")
+    at(conn, "05:59", MONDAY)
+    ingest(conn, [usage(start_time="2026-06-12T11:00:00Z", response_tokens=70)] * 30)
+    assert claim(conn) == []
+    at(conn, "06:00", MONDAY)
+    [told] = claim(conn)
+    payload = told["payload"]
+    assert (told["channel_name"], told["about"], payload["week"]) == ("a", "digest", "2026-W24")
+    assert payload["since"] == "2026-06-07T22:00:00+00:00"
+    assert payload["totals"]["call_count"] == 30
+    assert [(i["state"], i["message"]) for i in payload["broke"]] == [("new", "disk full")]
+    assert payload["costs"][0]["tokens"] == 2100
+    assert payload["changed"] == []
+    assert claim(conn) == []
+    record(conn, told)
+    # Quiet until 9:30.
+    at(conn, "09:00", MONDAY)
+    assert claim(conn) == []
+    at(conn, "09:30", MONDAY)
+    assert [c["channel_name"] for c in claim(conn)] == ["b"]
+    at(conn, "12:00", "2026-06-20")
+    assert [c["channel_name"] for c in claim(conn)] == ["b"]
+    at(conn, "12:00", "2026-06-23")
+    assert sorted((c["channel_name"], c["payload"]["week"]) for c in claim(conn)) == [
+        *(("a", "2026-W25"), ("b", "2026-W24"), ("b", "2026-W25")),
+    ]
+    found = rows(conn, "select channel_id, event_key from bcp_internal.notification_outbox order by 1, 2")
+    assert [row["event_key"] for row in found] == ["digest:2026-06-15", "digest:2026-06-22"] * 2
+
+
+def test_a_digest_says_what_changed(conn: Db) -> None:
+    for day, bad, ms in (("2026-06-03", 0, 100), ("2026-06-10", 20, 400)):
+        calls = [
+            usage(start_time=f"{day}T11:00:00Z", success=n >= bad, duration_ms=ms, tool_name=tool)
+            for n in range(50)
+            for tool in ("worse", "same")
+            if tool == "worse" or (n >= bad or day < "2026-06-05")
+        ]
+        ingest(conn, calls)
+    ingest(conn, [usage(start_time="2026-06-03T11:00:00Z", success=True, duration_ms=400, tool_name="same")])
+    [row] = rows(conn, "select bcp_internal.digest('2026-06-08Z', '2026-06-15Z') as d")
+    assert row["d"]["changed"][0]["tool_name"] == "worse"
+    assert row["d"]["changed"][0]["success_rate"] == pytest.approx(0.6)
+
+
+def test_a_digest_that_cannot_be_made_is_told_and_stops_nothing(conn: Db) -> None:
+    at(conn, "12:00", "2026-06-10")
+    channel(conn, digest=True)
+    at(conn, "12:00", MONDAY)
+    conn.execute("alter table bcp.error_issues rename to elsewhere")
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    told = {c["about"]: c["payload"] for c in claim(conn)}
+    assert told["digest"]["sqlstate"] == "42P01"
+    assert told["alerts"]["total"] == 1
+
+
+def test_old_messages_are_forgotten(conn: Db) -> None:
+    channel(conn)
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    record(conn, claim(conn)[0])
+    at(conn, "12:00", "2026-09-12")
+    claim(conn)
+    assert len(notification_history(conn, since=datetime(2026, 6, 1, tzinfo=UTC))) == 1
+    at(conn, "12:10", "2026-09-13")
+    evaluate(conn)
+    claim(conn)
+    assert notification_history(conn, since=datetime(2026, 6, 1, tzinfo=UTC)) == []
+    assert rows(conn, "select from bcp_internal.notification_outbox where event_key ~ 'opened'") == []
+
+
+def test_a_test_is_sent_once_even_where_nothing_else_is(conn: Db) -> None:
+    channel(conn, quiet_hours="00:00-23:59")
+    alter_notification_channel(conn, "hook", enabled=False)
+    delivery_id = send_test(conn, "hook")
+    [told] = claim(conn)
+    assert (told["delivery_id"], told["about"]) == (delivery_id, "test")
+    assert record(conn, told, "HTTP 500") == "failed"
+    with pytest.raises(InvalidArgument, match="no channel"), conn.transaction():
+        send_test(conn, "nothing")
+    [health] = rows(conn, "select status from bcp.health() where check_name = 'notifications'")
+    assert health["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"kind": "pigeon"}, "p_kind is none of"),
+        ({"config": {"url": "ftp://example.com"}}, "cannot be read"),
+        ({"config": {"url": "https://me:secret@example.com/"}}, "cannot be read"),
+        ({"config": {"url": "https://example.com\\@10.0.0.1/"}}, "cannot be read"),
+        ({"config": {"url": "http://example.com/x"}}, "notification_hosts does not allow"),
+        ({"config": {"url": "https://example.com/", "headers": {}}}, "cannot be set up so"),
+        ({"secret": "short"}, "cannot be set up so"),
+        ({"kind": "slack", "config": {}}, "cannot be set up so"),
+        ({"kind": "slack", "config": {}, "secret": "https://hooks.slack.com/a\nb"}, "cannot be set up so"),
+        ({"kind": "apprise", "config": {}, "secret": "discord://a/b"}, "does not allow 'apprise:discord'"),
+        ({"kind": "alertmanager", "digest": True}, "takes no digest"),
+        ({"kind": "email", "config": {"host": "mail.example.com"}}, "cannot be set up so"),
+        ({"quiet_hours": "10pm"}, "p_quiet_hours cannot be read"),
+        ({"time_zone": "Mars/Base"}, "not a time zone"),
+        ({"cooldown": "8 days"}, "p_cooldown"),
+        ({"rule_names": ["nothing"]}, "no rule has"),
+        ({"min_severity": "low"}, "p_min_severity is none of"),
+    ],
+)
+def test_a_channel_that_could_not_work_is_refused(conn: Db, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidArgument, match=said) as caught:
+        channel(conn, **options)
+    assert caught.value.hint
+    for secret in ("hooks.slack.com/a", "short", "discord://a"):
+        assert secret not in str(caught.value)
+
+
+def test_a_mail_needs_addresses_that_are_addresses(conn: Db) -> None:
+    good = {"host": "mail.example.com", "sender": "a@example.com", "recipients": ["b@example.com"]}
+    channel(conn, "mail", kind="email", config=good)
+    for bad in (
+        {"recipients": []},
+        {"recipients": ["b@example.com\r\nBcc: c@example.com"]},
+        {"recipients": ["b@example.com, c@example.com"]},
+        {"sender": "Ada <a@example.com>"},
+        {"port": "25; drop"},
+        {"tls": "maybe"},
+        {"username": "ada"},
+        {"host": "mail.example.com:25"},
+    ):
+        with pytest.raises(InvalidArgument), conn.transaction():
+            channel(conn, "other", kind="email", config=good | bad)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "url", "reach"),
+    [
+        ("*", "https://example.com/", "public"),
+        ("*", "http://example.com/", "refused"),
+        ("", "https://example.com/", "refused"),
+        ("a.b, example.com", "http://EXAMPLE.com:8080/", "named"),
+        ("*.example.com", "https://x.example.com/", "named"),
+        ("*.example.com", "https://example.com/", "refused"),
+        ("*.example.com", "https://evilexample.com/", "refused"),
+        ("*.example.com", "https://xyexample.com/", "refused"),
+        ("*, 127.0.0.1", "http://127.0.0.1:9/", "named"),
+        ("*, ::1", "http://[::1]:9/", "named"),
+        ("example.com", "https://example.com.evil.org/", "refused"),
+        ("example_com", "https://examplescom/", "refused"),
+    ],
+)
+def test_hosts_are_allowed_by_the_setting(conn: Db, allowed: str, url: str, reach: str) -> None:
+    conn.execute("update bcp.settings set value = %s where name = 'notification_hosts'", [allowed])
+    [row] = rows(
+        conn,
+        "select reach from bcp_internal.notification_target('webhook', %s, null)",
+        [Jsonb({"url": url})],
+    )
+    assert row["reach"] == reach
+
+
+def test_channels_are_changed_listed_and_deleted_and_secrets_stay(conn: Db) -> None:
+    secret = channel(conn)
+    assert secret is not None
+    assert secret.startswith("whsec_")
+    with pytest.raises(InvalidArgument, match="there is a channel named"), conn.transaction():
+        channel(conn)
+    assert channel(conn, "own", secret="whsec_" + "QUFB" * 8) is None
+    assert alter_notification_channel(conn, "hook", quiet_hours="22:00-06:00", rule_names=["slow"])
+    assert alter_notification_channel(conn, "hook", rule_names=[], cooldown="1 hour")
+    assert not alter_notification_channel(conn, "nothing", cooldown="1 hour")
+    [hook, _] = notification_channels(conn)
+    assert (hook.quiet_hours, hook.rule_names, hook.cooldown, hook.has_secret, hook.latest_status) == (
+        *("22:00-06:00", None, "01:00:00", True, None),
+    )
+    assert secret not in repr(notification_channels(conn))
+    assert delete_notification_channel(conn, "hook")
+    assert not delete_notification_channel(conn, "hook")
+
+
+def test_nobody_but_an_administrator_has_to_do_with_channels(db: Db) -> None:
+    channel(db)
+    for role in ("bcp_reader", "bcp_writer"):
+        for statement in (
+            "select * from bcp.notification_channels()",
+            "select * from bcp_internal.claim_notifications()",
+            "select bcp.test_notification_channel('hook')",
+            "select * from bcp_internal.notification_channels",
+            "select * from bcp_internal.notification_outbox",
+            "select * from bcp_internal.notification_deliveries",
+            "select bcp.snooze_alert(1)",
+            "select bcp.put_alert_rule('slow', '{}')",
+            f"select bcp_internal.record_notification('{uuid4()}', 1, null)",
+        ):
+            with acting_as(db, role):
+                assert refused(db, statement), (role, statement)
+    with acting_as(db, "bcp_admin"):
+        assert refused(db, "select secret from bcp_internal.notification_channels")
+
+
+def test_two_notifiers_never_have_the_same(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as one:
+        at(one, "12:00")
+        only(one, "low_success", lookback="1 minute", min_calls=1)
+        for name in ("a", "b", "c"):
+            channel(one, name)
+        break_tools(one, "11:59", "read")
+        evaluate(one)
+        with psycopg.connect(dsn, autocommit=True) as other:
+            at(other, "12:00")
+            first = claim(one, 2)
+            second = claim(other, 2)
+    assert sorted(c["channel_name"] for c in first + second) == ["a", "b", "c"]
+
+
+def test_times_of_quiet_hours(conn: Db) -> None:
+    def quiet(hours: str | None, time: datetime) -> bool:
+        [row] = rows(conn, "select bcp_internal.is_quiet(%s, 'UTC', %s) as q", [hours, time])
+        return bool(row["q"])
+
+    noon = datetime(2026, 6, 15, 12, tzinfo=UTC)
+    assert not quiet(None, noon)
+    assert quiet("12:00-12:01", noon)
+    assert not quiet("11:00-12:00", noon)
+    assert quiet("13:00-12:01", noon)
+    assert not quiet("13:00-12:00", noon)
+    assert quiet("22:00-07:00", noon + timedelta(hours=12))
