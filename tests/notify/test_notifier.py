@@ -50,8 +50,9 @@ def open_alerts(conn: Db, *rules: str) -> None:
     for rule in rules:
         conn.execute(
             "with opened as (insert into bcp.alerts as a (rule_name, tool_name, metric, severity,"
-            " threshold, value, worst_value, calls, pending_since, opened_at, evaluated_at)"
-            " values (%s, 'send', 'error_rate', 'warning', 0.05, 0.5, 0.5, 50, now(), now(), now()) returning a)"
+            " threshold, value, worst_value, calls, pending_since, opened_at,"
+            " evaluated_at) values (%s, 'send', 'error_rate', 'warning', 0.05, 0.5, 0.5, 50, now(), now(),"
+            " now()) returning a)"
             " select bcp_internal.tell_alerts(array_agg(a)) from opened",
             [rule],
         )
