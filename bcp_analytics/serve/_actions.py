@@ -173,12 +173,13 @@ async def revoke_token(request: Request) -> Response:
     return Response(status_code=204)
 
 
+# A name may have a slash in it.
 routes = [
-    Route("/v1/issues/{fingerprint}/{action}", act_on_issue, methods=["POST"]),
+    Route("/v1/issues/{fingerprint:path}/{action}", act_on_issue, methods=["POST"]),
     Route("/v1/alerts/{alert_id:int}/acknowledge", acknowledge, methods=["POST"]),
-    Route("/v1/alert-rules/{name}", put_rule, methods=["PUT"]),
-    Route("/v1/alert-rules/{name}", delete_rule, methods=["DELETE"]),
+    Route("/v1/alert-rules/{name:path}", put_rule, methods=["PUT"]),
+    Route("/v1/alert-rules/{name:path}", delete_rule, methods=["DELETE"]),
     Route("/v1/tokens", list_tokens, methods=["GET"]),
     Route("/v1/tokens", make_token, methods=["POST"]),
-    Route("/v1/tokens/{name}", revoke_token, methods=["DELETE"]),
+    Route("/v1/tokens/{name:path}", revoke_token, methods=["DELETE"]),
 ]

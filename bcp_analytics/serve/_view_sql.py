@@ -107,10 +107,9 @@ order by first_seen desc
 limit %(limit)s"""
 
 CHOICES: LiteralString = """\
-(select 'bundle' as kind, u.bcp_name as name, sum(u.calls)::bigint as weight
-from bcp.tool_usage_1d u
-where u.bucket >= %(since)s - interval '1 day'
-group by u.bcp_name order by weight desc limit %(limit)s)
+(select 'bundle' as kind, u.bcp_name as name, u.call_count as weight
+from bcp.usage_breakdown(%(since)s, %(until)s, '{bcp_name}') as u
+order by weight desc limit %(limit)s)
 union all
 (select 'client', s.client_name, sum(s.tool_calls_count)::bigint as weight
 from bcp.user_sessions s

@@ -25,11 +25,8 @@ def guarded(running: Running) -> list[tuple[str, str]]:
         assert isinstance(route, Route | WebSocketRoute)
         if isinstance(route, Route) and route.path not in OPEN:
             path = route.path.replace("{name}", "health").replace("{kind}", "errors")
-            path = (
-                path.replace("{fingerprint}", "x")
-                .replace("{action}", "resolve")
-                .replace("{alert_id:int}", "1")
-            )
+            path = path.replace("{fingerprint:path}/{action}", "x/resolve").replace("{name:path}", "x")
+            path = path.replace("{alert_id:int}", "1")
             # The routes of OTLP take every method, to say which one it is.
             methods = ["POST"] if path in WEAK else sorted((route.methods or set()) - {"HEAD"})
             found += [(m, path) for m in methods if (m, path) not in OWN]

@@ -23,7 +23,7 @@ _LIST = re.compile(_BEGIN + r"export\s*" + _NAMES + ";?")
 _DEFAULT = re.compile(_BEGIN + r"export default function\b")
 _DECLARED = re.compile(r"(?m)^export (?=(?:async )?(?:function\*?|const|class) ([A-Za-z_$][\w$]*))")
 # Of comments that name a map of the source, which is not there.
-_MAP = re.compile(r"(?m)^//# sourceMappingURL=.*$")
+_MAP = re.compile(r"//# sourceMappingURL=\S+")
 _LEFT = re.compile(_BEGIN + r"(?:import|export)\b[^(]")
 
 

@@ -48,7 +48,7 @@ export function Calls() {
     <${Panel} title=${slow ? `Calls of ${ms(Number(slow))} and more` : 'Calls'} wide of=${found} note=${slow ? 'slowest first' : 'latest first'}
       empty="No call in this range fits. Choose a longer range, or fewer filters.">
       <${Table} title="Calls" columns=${CALL_COLUMNS} rows=${found.rows ?? []} link=${callLink} id=${(/** @type {any} */ row) => row.event_id} />
-      ${!slow && (found.rows?.length === SIZE || param('after')) && html`<nav class="pages" aria-label="Pages">
+      ${!slow && (found.rows?.length === SIZE || param('after')) && html`<nav class="pages" aria-label="More rows">
         ${param('after') ? html`<a href=${here({ after: null, until: null })}>Newest</a>` : html`<span class="muted">Newest</span>`}
         ${found.rows?.length === SIZE ? html`<a rel="next" href=${here({ after: last.event_id, until: last.start_time })}>Older</a>` : html`<span class="muted">Older</span>`}</nav>`}<//>`
 }

@@ -63,13 +63,15 @@ export function Issue() {
   const span = range()
   const { since, until } = span
   const step = interval(span.length, 60)
-  const found = useView('issue', { fingerprint: id, since })
-  const errors = useView('issue_errors', { fingerprint: id, limit: 20, before: param('before') })
-  const over = useView('issue_over_time', { fingerprint: id, since, until, interval: step.name })
-  const spread = useView('issue_spread', { fingerprint: id, since, until, limit: 60 })
-  const actions = useView('issue_actions', { fingerprint: id, limit: 50 })
+  const some = { skip: !id }
+  const found = useView('issue', { fingerprint: id, since }, some)
+  const errors = useView('issue_errors', { fingerprint: id, limit: 20, before: param('before') }, some)
+  const over = useView('issue_over_time', { fingerprint: id, since, until, interval: step.name }, some)
+  const spread = useView('issue_spread', { fingerprint: id, since, until, limit: 60 }, some)
+  const actions = useView('issue_actions', { fingerprint: id, limit: 50 }, some)
+  if (!id) return html`<h1>Issue</h1><p class="empty">Choose an issue from <a href=${href('/errors')}>all errors</a>.</p>`
   const issue = found.rows?.[0]
-  if (!issue) return html`<${Panel} title="Issue" of=${found} empty="There is no issue with this id: it may have been erased, or the link was cut." />`
+  if (!issue) return html`<h1>Issue</h1><${Panel} title="Issue" of=${found} empty="There is no issue with this id: it may have been erased, or the link was cut." />`
   const { all, times } = inTime(over.rows)
   const latest = errors.rows?.[0]
   const session = errors.rows?.find((row) => row.session_id)?.session_id
@@ -98,6 +100,6 @@ export function Issue() {
         { key: 'happened_at', title: 'when', show: (/** @type {string} */ value) => time(value) }, { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 160) },
         { key: 'release', title: 'release' }, { key: 'user_id', title: 'user', show: (/** @type {any} */ value) => value ? html`<a href=${href('/calls', { user: value })}>${cut(value, 30)}</a>` : '–' },
         { key: 'session_id', title: 'session', show: (/** @type {any} */ value) => value ? html`<a href=${href('/session', { id: value })}>${cut(value, 24)}</a>` : '–' }]} />
-        ${errors.rows?.length === 20 && html`<nav class="pages" aria-label="Pages"><button class="quiet" onclick=${() => go(here({ before: errors.rows?.at(-1).happened_at }))}>Older</button></nav>`}<//>
+        ${errors.rows?.length === 20 && html`<nav class="pages" aria-label="More rows"><button class="quiet" onclick=${() => go(here({ before: errors.rows?.at(-1).happened_at }))}>Older</button></nav>`}<//>
     </div>`
 }

@@ -15,6 +15,12 @@ function merged(now, newer) {
   return [...newer.filter((row) => !known.has(row.event_id)), ...now].slice(0, 2 * MOST)
 }
 
+/** @param {any} a @param {any} b  As the server orders them. */
+function newestFirst(a, b) {
+  if (a.stored_at !== b.stored_at) return a.stored_at < b.stored_at ? 1 : -1
+  return a.event_id < b.event_id ? -1 : 1
+}
+
 /** @type {import('./parts.js').Column[]} */
 const COLUMNS = [
   { key: 'stored_at', title: 'stored', show: (value) => html`<time datetime=${value}>${time(value)}</time>` },
@@ -43,9 +49,10 @@ export function Live() {
   const fits = (/** @type {any} */ row) => (!failed || row.success === false) && (!bundle || row.bcp_name === bundle)
   const message = metric.value
   const latest = [...(message?.recent_calls ?? []), ...(first.rows ?? [])].filter(fits)
-  waiting.current = merged(merged(shown, waiting.current.filter(fits)), latest).sort((a, b) => b.stored_at < a.stored_at ? -1 : b.stored_at > a.stored_at ? 1 : 0)
+  waiting.current = merged(merged(shown, waiting.current.filter(fits)), latest).sort(newestFirst)
   const known = new Set(shown.map((row) => row.event_id))
-  const fresh = waiting.current.filter((row) => !known.has(row.event_id)).length
+  const at = waiting.current.findIndex((row) => known.has(row.event_id))
+  const fresh = at < 0 ? waiting.current.length : at
   const take = () => setShown(waiting.current.slice(0, MOST))
   useEffect(() => {
     const look = () => setScrolled(scrollY > 80)

@@ -140,10 +140,11 @@ export function Overview() {
     .reverse()
   const ranked = ranks.rows ?? []
   const changed = [...ranked].sort((a, b) => a.by_change - b.by_change).filter(tells).slice(0, 6)
-  const none = totals.rows !== null && !totals.rows[0]?.call_count
+  // The log-in of who looks is a call too, so a store with few calls may have none of anybody else's.
+  const few = totals.rows !== null && !(totals.rows[0]?.call_count > 20)
   const chart = { times, interval: step.size, markers, onRange: zoom, onOpen: openCalls() }
   return html`<h1 class="sr">Overview</h1><${Alarms} />
-    ${none && html`<${NoCalls} />`}
+    ${few && html`<${NoCalls} calls=${totals.rows?.[0]?.call_count ?? 0} />`}
     ${totals.rows?.[0] ? html`<${Tiles} rows=${all} totals=${totals.rows[0]} before=${compares() ? before.rows?.[0] : null} sessions=${added(sessions.rows)} sessionsBefore=${compares() ? added(sessionsBefore.rows) : null} minutes=${span.length / 60_000} />` : html`<section class="tiles" aria-hidden="true">${[1, 2, 3, 4].map((i) => html`<div key=${i} class="tile wait"></div>`)}</section>`}
     <div class="grid">
       <${Panel} title="Calls" half note=${`by ${step.name}, by how they ended`} of=${usage}>${times.length > 0 && html`<${Chart} title="calls over time" kind="bars" series=${callSeries(all)} format=${short} ...${chart} />`}<//>
@@ -153,8 +154,8 @@ export function Overview() {
         { key: 'call_change', title: 'change', show: (/** @type {any} */ _, /** @type {any} */ row) => html`<${Story} row=${row} />`, long: true }]} />`
         : html`<${Empty}>No tool with 20 calls in both periods differs by a quarter, or by one point of success.<//>`}<//>
       <${Changed} since=${since} until=${until} />
-      <${Ranked} title="Most called" sort="calls" rank="by_calls" rows=${ranked} of=${ranks} keep=${(/** @type {any} */ row) => row.call_count > 0} empty="No tool was called." column=${{ key: 'call_count', title: 'calls', number: true, bar: true, show: count }} />
-      <${Ranked} title="Slowest" sort="p95" rank="by_p95" rows=${ranked} of=${ranks} keep=${(/** @type {any} */ row) => row.p95_duration_ms !== null} empty="No call was timed." column=${{ key: 'p95_duration_ms', title: 'p95', number: true, bar: true, show: ms }} />
+      <${Ranked} title="Most called" sort="calls" rank="by_calls" rows=${ranked} of=${ranks} keep=${(/** @type {any} */ row) => row.call_count > 0} empty="No tool was called." column=${{ key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name })}>${count(value)}</a>` }} />
+      <${Ranked} title="Slowest" sort="p95" rank="by_p95" rows=${ranked} of=${ranks} keep=${(/** @type {any} */ row) => row.p95_duration_ms !== null} empty="No call was timed." column=${{ key: 'p95_duration_ms', title: 'p95', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name, slow: Math.floor(value) || 1 })}>${ms(value)}</a>` }} />
       <${Ranked} title="Failing" sort="errors" rank="by_errors" rows=${ranked} of=${ranks} keep=${(/** @type {any} */ row) => row.error_count > 0} empty="No call failed." column=${{ key: 'error_count', title: 'failed', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name, failed: 'true' })}>${count(value)}</a>` }} />
       <${Panel} title="Clients" of=${sessions} empty="No session began." tools=${html`<a class="quiet" href=${href('/people')}>All</a>`}>
         <${Table} title="Clients" rows=${[...(sessions.rows ?? [])].sort((a, b) => b.session_count - a.session_count).slice(0, 6)} columns=${[
@@ -164,9 +165,10 @@ export function Overview() {
     <p class="muted">${ranked[0] && `${count(ranked[0].tool_count)} tools were called; their answers were ${bytes(ranked.reduce((sum, row) => sum + row.response_bytes, 0))} in those shown.`}</p>`
 }
 
-function NoCalls() {
+/** @param {{ calls: number }} props  What to do where there are no calls, in the range or at all. */
+function NoCalls({ calls }) {
   const any = useView('any_call', {}, { pace: 'fast' })
-  if (any.rows === null) return null
+  if (any.rows === null || any.rows[0].any_call && calls) return null
   return any.rows[0].any_call ? html`<section class="panel hint"><p>No call in this range. <a href=${here({ range: '30d', from: null, to: null })}>Look at the last 30 days</a>${param('bundle') || param('client') || param('release') ? html`, or <a href=${here({ bundle: null, client: null, release: null })}>without filters</a>` : ''}.</p></section>`
     : html`<section class="panel hint"><h2>There is no call yet</h2><p>This store is empty. <a href=${href('/setup')}>Set up the first sender</a>: it takes a minute, and this page shows the first call as it comes.</p></section>`
 }

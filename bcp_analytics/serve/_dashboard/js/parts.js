@@ -1,5 +1,5 @@
 // What pages are made of: panels, tables, tiles, and what is said where there is nothing or something failed.
-import { html, useEffect, useRef, useState } from './lib.js'
+import { html, useLayoutEffect, useRef, useState } from './lib.js'
 import { change, cut, plural, visible } from './format.js'
 import { csvOf, sqlOf } from './api.js'
 import { go, here, href, param, say } from './state.js'
@@ -62,7 +62,7 @@ export function Copy({ text, label = 'Copy' }) {
 /** @param {{ title: string, close: () => void, children: any, wide?: boolean }} props */
 export function Dialog({ title, close, children, wide }) {
   const box = useRef(/** @type {HTMLDialogElement | null} */ (null))
-  useEffect(() => {
+  useLayoutEffect(() => {
     box.current?.showModal()
   }, [])
   return html`<dialog ref=${box} class=${wide ? 'wide' : ''} aria-label=${title} onclose=${close}
@@ -111,7 +111,7 @@ export const ToolName = ({ row, of = {} }) => html`<a href=${href('/tool', { bun
 export function Pages({ page, size, count: shown, total }) {
   const first = page * size
   if (page === 0 && shown < size) return null
-  return html`<nav class="pages" aria-label="Pages">
+  return html`<nav class="pages" aria-label="More rows">
     ${page > 0 ? html`<a href=${here({ page: page - 1 || null })} rel="prev">Previous</a>` : html`<span class="muted">Previous</span>`}
     <span>${first + 1} to ${first + shown}${total ? ` of ${plural(total, 'row')}` : ''}</span>
     ${shown === size && (!total || first + shown < total) ? html`<a href=${here({ page: page + 1 })} rel="next">Next</a>` : html`<span class="muted">Next</span>`}</nav>`

@@ -46,10 +46,10 @@ function loops(rows) {
 
 export function Session() {
   const id = param('id') ?? ''
-  const session = useView('session', { session_id: id })
+  const session = useView('session', { session_id: id }, { skip: !id })
   const found = useView('timeline', { session_id: id, limit: 2000 }, { skip: !id })
   const one = session.rows?.[0]
-  if (!id) return html`<${Empty}>Choose a session from <a href=${href('/sessions')}>all sessions</a>.<//>`
+  if (!id) return html`<h1>Session</h1><${Empty}>Choose a session from <a href=${href('/sessions')}>all sessions</a>.<//>`
   let sum = 0
   const rows = (found.rows ?? []).map((row) => ({ ...row, context: sum += row.kind === 'call' ? row.response_bytes ?? 0 : 0 }))
   const looping = loops(rows)

@@ -41,8 +41,8 @@ function Choice({ name, label, values }) {
   const value = param(name) ?? ''
   const all = value && !values.includes(value) ? [value, ...values] : values
   if (!all.length) return null
-  return html`<label><span class="sr">${label}</span><select value=${value} onchange=${(/** @type {any} */ e) => go(here({ [name]: e.target.value, page: null }))}>
-    <option value="">${`Any ${label}`}</option>${all.map((one) => html`<option key=${one} value=${one} title=${one.slice(0, 300)}>${one.slice(0, 40)}</option>`)}</select></label>`
+  return html`<select aria-label=${label} value=${value} onchange=${(/** @type {any} */ e) => go(here({ [name]: e.target.value, page: null }))}>
+    <option value="">${`Any ${label}`}</option>${all.map((one) => html`<option key=${one} value=${one} title=${one.slice(0, 300)}>${one.slice(0, 40)}</option>`)}</select>`
 }
 
 function Range() {
@@ -55,9 +55,9 @@ function Range() {
       event.target.value = chosen
     } else go(here({ range: event.target.value === '24h' ? null : event.target.value, from: null, to: null, page: null }))
   }
-  return html`<label><span class="sr">Range</span><select value=${chosen} onchange=${choose}>
+  return html`<select aria-label="Range" value=${chosen} onchange=${choose}>
       ${Object.entries(RANGES).map(([name, text]) => html`<option key=${name} value=${name}>Last ${text}</option>`)}
-      <option value="custom">${now.name === 'custom' ? `${time(now.since, false)} to ${time(now.until, false)}` : chosen === 'custom' ? `Last ${now.name}` : 'Custom…'}</option></select></label>
+      <option value="custom">${now.name === 'custom' ? `${time(now.since, false)} to ${time(now.until, false)}` : chosen === 'custom' ? `Last ${now.name}` : 'Custom…'}</option></select>
     ${chosen === 'custom' && html`<a class="quiet" href=${here({ range: null, from: null, to: null })}>24 h</a>`}
     ${custom && html`<${Custom} close=${() => setCustom(false)} />`}`
 }
@@ -85,10 +85,10 @@ function Custom({ close }) {
 
 function Filters() {
   const { since, until } = range()
-  const choices = useView('choices', { since, limit: 200 }, { pace: 'never' })
+  const choices = useView('choices', { since, until, limit: 200 }, { pace: 'never' })
   const releases = useView('releases', { since, until, limit: 50 }, { pace: 'never' })
   const names = (/** @type {string} */ kind) => (choices.rows ?? []).filter((row) => row.kind === kind).map((row) => row.name)
-  return html`<div class="filters" role="group" aria-label="Range and filters"><${Range} />
+  return html`<div class="filters" role="search" aria-label="Range and filters"><${Range} />
     <label class="check"><input type="checkbox" checked=${compares()} onchange=${(/** @type {any} */ e) => go(here({ compare: e.target.checked ? null : 'off' }))} />compare</label>
     <${Choice} name="bundle" label="bundle" values=${names('bundle')} />
     <${Choice} name="client" label="client" values=${names('client')} />

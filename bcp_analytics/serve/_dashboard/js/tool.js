@@ -30,7 +30,7 @@ function Beside({ of, title, columns, empty }) {
 export function Tool() {
   const bundle = param('bundle')
   const name = param('tool')
-  if (!bundle || !name) return html`<${Empty}>Choose a tool from <a href=${href('/tools')}>all tools</a>.<//>`
+  if (!bundle || !name) return html`<h1>Tool</h1><${Empty}>Choose a tool from <a href=${href('/tools')}>all tools</a>.<//>`
   return html`<${Inside} bundle=${bundle} name=${name} />`
 }
 
