@@ -190,3 +190,15 @@ $func$;
 comment on function bcp_internal.is_in_columnstore is
     'Whether all rows of a chunk are in the columnstore in order, or the chunk is frozen and cannot be changed. False '
     'if some rows came later, null if the chunk is gone.';
+
+create or replace function bcp_internal.rows_of_columnstore(p_table oid) returns oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select s.relid::oid from _timescaledb_catalog.compression_settings s where s.compress_relid = p_table::regclass
+$func$;
+
+comment on function bcp_internal.rows_of_columnstore(oid) is
+    'The chunk whose columnstore a table is, null if it is none.';
+
+grant execute on function bcp_internal.rows_of_columnstore to bcp_reader;

@@ -23,6 +23,7 @@ from bcp_analytics.cli import (
     _cleanup,
     _compose,
     _erase,
+    _explain,
     _mcp,
     _notify,
     _query,
@@ -396,6 +397,7 @@ app.command()(_restore.restore)
 app.command()(_cleanup.cleanup)
 app.command()(_compose.compose)
 app.command()(_query.query)
+app.command()(_explain.explain)
 app.command()(_serve.serve)
 app.command()(_mcp.mcp)
 app.command()(_notify.notify)

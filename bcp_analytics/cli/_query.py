@@ -32,6 +32,8 @@ from bcp_analytics.queries import tool_usage_stats
 from bcp_analytics.queries._questions import QUESTIONS
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
+
     from psycopg import Connection
 
 
@@ -55,6 +57,15 @@ Since = Annotated[
 Until = Annotated[str | None, _option("--until", text="End of the range, exclusive. By default now.")]
 Interval = Annotated[
     str | None, _option("--interval", text="Length of a row: 15m, 1h, 1d, 1w, 1mo, or none. By default 1h.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any other parameter of the question, such as limit=10; once for each.",
+        show_default=False,
+    ),
 ]
 Percentiles = Annotated[str | None, _option("--percentiles", text="Shares, such as 0.5,0.95,0.99.")]
 OfLevel = Annotated[Level | None, _option("--level", text="Errors of this level.")]
@@ -111,15 +122,7 @@ def query(
     failed: Failed = None,
     event_id: EventId = None,
     time_zone: TimeZone = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Any other parameter of the question, such as limit=10; once for each.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: Settings = None,
     output: Output = Format.table,
     spreadsheet: Spreadsheet = False,
     dsn: Dsn = None,
@@ -137,22 +140,14 @@ def query(
     bcp-analytics query error_analysis --since 7d --format csv --spreadsheet > errors.csv
     """  # noqa: D301
     typed = locals()
-    options = _options(context)
+    options = options_of(context)
     if list_questions:
         _list_questions(options)
         return
     check_spreadsheet(output, spreadsheet=spreadsheet)
-    if name not in QUESTIONS:
-        problem = "name a question" if name is None else f"there is no question {name!r}"
-        raise typer.BadParameter(f"{problem}: one of {', '.join(QUESTIONS)}.", param_hint="NAME")
-    _check_options(name, options, typed)
-    zone = parse_zone(time_zone) if time_zone is not None else UTC
-    given = _arguments(options, typed)
-    for setting in settings or []:
-        given |= parse_setting(setting, _others(name, options))
+    name, zone, given = read_question(name, options, typed)
     with connected(dsn) as conn:
-        times = parse_range(since, until, zone, lambda: server_time(conn))
-        given |= {name: time for name, time in zip(("since", "until"), times, strict=True) if time}
+        given |= read_times(conn, typed, zone)
         ask, kind = QUESTIONS[name]
         rows = ask(conn, **given)
         meant = _meant(conn, given) if not rows and output is Format.table else ""
@@ -162,6 +157,27 @@ def query(
         write(tables.to_csv(rows, kind, spreadsheet=spreadsheet))
     else:
         _print_table(rows, kind, zone, meant)
+
+
+def read_question(
+    name: str | None, options: dict[str, str], typed: dict[str, Any]
+) -> tuple[str, tzinfo, dict[str, Any]]:
+    """Return the question, its time zone and its arguments, all but the range."""
+    if name not in QUESTIONS:
+        problem = "name a question" if name is None else f"there is no question {name!r}"
+        raise typer.BadParameter(f"{problem}: one of {', '.join(QUESTIONS)}.", param_hint="NAME")
+    _check_options(name, options, typed)
+    zone = parse_zone(typed["time_zone"]) if typed["time_zone"] is not None else UTC
+    given = _arguments(options, typed)
+    for setting in typed["settings"] or []:
+        given |= parse_setting(setting, _others(name, options))
+    return name, zone, given
+
+
+def read_times(conn: Connection[Any], typed: dict[str, Any], zone: tzinfo) -> dict[str, Any]:
+    """Return the arguments that are the range."""
+    times = parse_range(typed["since"], typed["until"], zone, lambda: server_time(conn))
+    return {name: time for name, time in zip(("since", "until"), times, strict=True) if time}
 
 
 def _arguments(options: dict[str, str], typed: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +202,7 @@ def _meant(conn: Connection[Any], given: dict[str, Any]) -> str:
     return ""
 
 
-def _options(context: typer.Context) -> dict[str, str]:
+def options_of(context: typer.Context) -> dict[str, str]:
     """Return the option that gives each parameter of a question: those of the command with its name."""
     asked = {parameter for name in QUESTIONS for parameter in _parameters(name)}
     return {o.name: o.opts[0] for o in context.command.params if o.name in asked}

@@ -106,6 +106,7 @@ def test_every_command_has_help_with_an_example() -> None:
         "compose",
         "restore",
         "erase-user",
+        "explain",
         "migrate",
         "status",
         "rollback",
