@@ -68,7 +68,8 @@ begin
         using v_least;
     end if;
     return query
-        select bcp_internal.within('start_time', tstzmultirange(r)) || format(' and duration_ms >= %L', v_least), v_least
+        select
+            bcp_internal.within('start_time', tstzmultirange(r)) || format(' and duration_ms >= %L', v_least), v_least
         from unnest(v_left) r;
 end
 $func$;

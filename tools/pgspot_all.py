@@ -33,7 +33,7 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("PS010", "bcp"): _IF_NOT_EXISTS,
     ("PS010", "bcp_internal"): _IF_NOT_EXISTS,
     ("PS005", "bcp_internal.latency_ms("): _INLINED,
-    ("PS005", "bcp_internal.only_digits("): _INLINED,
+    ("PS005", "bcp_internal.grams("): _INLINED,
     ("PS005", "bcp_internal.uuidv7("): _INLINED,
     ("PS005", "bcp_internal.says_error("): _INLINED,
     ("PS005", "bcp_internal.suspect_success("): _INLINED,

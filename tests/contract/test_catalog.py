@@ -9,7 +9,7 @@ import psycopg
 # Without search_path, and why.
 UNPINNED = {
     "bcp_internal.latency_ms(integer)": "inlined",
-    "bcp_internal.only_digits(text)": "inlined",
+    "bcp_internal.grams(text,text,text,text,text,text)": "inlined",
     "bcp_internal.uuidv7(timestamp with time zone)": "inlined",
     "bcp_internal.says_error(jsonb)": "inlined",
     "bcp_internal.suspect_success(boolean,jsonb)": "inlined",
