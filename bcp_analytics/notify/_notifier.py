@@ -157,9 +157,12 @@ class Notifier:
                     away = False
                     await self._catch_up(store)
                     await self._work(store)
-            except (psycopg.Error, OSError) as error:
-                if not away:
-                    # The text of an error of the database may hold values.
+            except Exception as error:
+                # Whatever it is, the next attempt may go well. The text of an error of the database may hold
+                # values.
+                if not isinstance(error, psycopg.Error | OSError):
+                    log.exception("The notifier failed")
+                elif not away:
                     log.warning("The notifier has no database: %s", type(error).__name__)
                 away = True
                 with contextlib.suppress(TimeoutError):
