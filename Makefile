@@ -104,6 +104,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.archive
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.ingest --plain
+	@$(BIN)/python -m benchmarks.ingest_cpu
 	@$(BIN)/python -m benchmarks.anonymizer
 	@$(PIP) --editable '.[bench]'
 	@$(BIN)/python -m benchmarks.queries
