@@ -31,8 +31,8 @@ as $func$
         case when a.view_name is not null then format('bcp.%I', a.view_name)
             else format('%I.%I', n.nspname, p.relname) end,
         case when a.view_name is not null then 'aggregate' when c.is_chunk then 'raw rows' else 'table' end,
-        case when c.is_chunk then t.relname::text end, c.columnstore_table, k.range_start, k.range_end, c.rows,
-        c.batches
+        case when c.is_chunk then t.relname::text end, c.columnstore_table, k.range_start, k.range_end,
+        c.rows, c.batches
     from chunks c
     join pg_class t on t.oid = c.relid
     join pg_class p on p.oid = c.parent
