@@ -145,16 +145,13 @@ def explain(
     scans = _Scans()
     with connected(dsn) as conn:
         given |= _query.read_times(conn, typed, zone)
-        # In a transaction of its own: PostgreSQL counts by transaction.
-        conn.rollback()
+        # PostgreSQL also counts what transactions shortly before this one have read.
+        before = _counted(conn)
         with _watched(conn, scans):
             begin = perf_counter()
             rows = QUESTIONS[name][0](conn, **given)
             took = 1000 * (perf_counter() - begin)
-        found = conn.cursor(row_factory=class_row(_Chunk)).execute(
-            "select * from bcp_internal.relations_read()"
-        )
-        read = [_read_of(chunk, scans) for chunk in found]
+        read = [_read_of(chunk, scans) for chunk in _since(before, _counted(conn))]
         conn.rollback()
     shown = read if by_chunk else _by_relation(read)
     if as_json:
@@ -167,6 +164,25 @@ def explain(
     tell(f"{counted(len(rows), 'row')} in {took:,.1f} ms.")
     if not scans.seen:
         say("How long each took is shown to a superuser, on a server that has auto_explain.")
+
+
+def _counted(conn: Connection[Any]) -> list[_Chunk]:
+    cur = conn.cursor(row_factory=class_row(_Chunk))
+    return cur.execute("select * from bcp_internal.relations_read()").fetchall()
+
+
+def _since(before: list[_Chunk], now: list[_Chunk]) -> list[_Chunk]:
+    """Return what was read since `before`."""
+    old = {(one.relation, one.chunk): one for one in before}
+    found = []
+    for one in now:
+        if was := old.get((one.relation, one.chunk)):
+            one = replace(  # noqa: PLW2901
+                one, row_count=one.row_count - was.row_count, batch_count=one.batch_count - was.batch_count
+            )
+        if one.row_count + one.batch_count > 0:
+            found.append(one)
+    return found
 
 
 @contextmanager
