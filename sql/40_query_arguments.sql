@@ -163,19 +163,31 @@ comment on function bcp_internal.call_filter is
 
 grant execute on function bcp_internal.call_filter to bcp_reader;
 
-create or replace function bcp_internal.is_aggregated(p_filters jsonb, p_keys text) returns boolean
+create or replace function bcp_internal.usage_family(p_filters jsonb, p_keys text, out family text)
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select p_filters - k.known = '{}' and coalesce(string_to_array(p_keys, ', ') <@ k.known, true)
-    from (values ('{bcp_name,tool_name,operation}'::text[])) as k (known)
+    select f.name
+    from (values
+        (1, 'tool_usage', '{}'::text[], true),
+        -- These two have whether and how calls ended, too.
+        (2, 'user_usage', '{user_id,outcome,failed}', p_filters ? 'user_id'),
+        (3, 'failed_usage', '{outcome,failed}',
+            p_filters @> '{"failed": true}' or p_filters ->> 'outcome' <> 'success')
+    ) as f (ordinal, name, further, is_asked)
+    cross join lateral (select '{bcp_name,tool_name,operation}'::text[] || f.further) as k (known)
+    where p_filters - k.known = '{}'
+      and coalesce(string_to_array(p_keys, ', ') <@ k.known, true)
+      and f.is_asked
+    order by f.ordinal
+    limit 1
 $func$;
 
-comment on function bcp_internal.is_aggregated is
-    'Whether the aggregates have every column that the calls are filtered and grouped by. They have bundle, tool and '
-    'operation. p_keys names the columns of the grouping, with commas between them.';
+comment on function bcp_internal.usage_family is
+    'The family of aggregates that has every call and every column that calls are filtered and grouped by; null if '
+    'only the raw table has. p_keys names the columns of the grouping, with commas between them.';
 
-grant execute on function bcp_internal.is_aggregated to bcp_reader;
+grant execute on function bcp_internal.usage_family to bcp_reader;
 
 create or replace function bcp_internal.bucket_of(p_column text, p_interval interval, p_zone text, p_shift interval)
 returns text

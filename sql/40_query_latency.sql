@@ -34,6 +34,7 @@ declare
     v_counts constant text := bcp_internal.sketch_columns('n%s');
     v_sums constant text := bcp_internal.sketch_columns('sum(n%1$s) as n%1$s');
     v_cast constant text := bcp_internal.sketch_columns('n%1$s::double precision as n%1$s');
+    v_by_idx text;
 begin
     select * into v_grain from bcp_internal.zone_grain(p_interval, p_time_zone, p_since, p_until);
     select
@@ -52,7 +53,7 @@ begin
                     format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, v_sums,
                     r.relation, bcp_internal.within('bucket', z.ranges), v_sketch_filter, v_by, v_keys)
             end, ' union all ')
-            filter (where r.relation <> 'tool_usage_logs'),
+            filter (where r.relation like 'tool\_latency%'),
         string_agg(format(
             'select %s%slat_idx, calls from (select %s%slat_idx, count(*) as calls from bcp.tool_usage_logs'
             ' where %s and lat_idx is not null%s group by %s%slat_idx) scan',
@@ -60,23 +61,34 @@ begin
             format(v_start, bcp_internal.bucket_of('start_time', p_interval, z.zone, z.shift)), v_keys,
             bcp_internal.within('start_time', z.ranges), v_filter, v_by, v_keys), ' union all ')
             filter (where r.relation = 'tool_usage_logs'),
+        string_agg(format(
+            'select %s%slat_idx, calls from (select %s%slat_idx, sum(calls) as calls from bcp.%I'
+            ' where %s and lat_idx is not null%s group by %s%slat_idx) scan',
+            format(v_start, z.label), v_keys,
+            format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, r.relation,
+            bcp_internal.within('bucket', z.ranges), v_filter, v_by, v_keys),
+            ' union all ') filter (where f.family <> 'tool_usage' and r.relation <> 'tool_usage_logs'),
         count(*) = 1 and min(r.relation) <> 'tool_latency_1mo'
-    into aggregated, raw, is_grouped
-    from bcp_internal.pieces(
-        'tool_latency',
+    into aggregated, raw, v_by_idx, is_grouped
+    from bcp_internal.usage_family(p_filters, p_keys) f
+    cross join lateral bcp_internal.pieces(
+        case when f.family <> 'tool_usage' then f.family else 'tool_latency' end,
         case
-            when not bcp_internal.is_aggregated(p_filters, p_keys) or p_filters ->> 'operation' = 'tools/list' then '{}'
+            when f.family is null or f.family = 'tool_usage' and p_filters ->> 'operation' = 'tools/list' then '{}'
             -- Days and months have no operation.
-            when p_filters ? 'operation' then array(select unnest(v_grain.levels) intersect select '1h')
+            when f.family = 'tool_usage' and p_filters ? 'operation'
+            then array(select unnest(v_grain.levels) intersect select '1h')
             else v_grain.levels
         end,
         p_since, p_until, p_without, v_grain.cuts) r
     cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z;
+    raw := nullif(concat_ws(' union all ', raw, v_by_idx), '');
 end
 $func$;
 
 comment on function bcp_internal.sketch_scans is
-    'Scans for bcp_internal.sketch_statement: aggregated reads rows of the sketch, raw counts calls by lat_idx, and '
+    'Scans for bcp_internal.sketch_statement: aggregated reads rows of the sketch, raw counts calls by lat_idx (of the '
+    'raw table, or of aggregates that keep lat_idx as it is), and '
     'either is null if it has nothing to read. is_grouped says that a single scan has everything and groups it.';
 
 grant execute on function bcp_internal.sketch_scans to bcp_reader;

@@ -13,7 +13,7 @@ as $func$
     from (values (interval '1 hour', '1h'), (interval '1 day', '1d')) as w (width, suffix)
     where w.width = p_interval
       and w.suffix = any ((bcp_internal.grain(p_interval, p_time_zone, p_since, p_until)).levels)
-      and bcp_internal.is_aggregated(p_filters, null)
+      and bcp_internal.usage_family(p_filters, null) = 'tool_usage'
       and not p_filters ? 'operation'
 $func$;
 

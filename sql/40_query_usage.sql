@@ -5,6 +5,28 @@
 -- right above the scan, and for a single chunk only where the grouping casts nothing. Times are constants, so that
 -- TimescaleDB looks at no chunk outside the range.
 
+create or replace function bcp_internal.sums_of_calls() returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Durations in milliseconds are made as bcp.tool_usage_logs.duration_ms is, so that both are equal to the last bit.
+    select 'sum(calls) as calls, sum(calls) filter (where success) as successes,'
+        ' sum(calls) filter (where not success) as errors, sum(timed_calls) as timed_calls,'
+        ' sum(sum_duration_us)::double precision / 1000000 * 1000 as sum_ms,'
+        ' least(min(min_duration_us), min(sum_duration_us) filter (where calls = 1))::double precision / 1000000 * 1000'
+        ' as min_ms,'
+        ' greatest(max(max_duration_us), max(sum_duration_us) filter (where calls = 1))::double precision / 1000000'
+        ' * 1000 as max_ms,'
+        ' sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes,'
+        ' sum(given_tokens) as given_tokens, sum(given_bytes) as given_bytes'
+$func$;
+
+comment on function bcp_internal.sums_of_calls is
+    'Sums over rows of bcp.user_usage_1d, or of another aggregate with its columns, as bcp_internal.usage_statement '
+    'wants them.';
+
+grant execute on function bcp_internal.sums_of_calls to bcp_reader;
+
 create or replace function bcp_internal.usage_statement(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
     p_filters jsonb, p_lists boolean default false, p_without tstzmultirange default '{}')
@@ -41,6 +63,11 @@ begin
                     ' from bcp.tool_usage_logs where %s%s%s',
                     bcp_internal.bucket_of('start_time', p_interval, z.zone, z.shift), v_keys,
                     bcp_internal.within('start_time', z.ranges), v_filter, v_group)
+                when f.family <> 'tool_usage' then format(
+                    'select %s as bucket, %s%s from bcp.%I where %s%s%s',
+                    bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift), v_keys,
+                    bcp_internal.sums_of_calls(), r.relation, bcp_internal.within('bucket', z.ranges), v_filter,
+                    v_group)
                 else format(
                     'select %s as bucket, %ssum(calls) as calls, sum(successes) as successes,'
                     ' sum(errors) as errors, sum(timed_calls) as timed_calls, sum(sum_duration_ms) as sum_ms,'
@@ -53,9 +80,9 @@ begin
             end),
         ' union all ')
     into v_scans
-    from bcp_internal.pieces(
-        'tool_usage',
-        case when bcp_internal.is_aggregated(p_filters, p_keys) then v_grain.levels else '{}' end,
+    from bcp_internal.usage_family(p_filters, p_keys) f
+    cross join lateral bcp_internal.pieces(
+        coalesce(f.family, 'tool_usage'), case when f.family is null then '{}' else v_grain.levels end,
         p_since, p_until, p_without, v_grain.cuts) r
     cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z;
     if v_scans is null then
@@ -78,8 +105,8 @@ $func$;
 
 comment on function bcp_internal.usage_statement is
     'Statement that adds up the calls of a range by bucket and by the columns in p_keys, if any; its columns are those '
-    'of bcp_internal.usage_cells. Null if the range, without the ranges p_without, is empty. Aggregates have bundle, '
-    'tool and operation: with any other filter or key, all rows come from the raw table.';
+    'of bcp_internal.usage_cells. Null if the range, without the ranges p_without, is empty. bcp_internal.usage_family '
+    'says which aggregates have the columns of the filters and keys; if none has, all rows come from the raw table.';
 
 grant execute on function bcp_internal.usage_statement to bcp_reader;
 
@@ -118,33 +145,7 @@ $func$;
 
 comment on function bcp_internal.usage_cells is
     'Calls of a range by bucket, bundle, tool and, unless p_by_operation is false, operation. If the interval is null, '
-    'one bucket begins at p_since. With a filter other than bundle, tool and operation, all rows come from the raw '
-    'table. Lists of tools count as in bcp_internal.call_filter. Leaves out the ranges p_without.';
+    'one bucket begins at p_since. Lists of tools count as in bcp_internal.call_filter. Leaves out the ranges '
+    'p_without.';
 
 grant execute on function bcp_internal.usage_cells to bcp_reader;
-
-create or replace function bcp_internal.usage_totals(
-    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
-    p_filters jsonb)
-returns table (time_bucket timestamptz, calls bigint, successes bigint, errors bigint)
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
--- The settings have the same reason as those of bcp_internal.usage_cells.
-set jit = off
-set parallel_setup_cost = 20000
-as $func$
-declare
-    v_usage constant text := bcp_internal.usage_statement(
-        p_since, p_until, p_interval, p_time_zone, null, p_filters);
-begin
-    if v_usage is not null then
-        return query execute format('select u.time_bucket, u.calls, u.successes, u.errors from (%s) u', v_usage);
-    end if;
-end
-$func$;
-
-comment on function bcp_internal.usage_totals is
-    'Calls of a range by bucket, all tools together, and how many of them succeeded and failed. Filters work as in '
-    'bcp_internal.usage_cells.';
-
-grant execute on function bcp_internal.usage_totals to bcp_reader;

@@ -36,8 +36,9 @@ comment on function bcp.tool_usage_stats is
     'How often is each tool called, how fast is it, how often does it fail? One row per bucket and tool, latest first; '
     'a null interval makes one row per tool. success_rate is the share of successes among the calls that say whether '
     'they succeeded, from 0 to 1. Percentiles are within 1 percent of exact. The range is [p_since, p_until), the last '
-    '24 hours by default. A list of tools is no call: p_operation => ''tools/list'' asks for lists. A filter other '
-    'than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+    '24 hours by default. A list of tools is no call: p_operation => ''tools/list'' asks for lists. Filters by user '
+    '(for whole UTC days), by failure and by an outcome other than success are answered from aggregates, too; any '
+    'other makes it read every raw row of the range.';
 
 grant execute on function bcp.tool_usage_stats to bcp_reader;
 
@@ -80,8 +81,8 @@ $func$;
 comment on function bcp.latency_percentiles is
     'How long do calls take? One row per tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of '
     'percentile_disc over the raw rows. call_count counts the calls whose duration is known. The range is [p_since, '
-    'p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw '
-    'row of the range, not aggregates.';
+    'p_until), the last 24 hours by default. Filters by user (for whole UTC days), by failure and by an outcome other '
+    'than success are answered from aggregates, too; any other makes it read every raw row of the range.';
 
 grant execute on function bcp.latency_percentiles to bcp_reader;
 
@@ -114,8 +115,8 @@ comment on function bcp.success_and_error_rates is
     'What share of the calls succeeds, and what share fails? One row per bucket and tool, latest first; a null '
     'interval makes one row per tool. Both rates are shares of the calls that say whether they succeeded, from 0 to 1, '
     'and null if no call does; unknown_count counts the other calls. The range is [p_since, p_until), the last 24 '
-    'hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not '
-    'aggregates.';
+    'hours by default. Filters by user (for whole UTC days), by failure and by an outcome other than success are '
+    'answered from aggregates, too; any other makes it read every raw row of the range.';
 
 grant execute on function bcp.success_and_error_rates to bcp_reader;
 
@@ -137,24 +138,13 @@ as $func$
         from bcp_internal.checked_range(p_since, p_until) r
         cross join lateral bcp_internal.checked_interval(p_interval, p_time_zone, 'minute') as w (width)
         cross join lateral bcp_internal.grain(w.width, p_time_zone, r.range_from, r.range_to) g
-    ), minutes as (
-        select c.time_bucket as minute, c.calls
+    ), buckets as (
+        select c.time_bucket as bucket, c.calls, c.peak_calls as peak, c.peak_minute
         from asked a
-        cross join lateral bcp_internal.usage_totals(
-            a.range_from, a.range_to, interval '1 minute', 'UTC',
+        cross join lateral bcp_internal.usage_peaks(
+            a.range_from, a.range_to, a.width, p_time_zone,
             bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name,
                 p_outcome, p_failed, p_client_version, p_client_model, p_release)) c
-    ), buckets as (
-        select
-            case when a.width is null then a.range_from
-                 -- The same calls as in bcp_internal.bucket_of.
-                 when a.zone = 'UTC' then public.time_bucket(a.width, m.minute, a.shift)
-                 else public.time_bucket(a.width, m.minute, a.zone, null::timestamptz, null::interval) end as bucket,
-            sum(m.calls)::bigint as calls, max(m.calls) as peak,
-            (array_agg(m.minute order by m.calls desc, m.minute))[1] as peak_minute
-        from minutes m
-        cross join asked a
-        group by 1
     )
     select
         b.bucket, b.calls, b.calls * 60 / extract(epoch from f.until - f.since)::double precision, b.peak, b.peak_minute
@@ -170,11 +160,11 @@ as $func$
 $func$;
 
 comment on function bcp.throughput is
-    'How many calls are there per minute? One row per bucket with calls, latest first. p_interval is of whole '
-    'minutes; null makes one row. calls_per_minute is the mean over the part of the bucket that lies in the range; '
+    'How many calls are there per minute? One row per bucket with calls, latest first. p_interval is of whole minutes; '
+    'null makes one row. calls_per_minute is the mean over the part of the bucket that lies in the range; '
     'peak_calls_per_minute is the most in one clock minute, and peak_minute the first such minute. The range is '
-    '[p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read '
-    'every raw row of the range, not aggregates.';
+    '[p_since, p_until), the last 24 hours by default. Filters by user (for whole UTC days), by failure and by an '
+    'outcome other than success are answered from aggregates, too; any other makes it read every raw row of the range.';
 
 grant execute on function bcp.throughput to bcp_reader;
 
@@ -242,7 +232,8 @@ comment on function bcp.peak_usage_hours is
     'per hour of the week (weekday 1 is Monday), most calls first; hours without calls are included. share is of all '
     'calls in the answer, from 0 to 1; calls_per_hour is the mean over the hours of that kind in the range; peak_calls '
     'is the most in one such hour, which began at peak_hour. The range is [p_since, p_until), the last 24 hours by '
-    'default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+    'default. Filters by user (for whole UTC days), by failure and by an outcome other than success are answered from '
+    'aggregates, too; any other makes it read every raw row of the range.';
 
 grant execute on function bcp.peak_usage_hours to bcp_reader;
 
@@ -331,8 +322,9 @@ comment on function bcp.usage_breakdown is
     'first; a null interval, the default, makes one bucket of the range. Columns that p_by does not name are null, and '
     'so are values that calls do not give. success_rate is the share of successes among the calls that say whether '
     'they succeeded, from 0 to 1. Durations are in milliseconds, percentiles within 1 percent of exact. Aggregates '
-    'have no clients, models or releases: with one of these in p_by, or with a filter other than bundle, tool and '
-    'operation, it reads every raw row of the range. The range is [p_since, p_until), the last 24 hours by default.';
+    'have no clients, models or releases: with one of these in p_by, or with a filter other than bundle, tool, '
+    'operation, user and outcome, it reads every raw row of the range. The range is [p_since, p_until), the last 24 '
+    'hours by default.';
 
 grant execute on function bcp.usage_breakdown to bcp_reader;
 

@@ -59,7 +59,8 @@ begin
             select bcp_internal.within('start_time', v_slow) || format(' and duration_ms >= %L', v_least), v_least;
     elsif v_slow is not null then
         return query execute format(
-            'select bcp_internal.within(''start_time'', range_agg(tstzrange(h.bucket, h.bucket + interval ''1 hour'')))'
+            'select bcp_internal.within(''start_time'','
+            ' range_agg(tstzrange(h.bucket, h.bucket + interval ''1 hour'')))'
             ' || format('' and bcp_name = any (%%L)'', array_agg(distinct h.bcp_name))'
             ' || format('' and duration_ms >= %%L'', $1), $1'
             ' from bcp.tool_usage_1h h where %s and max_duration_ms >= $1%s'

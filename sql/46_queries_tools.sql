@@ -80,8 +80,8 @@ comment on function bcp.tool_trends is
     'first, with success_rate the largest fall; tools that cannot be compared come last. Columns of the period before '
     'begin with previous_. Changes are shares of the value before: 0.5 means half as much again, null if there was '
     'none. Percentiles are in milliseconds, within 1 percent of exact. Reads aggregates. The range is [p_since, '
-    'p_until), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw '
-    'row of both periods, not aggregates.';
+    'p_until), the last 24 hours by default. Filters by user (for whole UTC days), by failure and by an outcome other '
+    'than success are answered from aggregates, too; any other makes it read every raw row of both periods.';
 
 grant execute on function bcp.tool_trends to bcp_reader;
 

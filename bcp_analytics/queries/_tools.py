@@ -65,8 +65,9 @@ def tool_trends(
     with success_rate the largest fall; tools that cannot be compared come last. Columns of the period before
     begin with previous_. Changes are shares of the value before: 0.5 means half as much again, None if there
     was none. Percentiles are in milliseconds, within 1 percent of exact. Reads aggregates. The range is
-    [`since`, `until`), the last 24 hours by default. A filter other than bundle, tool and operation makes it
-    read every raw row of both periods, not aggregates.
+    [`since`, `until`), the last 24 hours by default. Filters by user (for whole UTC days), by failure and by
+    an outcome other than success are answered from aggregates, too; any other makes it read every raw row of
+    both periods.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

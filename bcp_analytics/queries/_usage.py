@@ -59,8 +59,9 @@ def tool_usage_stats(
     One row per bucket and tool, latest first; interval=None makes one row per tool. success_rate is the share
     of successes among the calls that say whether they succeeded, from 0 to 1. Percentiles are within 1
     percent of exact. The range is [`since`, `until`), the last 24 hours by default. A list of tools is no
-    call: operation="tools/list" asks for lists. A filter other than bundle, tool and operation makes it read
-    every raw row of the range, not aggregates.
+    call: operation="tools/list" asks for lists. Filters by user (for whole UTC days), by failure and by an
+    outcome other than success are answered from aggregates, too; any other makes it read every raw row of the
+    range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -102,8 +103,8 @@ def latency_percentiles(
 
     One row per tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of percentile_disc
     over the raw rows. call_count counts the calls whose duration is known. The range is [`since`, `until`),
-    the last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row
-    of the range, not aggregates.
+    the last 24 hours by default. Filters by user (for whole UTC days), by failure and by an outcome other
+    than success are answered from aggregates, too; any other makes it read every raw row of the range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -151,8 +152,9 @@ def success_and_error_rates(
 
     One row per bucket and tool, latest first; interval=None makes one row per tool. Both rates are shares of
     the calls that say whether they succeeded, from 0 to 1, and None if no call does; unknown_count counts the
-    other calls. The range is [`since`, `until`), the last 24 hours by default. A filter other than bundle,
-    tool and operation makes it read every raw row of the range, not aggregates.
+    other calls. The range is [`since`, `until`), the last 24 hours by default. Filters by user (for whole UTC
+    days), by failure and by an outcome other than success are answered from aggregates, too; any other makes
+    it read every raw row of the range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -198,8 +200,8 @@ def throughput(
     One row per bucket with calls, latest first. `interval` is of whole minutes; None makes one row.
     calls_per_minute is the mean over the part of the bucket that lies in the range; peak_calls_per_minute is
     the most in one clock minute, and peak_minute the first such minute. The range is [`since`, `until`), the
-    last 24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of
-    the range, not aggregates.
+    last 24 hours by default. Filters by user (for whole UTC days), by failure and by an outcome other than
+    success are answered from aggregates, too; any other makes it read every raw row of the range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -250,8 +252,8 @@ def peak_usage_hours(
     (weekday 1 is Monday), most calls first; hours without calls are included. share is of all calls in the
     answer, from 0 to 1; calls_per_hour is the mean over the hours of that kind in the range; peak_calls is
     the most in one such hour, which began at peak_hour. The range is [`since`, `until`), the last 24 hours by
-    default. A filter other than bundle, tool and operation makes it read every raw row of the range, not
-    aggregates.
+    default. Filters by user (for whole UTC days), by failure and by an outcome other than success are
+    answered from aggregates, too; any other makes it read every raw row of the range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -312,9 +314,9 @@ def usage_breakdown(
     the default, makes one bucket of the range. Columns that `by` does not name are None, and so are values
     that calls do not give. success_rate is the share of successes among the calls that say whether they
     succeeded, from 0 to 1. Durations are in milliseconds, percentiles within 1 percent of exact. Aggregates
-    have no clients, models or releases: with one of these in `by`, or with a filter other than bundle, tool
-    and operation, it reads every raw row of the range. The range is [`since`, `until`), the last 24 hours by
-    default.
+    have no clients, models or releases: with one of these in `by`, or with a filter other than bundle, tool,
+    operation, user and outcome, it reads every raw row of the range. The range is [`since`, `until`), the
+    last 24 hours by default.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

@@ -42,7 +42,16 @@ class Store:
             conn.execute("call bcp.refresh_analytics_views()")
 
     def compress(self) -> None:
-        relations = ["tool_usage_1m", "tool_usage_1h", "tool_latency_1h", "tool_latency_1d", "tool_stats_1h"]
+        relations = [
+            "tool_usage_1m",
+            "tool_usage_1h",
+            "tool_latency_1h",
+            "tool_latency_1d",
+            "tool_stats_1h",
+            "total_usage_1m",
+            "failed_usage_1h",
+            "user_usage_1d",
+        ]
         # TimescaleDB 2.23 leaves generated columns null in rows that come late for it (its issue 9314).
         if self.target != "embedded":
             relations.append("tool_usage_logs")

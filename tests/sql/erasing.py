@@ -23,6 +23,7 @@ RAW = {
     "tool_usage_1d": ("tool_usage_logs", "1 day", "calls", "bcp_name, tool_name, operation"),
     "tool_stats_1h": ("tool_usage_logs", "1 hour", "calls", "bcp_name, tool_name"),
     "tool_stats_1d": ("tool_usage_logs", "1 day", "calls", "bcp_name, tool_name"),
+    "user_usage_1d": ("tool_usage_logs", "1 day", "calls", "user_id, tool_name, outcome"),
     "user_activity_1d": ("tool_usage_logs", "1 day", "calls", "user_id"),
     "session_activity_1d": ("tool_usage_logs", "1 day", "calls", "session_id"),
     "errors_1h": ("error_logs", "1 hour", "errors", "level, error_type"),

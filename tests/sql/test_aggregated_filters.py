@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.sql.events import ingest, rows, usage
+from tests.sql.events import ingest, raw_calls_read, rows, usage
 
 Db = psycopg.Connection[Any]
 NOW = "2026-06-15T12:00:00Z"
@@ -32,6 +32,31 @@ def store(clean_db: Db) -> Db:
             ],
         )
     return clean_db
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        f"tool_usage_stats({WEEK}, '1 day', p_user_id => 'ann')",
+        f"tool_usage_stats({WEEK}, '1 day', p_user_id => 'ann', p_failed => true)",
+        f"tool_usage_stats({WEEK}, '1 hour', p_failed => true)",
+        f"tool_usage_stats({WEEK}, null, p_outcome => 'error')",
+        f"latency_percentiles({WEEK}, p_user_id => 'bob')",
+        f"throughput({WEEK})",
+        f"throughput({WEEK}, '15 minutes')",
+        f"peak_usage_hours({WEEK})",
+        f"top_users({WEEK})",
+        f"active_users({WEEK})",
+    ],
+)
+def test_an_answer_needs_no_raw_rows_once_they_are_aggregated(store: Db, question: str) -> None:
+    before = rows(store, f"select * from bcp.{question}")
+    assert before
+    store.execute("call bcp.refresh_analytics_views()")
+    assert rows(store, f"select * from bcp.{question}") == before
+    store.execute("call bcp_internal.columnstore_aggregates()")
+    assert rows(store, f"select * from bcp.{question}") == before
+    assert raw_calls_read(store, f"select * from bcp.{question}", "2026-06-15") == 0
 
 
 def test_the_slowest_calls_are_read_from_the_hours_that_have_them(store: Db) -> None:

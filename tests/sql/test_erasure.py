@@ -349,9 +349,13 @@ def test_a_day_of_which_a_part_was_dropped_keeps_that_part(clean_db: psycopg.Con
             [day + timedelta(hours=12)],
         ).fetchall()
         assert found == [(10 if aggregate == "tool_usage_1d" else 6, 10)], aggregate
-    for aggregate, column in (("user_activity_1d", "user_id"), ("session_activity_1d", "session_id")):
+    for aggregate, column in (
+        ("user_usage_1d", "user_id"),
+        ("user_activity_1d", "user_id"),
+        ("session_activity_1d", "session_id"),
+    ):
         found = clean_db.execute(
-            f"select {column}, calls from bcp.{aggregate} order by 1"  # type: ignore[arg-type]
+            f"select {column}, sum(calls)::int from bcp.{aggregate} group by 1 order by 1"  # type: ignore[arg-type]
         ).fetchall()
         prefix = "s-" if column == "session_id" else ""
         assert found == [(f"{prefix}bob", 4), (f"{prefix}carol", 4)]

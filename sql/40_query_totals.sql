@@ -1,0 +1,135 @@
+-- Calls of a range, all tools together, with the busiest minute of each bucket.
+--
+-- A minute has a row for each tool, and one row in the aggregate of totals: 90 days of 3 million calls are 2 million
+-- rows of the one, and 130,000 of the other, or 2,160 hours that know their busiest minute.
+
+create or replace function bcp_internal.total_statement(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_grain record;
+    v_asked constant tstzmultirange := bcp_internal.finite(p_since, p_until);
+    v_hours tstzmultirange := '{}';
+    v_minutes tstzmultirange;
+    v_left text;
+    v_scans text;
+begin
+    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    if '1h' = any (v_grain.levels) then
+        v_hours := bcp_internal.covered('total_usage_1h', v_asked);
+    end if;
+    v_minutes := bcp_internal.covered('total_usage_1m', v_asked - v_hours);
+    -- Minutes by tool have what these two have not seen: the last minutes, late calls, and what was dropped before.
+    v_left := bcp_internal.usage_statement(
+        p_since, p_until, interval '1 minute', 'UTC', null, '{}', p_without => v_hours + v_minutes);
+    select string_agg(
+        format(
+            'select %s as bucket, calls, successes, errors, %s from %s',
+            bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), s.peak, s.source),
+        ' union all ')
+    into v_scans
+    from (
+        select 'peak_calls, peak_minute', 'bcp.total_usage_1h where ' || bcp_internal.within('bucket', v_hours)
+        where not isempty(v_hours)
+        union all
+        select 'calls as peak_calls, bucket as peak_minute',
+               'bcp.total_usage_1m where ' || bcp_internal.within('bucket', v_minutes)
+        where not isempty(v_minutes)
+        union all
+        select 'calls as peak_calls, bucket as peak_minute',
+               format('(select time_bucket as bucket, calls, successes, errors from (%s) u) minutes', v_left)
+        where v_left is not null
+    ) as s (peak, source);
+    if v_scans is null then
+        return null;
+    end if;
+    -- Of minutes with as many calls the first: minutes since 1970 take less than 32 bits.
+    return format(
+        'select t.bucket as time_bucket, t.calls, t.successes, t.errors, t.peak_calls,'
+        ' to_timestamp((t.peak_calls * 4294967296 - t.peak) * 60) as peak_minute'
+        ' from (select coalesce(bucket, %L) as bucket, sum(calls)::bigint as calls,'
+        ' sum(successes)::bigint as successes, sum(errors)::bigint as errors, max(peak_calls) as peak_calls,'
+        ' max(peak_calls * 4294967296 - (extract(epoch from peak_minute) / 60)::bigint) as peak'
+        ' from (%s) scans group by 1 having sum(calls) > 0) t',
+        p_since, v_scans);
+end
+$func$;
+
+comment on function bcp_internal.total_statement is
+    'Statement that adds up all calls of a range by bucket, without lists of tools: time_bucket, calls, successes, '
+    'errors, and peak_calls, the most in one minute, of which peak_minute is the first. Null if the range is empty. '
+    'The interval must be of whole minutes.';
+
+grant execute on function bcp_internal.total_statement to bcp_reader;
+
+create or replace function bcp_internal.usage_totals(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
+    p_filters jsonb)
+returns table (time_bucket timestamptz, calls bigint, successes bigint, errors bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
+as $func$
+declare
+    v_usage constant text := case
+        when p_filters = '{}' and (p_interval is null or p_interval = date_trunc('minute', p_interval))
+        then bcp_internal.total_statement(p_since, p_until, p_interval, p_time_zone)
+        else bcp_internal.usage_statement(p_since, p_until, p_interval, p_time_zone, null, p_filters)
+    end;
+begin
+    if v_usage is not null then
+        return query execute format('select u.time_bucket, u.calls, u.successes, u.errors from (%s) u', v_usage);
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.usage_totals is
+    'Calls of a range by bucket, all tools together, and how many of them succeeded and failed. Filters work as in '
+    'bcp_internal.usage_cells.';
+
+grant execute on function bcp_internal.usage_totals to bcp_reader;
+
+create or replace function bcp_internal.usage_peaks(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
+returns table (time_bucket timestamptz, calls bigint, peak_calls bigint, peak_minute timestamptz)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
+as $func$
+declare
+    v_grain record;
+    v_minutes text;
+begin
+    if p_filters = '{}' then
+        v_minutes := bcp_internal.total_statement(p_since, p_until, p_interval, p_time_zone);
+        if v_minutes is not null then
+            return query execute format(
+                'select t.time_bucket, t.calls, t.peak_calls, t.peak_minute from (%s) t', v_minutes);
+        end if;
+        return;
+    end if;
+    v_minutes := bcp_internal.usage_statement(p_since, p_until, interval '1 minute', 'UTC', null, p_filters);
+    if v_minutes is not null then
+        select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+        return query execute format(
+            'select coalesce(%s, %L), sum(m.calls)::bigint, max(m.calls),'
+            ' (array_agg(m.time_bucket order by m.calls desc, m.time_bucket))[1] from (%s) m group by 1',
+            bcp_internal.bucket_of('time_bucket', p_interval, v_grain.zone, v_grain.shift), p_since, v_minutes);
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.usage_peaks is
+    'Calls of a range by bucket, all tools together, the most in one clock minute, and the first such minute. Filters '
+    'work as in bcp_internal.usage_cells. The interval must be of whole minutes.';
+
+grant execute on function bcp_internal.usage_peaks to bcp_reader;
