@@ -21,10 +21,10 @@ from bcp_analytics._core.function import Arguments, procedure, question, scalar,
 def refresh_analytics_views() -> Arguments:
     """Refreshes every continuous aggregate up to the last bucket that is over.
 
-    A job does that every five minutes; answers are up to date without it. But in views, rows that come late,
-    for a time that is already aggregated, show only after it. Only the role that migrated the database may
-    call it. It commits along the way, so the connection must be in autocommit mode: raises `InvalidArgument`
-    where it is not.
+    Jobs do that every five minutes, and every hour for days of users and sessions; answers are up to date
+    without it. But in views, rows that come late, for a time that is already aggregated, show only after it.
+    Only the role that migrated the database may call it. It commits along the way, so the connection must be
+    in autocommit mode: raises `InvalidArgument` where it is not.
     """
     return locals()
 

@@ -16,11 +16,13 @@ declare
     v_scans text;
 begin
     select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    -- Each scan groups its own rows, for the reasons in sql/40_query_usage.sql.
     select string_agg(
         format(
-            'select %s as bucket, %I as id, %s from bcp.%I where %s%s',
+            'select %s as bucket, %I as id, %s from bcp.%I where %s and %I is not null%s group by %s',
             bcp_internal.bucket_of(c.time, p_interval, v_grain.zone, v_grain.shift), v_id, c.counts, r.relation,
-            bcp_internal.within(c.time, r.ranges), v_filter),
+            bcp_internal.within(c.time, r.ranges), v_id, v_filter,
+            concat_ws(', ', case when p_interval is not null then '1' end, v_id)),
         ' union all ')
     into v_scans
     from bcp_internal.pieces(
@@ -36,13 +38,19 @@ begin
             case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end,
             case r.relation
                 when 'tool_usage_logs' then format(
-                    '(%1$s)::integer as calls, (success and %1$s)::integer as successes,'
-                    ' (not success and %1$s)::integer as errors,'
-                    ' response_bytes::double precision, response_tokens::double precision as given_tokens,'
-                    ' case when response_tokens is not null then response_bytes::double precision end as given_bytes',
+                    'count(*)%1$s as calls, count(*) filter (where success%2$s) as successes,'
+                    ' count(*) filter (where not success%2$s) as errors,'
+                    ' sum(response_bytes)::double precision as response_bytes,'
+                    ' sum(response_tokens)::double precision as given_tokens,'
+                    ' (sum(response_bytes) filter (where response_tokens is not null))::double precision'
+                    ' as given_bytes',
                     -- A list of tools is no call, but it fills the context of the model.
-                    case when not p_filters ? 'operation' then 'operation <> ''tools/list''' else 'true' end)
-                else 'calls, successes, errors, response_bytes, given_tokens, given_bytes'
+                    case when not p_filters ? 'operation' then ' filter (where operation <> ''tools/list'')' end,
+                    case when not p_filters ? 'operation' then ' and operation <> ''tools/list''' end)
+                else
+                    'sum(calls) as calls, sum(successes) as successes, sum(errors) as errors,'
+                    ' sum(response_bytes) as response_bytes, sum(given_tokens) as given_tokens,'
+                    ' sum(given_bytes) as given_bytes'
             end
     ) as c (time, counts);
     if v_scans is null then
@@ -53,7 +61,7 @@ begin
         'select coalesce(c.bucket, %L), c.id, sum(c.calls)::bigint, coalesce(sum(c.successes), 0)::bigint,'
         ' coalesce(sum(c.errors), 0)::bigint, least(greatest(coalesce(sum(c.response_bytes), 0), 0), 9e18)::bigint,'
         ' coalesce(sum(c.given_tokens), 0), coalesce(sum(c.given_bytes), 0)'
-        ' from (%s) c where c.id is not null group by 1, 2', p_since, v_scans);
+        ' from (%s) c group by 1, 2', p_since, v_scans);
 end
 $func$;
 

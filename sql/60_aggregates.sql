@@ -20,8 +20,8 @@ as $func$
         (5, 'tool_latency_1h', 'tool_usage_logs', interval '1 hour', true, false, interval '1 hour'),
         (6, 'tool_latency_1d', 'tool_usage_logs', interval '1 day', false, false, interval '6 hours'),
         (7, 'tool_latency_1mo', 'tool_usage_logs', interval '1 month', false, true, null),
-        (8, 'user_activity_1d', 'tool_usage_logs', interval '1 day', true, false, null),
-        (9, 'session_activity_1d', 'tool_usage_logs', interval '1 day', true, false, null),
+        (8, 'user_activity_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
+        (9, 'session_activity_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
         (10, 'errors_1h', 'error_logs', interval '1 hour', true, false, null),
         (11, 'errors_1d', 'error_logs', interval '1 day', false, false, null),
         (12, 'metrics_1m', 'performance_metrics', interval '1 minute', true, false, null),
@@ -151,9 +151,9 @@ end
 $proc$;
 
 comment on procedure bcp.refresh_analytics_views is
-    'Refreshes every continuous aggregate up to the last bucket that is over. A job does that every five minutes; '
-    'answers are up to date without it. But in views, rows that come late, for a time that is already aggregated, show '
-    'only after it.';
+    'Refreshes every continuous aggregate up to the last bucket that is over. Jobs do that every five minutes, and '
+    'every hour for days of users and sessions; answers are up to date without it. But in views, rows that come late, '
+    'for a time that is already aggregated, show only after it.';
 
 create or replace function bcp_internal.refresh_later(p_table text, p_start timestamptz, p_end timestamptz)
 returns boolean

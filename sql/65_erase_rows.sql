@@ -422,9 +422,9 @@ begin
                 'delete from %s where bucket in (select bucket from %1$s where %s)', v_relation, v_mention);
         end if;
         get diagnostics v_changed = row_count;
-        if v_changed > 0 then
-            perform bcp_internal.compress_again(p_aggregate, '-infinity', 'infinity');
-        end if;
+    end if;
+    if v_deleted > 0 or v_changed > 0 then
+        perform bcp_internal.compress_again(p_aggregate, '-infinity', 'infinity');
     end if;
     perform bcp_internal.count_erased(p_erasure_id, p_aggregate, v_deleted, coalesce(v_changed, 0));
     return v_deleted + coalesce(v_changed, 0);

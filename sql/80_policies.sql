@@ -67,7 +67,11 @@ begin
                case when not a.all_time then bcp_internal.refresh_start(r.retention_days) end as start_offset,
                -- All in one batch, as in bcp_internal.refresh_aggregate; what a store in use was given later by days.
                case when a.added_later then greatest(86400 / extract(epoch from a.bucket)::integer, 1) else 0 end
-                   as batch
+                   as batch,
+               -- A day that is over changes only by calls that come late, and one of them has the whole day aggregated
+               -- anew. From rows that is 33,000 calls, 0.1 s for each aggregate of users or sessions.
+               case when a.of_rows and a.bucket = interval '1 day' then interval '1 hour' else interval '5 minutes' end
+                   as every
         from bcp_internal.aggregates() a
         join bcp.data_retention_policies r on r.table_name = a.source_table
         order by a.ordinal
@@ -77,8 +81,9 @@ begin
             jsonb_build_object('start_offset', v_policy.start_offset::text, 'end_offset', v_policy.bucket::text,
                                'buckets_per_batch', v_policy.batch),
             format('select public.add_continuous_aggregate_policy(%L::regclass, start_offset => %L::interval, '
-                   'end_offset => %L::interval, schedule_interval => interval ''5 minutes'', buckets_per_batch => %s)',
-                   'bcp.' || quote_ident(v_policy.name), v_policy.start_offset, v_policy.bucket, v_policy.batch),
+                   'end_offset => %L::interval, schedule_interval => %L::interval, buckets_per_batch => %s)',
+                   'bcp.' || quote_ident(v_policy.name), v_policy.start_offset, v_policy.bucket, v_policy.every,
+                   v_policy.batch),
             format(
                 'select public.remove_continuous_aggregate_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.name))
         )::integer;

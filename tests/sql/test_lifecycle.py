@@ -41,7 +41,7 @@ def test_policies_are_as_seeded_and_applying_them_again_changes_nothing(db: psyc
     assert forget["every"] == "01:00:00"
 
 
-def test_every_aggregate_is_refreshed_every_five_minutes_within_retention(
+def test_every_aggregate_is_refreshed_within_retention_and_days_made_from_rows_by_the_hour(
     db: psycopg.Connection[Any],
 ) -> None:
     refresh = policies(db, "policy_refresh_continuous_aggregate")
@@ -54,7 +54,9 @@ def test_every_aggregate_is_refreshed_every_five_minutes_within_retention(
     }
     listed = {row["name"] for row in rows(db, "select name from bcp_internal.aggregates()")}
     assert set(refresh) == names == listed
-    assert {row["every"] for row in refresh.values()} == {"00:05:00"}
+    by_the_hour = {name for name, row in refresh.items() if row["every"] == "01:00:00"}
+    assert by_the_hour == {"user_usage_1d", "user_activity_1d", "session_activity_1d"}
+    assert {row["every"] for row in refresh.values()} == {"00:05:00", "01:00:00"}
     within = rows(
         db,
         "select a.name, bcp_internal.refresh_start(retention_days) < retention_days * interval '1 day' as ok"
