@@ -195,6 +195,11 @@ begin
         from unnest(p_docs) with ordinality as d (doc, n)
         where strpos(doc, '[["') > 0
            or strpos(doc, '": ') > 0 and doc like any (v_name_likes) and doc like any (v_value_likes));
+    if pairs = '{}' then
+        names := bcp_internal.sensitive_names(
+            array(select distinct p_strings[n] from unnest(p_keys) as k (n)), p_state);
+        return;
+    end if;
     names := bcp_internal.sensitive_names(array(
         with names as materialized (
             select name.piece
@@ -209,7 +214,8 @@ begin
                 select s.piece
                 from unnest(v_names) as k (name)
                 cross join lateral string_to_table(e.doc, concat('"', k.name, '"[')) with ordinality as l (piece, o)
-                cross join lateral string_to_table(split_part(split_part(l.piece, E'"\n"', 1), '"]', 1), '"') as s (piece)
+                cross join lateral string_to_table(
+                    split_part(split_part(l.piece, E'"\n"', 1), '"]', 1), '"') as s (piece)
                 where l.o > 1
                 union all
                 select split_part(l.piece, '"', 1)

@@ -175,6 +175,9 @@ declare
     v_text text collate "C";
     -- Words that contain a pattern of match_mode contains.
     v_parts text[];
+    -- Lines and places of the words that may begin a sensitive key.
+    v_lines bigint[];
+    v_places bigint[];
 begin
     s := bcp_internal.key_spellings(p_keys, p_types);
     if s.keys is null then
@@ -190,6 +193,25 @@ begin
             from string_to_table(translate(v_text, E'\n', ' '), ' ') as w (word)
             join unnest(v_parts) as part on strpos(w.word, part) > 0);
     end if;
+    -- Few words begin a sensitive key. A plural and digits at the end of a word do not count.
+    select array_agg(w.o), array_agg(w.i)
+    into v_lines, v_places
+    from bcp_internal.key_words(v_text, s.numbers, s.types, s.are_phrases) as w
+    where w.word in (select unnest(v_parts))
+       or case
+           when length(w.word) < 3 or p_state.key_starts ?| array[left(w.word, 3), left(w.word, 2), left(w.word, 1)]
+               then p_state.key_map ?| array[
+                   w.word, rtrim(w.word, '0123456789'), rtrim(rtrim(w.word, '0123456789'), 's'),
+                   w.word || w.w1, rtrim(w.word || w.w1, '0123456789'),
+                   rtrim(rtrim(w.word || w.w1, '0123456789'), 's'),
+                   w.word || w.w1 || w.w2, rtrim(rtrim(w.word || w.w1 || w.w2, '0123456789'), 's'),
+                   w.word || w.w1 || w.w2 || w.w3, rtrim(rtrim(w.word || w.w1 || w.w2 || w.w3, '0123456789'), 's'),
+                   w.word || w.w1 || w.w2 || w.w3 || w.w4]
+           else false
+       end;
+    if v_lines is null then
+        return;
+    end if;
     return query
     with parts as materialized (
         select p.word from unnest(v_parts) as p (word)
@@ -200,21 +222,9 @@ begin
     ), words as materialized (
         select * from bcp_internal.key_words(v_text, s.numbers, s.types, s.are_phrases)
     ), found as materialized (
-        -- Few words begin a sensitive key. A plural and digits at the end of a word do not count.
-        select *
+        select w.*
         from words w
-        where w.word in (select p.word from parts p)
-           or case
-               when length(w.word) < 3 or p_state.key_starts ?| array[left(w.word, 3), left(w.word, 2), left(w.word, 1)]
-                   then p_state.key_map ?| array[
-                       w.word, rtrim(w.word, '0123456789'), rtrim(rtrim(w.word, '0123456789'), 's'),
-                       w.word || w.w1, rtrim(w.word || w.w1, '0123456789'),
-                       rtrim(rtrim(w.word || w.w1, '0123456789'), 's'),
-                       w.word || w.w1 || w.w2, rtrim(rtrim(w.word || w.w1 || w.w2, '0123456789'), 's'),
-                       w.word || w.w1 || w.w2 || w.w3, rtrim(rtrim(w.word || w.w1 || w.w2 || w.w3, '0123456789'), 's'),
-                       w.word || w.w1 || w.w2 || w.w3 || w.w4]
-               else false
-           end
+        join unnest(v_lines, v_places) as f (o, i) using (o, i)
     ), hits as materialized (
         select f.o, f.n, f.type, f.is_phrase, f.i, f.i + g.length - 1 as j, f.before, g.after, k.way
         from found f
