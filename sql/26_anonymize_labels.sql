@@ -123,7 +123,8 @@ $func$;
 
 comment on function bcp_internal.mark_values(text[], jsonb, text) is
     'A text, split at the matches of a rule, with a mark before each value to mask, which is what follows a key of '
-    'p_labels, and the ways to mask them: for way n mark 2 n - 1 stands for what follows a key in quotes, and mark 2 n for all else.';
+    'p_labels, and the ways to mask them: for way n mark 2 n - 1 stands for what follows a key in quotes, and mark 2 n '
+    'for all else.';
 
 create or replace function bcp_internal.values_that_stay(
     p_parts text[], p_ways jsonb[], p_marks text, p_rule bcp_internal.anonymizer_rules)
