@@ -46,6 +46,21 @@ select level, tool_name, error_type, error_count, share, issue_count, sample_mes
 from bcp.error_analysis()""",
     "daily_error_summary": """
 select day, level, tool_name, total_errors, issues from bcp.daily_error_summary('2026-06-13')""",
+    "intents": """
+select stored from bcp.log_tool_usage('mail', 'send', 'tools/call', p_success => true,
+    p_start_time => '2026-06-15T11:00Z', p_intent => 'answer the invoice');
+select intent, call_count, success_rate, tool_name from bcp.intents()""",
+    "missing_tools": """
+select stored from bcp.log_tool_usage('mail', 'get_more_tools', 'tools/call',
+    p_start_time => '2026-06-15T11:00Z', p_intent => 'delete a mail');
+select intent, bcp_name, request_count, last_seen from bcp.missing_tools()""",
+    "tool_changes": """
+select stored from bcp.ingest_tool_usage(null, '[{"bcp_name": "mail", "tool_name": "tools/definition",
+    "operation": "tools/list", "start_time": "2026-06-15T11:00Z", "defines": "send", "digest": "5d41402a",
+    "response_data": {"description": "Sends a mail.", "bytes": 310}}]'::jsonb);
+select tool_name, change, description, context_bytes, call_count, previous_call_count, success_rate,
+    previous_success_rate
+from bcp.tool_changes()""",
     "health": """
 select * from bcp.health() where check_name in ('ledger', 'anonymiser')""",
     "error_issues": """

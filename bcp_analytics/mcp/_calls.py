@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from bcp_analytics.collector.capture import _context
 from bcp_analytics.mcp import _events as events
+from bcp_analytics.mcp._asking import Asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -61,10 +62,19 @@ class Watched:
 class CallRecorder:
     """Records calls to a sink; a base of middlewares."""
 
-    def __init__(self, collector: Sink, *, user_id: UserId = None) -> None:
+    def __init__(
+        self,
+        collector: Sink,
+        *,
+        user_id: UserId = None,
+        ask_context: bool = False,
+        get_more_tools: bool = False,
+    ) -> None:
         """Record to `collector`."""
+        self.asking = Asking(context=ask_context, more=get_more_tools)
         self._collector = collector
         self._user_id = user_id
+        self._definitions = events.Definitions()
         self.failures = 0
         """Events that could not be recorded."""
         self.process_session = str(uuid4())
@@ -125,6 +135,10 @@ class CallRecorder:
             fields |= events.fields_of_listing(result) if listing else events.fields_of_result(result, size)
         fields = {name: value for name, value in fields.items() if value is not None}
         self._collector.record(request.bcp_name, tool, request.method, **fields)
+        if listing and error is None and watched.read is not None:
+            about = {name: fields[name] for name in ("release",) if name in fields}
+            for one in self._definitions.of(request.bcp_name, watched.read(), fields["start_time"], about):
+                self._collector.record(request.bcp_name, events.DEFINITION, events.LIST, **one)
         level = events.level_of(fields)
         if level is not None:
             about = events.error_of(request.bcp_name, tool, request.method, fields)

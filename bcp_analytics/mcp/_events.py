@@ -11,19 +11,25 @@ tool_error for a result that says isError.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bcp_analytics._core.own import OWN_SERVER
 from bcp_analytics.collector.capture._context import SHARED_FIELDS
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Json = Any
 Fields = dict[str, Any]
 
 CALL = "tools/call"
 LIST = "tools/list"
+DEFINITION = "tools/definition"
+"""Of a row that says what a tool is; its operation is that of lists, so that it is no call either."""
 ELICIT = "elicitation/create"
 """The method by which a server asks the person at the client, while a call waits for the answer."""
 
@@ -35,6 +41,9 @@ cut here, before it, loses what could be half of an address that no rule finds, 
 """
 _MAX_DEPTH = 100
 """The store keeps only the size of what is nested deeper (its setting max_json_depth)."""
+_MAX_DEFINITIONS = 1_000
+"""Tools of one list whose definitions are recorded."""
+_MAX_SENT = 10_000
 MAX_MESSAGE = 4_000
 """Characters of an error message."""
 
@@ -132,9 +141,12 @@ def fields_of_meta(meta: Json) -> Fields:
     fields = _peer_of(found)
     if trace := _TRACEPARENT.fullmatch(string(found.get("traceparent")) or ""):
         fields["trace_id"], fields["parent_span_id"] = trace[1], trace[2]
-    if (intent := string(found.get(_INTENT))) is not None:
-        fields["intent"] = _short(intent)
-    return fields
+    return fields | fields_of_intent(string(found.get(_INTENT)))
+
+
+def fields_of_intent(intent: str | None) -> Fields:
+    """Return why an agent calls, where it says so."""
+    return {} if intent is None else {"intent": _short(intent)}
 
 
 def _peer_of(meta: Mapping[str, Any]) -> Fields:
@@ -290,7 +302,9 @@ def fields_of_listing(result: Json) -> Fields:
     """
     listed = mapping(result).get("tools")
     tools = [tool for tool in listed if isinstance(tool, Mapping)] if isinstance(listed, list) else []
-    short = [{"name": tool.get("name"), "bytes": context_bytes(tool)} for tool in tools]
+    short = [
+        {"name": tool.get("name"), "bytes": context_bytes(tool), "digest": digest_of(tool)} for tool in tools
+    ]
     size = sum(context_bytes(tool) for tool in tools)
     return {
         "response_data": {"tools": short},
@@ -300,6 +314,53 @@ def fields_of_listing(result: Json) -> Fields:
         "more": mapping(result).get("nextCursor") is not None,
         "success": True,
     }
+
+
+def digest_of(tool: Mapping[str, Any]) -> str:
+    """Return what a tool's name, description and input schema are told apart by."""
+    known = [tool.get(key) for key in ("name", "description", "inputSchema")]
+    text = json.dumps(known, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Definitions:
+    """What tools are, for those who want to know when that changed: each once a day, however often listed.
+
+    The day is part of the event's id, so the store drops what other processes send of the same tool.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none sent."""
+        self._sent: set[str] = set()
+
+    def of(self, bcp_name: str, result: Json, at: datetime, about: Fields) -> Iterator[Fields]:
+        """Return the fields of the calls that tell what the tools of a list are, of those not sent today."""
+        listed = mapping(result).get("tools")
+        for tool in listed[:_MAX_DEFINITIONS] if isinstance(listed, list) else ():
+            name = string(mapping(tool).get("name"))
+            if name is None:
+                continue
+            digest = digest_of(tool)
+            key = json.dumps([bcp_name, name, digest, at.date().isoformat()])
+            if key in self._sent:
+                continue
+            if len(self._sent) >= _MAX_SENT:
+                self._sent.clear()
+            self._sent.add(key)
+            described = {
+                "description": string(tool.get("description")),
+                "inputSchema": tool.get("inputSchema"),
+            }
+            data = {name: value for name, value in described.items() if value is not None}
+            yield about | {
+                "event_id": f"definition-{hashlib.sha256(key.encode()).hexdigest()[:32]}",
+                "start_time": at,
+                "response_data": fitting(data | {"bytes": context_bytes(tool)}, encoded_size(data)),
+                "response_bytes": 0,
+                "success": True,
+                "defines": name,
+                "digest": digest,
+            }
 
 
 def context_bytes(tool: Mapping[str, Any]) -> int:

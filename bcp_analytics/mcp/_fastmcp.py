@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastmcp.server.middleware import Middleware
 
 from bcp_analytics.mcp import _events as events
+from bcp_analytics.mcp._asking import MORE, MORE_ABOUT, MORE_ANSWER, MORE_SCHEMA
 from bcp_analytics.mcp._calls import CallRecorder, Request, fields_of_http, fields_of_server
 
 if TYPE_CHECKING:
@@ -22,15 +24,30 @@ class AnalyticsMiddleware(CallRecorder, Middleware):
     Put it first in the list, so that what other middleware answers or refuses is recorded too.
     """
 
-    def __init__(self, collector: Sink, bcp_name: str | None = None, *, user_id: UserId = None) -> None:
+    def __init__(
+        self,
+        collector: Sink,
+        bcp_name: str | None = None,
+        *,
+        user_id: UserId = None,
+        ask_context: bool = False,
+        get_more_tools: bool = False,
+    ) -> None:
         """As for `bcp_analytics.mcp.instrument`."""
-        super().__init__(collector, user_id=user_id)
+        super().__init__(collector, user_id=user_id, ask_context=ask_context, get_more_tools=get_more_tools)
         self._bcp_name = bcp_name
 
     async def on_call_tool(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:  # noqa: ANN401
         """Record a call."""
-        with self.watch(_about(context), lambda: self._request(context, events.CALL)) as watched:
-            result = await call_next(context)
+        message, intent = context.message, None
+        if self.asking.wanted:
+            arguments, intent = self.asking.take(message.name, message.arguments)
+            context = context.copy(message=message.model_copy(update={"arguments": arguments}))
+        with self.watch(_about(context), lambda: self._request(context, events.CALL, intent)) as watched:
+            if self.asking.answers(message.name):
+                result: Any = _more_answer()
+            else:
+                result = await call_next(context)
             watched.answer(lambda: _wire_result(result))
         return result
 
@@ -38,10 +55,21 @@ class AnalyticsMiddleware(CallRecorder, Middleware):
         """Record a list of tools."""
         with self.watch(_about(context), lambda: self._request(context, events.LIST)) as watched:
             tools = await call_next(context)
+            if self.asking.wanted:
+                tools = self._with_questions(tools)
             watched.answer(lambda: {"tools": [_wire(tool.to_mcp_tool(name=tool.name)) for tool in tools]})
         return tools
 
-    def _request(self, context: MiddlewareContext[Any], method: str) -> Request:
+    def _with_questions(self, tools: Any) -> list[Any]:  # noqa: ANN401 - FastMCP's tools
+        asked = [
+            tool.model_copy(update={"parameters": self.asking.schema(tool.name, tool.parameters)})
+            for tool in tools
+        ]
+        if self.asking.offers:
+            asked.append(_more_tool())
+        return asked
+
+    def _request(self, context: MiddlewareContext[Any], method: str, intent: str | None = None) -> Request:
         around = context.fastmcp_context
         bcp_name = self._bcp_name or (around.fastmcp.name if around is not None else "mcp")
         message = context.message
@@ -49,9 +77,10 @@ class AnalyticsMiddleware(CallRecorder, Middleware):
         if method == events.CALL:
             params = {"name": message.name, "arguments": message.arguments}
         fields = {} if around is None else fields_of_server(around.fastmcp)
+        said = events.fields_of_intent(intent)
         request = _about(context)
         if request is None:
-            return Request(bcp_name, method, params, fields)
+            return Request(bcp_name, method, params, fields | said)
         version = getattr(request, "protocol_version", None)
         http = getattr(request, "request", None)
         who = {"session_id": self.process_session} if http is None else fields_of_http(http, version)
@@ -61,8 +90,24 @@ class AnalyticsMiddleware(CallRecorder, Middleware):
             client = getattr(initialized, "client_info", None) or initialized.clientInfo
             fields |= {"client_name": client.name, "client_version": client.version}
         meta = request.meta
-        fields |= events.fields_of_meta(meta if isinstance(meta, dict) or meta is None else _wire(meta))
+        fields |= (
+            events.fields_of_meta(meta if isinstance(meta, dict) or meta is None else _wire(meta)) | said
+        )
         return Request(bcp_name, method, params, fields, request_id=request.request_id)
+
+
+def _more_tool() -> Any:  # noqa: ANN401 - FastMCP's Tool
+    from fastmcp.tools import Tool  # noqa: PLC0415 - only whoever wants it depends on where it stands
+
+    return Tool(name=MORE, description=MORE_ABOUT, parameters=MORE_SCHEMA)
+
+
+def _more_answer() -> Any:  # noqa: ANN401 - FastMCP's ToolResult
+    from fastmcp import tools  # noqa: PLC0415
+
+    # FastMCP 2 and 3 have it in a module of its own.
+    holder = tools if hasattr(tools, "ToolResult") else import_module("fastmcp.tools.tool")
+    return holder.ToolResult(content=MORE_ANSWER)
 
 
 def _about(context: MiddlewareContext[Any]) -> Any:  # noqa: ANN401 - the SDK's own object for a request

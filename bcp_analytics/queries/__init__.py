@@ -54,6 +54,14 @@ from bcp_analytics.queries._calls import (
     slow_calls,
 )
 from bcp_analytics.queries._errors import ErrorIssue, FoundError, error_issues, search_errors
+from bcp_analytics.queries._intents import (
+    Intent,
+    MissingTool,
+    ToolChange,
+    intents,
+    missing_tools,
+    tool_changes,
+)
 from bcp_analytics.queries._live import LiveMetric, RecentCall, live_metrics, recent_calls
 from bcp_analytics.queries._report import ReportTotals, UsageOverTime, report_totals, usage_over_time
 from bcp_analytics.queries._sessions import (
@@ -124,11 +132,13 @@ __all__ = [
     "FoundError",
     "HealthCheck",
     "HourlyToolUsage",
+    "Intent",
     "IssueState",
     "LatencyBand",
     "LatencyOverTime",
     "LatencyPercentile",
     "LiveMetric",
+    "MissingTool",
     "NotificationAttempt",
     "PastAlert",
     "PeakUsageHour",
@@ -139,6 +149,7 @@ __all__ = [
     "SlowCall",
     "SuccessAndErrorRates",
     "Throughput",
+    "ToolChange",
     "ToolRetries",
     "ToolSequence",
     "ToolTrend",
@@ -160,10 +171,12 @@ __all__ = [
     "find_calls",
     "health",
     "hourly_tool_usage",
+    "intents",
     "latency_heatmap",
     "latency_over_time",
     "latency_percentiles",
     "live_metrics",
+    "missing_tools",
     "notification_history",
     "peak_usage_hours",
     "recent_calls",
@@ -175,6 +188,7 @@ __all__ = [
     "slow_calls",
     "success_and_error_rates",
     "throughput",
+    "tool_changes",
     "tool_retries",
     "tool_sequences",
     "tool_trends",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 from uuid import UUID
 
 from bcp_analytics._core import reading
-from bcp_analytics.queries import _alerts, _calls, _errors, _report, _sessions, _tools, _usage
+from bcp_analytics.queries import _alerts, _calls, _errors, _intents, _report, _sessions, _tools, _usage
 from bcp_analytics.queries._questions import QUESTIONS
 from bcp_analytics.serve._errors import Refused
 
@@ -24,7 +24,7 @@ Schema = dict[str, Any]
 # The modules that hold the names of the types in the signatures.
 _NAMES = {
     name: value
-    for module in (_alerts, _calls, _errors, _report, _sessions, _tools, _usage)
+    for module in (_alerts, _calls, _errors, _intents, _report, _sessions, _tools, _usage)
     for name, value in vars(module).items()
 }
 _PLAIN: dict[Any, Schema] = {

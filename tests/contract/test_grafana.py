@@ -154,7 +154,7 @@ def test_a_variable_has_the_values_of_the_range(grafana: psycopg.Connection[Any]
         if variable["type"] == "query"
     }
     assert found["bcp"] == ["files"]
-    assert found["tool"] == ["password"]
+    assert found["tool"] == ["get_more_tools", "password"]
     assert set(found) == {"bcp", "tool", "client"}
 
 

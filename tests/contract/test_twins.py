@@ -18,7 +18,17 @@ import bcp_analytics
 from bcp_analytics import Collector, errors, ingest, upkeep
 from bcp_analytics._core.function import question
 from bcp_analytics._core.resources import sql_folder
-from bcp_analytics.queries import _alerts, _calls, _errors, _live, _report, _sessions, _tools, _usage
+from bcp_analytics.queries import (
+    _alerts,
+    _calls,
+    _errors,
+    _intents,
+    _live,
+    _report,
+    _sessions,
+    _tools,
+    _usage,
+)
 from bcp_analytics.queries._questions import QUESTIONS
 from tools import twins
 
@@ -26,7 +36,7 @@ pytestmark = pytest.mark.any_target("names, parameters and columns are those of 
 
 # The one name that differs: the overload that takes the events as text is what Python calls.
 RENAMED = {"events": "events_text"}
-MODULES = (ingest, upkeep, _alerts, _calls, _errors, _live, _report, _sessions, _tools, _usage)
+MODULES = (ingest, upkeep, _alerts, _calls, _errors, _intents, _live, _report, _sessions, _tools, _usage)
 TWINS: dict[str, Any] = {
     name: value
     for module in MODULES

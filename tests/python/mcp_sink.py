@@ -10,6 +10,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.definitions: list[dict[str, Any]] = []
         self.errors: list[dict[str, Any]] = []
         self.sessions: list[dict[str, Any]] = []
         self.ended: list[str] = []
@@ -21,7 +22,8 @@ class Kept:
 
     def record(self, bcp_name: str, tool_name: str, operation: str = "call", **fields: Any) -> str:
         self._check()
-        self.calls.append({"bcp_name": bcp_name, "tool_name": tool_name, "operation": operation} | fields)
+        kept = self.definitions if tool_name == "tools/definition" else self.calls
+        kept.append({"bcp_name": bcp_name, "tool_name": tool_name, "operation": operation} | fields)
         return "id"
 
     def record_error(self, level: str, message: str | None = None, **fields: Any) -> str:

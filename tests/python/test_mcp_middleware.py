@@ -130,6 +130,51 @@ def test_calls_are_recorded_as_the_client_sees_them(make: Callable[[Any], Any]) 
     assert "divide" in kept.errors[0]["message"]
 
 
+def asking(server: Any, collector: Any) -> Any:
+    with_tools(server)
+
+    @server.tool()
+    def own(context: str) -> str:
+        return f"own {context}"
+
+    return instrument(server, collector, ask_context=True, get_more_tools=True)
+
+
+@pytest.mark.parametrize("server", [MCPServer, fastmcp.FastMCP])
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_agents_are_asked_why_and_the_server_does_not_notice(server: Any, mode: str) -> None:
+    kept = Kept()
+    made = asking(server("calc"), kept)
+
+    async def talk() -> tuple[list[Any], list[Any]]:
+        async with Client(getattr(made, "_mcp_server", made), mode=mode) as client:
+            tools = (await client.list_tools()).tools
+            answers = [
+                await client.call_tool("add", {"a": 1, "b": 2, "context": "to sum"}),
+                await client.call_tool("add", {"a": 1, "b": 2}),
+                await client.call_tool("own", {"context": "mine"}),
+                await client.call_tool("get_more_tools", {"context": "delete a mail"}),
+            ]
+        return tools, answers
+
+    tools, answers = asyncio.run(talk())
+    takes = {tool.name: set(tool.input_schema["properties"]) for tool in tools}
+    assert takes["add"] == {"a", "b", "context"}
+    assert takes["own"] == takes["get_more_tools"] == {"context"}
+    assert all("context" not in tool.input_schema.get("required", []) for tool in tools if tool.name == "add")
+    assert [answer.is_error for answer in answers] == [False] * 4
+    assert [answer.content[0].text for answer in answers[:3]] == ["3", "3", "own mine"]
+    _, *calls = kept.calls
+    assert [(call["tool_name"], call.get("intent")) for call in calls] == [
+        ("add", "to sum"),
+        ("add", None),
+        ("own", None),
+        ("get_more_tools", "delete a mail"),
+    ]
+    assert calls[0]["parameters"] == {"a": 1, "b": 2}
+    assert calls[2]["parameters"] == {"context": "mine"}
+
+
 @servers
 def test_recording_that_fails_breaks_no_tool(
     make: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
@@ -306,7 +351,7 @@ def test_calls_arrive_in_the_database(dsn: str, clean_db: psycopg.Connection[Any
         assert collector.flush(30)
     rows = clean_db.execute(
         "select tool_name, operation, count(*), count(*) filter (where success), count(distinct client_name)"
-        " from bcp.tool_usage_logs group by 1, 2 order by 1, 2"
+        " from bcp.tool_usage_logs where tool_name <> 'tools/definition' group by 1, 2 order by 1, 2"
     ).fetchall()
     assert rows == [
         ("add", "tools/call", 4, 2, 1),
@@ -314,6 +359,10 @@ def test_calls_arrive_in_the_database(dsn: str, clean_db: psycopg.Connection[Any
         ("no_such_tool", "tools/call", 2, 0, 1),
         ("tools/list", "tools/list", 2, 2, 1),
     ]
+    changes = clean_db.execute(
+        "select distinct tool_name, change from bcp.tool_changes() where change = 'added'"
+    )
+    assert changes.fetchall() == [("add", "added"), ("divide", "added"), ("wait", "added")]
     assert clean_db.execute("select count(*) from bcp.error_logs").fetchall() == [(6,)]
     assert clean_db.execute("select count(*) from bcp.rejected_events").fetchall() == [(0,)]
 

@@ -94,9 +94,28 @@ def test_a_list_of_tools_is_kept_as_names_and_what_they_cost(connection: Connect
     cost = len("now") + len("né".encode()) + len(json.dumps(schema, separators=(",", ":")))
     assert (call["tool_name"], call["operation"]) == ("tools/list", "tools/list")
     assert call["parameters"] == {"cursor": "page2"}
-    assert call["response_data"] == {"tools": [{"name": "now", "bytes": cost}, {"name": "x", "bytes": 1}]}
+    listed = call["response_data"]["tools"]
+    assert [(tool["name"], tool["bytes"]) for tool in listed] == [("now", cost), ("x", 1)]
+    assert all(len(tool["digest"]) == 16 for tool in listed)
     assert (call["tool_count"], call["context_bytes"], call["more"]) == (2, cost + 1, False)
     assert call["response_bytes"] == cost + 1
+
+
+def test_what_a_tool_is_is_recorded_once_a_day_and_when_it_changes(connection: Connection) -> None:
+    schema = {"type": "object", "properties": {"zone": {"type": "string"}}}
+    now = {"name": "now", "description": "The time.", "inputSchema": schema}
+    turned = {"inputSchema": schema, "description": "The time.", "name": "now"}
+    for number, tool in enumerate([now, turned, now | {"description": "The time, in a zone."}]):
+        connection.ask(number, "tools/list")
+        connection.answer(number, tools=[tool, "odd", {"name": 7}])
+    first, second = connection.sink.definitions
+    assert (first["tool_name"], first["operation"]) == ("tools/definition", "tools/list")
+    assert (first["defines"], second["defines"]) == ("now", "now")
+    assert first["response_data"]["description"] == "The time."
+    assert first["response_data"]["inputSchema"] == schema
+    assert first["digest"] != second["digest"]
+    assert first["event_id"] != second["event_id"]
+    assert first["response_bytes"] == 0
 
 
 def test_failures_are_told_apart(connection: Connection) -> None:

@@ -130,7 +130,8 @@ def test_the_time_server_of_either_protocol(
         "select tool_name, operation, outcome, error_type, user_id, client_name, client_version,"
         " attributes ->> 'protocol_version', release is not null, request_bytes > 40,"
         " response_bytes between 20 and (attributes -> 'wire_bytes')::integer - 40,"
-        " duration_ms between 0.01 and 20000 from bcp.tool_usage_logs order by start_time",
+        " duration_ms between 0.01 and 20000 from bcp.tool_usage_logs"
+        " where tool_name <> 'tools/definition' order by start_time",
     ) == [
         (tool, operation, outcome, error, "42", "tester", "1.5", version, True, True, True, True)
         for tool, operation, outcome, error in [
@@ -163,7 +164,7 @@ def test_the_time_server_of_either_protocol(
         clean_db,
         "select jsonb_path_query_array(response_data, '$.tools[*].name'),"
         " (attributes -> 'context_bytes')::integer"
-        " from bcp.tool_usage_logs where operation = 'tools/list'",
+        " from bcp.tool_usage_logs where tool_name = 'tools/list'",
     )
     assert listed == [tool["name"] for tool in direct[0]["tools"]]
     assert cost > 200
@@ -178,7 +179,8 @@ def test_the_git_server(dsn: str, clean_db: psycopg.Connection[Any], folder: Pat
     assert passed(folder, "git", "client") == passed(folder, "git", "server")
     found = rows(
         clean_db,
-        "select tool_name, outcome, response_bytes from bcp.tool_usage_logs order by start_time",
+        "select tool_name, outcome, response_bytes from bcp.tool_usage_logs"
+        " where tool_name <> 'tools/definition' order by start_time",
     )
     assert [row[0] for row in found] == ["tools/list", *(name for name, _ in calls)]
     assert [row[1] for row in found] == ["success"] * 4 + ["soft_fail"] * 2 + ["rejected"]

@@ -39,10 +39,25 @@ def something_to_answer(time: datetime) -> dict[str, list[dict[str, Any]]]:
     """Events of which every question has something to tell."""
     about = {"bcp_name": "files", "user_id": "u1", "session_id": "s1", "start_time": time.isoformat()}
     tools = {"tools": [{"name": "spare", "bytes": 120}]}
+    definition = {
+        "defines": "spare",
+        "digest": "d1",
+        "response_data": {"description": "Spare."},
+        "response_bytes": 0,
+    }
     return {
         "tool_usage": [
             about | {"tool_name": "tools/list", "operation": "tools/list", "response_data": tools},
-            about | {"tool_name": "password", "operation": "login", "success": False, "duration_ms": 6000},
+            about
+            | {
+                "tool_name": "password",
+                "operation": "login",
+                "success": False,
+                "duration_ms": 6000,
+                "intent": "log in",
+            },
+            about | {"tool_name": "get_more_tools", "operation": "tools/call", "intent": "log out"},
+            about | definition | {"tool_name": "tools/definition", "operation": "tools/list"},
         ],
         "errors": [KINDS["errors"] | {"timestamp": time.isoformat()}],
     }

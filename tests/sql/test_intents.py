@@ -53,3 +53,86 @@ def test_an_intent_that_is_no_text_is_kept_and_named_as_a_repair(conn: Db) -> No
     [row] = rows(conn, "select intent, attributes from bcp.tool_usage_logs")
     assert json.loads(row["intent"]) == {"goal": "tidy up"}
     assert row["attributes"] == {"_repaired": ["intent"]}
+
+
+def test_intents_of_the_same_words_are_one(conn: Db) -> None:
+    said = ["Find the invoices of 2025", "finding an INVOICE of ada@example.com", "delete it", "的", None]
+    events = [usage(intent=s, success=n != 1, start_time="2026-06-15T11:00:00Z") for n, s in enumerate(said)]
+    ingest(conn, [*events, usage(tool_name="get_more_tools", intent="delete it")])
+    found = rows(conn, "select * from bcp.intents()")
+    first, *others = [(row["call_count"], row["success_rate"], row["tool_name"]) for row in found]
+    assert first == (2, 0.5, "read")
+    assert others == [(1, 1.0, "read")] * 2
+    assert {row["intent"] for row in found[1:]} == {"delete it", "的"}
+    assert "ada" not in str(found)
+    assert rows(conn, "select intent from bcp.intents(p_tool_name => 'other')") == []
+    assert len(rows(conn, "select intent from bcp.intents(p_limit => 1)")) == 1
+
+
+def test_what_agents_miss_is_counted_by_bundle(conn: Db) -> None:
+    about = {"tool_name": "get_more_tools", "start_time": "2026-06-15T11:00:00Z"}
+    ingest(conn, [usage(intent=i, **about) for i in ("delete a mail", "Deleting mails", None)])
+    ingest(
+        conn,
+        [
+            usage(intent="send it", bcp_name="b", **about),
+            usage(intent="no wish", start_time=about["start_time"]),
+        ],
+    )
+    found = rows(conn, "select bcp_name, request_count, intent is null as silent from bcp.missing_tools()")
+    assert [(row["bcp_name"], row["request_count"], row["silent"]) for row in found] == [
+        ("files", 2, False),
+        ("b", 1, False),
+        ("files", 1, True),
+    ]
+    assert len(rows(conn, "select intent from bcp.missing_tools(p_bcp_name => 'b')")) == 1
+
+
+def definition(digest: str, at: str, **data: Any) -> dict[str, Any]:
+    return usage(
+        tool_name="tools/definition", operation="tools/list", defines="read", digest=digest, start_time=at,
+        response_data=data, response_bytes=0, success=True,
+    )  # fmt: skip
+
+
+def test_a_tool_that_changed_shows_what_its_figures_did(conn: Db) -> None:
+    schema = {"type": "object", "properties": {"path": {"type": "string"}}}
+    ingest(
+        conn,
+        [
+            definition("d1", "2026-06-12T10:00:00Z", description="Reads.", inputSchema=schema, bytes=50),
+            definition("d1", "2026-06-14T10:00:00Z", description="Reads.", inputSchema=schema, bytes=50),
+            definition(
+                "d2", "2026-06-15T10:00:00Z", description="Ask ada@example.com", inputSchema=schema, bytes=70
+            ),
+        ],
+    )
+    for start, ok, took, size in (
+        ("08:00", True, 10, 100),
+        ("09:00", True, 20, 200),
+        ("11:00", False, 90, 900),
+    ):
+        at = f"2026-06-15T{start}:00Z"
+        ingest(conn, [usage(success=ok, duration_ms=took, response_bytes=size, start_time=at)])
+    [row] = rows(conn, "select * from bcp.tool_changes()")
+    assert (row["bcp_name"], row["tool_name"], row["change"]) == ("files", "read", "description")
+    assert row["changed_at"].isoformat() == "2026-06-15T10:00:00+00:00"
+    assert row["previous_description"] == "Reads."
+    assert row["description"].startswith("Ask email#")
+    assert row["input_schema"] == row["previous_input_schema"] == schema
+    assert (row["context_bytes"], row["previous_context_bytes"]) == (70, 50)
+    assert (row["call_count"], row["previous_call_count"]) == (1, 2)
+    assert (row["success_rate"], row["previous_success_rate"]) == (0, 1)
+    assert (row["p95_duration_ms"], row["previous_p95_duration_ms"]) == (90, 20)
+    assert (row["avg_response_bytes"], row["previous_avg_response_bytes"]) == (900, 150)
+    # A definition is neither a call nor a list.
+    assert rows(conn, "select call_count from bcp.report_totals()") == [{"call_count": 3}]
+    [first] = rows(conn, "select change from bcp.tool_changes('2026-06-12T00:00Z', '2026-06-13T00:00Z')")
+    assert first == {"change": "added"}
+
+
+def test_a_window_out_of_bounds_is_refused(conn: Db) -> None:
+    for window in ("0 seconds", "32 days", None):
+        with pytest.raises(psycopg.Error, match="p_window") as raised, conn.transaction():
+            conn.execute("select * from bcp.tool_changes(p_window => %s)", [window])
+        assert raised.value.sqlstate == "ZB002"

@@ -97,6 +97,7 @@ class Journal:
         self.open: dict[Request, None] = {}
         """The requests that have no answer yet, oldest first."""
         self.open_bytes = 0
+        self.definitions = events.Definitions()
         self.own = False
         """Whether the server is the store's own, whose calls are not recorded."""
         self._say = say
@@ -316,6 +317,16 @@ class Conversation:
         else:
             fields = events.fields_of_result(message.get("result"), size)
         self._record(request, fields | {"wire_bytes": size}, at)
+        if request.method == events.LIST and error is None:
+            self._define(message.get("result"), at)
+
+    def _define(self, result: Json, at: Moment) -> None:
+        """Record what the tools of a list are."""
+        journal = self._journal
+        about = {} if self.release is None else {"release": self.release}
+        if not journal.own:
+            for one in journal.definitions.of(journal.bcp_name, result, time_of(at), about):
+                journal.send(journal.sink.record, journal.bcp_name, events.DEFINITION, events.LIST, **one)
 
     def _answer_without_id(self, error: Json, size: int, at: Moment, to: list[Request]) -> None:
         """Take an error that names no request; the transport may say which it answers."""
