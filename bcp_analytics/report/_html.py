@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics import __version__
+from bcp_analytics._render.look import LOOK
 from bcp_analytics._render.tables import to_cells
 from bcp_analytics._render.visible import visible
 from bcp_analytics.errors import BcpAnalyticsError
@@ -69,6 +70,7 @@ def page(report: Report, *, made_at: datetime) -> str:
         charts=charts,
         table=lambda section: _table(report, section),
         version=__version__,
+        look=Markup(LOOK),  # noqa: S704 - a file of ours
     )
 
 

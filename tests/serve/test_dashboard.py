@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from bcp_analytics.serve._dashboard._assets import assets
+from bcp_analytics._render.look import LOOK
+from bcp_analytics.report import _svg
+from bcp_analytics.report._collect import _INTERVALS
+from bcp_analytics.serve._dashboard._assets import _texts, assets
 from bcp_analytics.serve._dashboard._bundle import UnknownFormError, bundle
 from tests.serve.conftest import Running
 from tools.javascript import TOOLS
@@ -73,3 +79,16 @@ def test_a_file_is_kept_for_ever_and_the_page_is_asked_for_each_time(server: Run
         assert "immutable" in packed.headers["cache-control"]
     assert server.send("GET", "/assets/app.0000.js").status_code == 404
     assert server.send("GET", "/nothing").status_code == 404
+
+
+def test_the_static_report_draws_the_same_series_in_the_same_colours_and_buckets() -> None:
+    code = _texts("js", ".js")
+    report = inspect.getsource(_svg)
+    for name, colour in (("succeeded", "good"), ("failed", "bad"), ("not known", "muted")):
+        assert f"name: '{name}', color: '--{colour}'" in code["overview"]
+        assert re.search(rf'"{name}".*"var\(--{colour}\)"', report)
+    assert "['p50', 'p95', 'p99']" in code["overview"]
+    steps = [int(ms.replace("_", "")) for ms in re.findall(r"\['\d+[mhd]', ([\d_]+)\]", code["state"])]
+    assert [timedelta(milliseconds=ms) for ms in steps] == list(_INTERVALS)
+    for one in (LOOK, assets()[next(path for path in assets() if path.endswith("css"))].plain.decode()):
+        assert "--good: light-dark(" in one
