@@ -163,7 +163,10 @@ class Watched:
             "console", lambda m: self.said.append(m.text) if m.type in {"error", "warning"} else None
         )
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", self.requests.append)
+        self.page.on("request", self._note)
+
+    def _note(self, request: Any) -> None:
+        self.requests.append(request)
 
     def log_in(self, role: str = "admin") -> None:
         """Log in as the page does, without the form."""

@@ -10,8 +10,19 @@ import { theme } from './theme.js'
 const HEIGHT = 200
 const FONT = '12px system-ui, sans-serif'
 
+// A question to the style sheet lays out the page, so each colour is asked for once a theme.
+const colors = new Map()
+const dark = matchMedia('(prefers-color-scheme: dark)')
+
 /** @param {string} name  A colour of the style sheet, for the present theme, as a canvas takes it. */
-export function color(name) {
+function color(name) {
+  const key = `${theme.peek()} ${dark.matches} ${name}`
+  if (!colors.has(key)) colors.set(key, resolved(name))
+  return colors.get(key)
+}
+
+/** @param {string} name */
+function resolved(name) {
   const probe = document.createElement('i')
   probe.style.color = `var(${name})`
   document.body.append(probe)
@@ -158,7 +169,11 @@ export function Chart(props) {
     if (!element) return undefined
     const make = () => {
       plot.current?.destroy()
-      const own = { ...latest.current, format, onCursor: setAt, markers: latest.current.markers ?? [],
+      const onCursor = (/** @type {number | null} */ i) => {
+        // A plot that is made anew has no cursor yet; who reads it by the keys keeps theirs.
+        if (i !== null || document.activeElement !== element) setAt(i)
+      }
+      const own = { ...latest.current, format, onCursor, markers: latest.current.markers ?? [],
         onRange: (/** @type {Date} */ a, /** @type {Date} */ b) => latest.current.onRange?.(a, b) }
       plot.current = new uPlot(options(own, element), data(own), element)
     }
@@ -166,7 +181,6 @@ export function Chart(props) {
       void theme.value
       make()
     })
-    const dark = matchMedia('(prefers-color-scheme: dark)')
     dark.addEventListener('change', make)
     const resized = new ResizeObserver(() => {
       const width = element.clientWidth
@@ -182,7 +196,13 @@ export function Chart(props) {
     }
   }, [shape, JSON.stringify(markers)])
 
+  const drawn = useRef(false)
   useEffect(() => {
+    // The plot was just made with them.
+    if (!drawn.current) {
+      drawn.current = true
+      return
+    }
     const cursor = plot.current?.cursor.idx
     plot.current?.setData(data(latest.current))
     if (cursor !== null && cursor !== undefined) setAt(cursor)

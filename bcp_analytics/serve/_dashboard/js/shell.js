@@ -40,8 +40,7 @@ function Pill() {
 function Choice({ name, label, values }) {
   const value = param(name) ?? ''
   const all = value && !values.includes(value) ? [value, ...values] : values
-  if (!all.length) return null
-  return html`<select aria-label=${label} value=${value} onchange=${(/** @type {any} */ e) => go(here({ [name]: e.target.value, page: null }))}>
+  return html`<select aria-label=${label} disabled=${!all.length} value=${value} onchange=${(/** @type {any} */ e) => go(here({ [name]: e.target.value, page: null }))}>
     <option value="">${`Any ${label}`}</option>${all.map((one) => html`<option key=${one} value=${one} title=${one.slice(0, 300)}>${one.slice(0, 40)}</option>`)}</select>`
 }
 
