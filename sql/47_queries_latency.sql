@@ -45,8 +45,8 @@ comment on function bcp.latency_heatmap is
     'milliseconds, that has any call; latest first. p_bands are the bounds between bands; the last band has no end, so '
     'its to_ms is null. share is of the calls of the bucket whose duration is known, from 0 to 1. Reads the latency '
     'sketch: a call within 1 percent of a bound may count on its other side. The range is [p_since, p_until), the last '
-    '24 hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range, not '
-    'aggregates.';
+    '24 hours by default. Filters by user (for whole UTC days), by failure and by an outcome other than '
+    'success are answered from aggregates, too; any other makes it read every raw row of the range.';
 
 grant execute on function bcp.latency_heatmap to bcp_reader;
 
@@ -77,6 +77,7 @@ comment on function bcp.latency_over_time is
     'How long do calls take over time, all tools together? One row per bucket that has any call with a known duration, '
     'latest first; a null interval makes one row. Percentiles are within 1 percent of exact; call_count counts the '
     'calls with a known duration. Reads the latency sketch. The range is [p_since, p_until), the last 24 hours by '
-    'default. A filter other than bundle, tool and operation makes it read every raw row of the range, not aggregates.';
+    'default. Filters by user (for whole UTC days), by failure and by an outcome other than '
+    'success are answered from aggregates, too; any other makes it read every raw row of the range.';
 
 grant execute on function bcp.latency_over_time to bcp_reader;

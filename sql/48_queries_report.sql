@@ -83,8 +83,9 @@ comment on function bcp.usage_over_time is
     'How do calls, failures and durations develop, all tools together? One row per bucket that the range touches, also '
     'for a bucket without calls, latest first; a null interval makes one row. Percentiles are of the calls with a '
     'known duration, within 1 percent of exact, and null if there are none. ZB002 if there are more than 10000 '
-    'buckets. The range is [p_since, p_until), the last 24 hours by default. A filter other than bundle, tool and '
-    'operation makes it read every raw row of the range, not aggregates.';
+    'buckets. The range is [p_since, p_until), the last 24 hours by default. Filters by user (for whole UTC days), '
+    'by failure and by an outcome other than success are answered from aggregates, too; any other makes it read every '
+    'raw row of the range.';
 
 grant execute on function bcp.usage_over_time to bcp_reader;
 

@@ -48,8 +48,8 @@ def usage_over_time(
     One row per bucket that the range touches, also for a bucket without calls, latest first; interval=None
     makes one row. Percentiles are of the calls with a known duration, within 1 percent of exact, and None if
     there are none. Raises `InvalidArgument` if there are more than 10000 buckets. The range is [`since`,
-    `until`), the last 24 hours by default. A filter other than bundle, tool and operation makes it read every
-    raw row of the range, not aggregates.
+    `until`), the last 24 hours by default. Filters by user (for whole UTC days), by failure and by an outcome
+    other than success are answered from aggregates, too; any other makes it read every raw row of the range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

@@ -227,8 +227,8 @@ def latency_heatmap(
     latest first. `bands` are the bounds between bands; the last band has no end, so its to_ms is None. share
     is of the calls of the bucket whose duration is known, from 0 to 1. Reads the latency sketch: a call
     within 1 percent of a bound may count on its other side. The range is [`since`, `until`), the last 24
-    hours by default. A filter other than bundle, tool and operation makes it read every raw row of the range,
-    not aggregates.
+    hours by default. Filters by user (for whole UTC days), by failure and by an outcome other than success
+    are answered from aggregates, too; any other makes it read every raw row of the range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -271,8 +271,9 @@ def latency_over_time(
 
     One row per bucket that has any call with a known duration, latest first; interval=None makes one row.
     Percentiles are within 1 percent of exact; call_count counts the calls with a known duration. Reads the
-    latency sketch. The range is [`since`, `until`), the last 24 hours by default. A filter other than bundle,
-    tool and operation makes it read every raw row of the range, not aggregates.
+    latency sketch. The range is [`since`, `until`), the last 24 hours by default. Filters by user (for whole
+    UTC days), by failure and by an outcome other than success are answered from aggregates, too; any other
+    makes it read every raw row of the range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
