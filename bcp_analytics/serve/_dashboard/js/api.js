@@ -46,6 +46,8 @@ export async function send(method, path, body) {
 /** @typedef {{ of: string, name: string, takes: Record<string, unknown> }} Asked */
 
 const MOST = 40
+// Until a question that could not be answered is asked again, in milliseconds.
+const AGAIN = 2000
 let waiting = /** @type {{ asked: Asked, done: (rows: any[]) => void, failed: (error: unknown) => void }[]} */ ([])
 
 /** @param {Asked} asked @returns {Promise<any[]>} */
@@ -120,16 +122,26 @@ export function useAsk(name, takes, { of = 'query', skip = false, pace = 'slow' 
   const asked = plain({ of, name, takes })
   const key = skip ? '' : JSON.stringify(asked)
   const [state, set] = useState({ key: '', rows: /** @type {any[] | null} */ (null), error: /** @type {any} */ (null) })
+  const [tries, again] = useState(0)
   const tick = moved[pace].value
   useEffect(() => {
     if (!key) return undefined
     let wanted = true
+    let timer = 0
     ask(asked).then(
       (rows) => { if (wanted) set({ key, rows, error: null }) },
-      (error) => { if (wanted) set((before) => ({ ...before, key, error })) },
+      (error) => {
+        if (!wanted) return
+        set((before) => ({ ...before, key, error }))
+        // What nobody could answer for now is asked again by itself.
+        if (error.status === 503 || error.status === 0) timer = window.setTimeout(() => { if (!document.hidden) again((n) => n + 1) }, AGAIN)
+      },
     )
-    return () => { wanted = false }
-  }, [key, tick])
+    return () => {
+      wanted = false
+      clearTimeout(timer)
+    }
+  }, [key, tick, tries])
   return { asked, rows: state.rows, error: state.error, loading: key !== '' && state.key !== key }
 }
 
