@@ -37,7 +37,8 @@ export function ms(value) {
   if (size < 1) return size === 0 ? '0 ms' : `${sign}${size.toPrecision(2)} ms`
   if (size < 999.5) return `${sign}${size < 10 ? size.toFixed(1) : Math.round(size)} ms`
   if (size < 59_950) return `${sign}${(size / 1000).toFixed(size < 10_000 ? 2 : 1)} s`
-  if (size < 3_600_000) return `${sign}${Math.floor(size / 60_000)} min ${Math.round((size % 60_000) / 1000)} s`
+  const seconds = Math.round(size / 1000)
+  if (seconds < 3600) return `${sign}${Math.floor(seconds / 60)} min ${seconds % 60} s`
   if (size < 172_800_000) return `${sign}${(size / 3_600_000).toFixed(1)} h`
   return `${sign}${count(Math.round(size / 86_400_000))} days`
 }
