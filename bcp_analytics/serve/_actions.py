@@ -1,7 +1,6 @@
-"""What an administrator can do by HTTP: close issues and alerts, change rules, make and revoke tokens.
+"""What an administrator can do by HTTP: close issues, make and revoke tokens. Alerts are in `_alerting`.
 
-Each is one call of an SQL function, or one statement on a table that bcp_admin may change. All need a token
-of the role admin; the database refuses others too.
+Each is one call of an SQL function. All need a token of the role admin; the database refuses others too.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from bcp_analytics.serve._auth import authorize
 from bcp_analytics.serve._body import read_body
 from bcp_analytics.serve._errors import Refused
 from bcp_analytics.upkeep import (
-    acknowledge_alert,
     api_tokens,
     create_api_token,
     reopen_issue,
@@ -34,39 +32,6 @@ if TYPE_CHECKING:
 
 _LARGEST = 64 * 1024
 _LONGEST = 10_000
-RULE: dict[str, type | tuple[type, ...]] = {
-    "metric": str,
-    "fires": str,
-    "threshold": (int, float),
-    "clear_threshold": (int, float),
-    "lookback": str,
-    "objective": (int, float),
-    "min_calls": int,
-    "for_at_least": str,
-    "scope": str,
-    "bcp_name": str,
-    "tool_name": str,
-    "severity": str,
-    "enabled": bool,
-    "description": str,
-}
-OPTIONAL = {"objective", "bcp_name", "tool_name"}
-
-_PUT_RULE = """
-insert into bcp.alert_rules (
-    rule_name, metric, fires, threshold, clear_threshold, lookback, objective, min_calls, for_at_least, scope,
-    bcp_name, tool_name, severity, enabled, description)
-values (
-    %(rule_name)s, %(metric)s, %(fires)s, %(threshold)s, %(clear_threshold)s, %(lookback)s::interval,
-    %(objective)s, %(min_calls)s, %(for_at_least)s::interval, %(scope)s, %(bcp_name)s, %(tool_name)s,
-    %(severity)s, %(enabled)s, %(description)s)
-on conflict (rule_name) do update set
-    metric = excluded.metric, fires = excluded.fires, threshold = excluded.threshold,
-    clear_threshold = excluded.clear_threshold, lookback = excluded.lookback, objective = excluded.objective,
-    min_calls = excluded.min_calls, for_at_least = excluded.for_at_least, scope = excluded.scope,
-    bcp_name = excluded.bcp_name, tool_name = excluded.tool_name, severity = excluded.severity,
-    enabled = excluded.enabled, description = excluded.description
-"""
 
 
 async def _members(request: Request, known: dict[str, Any]) -> dict[str, Any]:
@@ -116,36 +81,6 @@ async def act_on_issue(request: Request) -> Response:
     return JSONResponse({"at": at.isoformat()})
 
 
-async def acknowledge(request: Request) -> Response:
-    """Say that somebody takes care of an open alert, with a note."""
-    await authorize(request, "admin")
-    given = await _members(request, {"notes": str})
-    number = request.path_params["alert_id"]
-    at = await _act(request, lambda conn: acknowledge_alert(conn, number, **given))
-    return JSONResponse({"at": at.isoformat()})
-
-
-async def put_rule(request: Request) -> Response:
-    """Make a rule for alerts, or replace it."""
-    await authorize(request, "admin")
-    rule = await _members(request, RULE)
-    if missing := [name for name in RULE if name not in OPTIONAL and rule.get(name) is None]:
-        raise Refused(400, f"A rule needs {', '.join(missing)}.")
-    given = dict.fromkeys(OPTIONAL) | rule | {"rule_name": request.path_params["name"]}
-    await _act(request, lambda conn: conn.execute(_PUT_RULE, given))
-    return Response(status_code=204)
-
-
-async def delete_rule(request: Request) -> Response:
-    """Delete a rule; its open alerts close at the next evaluation."""
-    await authorize(request, "admin")
-    statement = "delete from bcp.alert_rules where rule_name = %s"
-    cur = await _act(request, lambda conn: conn.execute(statement, [request.path_params["name"]]))
-    if not cur.rowcount:
-        raise Refused(404, "There is no rule of that name.")
-    return Response(status_code=204)
-
-
 async def list_tokens(request: Request) -> Response:
     """Say which tokens there are; the tokens themselves are not stored."""
     await authorize(request, "admin")
@@ -176,9 +111,6 @@ async def revoke_token(request: Request) -> Response:
 # A name may have a slash in it.
 routes = [
     Route("/v1/issues/{fingerprint:path}/{action}", act_on_issue, methods=["POST"]),
-    Route("/v1/alerts/{alert_id:int}/acknowledge", acknowledge, methods=["POST"]),
-    Route("/v1/alert-rules/{name:path}", put_rule, methods=["PUT"]),
-    Route("/v1/alert-rules/{name:path}", delete_rule, methods=["DELETE"]),
     Route("/v1/tokens", list_tokens, methods=["GET"]),
     Route("/v1/tokens", make_token, methods=["POST"]),
     Route("/v1/tokens/{name:path}", revoke_token, methods=["DELETE"]),

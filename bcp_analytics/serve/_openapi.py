@@ -11,7 +11,6 @@ from starlette.routing import Route
 
 from bcp_analytics import __version__
 from bcp_analytics.serve import _openapi_alerting
-from bcp_analytics.serve._actions import OPTIONAL, RULE
 from bcp_analytics.serve._events import KINDS
 from bcp_analytics.serve._parameters import ALL, Argument, Question
 from bcp_analytics.serve._views import VIEWS
@@ -197,10 +196,6 @@ _TIME = (200, {"type": "object", "properties": {"at": {"type": "string", "format
 
 def _administration() -> dict[str, Any]:
     notes = {"notes": _TEXT}
-    rule = {
-        name: {"type": {str: "string", int: "integer", bool: "boolean"}.get(kind, "number")}  # type: ignore[arg-type]
-        for name, kind in RULE.items()
-    }
     token = {"name": _TEXT, "role": {"enum": ["ingest", "reader", "admin"]}, "vantage": _TEXT}
     made = {"type": "object", "properties": {"token": _TEXT}}
     rows = {"type": "array", "items": {"type": "object"}}
@@ -216,24 +211,6 @@ def _administration() -> dict[str, Any]:
         },
         "/v1/issues/{fingerprint}/reopen": {
             "post": _action("reopen_issue", "Undo that.", "fingerprint", body=_object(notes), answer=_TIME)
-        },
-        "/v1/alerts/{alert_id}/acknowledge": {
-            "post": _action(
-                "acknowledge_alert",
-                "Say that somebody takes care of an open alert.",
-                "alert_id",
-                body=_object(notes),
-                answer=_TIME,
-            )
-        },
-        "/v1/alert-rules/{name}": {
-            "put": _action(
-                "put_alert_rule",
-                "Make a rule for alerts, or replace it.",
-                "name",
-                body=_object(rule, tuple(name for name in rule if name not in OPTIONAL)),
-            ),
-            "delete": _action("delete_alert_rule", "Delete a rule.", "name"),
         },
         "/v1/tokens": {
             "get": _action("list_tokens", "Which tokens are there?", answer=(200, rows)),

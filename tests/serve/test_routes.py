@@ -1,14 +1,18 @@
-"""No route answers who has no right to it."""
+"""No route answers who has no right to it, and each is there once."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
 from typing import Any
 
 import psycopg
 from starlette.routing import Route, WebSocketRoute
 
+from bcp_analytics.serve import Config, _actions, _alerting, create_app
 from bcp_analytics.serve._dashboard import PAGES
+from bcp_analytics.serve._openapi import description
 from tests.serve.conftest import Running, make_token
 from tests.serve.test_tokens import FORGED
 
@@ -65,3 +69,24 @@ def test_every_route_asks_for_a_token_that_may_use_it(server: Running) -> None:
         ).fetchall()
     reasons = ("missing", "malformed", "unknown", "expired", "revoked", "too_weak")
     assert dict(noted) == dict.fromkeys(reasons, len(routes))
+
+
+def test_each_route_is_there_once_and_described() -> None:
+    routes = [route for route in create_app(Config(dsn="", port=0)).routes if isinstance(route, Route)]
+    found = [
+        (method, path)
+        for route in routes
+        for method in sorted((route.methods or set()) - {"HEAD"})
+        for path in (
+            [route.path.replace("{action}", action) for action in ("resolve", "reopen")]
+            if "{action}" in route.path
+            else [route.path]
+        )
+    ]
+    assert [one for one, times in Counter(found).items() if times > 1] == []
+    described = description()["paths"]
+    administered = {route.path for route in (*_actions.routes, *_alerting.routes)}
+    for method, path in found:
+        if path.rpartition("/")[0] + "/{action}" in administered or path in administered:
+            plain = re.sub(r":\w+}", "}", path)
+            assert method.lower() in described[plain], (method, path)
