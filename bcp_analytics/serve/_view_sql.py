@@ -8,8 +8,8 @@ CALL: LiteralString = """\
 select
     start_time, end_time, created_at, duration_ms, event_id, bcp_name, tool_name, operation, success, outcome,
     error_type, error_message, parameters, response_data, request_bytes, response_bytes, response_tokens, user_id,
-    session_id, request_id, trace_id, client_name, client_version, client_model, release, ip_address::text,
-    user_agent, attributes, suspect_success
+    session_id, request_id, trace_id, client_name, client_version, client_model, release, intent,
+    ip_address::text, user_agent, attributes, suspect_success
 from bcp.tool_usage_logs
 where start_time = %(at)s and event_id = %(id)s"""
 
@@ -156,21 +156,25 @@ left join lateral (
 ) as c on true
 order by t.happened_at, t.kind = 'end', t.kind <> 'start', t.event_id"""
 
+# The question says the state of issues with an error in its range, so the range reaches to the last one. Of an issue
+# whose errors retention took, it is known what was last done.
 ISSUE: LiteralString = """\
 select
     i.fingerprint, i.level::text as level, i.bcp_name, i.tool_name, i.error_type, i.message, i.events as total_count,
     i.first_seen, i.last_seen, a.action, a.acted_at, a.acted_by, a.release as resolved_release, a.notes,
-    case
-        when a.action = 'resolved' and i.last_seen > a.acted_at
-            and bcp_internal.has_regressed(i.fingerprint, a.acted_at, a.release) then 'regressed'
-        when a.action = 'resolved' then 'resolved'
-        when i.first_seen >= %(since)s then 'new'
-        else 'ongoing'
-    end as state
+    coalesce(
+        nullif(q.state, case when i.first_seen < %(since)s then 'new' end), a.action, 'ongoing') as state
 from bcp.error_issues i
 left join lateral (
     select * from bcp.issue_actions x where x.fingerprint = i.fingerprint order by x.action_id desc limit 1
 ) as a on true
+left join lateral (
+    select e.state
+    from bcp.error_issues(
+        least(%(since)s, i.last_seen), greatest(%(until)s, i.last_seen + interval '1 microsecond'),
+        p_bcp_name => i.bcp_name, p_tool_name => i.tool_name, p_limit => 10000) as e
+    where e.fingerprint = i.fingerprint
+) as q on true
 where i.fingerprint = %(fingerprint)s"""
 
 ISSUE_ERRORS: LiteralString = """\
@@ -218,59 +222,14 @@ where a.fingerprint = %(fingerprint)s
 order by a.action_id desc
 limit %(limit)s"""
 
-ALERT_HISTORY: LiteralString = """\
-select
-    a.alert_id, a.rule_name, a.severity, a.bcp_name, a.tool_name, a.metric, a.value, a.worst_value, a.threshold,
-    a.calls as call_count, a.opened_at, a.closed_at, a.acknowledged_at, a.acknowledged_by, a.notes
-from bcp.alerts a
-where a.opened_at is not null
-  and (a.closed_at is null or a.closed_at >= %(since)s) and a.opened_at < %(until)s
-order by a.opened_at desc
-limit %(limit)s"""
-
 ALERT_RULES: LiteralString = """\
 select
     r.rule_name, r.metric, r.fires, r.threshold, r.clear_threshold, r.lookback::text as lookback,
     r.short_lookback::text as short_lookback, r.objective, r.min_calls, r.for_at_least::text as for_at_least, r.scope,
-    r.bcp_name, r.tool_name, r.operation, r.severity, r.enabled, r.description, r.last_error
+    r.bcp_name, r.tool_name, r.operation, r.severity, r.enabled, r.description, r.last_error,
+    r.snoozed_until
 from bcp.alert_rules r
 order by r.rule_name"""
-
-# One row per bucket as long as the rule looks back, with the worst of what the rule is about.
-RULE_PREVIEW: LiteralString = """\
-select
-    w.time_bucket, count(*) filter (where w.is_wrong) as wrong_count,
-    case when %(fires)s = 'above' then max(w.value) else min(w.value) end as worst_value
-from (
-    select
-        v.time_bucket, v.value,
-        v.value is not null and v.judged >= %(min_calls)s
-            and case when %(fires)s = 'above' then v.value > %(threshold)s else v.value < %(threshold)s end as is_wrong
-    from (
-        select
-            u.time_bucket,
-            case when %(metric)s in ('avg_duration_ms', 'throughput') then sum(u.call_count)
-                else sum(u.success_count + u.error_count) end as judged,
-            case %(metric)s
-                when 'avg_duration_ms' then sum(u.avg_duration_ms * u.call_count) / nullif(sum(u.call_count), 0)
-                when 'success_rate' then sum(u.success_count)::double precision
-                    / nullif(sum(u.success_count + u.error_count), 0)
-                when 'error_rate' then sum(u.error_count)::double precision
-                    / nullif(sum(u.success_count + u.error_count), 0)
-                when 'burn_rate' then sum(u.error_count)::double precision
-                    / nullif(sum(u.success_count + u.error_count), 0) / nullif(1 - %(objective)s, 0)
-                when 'throughput' then sum(u.call_count) * 60 / extract(epoch from %(lookback)s)::double precision
-            end as value
-        from bcp.tool_usage_stats(
-            %(until)s - interval '7 days', %(until)s, %(lookback)s, p_bcp_name => %(bcp_name)s,
-            p_tool_name => %(tool_name)s) as u
-        group by
-            u.time_bucket, case when %(scope)s <> 'all' then u.bcp_name end,
-            case when %(scope)s = 'tool' then u.tool_name end
-    ) as v
-) as w
-group by w.time_bucket
-order by w.time_bucket desc"""
 
 LEDGER: LiteralString = """\
 select

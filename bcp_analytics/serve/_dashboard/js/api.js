@@ -120,7 +120,21 @@ function plain(asked) {
  */
 export function useAsk(name, takes, { of = 'query', skip = false, pace = 'slow' } = {}) {
   const asked = plain({ of, name, takes })
-  const key = skip ? '' : JSON.stringify(asked)
+  return { asked, ...useRows(skip ? '' : JSON.stringify(asked), () => ask(asked), pace) }
+}
+
+/**
+ * The same of a path that is neither, which a panel can show no SQL of. What changes while somebody types is sent when
+ * they pause.
+ * @param {string} method @param {string} path @param {unknown} [body]
+ * @param {{ skip?: boolean, pace?: 'fast' | 'slow' | 'never', pause?: number }} [options]
+ */
+export function useSent(method, path, body, { skip = false, pace = 'slow', pause = 0 } = {}) {
+  return useRows(skip ? '' : JSON.stringify([method, path, body]), () => send(method, path, body), pace, pause)
+}
+
+/** @param {string} key @param {() => Promise<any[]>} get @param {'fast' | 'slow' | 'never'} pace @param {number} [pause] */
+function useRows(key, get, pace, pause = 0) {
   const [state, set] = useState({ key: '', rows: /** @type {any[] | null} */ (null), error: /** @type {any} */ (null) })
   const [tries, again] = useState(0)
   const tick = moved[pace].value
@@ -128,7 +142,7 @@ export function useAsk(name, takes, { of = 'query', skip = false, pace = 'slow' 
     if (!key) return undefined
     let wanted = true
     let timer = 0
-    ask(asked).then(
+    const begin = () => void get().then(
       (rows) => { if (wanted) set({ key, rows, error: null }) },
       (error) => {
         if (!wanted) return
@@ -137,12 +151,14 @@ export function useAsk(name, takes, { of = 'query', skip = false, pace = 'slow' 
         if (error.status === 503 || error.status === 0) timer = window.setTimeout(() => { if (!document.hidden) again((n) => n + 1) }, AGAIN)
       },
     )
+    if (pause) timer = window.setTimeout(begin, pause)
+    else begin()
     return () => {
       wanted = false
       clearTimeout(timer)
     }
   }, [key, tick, tries])
-  return { asked, rows: state.rows, error: state.error, loading: key !== '' && state.key !== key }
+  return { rows: state.rows, error: state.error, loading: key !== '' && state.key !== key }
 }
 
 /** @param {string} name @param {Record<string, unknown>} takes @param {{ skip?: boolean, pace?: any }} [options] */
@@ -169,7 +185,7 @@ function literal(name, value) {
     const length = lengthOf(text)
     if (!Number.isNaN(length)) return `now() - interval '${words(text)}'`
   }
-  if (name === 'interval' || name === 'lookback') return text === 'none' ? 'null' : quote(words(text))
+  if (name === 'interval') return text === 'none' ? 'null' : quote(words(text))
   return LISTS.has(name) ? quote(`{${text}}`) : quote(text)
 }
 

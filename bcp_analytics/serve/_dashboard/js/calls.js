@@ -69,6 +69,7 @@ function Inside({ id, at }) {
   if (found.error) return html`<${Failed} error=${found.error} />`
   if (!call) return tried ? html`<p class="empty">This call is not in the store any more: retention or an erasure took it.</p>` : html`<p class="wait"></p>`
   return html`<p class="about"><${ToolName} row=${call} of=${{ call: null, at: null }} /> <${Outcome} row=${call} /> <b>${ms(call.duration_ms)}</b> <span class="muted">${time(call.start_time)}</span></p>
+    ${call.intent && html`<h3>Intent, as the agent said it</h3><${Json} value=${call.intent} />`}
     ${call.error_message && html`<h3>Error</h3><${Json} value=${call.error_message} />`}
     <h3>Arguments <small>${bytes(call.request_bytes)}</small></h3><${Json} value=${call.parameters} />
     <h3>Answer <small>${bytes(call.response_bytes)}${call.response_tokens !== null && `, ${count(call.response_tokens)} tokens`}</small></h3><${Json} value=${call.response_data} />

@@ -64,7 +64,7 @@ export function Issue() {
   const { since, until } = span
   const step = interval(span.length, 60)
   const some = { skip: !id }
-  const found = useView('issue', { fingerprint: id, since }, some)
+  const found = useView('issue', { fingerprint: id, since, until }, some)
   const errors = useView('issue_errors', { fingerprint: id, limit: 20, before: param('before') }, some)
   const over = useView('issue_over_time', { fingerprint: id, since, until, interval: step.name }, some)
   const spread = useView('issue_spread', { fingerprint: id, since, until, limit: 60 }, some)

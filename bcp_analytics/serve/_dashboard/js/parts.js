@@ -2,7 +2,7 @@
 import { html, useLayoutEffect, useRef, useState } from './lib.js'
 import { change, cut, plural, visible } from './format.js'
 import { csvOf, sqlOf } from './api.js'
-import { go, here, href, param, say } from './state.js'
+import { go, here, href, param, said, say } from './state.js'
 import { renew } from './live.js'
 
 /** @param {string} [bundle] @param {string | null} [tool] */
@@ -28,7 +28,7 @@ export function Panel({ title, note, of, empty, wide, half, children, tools, id,
   return html`
     <section class=${['panel', wide && 'wide', half && 'half', of?.loading && 'loading'].filter(Boolean).join(' ')} id=${id} aria-label=${title} aria-busy=${Boolean(of?.loading)}>
       <header><h2>${title}${note && html` <small>${note}</small>`}</h2>
-        <div class="tools">${tools}${of && html`<${Get} asked=${of.asked} title=${title} />`}</div></header>
+        <div class="tools">${tools}${of?.asked && html`<${Get} asked=${of.asked} title=${title} />`}</div></header>
       ${of?.error && html`<${Failed} error=${of.error} />`}
       ${known ? none ? html`<${Empty}>${empty}<//>` : children : !of.error && html`<p class="wait" aria-hidden="true"></p>`}
     </section>`
@@ -67,7 +67,8 @@ export function Dialog({ title, close, children, wide }) {
   }, [])
   return html`<dialog ref=${box} class=${wide ? 'wide' : ''} aria-label=${title} onclose=${close}
     onclick=${(/** @type {any} */ e) => { if (e.target === box.current) box.current?.close() }}>
-    <header><h2>${title}</h2><button class="quiet" onclick=${() => box.current?.close()}>Close</button></header>${children}</dialog>`
+    <header><h2>${title}</h2><button class="quiet" onclick=${() => box.current?.close()}>Close</button></header>${children}
+    ${said.value && html`<p role="status">${said.value}</p>`}</dialog>`
 }
 
 /** @param {{ value: number | null | undefined, good?: 'up' | 'down' | '' }} props  A change on the period before. */

@@ -1,9 +1,9 @@
-// All tools, those that are never called, and those that no list names.
-import { html } from './lib.js'
-import { bytes, count, ms, percent, time } from './format.js'
+// All tools, those that are never called, those that no list names, what agents wanted, and how tools changed.
+import { html, useState } from './lib.js'
+import { bytes, count, cut, ms, percent, time } from './format.js'
 import { filters, href, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
-import { Change, Pages, Panel, Search, Table, ToolName } from './parts.js'
+import { Change, Dialog, Json, Pages, Panel, Search, Table, ToolName } from './parts.js'
 
 const SIZE = 50
 
@@ -20,6 +20,42 @@ const COLUMNS = [
   { key: 'p99_duration_ms', title: 'p99', number: true, sort: 'p99', show: ms },
   { key: 'response_bytes', title: 'answers', number: true, sort: 'answers', show: bytes },
 ]
+
+/** @param {{ row: any }} props  What a tool says of itself, and what it said before. */
+function Compare({ row }) {
+  const [open, setOpen] = useState(false)
+  return html`<button class="quiet" onclick=${() => setOpen(true)}>Compare<span class="sr"> ${cut(row.tool_name, 60)}</span></button>${open && html`<${Dialog} wide title=${`${cut(row.tool_name, 60)}, changed ${time(row.changed_at)}`} close=${() => setOpen(false)}>
+    <h3>Description</h3><${Json} value=${row.description} /><h3>Before</h3><${Json} value=${row.previous_description} />
+    <h3>Input</h3><${Json} value=${row.input_schema} /><h3>Before</h3><${Json} value=${row.previous_input_schema} /><//>`}`
+}
+
+/** @param {(value: any) => any} show @param {string} key  A figure before and after. */
+const both = (show, key) => (/** @type {any} */ value, /** @type {any} */ row) => html`<span class="muted">${show(row[`previous_${key}`])} →</span> ${show(value)}`
+
+/** Why agents call, what they looked for in vain, and what changed in the tools. */
+function Wishes() {
+  const { since, until } = range()
+  const filtered = filters('bcp_name', 'client_name')
+  const intents = useAsk('intents', { since, until, limit: 20, ...filtered })
+  const missing = useAsk('missing_tools', { since, until, limit: 20, ...filtered })
+  const changes = useAsk('tool_changes', { since, until, limit: 20, ...filters('bcp_name') })
+  const name = { key: 'tool_name', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => html`<${ToolName} row=${row} />` }
+  return html`<${Panel} title="Why agents call" half of=${intents} note="the same words are one" empty="No call of this range says its intent.">
+      <${Table} title="Why agents call" rows=${intents.rows ?? []} columns=${[
+        { key: 'intent', title: 'intent, masked', long: true, show: (/** @type {string} */ value) => cut(value, 160) }, { key: 'call_count', title: 'calls', number: true, bar: true, show: count },
+        { key: 'success_rate', title: 'success', number: true, show: percent }, { ...name, title: 'mostly' }]} /><//>
+    <${Panel} title="Tools that agents miss" half of=${missing} empty="No agent asked for a tool that is not there, or no server offers get_more_tools.">
+      <${Table} title="Tools that agents miss" rows=${missing.rows ?? []} columns=${[
+        { key: 'intent', title: 'wish, masked', long: true, show: (/** @type {any} */ value) => value === null ? html`<span class="muted">not said</span>` : cut(value, 160) }, { key: 'bcp_name', title: 'bundle', show: (/** @type {string} */ value) => cut(value, 40) },
+        { key: 'request_count', title: 'times', number: true, bar: true, show: count }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) }]} /><//>
+    <${Panel} title="What changed in the tools" wide of=${changes} note="figures of a day before and after" empty="No list of this range defines a tool anew.">
+      <${Table} title="What changed in the tools" rows=${changes.rows ?? []} columns=${[name,
+        { key: 'changed_at', title: 'first seen', show: (/** @type {string} */ value) => time(value, false) }, { key: 'change', title: 'what' },
+        { key: 'description', title: 'says now', long: true, show: (/** @type {any} */ value) => cut(value ?? '–', 160) },
+        { key: 'call_count', title: 'calls', number: true, show: both(count, 'call_count') }, { key: 'success_rate', title: 'success', number: true, show: both(percent, 'success_rate') },
+        { key: 'p95_duration_ms', title: 'p95', number: true, show: both(ms, 'p95_duration_ms') }, { key: 'context_bytes', title: 'in the context', number: true, show: both(bytes, 'context_bytes') },
+        { key: 'compare', title: 'both', show: (/** @type {any} */ _, /** @type {any} */ row) => html`<${Compare} row=${row} />` }]} /><//>`
+}
 
 export function Tools() {
   const { since, until } = range()
@@ -44,5 +80,5 @@ export function Tools() {
         { key: 'last_listed', title: 'last listed', show: (/** @type {string} */ value) => time(value, false) }]} more=${unused.rows && unused.rows.length > 50 && html`<p class="muted">${count(unused.rows.length - 50)} more are in the CSV.</p>`} /><//>
     <${Panel} title="Called and never listed" half of=${unknown} note="made up by a model, or taken away" empty="No tool was called that its bundle's lists do not have.">
       <${Table} title="Called and never listed" rows=${(unknown.rows ?? []).slice(0, 50)} columns=${[name,
-        { key: 'call_count', title: 'calls', number: true, show: count, bar: true }, { key: 'error_count', title: 'failed', number: true, show: count }]} more=${unknown.rows && unknown.rows.length > 50 && html`<p class="muted">${count(unknown.rows.length - 50)} more are in the CSV.</p>`} /><//></div>`
+        { key: 'call_count', title: 'calls', number: true, show: count, bar: true }, { key: 'error_count', title: 'failed', number: true, show: count }]} more=${unknown.rows && unknown.rows.length > 50 && html`<p class="muted">${count(unknown.rows.length - 50)} more are in the CSV.</p>`} /><//><${Wishes} /></div>`
 }
