@@ -305,6 +305,21 @@ def proxy(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Say at the end on stderr what was recorded, terminal or not.")
     ] = False,
+    ask_context: Annotated[
+        bool,
+        typer.Option(
+            "--ask-context",
+            help="Give each tool an optional argument, context, in which the agent says why it calls. The "
+            "server does not get it.",
+        ),
+    ] = False,
+    get_more_tools: Annotated[
+        bool,
+        typer.Option(
+            "--get-more-tools",
+            help="Add a tool of this name, by which the agent says what is missing. The proxy answers it.",
+        ),
+    ] = False,
 ) -> None:
     """Stand between clients and an MCP server, change nothing, and record the tool calls.
 
@@ -314,7 +329,8 @@ def proxy(
     For a server over HTTP (streamable HTTP), give its URL as --upstream, and clients the address of --listen.
     Headers pass as well, and none that says who somebody is gets recorded. Ctrl-C or SIGTERM ends it.
 
-    Without a database the server can be used all the same.
+    Without a database the server can be used all the same. Only --ask-context and --get-more-tools change
+    what the two sides tell each other.
 
     \b
     bcp-analytics proxy --bcp time -- mcp-server-time
@@ -323,8 +339,10 @@ def proxy(
     bcp-analytics proxy --bcp shop --listen 127.0.0.1:9001 --upstream http://127.0.0.1:8000/mcp
     """  # noqa: D301
     from bcp_analytics.cli import _proxy  # noqa: PLC0415 - only this command pays for its imports
+    from bcp_analytics.mcp._asking import Asking  # noqa: PLC0415
 
-    how = _proxy.How(bcp, dsn, user_id, durable=durable, verbose=verbose)
+    asking = Asking(context=ask_context, more=get_more_tools)
+    how = _proxy.How(bcp, dsn, user_id, durable=durable, verbose=verbose, asking=asking)
     if upstream is None and command and not (listen or allow_host or public):
         raise typer.Exit(_proxy.run(how, command))
     if upstream is None or command:

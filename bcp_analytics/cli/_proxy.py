@@ -14,6 +14,7 @@ from bcp_analytics.mcp._proxy import say as tell
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bcp_analytics.mcp._asking import Asking
     from bcp_analytics.mcp._proxy import Outcome
 
 _LISTEN = "127.0.0.1:9000"
@@ -29,6 +30,7 @@ class How:
     user_id: str | None
     durable: bool
     verbose: bool
+    asking: Asking
 
     def connect(self) -> Any:  # noqa: ANN401 - the collector's class is not imported before it is needed
         """Return a collector."""
@@ -46,7 +48,10 @@ def run(how: How, command: Sequence[str]) -> int:
     """Run a server behind the proxy, and return its exit code, or a shell's where it cannot be started."""
     try:
         # The server may be anybody's code, and the string may hold a password.
-        outcome = run_proxy(how.bcp_name, command, how.connect, user_id=how.user_id, hide=[DSN_VARIABLE])
+        hide = [DSN_VARIABLE]
+        outcome = run_proxy(
+            how.bcp_name, command, how.connect, user_id=how.user_id, hide=hide, asking=how.asking
+        )
     except NotStarted as error:
         say_error(str(error))
         return error.exit_code
@@ -72,6 +77,7 @@ def serve(how: How, upstream: str, listen: str | None, allow_hosts: Sequence[str
         user_id=how.user_id,
         allow_hosts=allow_hosts,
         public=public,
+        asking=how.asking,
     )
     how.tell(outcome)
     return outcome.exit_code

@@ -116,7 +116,7 @@ class ServerAnalyticsMiddleware(CallRecorder):
             else:
                 result = await call_next(ctx)
             if self.asking.wanted and ctx.method == events.LIST:
-                result = self.asking.list(result, first=not params.get("cursor"))
+                result = self.asking.list(result)
             watched.answer(lambda: result)
         return result
 

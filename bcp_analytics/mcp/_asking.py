@@ -14,7 +14,7 @@ from bcp_analytics.mcp._events import has_sessions, mapping, string
 
 ARGUMENT: Final = "context"
 MORE: Final = "get_more_tools"
-_SCHEMA: Final = {
+SCHEMA: Final = {
     "type": "string",
     "description": "Why you call this tool: what you want to reach with it, in one sentence, without names, "
     "addresses or secrets.",
@@ -28,6 +28,7 @@ MORE_SCHEMA: Final[dict[str, Any]] = {
     "properties": {ARGUMENT: {"type": "string", "description": "What you want to do, and cannot."}},
     "required": [ARGUMENT],
 }
+MORE_TOOL: Final = {"name": MORE, "description": MORE_ABOUT, "inputSchema": MORE_SCHEMA}
 MORE_ANSWER: Final = "Noted. There are no more tools at present: go on with those that are listed."
 _MAX_TOOLS: Final = 10_000
 
@@ -63,15 +64,15 @@ class Asking:
             self._asked.discard(name)
             return schema
         self._asked.add(name)
-        return {**given, "properties": {**properties, ARGUMENT: _SCHEMA}}
+        return {**given, "properties": {**properties, ARGUMENT: SCHEMA}}
 
     @property
     def offers(self) -> bool:
         """Whether the tool for what is missing is to be listed: the server has none of this name."""
         return self._more and not self._own_more
 
-    def list(self, result: Any, *, first: bool = True) -> Any:  # noqa: ANN401 - as on the wire
-        """Return the result of tools/list with what is asked; the tool is on the first page alone."""
+    def list(self, result: Any) -> Any:  # noqa: ANN401 - as on the wire
+        """Return the result of tools/list with what is asked; the tool is on the last page alone."""
         tools = mapping(result).get("tools")
         if not isinstance(tools, list):
             return result
@@ -81,8 +82,8 @@ class Asking:
             else tool
             for tool in tools
         ]
-        if self.offers and first:
-            asked.append({"name": MORE, "description": MORE_ABOUT, "inputSchema": MORE_SCHEMA})
+        if self.offers and not result.get("nextCursor"):
+            asked.append(MORE_TOOL)
         return {**result, "tools": asked}
 
     def take(self, name: Any, arguments: Any) -> tuple[Any, str | None]:  # noqa: ANN401 - as a client sent them

@@ -55,7 +55,7 @@ _WITHOUT_SESSIONS = "2026-07-28"
 _PROTOCOL = "io.modelcontextprotocol/protocolVersion"
 _CLIENT = "io.modelcontextprotocol/clientInfo"
 _SERVER = "io.modelcontextprotocol/serverInfo"
-_INTENT = "bcp-analytics/intent"
+INTENT = "bcp-analytics/intent"
 """By which a client says in `_meta` why it calls. No convention has such a key yet, so it has our prefix."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _LAST_WORD = re.compile(r'[^\s"]*\Z')
@@ -141,7 +141,7 @@ def fields_of_meta(meta: Json) -> Fields:
     fields = _peer_of(found)
     if trace := _TRACEPARENT.fullmatch(string(found.get("traceparent")) or ""):
         fields["trace_id"], fields["parent_span_id"] = trace[1], trace[2]
-    return fields | fields_of_intent(string(found.get(_INTENT)))
+    return fields | fields_of_intent(string(found.get(INTENT)))
 
 
 def fields_of_intent(intent: str | None) -> Fields:

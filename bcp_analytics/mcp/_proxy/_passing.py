@@ -1,6 +1,7 @@
 """Passes the requests of HTTP on to one server, and its responses back, as they come.
 
-Bodies and headers stay as they are, but for what HTTP means for one connection alone. A chunk is passed on as
+Bodies and headers stay as they are, but for what HTTP means for one connection alone, and for what `_asks`
+changes where agents are asked. A chunk is passed on as
 soon as it is here; a slow reader holds up the writer on the other side. What one side breaks off is broken
 off on the other: a client sees half a response where the server has sent half of one.
 """
@@ -17,14 +18,17 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 from yarl import URL
 
-from bcp_analytics.mcp._proxy._bodies import READABLE_CODINGS
-from bcp_analytics.mcp._proxy._conversation import say
+from bcp_analytics.mcp._proxy._asks import Said, Talk, frames_of
+from bcp_analytics.mcp._proxy._conversation import MAX_LINE, say
 from bcp_analytics.mcp._proxy._exchanges import Answered, Ended, Opened
+from bcp_analytics.mcp._proxy._headers import request_headers, response_headers
 from bcp_analytics.mcp._proxy._pump import now
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from bcp_analytics.mcp._asking import Asking
+    from bcp_analytics.mcp._proxy._asks import Frames
     from bcp_analytics.mcp._proxy._guard import Guard, Upstream
     from bcp_analytics.mcp._proxy._pump import Tap
 
@@ -33,11 +37,6 @@ if TYPE_CHECKING:
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _METHODS = frozenset({"POST", "GET", "DELETE", "OPTIONS", "HEAD"})
-# RFC 9110, 7.6.1. Expect is answered by the server of this side.
-_OF_ONE_CONNECTION = frozenset(
-    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
-    b"transfer-encoding upgrade expect host".split()
-)
 _REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 _CONNECTION_CLOSED = -32_000
 """What the official SDKs say where an answer can no longer come."""
@@ -128,6 +127,21 @@ class _Incoming:
             return self._chunks()
         return self._first if self._first or sized else None
 
+    async def changed(self, change: Callable[[bytes], Said]) -> Said | AsyncIterator[bytes]:
+        """Return what becomes of the body, or the body as it is where it is too long to be held."""
+        parts = []
+        size = 0
+        while self._more and size <= MAX_LINE:
+            parts.append(await self._take())
+            size += len(parts[-1])
+        self._first = b"".join(parts)
+        if self._more:
+            self._note(self._first)
+            return self._chunks()
+        said = change(self._first)
+        self._note(said.recorded)
+        return said
+
     def stay(self) -> None:
         """Cancel nothing any more."""
         if self._watch is not None:
@@ -147,18 +161,25 @@ class _Incoming:
             yield await self._next()
 
     async def _next(self) -> bytes:
+        chunk = await self._take()
+        self._note(chunk)
+        return chunk
+
+    async def _take(self) -> bytes:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             self.left = True
             raise ConnectionResetError
         chunk: bytes = message.get("body", b"")
         self._more = message.get("more_body", False)
+        return chunk
+
+    def _note(self, chunk: bytes) -> None:
         if chunk:
             self._copy.chunk(chunk, from_client=True)
         if not self._more:
             self._copy.asked()
             self._watch = asyncio.ensure_future(self._until_left())
-        return chunk
 
 
 class _Refusal(NamedTuple):
@@ -169,8 +190,17 @@ class _Refusal(NamedTuple):
 class Passing:
     """The ASGI application."""
 
-    def __init__(self, client: aiohttp.ClientSession, upstream: Upstream, guard: Guard, tap: Tap) -> None:
-        """Pass to `upstream`, by `client`, what `guard` lets through."""
+    def __init__(
+        self,
+        client: aiohttp.ClientSession,
+        upstream: Upstream,
+        guard: Guard,
+        tap: Tap,
+        *,
+        asking: Asking | None = None,
+    ) -> None:
+        """Pass to `upstream`, by `client`, what `guard` lets through, unchanged unless there is `asking`."""
+        self._asking = asking
         self._client = client
         self._upstream = upstream
         self._guard = guard
@@ -230,21 +260,12 @@ class Passing:
 
     async def _pass(self, scope: Scope, incoming: _Incoming, outgoing: _Outgoing) -> Ended:
         try:
-            headers, sized = _request_headers(scope["headers"])
+            headers, sized = request_headers(scope["headers"])
         except UnicodeDecodeError:
             return await outgoing.refuse(400, "A header of the request is not UTF-8.")
-        url = URL(self._upstream.url(scope["query_string"].decode("latin-1")), encoded=True)
-        try:
-            data = await incoming.data(sized=sized)
-            response = await self._client.request(
-                scope["method"], url, data=data, headers=headers, allow_redirects=False
-            )
-        except (aiohttp.ClientError, OSError) as error:
-            if incoming.left:
-                return Ended.LEFT
-            return await outgoing.refuse(
-                502, f"The server at {self._upstream.origin} cannot be reached: {_why(error)}"
-            )
+        response = await self._response(scope, incoming, outgoing, headers, sized=sized)
+        if isinstance(response, Ended):
+            return response
         async with response:
             location = response.headers.get("location")
             if response.status in _REDIRECTS and location is not None:
@@ -263,8 +284,37 @@ class Passing:
                     await outgoing.chunk(chunk, last=last)
             except (aiohttp.ClientError, OSError):
                 # Without a last chunk, the server of this side closes the connection.
+                await outgoing.give_held()
                 return Ended.BROKEN
         return Ended.WHOLE
+
+    async def _response(
+        self,
+        scope: Scope,
+        incoming: _Incoming,
+        outgoing: _Outgoing,
+        headers: list[tuple[str, str]],
+        *,
+        sized: bool,
+    ) -> aiohttp.ClientResponse | Ended:
+        """Return what the server responds, or how it ended where the client needs no response of it."""
+        url = URL(self._upstream.url(scope["query_string"].decode("latin-1")), encoded=True)
+        try:
+            if self._asking is None:
+                data = await incoming.data(sized=sized)
+            else:
+                data = await _asked(self._asking, scope, incoming, outgoing, headers)
+                if outgoing.began:
+                    return Ended.WHOLE
+            return await self._client.request(
+                scope["method"], url, data=data, headers=headers, allow_redirects=False
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            if incoming.left:
+                return Ended.LEFT
+            return await outgoing.refuse(
+                502, f"The server at {self._upstream.origin} cannot be reached: {_why(error)}"
+            )
 
 
 class _Outgoing:
@@ -275,6 +325,9 @@ class _Outgoing:
         self._copy = copy
         self._before_end = before_end
         self.began = False
+        self.talk: Talk | None = None
+        """What changes the answer, where it may have to be changed."""
+        self._frames: Frames | None = None
 
     async def begin(self, response: aiohttp.ClientResponse) -> None:
         def text(name: str) -> str:
@@ -284,16 +337,39 @@ class _Outgoing:
             Answered(response.status, text("mcp-session-id"), text("content-type"), text("content-encoding"))
         )
         self.began = True
-        headers = _response_headers(response.raw_headers)
+        headers = response_headers(response.raw_headers)
+        if self.talk is not None and text("content-encoding").strip().lower() in {"", "identity"}:
+            self._frames = frames_of(text("content-type"), self.talk)
+            if self._frames is not None:
+                headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
         await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
 
     async def chunk(self, chunk: bytes, *, last: bool) -> None:
+        if self._frames is not None:
+            chunk = b"".join(self._frames.feed(chunk)) + (self._frames.end() if last else b"")
+            if not (chunk or last):
+                return
         # To the recording first, or the next request might come before this answer.
         if chunk:
             self._copy.chunk(chunk, from_client=False)
         if last:
             self._before_end()
         await self._send({"type": "http.response.body", "body": chunk, "more_body": not last})
+
+    async def give_held(self) -> None:
+        """Pass on the part that there is of a message that was held until its end."""
+        held = b"" if self._frames is None else self._frames.end(whole=False)
+        if held:
+            self._frames = None
+            await self.chunk(held, last=False)
+
+    async def answer(self, body: bytes) -> None:
+        """Answer a call in the server's place."""
+        self.began = True
+        self._before_end()
+        self._copy.answered(Answered(200, "", "application/json", ""))
+        self._copy.chunk(body, from_client=False)
+        await _send_json(self._send, 200, body)
 
     async def refuse(self, status: int, reason: str) -> Ended:
         """Answer in the server's place, and have that recorded as what the client was told."""
@@ -308,12 +384,44 @@ async def _refuse(send: Send, refusal: _Refusal) -> bytes:
     """Answer with an error of the protocol that is the proxy's own, and return the answer."""
     error = {"code": _CONNECTION_CLOSED, "message": f"bcp-analytics proxy: {refusal.reason}"}
     body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    if refusal.status == 405:  # noqa: PLR2004
-        headers.append((b"allow", ", ".join(sorted(_METHODS)).encode()))
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    allowed = (b"allow", ", ".join(sorted(_METHODS)).encode())
+    await _send_json(send, refusal.status, body, *([allowed] if refusal.status == 405 else []))  # noqa: PLR2004
     return body
+
+
+async def _send_json(send: Send, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _asked(
+    asking: Asking, scope: Scope, incoming: _Incoming, outgoing: _Outgoing, headers: list[tuple[str, str]]
+) -> bytes | AsyncIterator[bytes] | None:
+    """Return the body for the server where agents are asked, or answer; `headers` come to fit it."""
+    opened = _opened(scope)
+    talk = Talk(asking, opened.version or None)
+    sized = any(name == "content-length" for name, _ in headers)
+    resumed = any(name == "last-event-id" for name, _ in headers)
+    if scope["method"] != "POST" or opened.encoding:
+        data = await incoming.data(sized=sized)
+        lists = resumed
+    else:
+        said = await incoming.changed(talk.of_client)
+        if not isinstance(said, Said):
+            return said
+        if said.answer:
+            await outgoing.answer(said.answer)
+            return None
+        data, lists = said.passed if said.passed or sized else None, said.lists
+        if said.passed is not said.recorded:
+            headers[:] = [pair for pair in headers if pair[0] != "content-length"]
+    if lists:
+        # A list that comes compressed could not be changed.
+        headers[:] = [pair for pair in headers if pair[0] != "accept-encoding"]
+        headers.append(("accept-encoding", "identity"))
+        outgoing.talk = talk
+    return data
 
 
 def _opened(scope: Scope) -> Opened:
@@ -330,50 +438,6 @@ def _opened(scope: Scope) -> Opened:
         scope["client"][0] if scope.get("client") else "",
         text(b"content-encoding"),
     )
-
-
-def _request_headers(headers: list[tuple[bytes, bytes]]) -> tuple[list[tuple[str, str]], bool]:
-    """Return the headers for the server, and whether they say how long the body is.
-
-    The server is asked for no compression but that which the recording can undo.
-    """
-    passed = []
-    sized = False
-    for name, value in _of_the_message(headers):
-        sized |= name == b"content-length"
-        text = value.decode()
-        if name == b"accept-encoding":
-            codings = [part for part in text.split(",") if _coding(part) in READABLE_CODINGS]
-            text = ",".join(codings).strip() or "identity"
-        passed.append((name.decode(), text))
-    return passed, sized
-
-
-def _coding(part: str) -> str:
-    return part.partition(";")[0].strip().lower()
-
-
-def _response_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    found = list(headers)
-    chunked = any(name.lower() == b"transfer-encoding" for name, _ in found)
-    return [
-        # Spaces around a value are no part of it, and older versions of aiohttp leave them there.
-        (name, value.strip(b" \t"))
-        for name, value in _of_the_message(found)
-        # Chunks say themselves how long they are: both at once is how requests are smuggled.
-        if not (chunked and name.lower() == b"content-length")
-    ]
-
-
-def _of_the_message(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Leave out the headers that are about one connection alone."""
-    named = {
-        token.strip().lower()
-        for name, value in headers
-        if name.lower() == b"connection"
-        for token in value.split(b",")
-    }
-    return [pair for pair in headers if pair[0].lower() not in _OF_ONE_CONNECTION | named]
 
 
 def _why(error: Exception) -> str:

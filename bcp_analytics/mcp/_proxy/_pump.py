@@ -162,15 +162,27 @@ class Pump(threading.Thread):
             chunk = _read(self._source)
             self._idle_since = None
             if not chunk:
+                self._end()
                 return True
-            # Put it into the queue before writing it, or the answer might come before its request.
-            self._tap.put(chunk, now(), self._from_client)
-            written = _write(self._target, chunk)
-            # Wake the reader at the end of a line only: it would take the GIL while the rest waits.
-            if chunk.endswith(b"\n"):
-                self._tap.wake()
-            if not written:
+            if not self._pass(chunk):
                 return False
+
+    def _pass(self, chunk: bytes) -> bool:
+        """Pass on what was read, and say whether the other side still takes it."""
+        return self._put(chunk, chunk)
+
+    def _end(self) -> None:
+        """Pass on what was held."""
+
+    def _put(self, passed: bytes, recorded: bytes) -> bool:
+        # Put it into the queue before writing it, or the answer might come before its request.
+        if recorded:
+            self._tap.put(recorded, now(), self._from_client)
+        written = _write(self._target, passed)
+        # Wake the reader at the end of a line only: it would take the GIL while the rest waits.
+        if recorded.endswith(b"\n"):
+            self._tap.wake()
+        return written
 
 
 def _read(source: int) -> bytes:

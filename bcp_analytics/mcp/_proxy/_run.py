@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.mcp._proxy._asking_pump import ToClient, ToServer
+from bcp_analytics.mcp._proxy._asks import Talk
 from bcp_analytics.mcp._proxy._conversation import say
 from bcp_analytics.mcp._proxy._observer import Observer
 from bcp_analytics.mcp._proxy._pump import Pump, Tap, widen
@@ -22,6 +24,7 @@ from bcp_analytics.mcp._proxy._record import Recording
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from bcp_analytics.mcp._asking import Asking
     from bcp_analytics.mcp._proxy._conversation import Counts
 
 _PASSED_ON = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -60,11 +63,13 @@ def run_proxy(
     *,
     user_id: str | None = None,
     hide: Iterable[str] = (),
+    asking: Asking | None = None,
 ) -> Outcome:
     """Run an MCP server between our stdin and stdout until it ends, and record its calls.
 
     `connect` makes the collector, in a process of its own while the server starts; where it raises, that is
     said on stderr and nothing is recorded. `hide` names environment variables that the server does not get.
+    `asking` is what agents are asked; without it, or where that is nothing, all bytes pass unchanged.
     To be called from the main thread, whose signals it takes, while there is no other. Raises `NotStarted`.
     """
     _fill_standard_descriptors()
@@ -80,8 +85,7 @@ def run_proxy(
         widen(child.stdout.fileno())
         widen(1)
         # The pumps own the descriptors: Python's file objects would close them a second time.
-        to_child = Pump(0, _detach(child.stdin), tap, from_client=True)
-        from_child = Pump(_detach(child.stdout), 1, tap, from_client=False)
+        to_child, from_child = _pumps(_detach(child.stdin), _detach(child.stdout), tap, asking)
         for thread in (to_child, from_child, recording):
             thread.start()
         code, told_to_end = _wait(child, from_child)
@@ -102,6 +106,18 @@ def _fill_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+def _pumps(to_server: int, from_server: int, tap: Tap, asking: Asking | None) -> tuple[Pump, Pump]:
+    """Return what copies either way."""
+    if asking is None or not asking.wanted:
+        return (
+            Pump(0, to_server, tap, from_client=True),
+            Pump(from_server, 1, tap, from_client=False),
+        )
+    talk = Talk(asking)
+    back = ToClient(from_server, 1, tap, talk)
+    return ToServer(0, to_server, tap, talk, back), back
 
 
 def _detach(file: Any) -> int:  # noqa: ANN401 - a raw file, as bufsize is 0

@@ -24,6 +24,10 @@ from bcp_analytics.mcp._proxy._run import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    import aiohttp
+
+    from bcp_analytics.mcp._asking import Asking
+
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _GRACE_S = 4
 """How long, once it is told to end, calls that are under way may take to be answered."""
@@ -42,12 +46,13 @@ def serve_proxy(
     user_id: str | None = None,
     allow_hosts: Iterable[str] = (),
     public: bool = False,
+    asking: Asking | None = None,
 ) -> Outcome:
     """Stand between clients at `listen` and the server at `upstream`, and record the calls; until a signal.
 
     `connect` makes the collector, in a process of its own; where it raises, that is said on stderr and
-    nothing is recorded. To be called from the main thread, while there is no other. Raises
-    `BcpAnalyticsError`.
+    nothing is recorded. `asking` is what agents are asked, by default nothing. To be called from the main
+    thread, while there is no other. Raises `BcpAnalyticsError`.
     """
     to, at = Upstream.read(upstream), Listen.read(listen, public=public)
     if to.is_at(at):
@@ -64,7 +69,14 @@ def serve_proxy(
     sockets = [_bound(at)]
     recording.begin()
     try:
-        asyncio.run(_serve(sockets, to, Guard(at, allow_hosts, to.path), tap, recording.pipe))
+        passing = partial(
+            _passing.Passing,
+            upstream=to,
+            guard=Guard(at, allow_hosts, to.path),
+            tap=tap,
+            asking=asking if asking is not None and asking.wanted else None,
+        )
+        asyncio.run(_serve(sockets, to, passing, tap, recording.pipe))
     finally:
         recording.start()
         recording.finish(0, client_left=True)
@@ -96,13 +108,17 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(
-    sockets: list[socket.socket], upstream: Upstream, guard: Guard, tap: LoopTap, pipe: int
+    sockets: list[socket.socket],
+    upstream: Upstream,
+    passed_by: Callable[[aiohttp.ClientSession], _passing.Passing],
+    tap: LoopTap,
+    pipe: int,
 ) -> None:
     tap.attach(pipe)
     # It says so of each response that is broken off, which here is done on purpose.
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     async with _passing.session() as client:
-        passing = _passing.Passing(client, upstream, guard, tap)
+        passing = passed_by(client)
         config = uvicorn.Config(
             passing,
             http="h11",
