@@ -16,6 +16,8 @@ _PATIENCE = 5.0
 _MOST = 4
 # Addresses of IPv6 that lead to one of IPv4, in their last 32 bits.
 _NAT64 = IPv6Network("64:ff9b::/96")
+# The rest of IPv6 is special, reserved, or was of somebody's own network once, such as fec0::/10.
+_GLOBAL = IPv6Network("2000::/3")
 
 Address = tuple[Literal[socket.AddressFamily.AF_INET, socket.AddressFamily.AF_INET6], str]
 
@@ -27,6 +29,8 @@ def is_public(text: str) -> bool:
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is None and address in _NAT64:
             inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is None and address not in _GLOBAL:
+            return False
         address = inner or address
     return address.is_global and not address.is_multicast and not address.is_reserved
 

@@ -245,6 +245,8 @@ def test_a_private_address_needs_its_name_in_the_setting(tmp_path: Path, reach: 
         "::",
         "fe80::1%eth0",
         "fc00::1",
+        "fec0::1",
+        "::ffff:0:127.0.0.1",
         "::ffff:127.0.0.1",
         "::ffff:10.0.0.1",
         "64:ff9b::a00:1",
