@@ -43,7 +43,7 @@ function Create({ close, made }) {
   const [draft, setDraft] = useState(/** @type {Record<string, string>} */ ({ kind: 'webhook', min_severity: 'warning', time_zone: ZONE, cooldown: '5 minutes', tls: 'starttls' }))
   const { config, secret, required } = KINDS[draft.kind]
   const set = (/** @type {string} */ name) => (/** @type {any} */ event) => setDraft((before) => ({ ...before, [name]: event.target.value }))
-  const field = (/** @type {string} */ name, /** @type {any} */ { title, of, ...more }) => html`<label key=${name}>${title} ${of
+  const field = (/** @type {string} */ name, /** @type {any} */ { title, of, wide, ...more }) => html`<label key=${name} class=${wide ? 'all' : ''}>${title} ${of
     ? html`<select value=${draft[name]} onchange=${set(name)}>${of.map((/** @type {string} */ one) => html`<option key=${one} value=${one}>${one}</option>`)}</select>`
     : html`<input ...${more} value=${draft[name] ?? ''} oninput=${set(name)} />`}</label>`
   const submit = async (/** @type {Event} */ event) => {
@@ -60,7 +60,7 @@ function Create({ close, made }) {
   return html`<${Dialog} wide title="New channel" close=${close}><form class="fields" onsubmit=${submit} autocomplete="off">
     ${field('channel_name', { title: 'Name', required: true, maxlength: 200 })}${field('kind', { title: 'Kind', of: Object.keys(KINDS) })}
     ${Object.entries(config).map(([name, more]) => field(name, more))}
-    ${field('secret', { title: `${secret}. Nothing shows it again`, type: 'password', autocomplete: 'new-password', maxlength: 4000, required })}
+    ${field('secret', { title: `${secret}. Nothing shows it again`, type: 'password', wide: true, autocomplete: 'new-password', maxlength: 4000, required })}
     ${field('min_severity', { title: 'From severity', of: ['warning', 'critical'] })}${field('cooldown', { title: 'Between messages of a rule', required: true })}
     ${field('quiet_hours', { title: 'Quiet hours, but for what is critical', placeholder: '22:00-07:00' })}${field('time_zone', { title: 'Time zone', required: true })}
     <div class="all"><button>Make the channel</button></div></form><//>`
@@ -92,9 +92,9 @@ export function Channels() {
       { key: 'test', title: 'change', long: true, show: (/** @type {any} */ _, /** @type {any} */ { channel_name: name, enabled }) => html`<span class="acts"><button class="quiet" onclick=${() => test(name)}>Test<span class="sr"> ${cut(name, 60)}</span></button>
         <button class="quiet" onclick=${() => act(() => send('PATCH', pathOf(name), { enabled: !enabled }), enabled ? 'It is off.' : 'It is on.')}>${enabled ? 'Turn off' : 'Turn on'}<span class="sr"> ${cut(name, 60)}</span></button>
         <button class="quiet" onclick=${() => remove(name)}>Delete<span class="sr"> ${cut(name, 60)}</span></button></span>
-        ${tested[name] && html` <span role="status">Test: <${Status} status=${tested[name].status} /> ${cut(tested[name].error ?? '', 120)}</span>`}` }]} />
+        ${tested[name] && html` <span role="status">Test: <${Status} status=${tested[name].status} /> ${cut(tested[name].error ?? '', 120)}</span>`}` }]} /><//>
     ${creating && html`<${Create} close=${() => setCreating(false)} made=${setKey} />`}
-    ${key && html`<${Dialog} title="The key that signs" close=${() => setKey('')}><p>Give it to the receiver, who checks each message by it. It is shown this once.</p><${Copy} text=${key} /><//>`}<//>`
+    ${key && html`<${Dialog} title="The key that signs" close=${() => setKey('')}><p>Give it to the receiver, who checks each message by it. It is shown this once.</p><${Copy} text=${key} /><//>`}`
 }
 
 /** Each attempt to deliver a message. */
