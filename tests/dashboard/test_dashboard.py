@@ -134,6 +134,22 @@ def test_a_tool_leads_to_a_call_as_it_is_stored_and_text_stays_text(look: Watche
     assert page.locator("img").count() == 0
 
 
+def test_why_agents_call_and_what_they_miss_is_shown(look: Watched) -> None:
+    page = look.page
+    calls = [
+        {"bcp_name": "mail", "tool_name": "send", "success": True, "intent": f"Thank {HOSTILE}"},
+        {"bcp_name": "mail", "tool_name": "get_more_tools", "success": True, "intent": "delete a mail"},
+    ]
+    assert look.site.send("POST", "/v1/events/tool_usage", role="ingest", json=calls).json()["stored"] == 2
+    page.goto("/tools")
+    page.locator("section[aria-label='Why agents call'] td", has_text=f"Thank {HOSTILE}").wait_for()
+    page.locator("section[aria-label='Tools that agents miss'] td", has_text="delete a mail").wait_for()
+    page.goto("/calls?tool=send&bundle=mail")
+    page.locator("a.row").first.click()
+    page.locator("dialog pre", has_text=f"Thank {HOSTILE}").wait_for()
+    assert page.title() != "owned"
+
+
 def test_a_name_of_4000_characters_and_a_range_of_50_years_are_shown(look: Watched) -> None:
     page = look.page
     page.goto(f"/tool?bundle=files&tool={quote(LONG[:4000])}&range=7d")
