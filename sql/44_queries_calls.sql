@@ -204,7 +204,7 @@ returns table (
     start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, error_type text,
     error_message text, duration_ms double precision, parameters jsonb, request_bytes bigint, response_bytes bigint,
     user_id text, session_id text, client_name text, client_version text, client_model text, release text,
-    request_id text, trace_id text, event_id uuid)
+    request_id text, trace_id text, event_id uuid, intent text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- A custom plan, as in bcp.failed_calls.
@@ -230,7 +230,7 @@ begin
         select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message,
                l.duration_ms, l.parameters, l.request_bytes, l.response_bytes, l.user_id, l.session_id, l.client_name,
                l.client_version,
-               l.client_model, l.release, l.request_id, l.trace_id, l.event_id
+               l.client_model, l.release, l.request_id, l.trace_id, l.event_id, l.intent
         from bcp_internal.calls(v_span.range_from, v_span.range_to, v_filters) l
         where p_after is null or l.start_time < v_range.range_to or l.event_id > p_after
         order by l.start_time desc, l.event_id
@@ -246,9 +246,9 @@ comment on function bcp.find_calls is
     'Which calls were there? One row per call, latest first, at most p_limit (1 to 10000): the calls of a user '
     '(p_user_id, as it is stored), a session, a model or a release, or the one call to which its sender gave '
     'p_event_id, any text or a UUID. p_failed true finds calls whose success is false; p_failed false finds all '
-    'others: succeeded, cancelled or unknown. For the next page give start_time of the last row as p_until, and its '
-    'event_id as p_after. Reads the calls of the range [p_since, p_until): the last 24 hours by default, or with '
-    'p_event_id all time.';
+    'others: succeeded, cancelled or unknown. intent is why the agent called, where it said so. For the next page give '
+    'start_time of the last row as p_until, and its event_id as p_after. Reads the calls of the range '
+    '[p_since, p_until): the last 24 hours by default, or with p_event_id all time.';
 
 grant execute on function bcp.find_calls to bcp_reader;
 

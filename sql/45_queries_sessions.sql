@@ -78,7 +78,7 @@ create or replace function bcp.session_timeline(
 returns table (
     session_id text, happened_at timestamptz, since_previous_ms double precision, kind text, bcp_name text,
     tool_name text, operation text, duration_ms double precision, outcome text, level bcp.error_level_enum,
-    error_type text, message text, request_id text, event_id uuid)
+    error_type text, message text, request_id text, event_id uuid, intent text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- A custom plan, as in bcp.failed_calls.
@@ -107,24 +107,24 @@ begin
                epoch from e.happened_at - lag(e.happened_at) over (order by e.happened_at, e.ordinal, e.event_id)
            )::double precision * 1000,
            e.kind, e.bcp_name, e.tool_name, e.operation, e.duration_ms, e.outcome, e.level, e.error_type, e.message,
-           e.request_id, e.event_id
+           e.request_id, e.event_id, e.intent
     from (
         select 1 as ordinal, 'start' as kind, v_session.started_at as happened_at, null as bcp_name, null as tool_name,
                null as operation, null::double precision as duration_ms, null as outcome,
                null::bcp.error_level_enum as level, null as error_type, null as message, null as request_id,
-               null::uuid as event_id
+               null::uuid as event_id, null as intent
         union all
         select 2, 'call', l.start_time, l.bcp_name, l.tool_name, l.operation, l.duration_ms, l.outcome, null,
-               l.error_type, l.error_message, l.request_id, l.event_id
+               l.error_type, l.error_message, l.request_id, l.event_id, l.intent
         from bcp.tool_usage_logs l
         where l.start_time >= v_range.range_from and l.start_time < v_range.range_to and l.session_id = v_id
         union all
         select 3, 'error', r."timestamp", r.bcp_name, r.tool_name, r.operation, null, null, r.level, r.error_type,
-               r.message, r.request_id, r.event_id
+               r.message, r.request_id, r.event_id, null
         from bcp.error_logs r
         where r."timestamp" >= v_range.range_from and r."timestamp" < v_range.range_to and r.session_id = v_id
         union all
-        select 4, 'end', v_session.ended_at, null, null, null, null, null, null, null, null, null, null
+        select 4, 'end', v_session.ended_at, null, null, null, null, null, null, null, null, null, null, null
     ) e
     where e.happened_at >= v_range.range_from and e.happened_at < v_range.range_to
     order by e.happened_at, e.ordinal, e.event_id
@@ -135,8 +135,9 @@ $func$;
 comment on function bcp.session_timeline is
     'What happened in a session? One row per start, call, error or end (kind), in order of time, at most p_limit (1 to '
     '10000). since_previous_ms is the time since the row before, null in the first. Without p_session_id it is the '
-    'session that was active last. The range is [p_since, p_until), by default the whole session as bcp.user_sessions '
-    'knows it. Reads the calls and errors of that time.';
+    'session that was active last. intent is why the agent made a call, where it said so. The range is '
+    '[p_since, p_until), by default the whole session as bcp.user_sessions knows it. Reads the calls and errors of '
+    'that time.';
 
 grant execute on function bcp.session_timeline to bcp_reader;
 

@@ -96,8 +96,8 @@ $func$;
 
 comment on function bcp.missing_tools is
     'Which tools do agents miss? One row per bundle and wish, most frequent first, at most p_limit (1 to 10000). A '
-    'wish is the intent of a call of get_more_tools, which the middleware adds to a server where it is told to; wishes '
-    'of the same words are one, and null is a wish that was not said. Reads the calls of the range '
+    'wish is the intent of a call of get_more_tools, which proxy and middleware add to a server where they are told '
+    'to; wishes of the same words are one, and null is a wish that was not said. Reads the calls of the range '
     '[p_since, p_until), the last 24 hours by default.';
 
 grant execute on function bcp.missing_tools to bcp_reader;

@@ -139,6 +139,8 @@ class Call:
     request_id: str | None
     trace_id: str | None
     event_id: UUID
+    intent: str
+    """Why the agent called, where it said so."""
 
 
 @question(Call)
@@ -166,9 +168,9 @@ def find_calls(
     One row per call, latest first, at most `limit` (1 to 10000): the calls of a user (`user_id`, as it is
     stored), a session, a model or a release, or the one call to which its sender gave `event_id`, any text or
     a UUID. `failed` true finds calls whose success is false; `failed` false finds all others: succeeded,
-    cancelled or unknown. For the next page give start_time of the last row as `until`, and its event_id as
-    `after`. Reads the calls of the range [`since`, `until`): the last 24 hours by default, or with `event_id`
-    all time.
+    cancelled or unknown. intent is why the agent called, where it said so. For the next page give start_time
+    of the last row as `until`, and its event_id as `after`. Reads the calls of the range [`since`, `until`):
+    the last 24 hours by default, or with `event_id` all time.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

@@ -79,9 +79,9 @@ def missing_tools(
     """Which tools do agents miss?
 
     One row per bundle and wish, most frequent first, at most `limit` (1 to 10000). A wish is the intent of a
-    call of get_more_tools, which the middleware adds to a server where it is told to; wishes of the same
-    words are one, and None is a wish that was not said. Reads the calls of the range [`since`, `until`), the
-    last 24 hours by default.
+    call of get_more_tools, which proxy and middleware add to a server where they are told to; wishes of the
+    same words are one, and None is a wish that was not said. Reads the calls of the range [`since`, `until`),
+    the last 24 hours by default.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

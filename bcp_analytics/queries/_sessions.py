@@ -33,6 +33,8 @@ class SessionEvent:
     message: str | None
     request_id: str | None
     event_id: UUID | None
+    intent: str
+    """Why the agent made a call, where it said so."""
 
 
 @question(SessionEvent)
@@ -47,8 +49,9 @@ def session_timeline(
 
     One row per start, call, error or end (kind), in order of time, at most `limit` (1 to 10000).
     since_previous_ms is the time since the row before, None in the first. Without `session_id` it is the
-    session that was active last. The range is [`since`, `until`), by default the whole session as
-    bcp.user_sessions knows it. Reads the calls and errors of that time.
+    session that was active last. intent is why the agent made a call, where it said so. The range is
+    [`since`, `until`), by default the whole session as bcp.user_sessions knows it. Reads the calls and errors
+    of that time.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

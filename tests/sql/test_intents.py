@@ -69,6 +69,25 @@ def test_intents_of_the_same_words_are_one(conn: Db) -> None:
     assert len(rows(conn, "select intent from bcp.intents(p_limit => 1)")) == 1
 
 
+def test_each_call_shows_its_intent(conn: Db) -> None:
+    times = [f"2026-06-15T11:00:0{number}Z" for number in range(2)]
+    said = ["Find the invoice of ada@example.com", None]
+    ingest(conn, [usage(intent=i, start_time=t, session_id="s") for i, t in zip(said, times, strict=True)])
+    ingest(
+        conn, [{"level": "error", "message": "it broke", "session_id": "s", "timestamp": times[1]}], "errors"
+    )
+    silent, found = rows(conn, "select intent from bcp.find_calls()")
+    assert silent["intent"] is None
+    assert found["intent"].startswith("Find the invoice of email#")
+    timeline = rows(conn, "select kind, intent from bcp.session_timeline('s')")
+    assert [(row["kind"], row["intent"]) for row in timeline] == [
+        ("start", None),
+        ("call", found["intent"]),
+        ("call", None),
+        ("error", None),
+    ]
+
+
 def test_what_agents_miss_is_counted_by_bundle(conn: Db) -> None:
     about = {"tool_name": "get_more_tools", "start_time": "2026-06-15T11:00:00Z"}
     ingest(conn, [usage(intent=i, **about) for i in ("delete a mail", "Deleting mails", None)])
