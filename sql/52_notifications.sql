@@ -143,6 +143,7 @@ declare
     v_now constant timestamptz := bcp_internal.now();
     v_channel bcp_internal.notification_channels;
     v_messages bigint := 0;
+    v_digests bigint := 0;
 begin
     -- Once a minute it notes that a notifier runs, and forgets what is old.
     if not exists (select from bcp_internal.notifier where seen_at between v_now - interval '1 minute' and v_now) then
@@ -167,14 +168,19 @@ begin
         order by c.channel_id
         for no key update skip locked
     loop
-        v_messages := v_messages + bcp_internal.gather_alerts(v_channel) + bcp_internal.gather_digest(v_channel);
+        v_messages := v_messages + bcp_internal.gather_alerts(v_channel);
+        -- One for each call: it may take minutes, after which the alerts above are sent, and statement_timeout ends
+        -- one statement once.
+        if v_digests = 0 then
+            v_digests := bcp_internal.gather_digest(v_channel);
+        end if;
     end loop;
-    return v_messages;
+    return v_messages + v_digests;
 end
 $func$;
 
 comment on function bcp_internal.gather_notifications is
-    'Makes the messages that are due, of the outbox and of the week that has ended, and returns how many.';
+    'Makes the messages that are due, of the outbox, and one digest of the week that has ended, and returns how many.';
 
 create or replace function bcp_internal.claim_notifications(
     p_most integer default 1, p_lease interval default '1 minute', p_delivery_id uuid default null)
@@ -201,7 +207,12 @@ begin
           and (p_delivery_id is null or d.delivery_id = p_delivery_id)
           and (c.enabled or d.about = 'test')
           and (d.is_urgent or not bcp_internal.is_quiet(c.quiet_hours, c.time_zone, v_now))
-        order by d.next_attempt_at, d.delivery_id
+        -- A channel at which attempts fail, most likely after they waited, comes after those that work.
+        order by
+            exists (
+                select from bcp_internal.notification_deliveries f
+                where f.channel_id = d.channel_id and f.state = 'pending' and f.attempts > 0),
+            d.next_attempt_at, d.delivery_id
         limit p_most
         for update of d skip locked
     ), claimed as (

@@ -99,7 +99,14 @@ begin
             (v_until - 7)::timestamp at time zone p_channel.time_zone,
             v_until::timestamp at time zone p_channel.time_zone);
     exception
-        when others then
+        -- others has no cancellation in it, and in a large store it takes longer than a statement may.
+        when query_canceled or others then
+            if sqlstate = '57014' and current_setting('statement_timeout')::interval
+                not between interval '1 ms' and clock_timestamp() - statement_timestamp()
+            then
+                -- Somebody stopped it; who asks next makes it.
+                raise;
+            end if;
             -- It is told, or alerts would wait behind it for ever. The text of the error could hold values.
             v_digest := jsonb_build_object('sqlstate', sqlstate);
     end;
