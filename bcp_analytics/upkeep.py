@@ -306,8 +306,9 @@ def alter_notification_channel(
     """Changes a channel, and returns whether there is one of that name.
 
     What is None stays as it is; keys of `config` are added to those that it has, an empty `rule_names` means
-    all rules, and an empty `quiet_hours` none. With enabled=False nothing is sent, and nothing new is kept
-    for it. Otherwise arguments and errors are those of `create_notification_channel`. For bcp_admin.
+    all rules, and an empty `quiet_hours` none. Where `config` changes to whom a password or a token is sent,
+    `secret` has to be given again. With enabled=False nothing is sent, and nothing new is kept for it.
+    Otherwise arguments and errors are those of `create_notification_channel`. For bcp_admin.
     """
     return locals()
 

@@ -62,8 +62,8 @@ begin
         when p_kind = 'webhook' and p_secret !~ '^whsec_[A-Za-z0-9+/]{32,88}={0,2}$' then
             'p_secret of a webhook is whsec_ and 24 to 64 bytes in base64; without one, a new one is made.'
         when p_kind = 'email' then case
-            when p_config ->> 'tls' not in ('starttls', 'tls', 'none') then 'tls is starttls, tls or none.'
-            when p_config ->> 'port' !~ '^[0-9]{1,5}$' then 'port is a number.'
+            when coalesce(p_config ->> 'tls', '') not in ('starttls', 'tls', 'none') then 'tls is starttls, tls or none.'
+            when coalesce(p_config ->> 'port', '') !~ '^[0-9]{1,5}$' then 'port is a number.'
             when coalesce(p_config ->> 'sender' !~ v_address, true) then 'sender is an address such as me@example.com.'
             when coalesce(jsonb_typeof(p_config -> 'recipients') <> 'array', true)
                 or jsonb_array_length(p_config -> 'recipients') not between 1 and 50
@@ -235,6 +235,8 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_channel bcp_internal.notification_channels;
+    -- What says to whom a secret is shown; who writes and reads a mail does not.
+    v_unbound constant text[] := '{sender,recipients}';
 begin
     select * into v_channel
     from bcp_internal.notification_channels c
@@ -247,6 +249,14 @@ begin
         raise exception using
             errcode = 'ZB002', message = 'p_config is no object, or p_secret is too long',
             hint = 'docs/how-to/alerts.md has an example of each kind.';
+    end if;
+    -- Or whoever may change a channel could have its secret sent to a host of their own.
+    if v_channel.kind in ('email', 'alertmanager') and v_channel.secret is not null and nullif(p_secret, '') is null
+        and v_channel.config - v_unbound <> (v_channel.config || coalesce(p_config, '{}')) - v_unbound
+    then
+        raise exception using
+            errcode = 'ZB002', message = 'where the secret of the channel is sent would change',
+            hint = 'Give its p_secret again.';
     end if;
     v_channel.enabled := coalesce(p_enabled, v_channel.enabled);
     v_channel.config := v_channel.config || coalesce(p_config, '{}');
@@ -272,7 +282,8 @@ $func$;
 
 comment on function bcp.alter_notification_channel is
     'Changes a channel, and returns whether there is one of that name. What is null stays as it is; keys of p_config '
-    'are added to those that it has, an empty p_rule_names means all rules, and an empty p_quiet_hours none. With '
+    'are added to those that it has, an empty p_rule_names means all rules, and an empty p_quiet_hours none. Where '
+    'p_config changes to whom a password or a token is sent, p_secret has to be given again. With '
     'p_enabled => false nothing is sent, and nothing new is kept for it. Otherwise arguments and errors are those of '
     'bcp.create_notification_channel. For bcp_admin.';
 

@@ -349,7 +349,9 @@ def test_one_digest_a_week_and_channel(conn: Db) -> None:
     at(conn, "12:00", "2026-06-20")
     assert [c["channel_name"] for c in claim(conn)] == ["b"]
     at(conn, "12:00", "2026-06-23")
-    assert sorted((c["channel_name"], c["payload"]["week"]) for c in claim(conn)) == [
+    # At most one is made by a claim.
+    claimed = claim(conn) + claim(conn)
+    assert sorted((c["channel_name"], c["payload"]["week"]) for c in claimed) == [
         *(("a", "2026-W25"), ("b", "2026-W24"), ("b", "2026-W25")),
     ]
     found = rows(conn, "select channel_id, event_key from bcp_internal.notification_outbox order by 1, 2")
@@ -381,6 +383,42 @@ def test_a_digest_that_cannot_be_made_is_told_and_stops_nothing(conn: Db) -> Non
     told = {c["about"]: c["payload"] for c in claim(conn)}
     assert told["digest"]["sqlstate"] == "42P01"
     assert told["alerts"]["total"] == 1
+
+
+@pytest.mark.native("the embedded engine ends no statement by itself")
+def test_a_digest_that_takes_too_long_is_told_and_stops_nothing(conn: Db) -> None:
+    at(conn, "12:00", "2026-06-10")
+    channel(conn, "a", digest=True)
+    channel(conn, "b")
+    at(conn, "12:00", MONDAY)
+    conn.execute(
+        "create or replace function bcp_internal.digest(p_since timestamptz, p_until timestamptz)"
+        " returns jsonb language sql volatile set search_path = pg_catalog, pg_temp"
+        " as 'select to_jsonb(1) from pg_sleep(600)'"
+    )
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    conn.execute("set local statement_timeout = '500ms'")
+    claimed = claim(conn)
+    conn.execute("set local statement_timeout = 0")
+    assert sorted((c["channel_name"], c["about"]) for c in claimed) == [
+        *(("a", "alerts"), ("a", "digest"), ("b", "alerts")),
+    ]
+    assert {c["payload"].get("sqlstate") for c in claimed} == {None, "57014"}
+
+
+def test_a_channel_that_fails_comes_after_those_that_work(conn: Db) -> None:
+    channel(conn, "bad")
+    watch_bundles(conn)
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    [first] = claim(conn, 1)
+    assert record(conn, first, "no answer in time") == "retry"
+    at(conn, "12:30")
+    channel(conn, "good")
+    test = send_test(conn, "good")
+    assert [c["delivery_id"] for c in claim(conn, 1)] == [test]
+    assert [c["channel_name"] for c in claim(conn)] == ["bad", "bad"]
 
 
 def test_old_messages_are_forgotten(conn: Db) -> None:
@@ -451,6 +489,8 @@ def test_a_mail_needs_addresses_that_are_addresses(conn: Db) -> None:
         {"sender": "Ada <a@example.com>"},
         {"port": "25; drop"},
         {"tls": "maybe"},
+        {"tls": None},
+        {"port": None},
         {"username": "ada"},
         {"host": "mail.example.com:25"},
     ):
@@ -502,6 +542,32 @@ def test_channels_are_changed_listed_and_deleted_and_secrets_stay(conn: Db) -> N
     assert secret not in repr(notification_channels(conn))
     assert delete_notification_channel(conn, "hook")
     assert not delete_notification_channel(conn, "hook")
+
+
+def test_a_secret_goes_to_nobody_else_than_it_was_given_for(conn: Db) -> None:
+    mail = {
+        "host": "mail.example.com",
+        "username": "ada",
+        "sender": "a@example.com",
+        "recipients": ["b@example.com"],
+    }
+    channel(conn, "mail", kind="email", config=mail, secret="password")
+    channel(conn, "am", kind="alertmanager", config={"url": "https://example.com"}, secret="token")
+    for name, change in (
+        ("mail", {"host": "evil.example.org"}),
+        ("mail", {"port": 25}),
+        ("mail", {"tls": "tls"}),
+        ("am", {"url": "https://evil.example.org"}),
+    ):
+        with pytest.raises(InvalidArgument, match="would change"), conn.transaction():
+            alter_notification_channel(conn, name, config=change)
+        with pytest.raises(InvalidArgument, match="would change"), conn.transaction():
+            alter_notification_channel(conn, name, config=change, secret="")
+    assert alter_notification_channel(
+        conn, "mail", config={"recipients": ["c@example.com"], "host": mail["host"]}
+    )
+    assert alter_notification_channel(conn, "mail", config={"host": "other.example.com"}, secret="password")
+    assert alter_notification_channel(conn, "am", config={"url": "https://other.example.com"}, secret="token")
 
 
 def test_nobody_but_an_administrator_has_to_do_with_channels(db: Db) -> None:
