@@ -63,6 +63,9 @@ class Database:
         self._probing: asyncio.Task[None] | None = None
         self._once = Once[bool]()
         self._watchers: list[Callable[[], None]] = []
+        # Those who ask slow questions leave some for those who send events, and for checks of tokens.
+        kept = max(1, config.connections // 4)
+        self._readers = asyncio.Semaphore(max(1, config.connections - kept))
         self._closing = False
 
     @property
@@ -88,6 +91,22 @@ class Database:
             await self._pool.close()
 
     @contextlib.asynccontextmanager
+    async def _turn(self, role: Role) -> AsyncIterator[None]:
+        """Hold one of the connections that readers may use at the same time; raises `PoolTimeout`."""
+        if role != "reader":
+            yield
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._readers.acquire()
+        except TimeoutError:
+            raise PoolTimeout from None
+        try:
+            yield
+        finally:
+            self._readers.release()
+
+    @contextlib.asynccontextmanager
     async def connection(self, role: Role) -> AsyncIterator[AsyncConnection[Any]]:
         """Give a connection in a transaction as the role of the database that `role` stands for.
 
@@ -102,7 +121,11 @@ class Database:
         begun = False
         try:
             # The database cannot end a statement where it hangs, or where nothing reaches it any more.
-            async with asyncio.timeout(2 * _PATIENCE) as patience, pool.connection(timeout=_PATIENCE) as conn:
+            async with (
+                self._turn(role),
+                asyncio.timeout(2 * _PATIENCE) as patience,
+                pool.connection(timeout=_PATIENCE) as conn,
+            ):
                 await conn.execute(
                     "select set_config('role', %s, true), set_config('statement_timeout', %s, true)",
                     [_ROLES[role], f"{round(limit * 1000)}ms"],
@@ -135,7 +158,8 @@ class Database:
         await self._once.run("answers", self._answers)
 
     async def _answers(self) -> bool:
-        async with self.connection("reader") as conn:
+        # Not as a reader: that many ask at the same time does not mean that it takes no events.
+        async with self.connection("ingest") as conn:
             await conn.execute("select 1")
         return True
 

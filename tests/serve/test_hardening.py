@@ -130,6 +130,31 @@ def test_a_burst_of_requests_asks_for_one_connection_more(dsn: str, monkeypatch:
     assert not away
 
 
+@pytest.mark.native("the embedded engine lets nobody connect while a transaction is open")
+def test_readers_leave_connections_to_events_and_to_tokens(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_database, "_PATIENCE", 0.2)
+
+    async def busy() -> tuple[str, str]:
+        database = _database.Database(Config(dsn=dsn, connections=3))
+        await database.open()
+        try:
+            async with database.connection("reader"), database.connection("reader"):
+                # A third reader would take the last one.
+                with pytest.raises(_database.Busy):
+                    async with database.connection("reader"):
+                        pass
+                await database.check()
+                with pytest.raises(Refused) as refused:
+                    await Tokens(database).check_digest(bytes(32), "", "reader")
+            async with database.connection("reader"):
+                pass
+            return refused.value.message, "away" if database.away else "there"
+        finally:
+            await database.close()
+
+    assert asyncio.run(busy()) == ("This token is not known.", "there")
+
+
 @pytest.mark.parametrize(("reachable", "status"), [(True, 504), (False, 503)])
 def test_a_database_that_says_nothing_is_not_waited_for(
     dsn: str, monkeypatch: pytest.MonkeyPatch, *, reachable: bool, status: int
