@@ -6,6 +6,7 @@ screen can be had in psql.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, LiteralString
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _DEFAULT = timedelta(hours=24)
 _MOST = 10_000
 _LONGEST_TEXT = 20_000
+# What no text of PostgreSQL holds; a URL cannot have the second, but JSON can.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Of what kind each parameter is, and what it is where it is not given; `...` is for one that must be.
 _TAKES: dict[str, tuple[str, Any]] = {
     "id": ("uuid", ...),
@@ -115,8 +118,10 @@ class View:
                 given[name] = reading.read_time(value, UTC, now) if kind == "time" else _READ[kind](value)
             except (ValueError, OverflowError):
                 raise Refused(400, f"{name} cannot be read as {_CASTS[kind]}.") from None
-            if kind == "text" and (len(value) > _LONGEST_TEXT or "\0" in value):
-                raise Refused(400, f"{name} is too long, or has a null character in it.")
+            if kind == "text" and (len(value) > _LONGEST_TEXT or _UNSTORABLE.search(value)):
+                raise Refused(
+                    400, f"{name} is too long, or holds a NUL or half a surrogate pair, which nothing holds."
+                )
         if "limit" in given and not 0 < given["limit"] <= _MOST:
             raise Refused(400, f"limit is from 1 to {_MOST}.")
         if "since" in given and given["since"] is None:

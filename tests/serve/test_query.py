@@ -149,6 +149,12 @@ def test_what_is_wrong_is_said(asked: Running, path: str, status: int, said: str
     assert said in answer.text
 
 
+def test_a_text_that_the_database_cannot_hold_is_said_of_views_too(asked: Running) -> None:
+    batch = [{"of": "views", "name": "session", "takes": {"session_id": text}} for text in ("a\0", "\ud800")]
+    answer = asked.send("POST", "/v1/batch", role="reader", content=json.dumps(batch))
+    assert [json.loads(line)["status"] for line in answer.text.splitlines()] == [400, 400]
+
+
 def test_a_formula_is_no_formula_in_a_spreadsheet(asked: Running) -> None:
     path = "/v1/query/find_calls?failed=true&format=csv"
     assert ",=cmd," in asked.send("GET", path, role="reader").text
