@@ -306,7 +306,10 @@ def test_each_panels_sql_gives_its_rows_to_a_reader(look: Watched) -> None:
     page = look.page
     with psycopg.connect(look.site.direct, autocommit=True) as conn:
         conn.execute("set role bcp_reader")
-        for path in ("/", "/tools?q='x", f"/tool?bundle=files&tool={quote(HOSTILE)}", "/health", "/alerts"):
+        # What a terminal would obey is in the last one: Ctrl-C, and a command of psql.
+        odd = quote("'\\\x03\n\\! touch x\u202e")
+        tool = f"/tool?bundle=files&tool={quote(HOSTILE)}"
+        for path in ("/", "/tools?q='x", tool, "/health", "/alerts", f"/tools?q={odd}"):
             page.goto(path)
             page.locator(".tools button", has_text="SQL").first.wait_for()
             buttons = page.locator(".tools button", has_text="SQL")
@@ -316,6 +319,8 @@ def test_each_panels_sql_gives_its_rows_to_a_reader(look: Watched) -> None:
                 page.keyboard.press("Escape")
                 page.locator("dialog").wait_for(state="detached")
                 assert conn.execute(text).description, text  # type: ignore[arg-type]
+                assert text.replace("\n", "").isprintable()
+                assert not any(line.startswith("\\") for line in text.splitlines())
 
 
 def test_first_load_is_small_and_from_this_server_alone(look: Watched) -> None:

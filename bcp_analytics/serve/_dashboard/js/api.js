@@ -1,4 +1,5 @@
 // Asks the server: all that a page needs in one request, and each panel gets its answer as it comes.
+import { visible } from './format.js'
 import { signal, useEffect, useState } from './lib.js'
 import { me, lengthOf } from './state.js'
 
@@ -175,7 +176,12 @@ const TIMES = new Set(['since', 'until', 'at', 'before'])
 const WORDS = { s: 'second', m: 'minute', h: 'hour', d: 'day', w: 'week', mo: 'month', y: 'year' }
 
 /** @param {unknown} value */
-const quote = (value) => `'${String(value).replaceAll("'", "''")}'`
+function quote(value) {
+  const text = String(value).replaceAll("'", "''")
+  if (visible(text) === text && !/[\n\t]/.test(text)) return `'${text}'`
+  // A terminal that it is pasted into would obey them: Ctrl-C ends the statement, and what follows is a command.
+  return `E'${visible(text.replaceAll('\\', '\\\\')).replaceAll('\n', '\\n').replaceAll('\t', '\\t')}'`
+}
 
 /** @param {string} name @param {unknown} value  A value as SQL. */
 function literal(name, value) {
