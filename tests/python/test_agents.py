@@ -13,7 +13,7 @@ pytest.importorskip("mcp")
 
 from mcp import Client, StdioServerParameters, stdio_client
 
-from bcp_analytics.agents._fence import MAX_ANSWER
+from bcp_analytics.agents._fence import MAX_ANSWER, seen
 from bcp_analytics.agents._tools import TOOLS
 from tests.agents import HOSTILE, Told, ask, at, send
 
@@ -90,6 +90,12 @@ def test_an_empty_store_says_so(dsn: str) -> None:
         said = ask(dsn, name, **NEEDED.get(name, {}))
         assert (said.failed, said.rows) == (False, []), name
         assert said.text, name
+
+
+def test_letters_that_have_no_shape_hide_nothing() -> None:
+    for char in "\ufe0f\U000e0100\u3164\u17b4\u180b\u180f\u2800\U0001d159\u200b\u202e\x1b":
+        assert seen(f"a{char}b").isascii()
+    assert seen("żółw \U0001f422\n") == "żółw \U0001f422\n"
 
 
 def test_nothing_that_an_event_says_is_outside_the_fence(dsn: str) -> None:
@@ -213,19 +219,19 @@ def test_an_issue_is_resolved_only_where_that_was_allowed(dsn: str) -> None:
 def test_questions_are_asked_with_a_readers_rights_and_change_nothing(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Any] = []
+    states: list[Any] = []
 
     async def look(conn: Any, *_: Any) -> None:
         query = (
             "select current_user::text, current_setting('transaction_read_only'), current_setting('timezone')"
         )
-        seen.append(await (await conn.execute(query)).fetchone())
+        states.append(await (await conn.execute(query)).fetchone())
         await conn.execute("insert into bcp.settings (name) values ('x')")
 
     monkeypatch.setattr("bcp_analytics.agents._tools.TOOLS", TOOLS)
     monkeypatch.setitem(TOOLS, "overview", type(TOOLS["overview"])("", look, {}))
     assert ask(dsn, "overview").failed
-    assert seen == [("bcp_reader", "on", "UTC")]
+    assert states == [("bcp_reader", "on", "UTC")]
 
 
 def test_a_database_that_is_away_is_said_in_one_sentence() -> None:
