@@ -357,30 +357,27 @@ begin
         return query select p_ranges, p_zone, p_shift, 'bucket';
         return;
     end if;
-    -- Clocks change on whole quarters of an hour, which are looked at only in days with a change.
     return query
         with days as materialized (
             select day, (day at time zone p_zone) - (day at time zone 'UTC') as utc_offset,
                    lead((day at time zone p_zone) - (day at time zone 'UTC')) over (order by day) as next_offset
             from generate_series(v_first, upper(p_ranges) + interval '24 hours', interval '24 hours') as day
         ), parts as (
-            select tstzrange(day, day + interval '24 hours') as part, utc_offset
+            select tstzrange(day, day + interval '24 hours') as part,
+                   case when utc_offset = next_offset then utc_offset end as utc_offset
             from days
-            where utc_offset = next_offset
-            union all
-            select tstzrange(quarter, quarter + interval '15 minutes'),
-                   (quarter at time zone p_zone) - (quarter at time zone 'UTC')
-            from days
-            cross join lateral generate_series(
-                day, day + interval '24 hours' - interval '15 minutes', interval '15 minutes') as quarter
-            where utc_offset <> next_offset
+            where next_offset is not null
         ), offsets as (
             select p_ranges * range_agg(part) as within, utc_offset
             from parts
             group by utc_offset
         )
-        select o.within, 'UTC', - o.utc_offset,
-               format('(bucket at time zone ''UTC'' + %L::interval) at time zone %L', o.utc_offset, p_zone)
+        -- On a day with a change some times come twice, and their buckets cannot be told by what the clock shows.
+        select o.within, case when o.utc_offset is null then p_zone else 'UTC' end,
+               coalesce(- o.utc_offset, p_shift),
+               case when o.utc_offset is null then 'bucket'
+                    else format('(bucket at time zone ''UTC'' + %L::interval) at time zone %L', o.utc_offset, p_zone)
+               end
         from offsets o
         where not isempty(o.within)
         order by o.within;

@@ -322,3 +322,29 @@ def test_one_chunk_is_vectorised(
     ).fetchall()
     plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
     assert (plan.count("(ColumnarScan)"), plan.count("(VectorAgg)")) == (1, 1), plan
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("width", ["7 minutes", "90 minutes", "2 hours"])
+def test_buckets_of_a_night_that_has_an_hour_twice_begin_before_their_calls(
+    clean_db: psycopg.Connection[Any], zone: str, width: str
+) -> None:
+    clean_db.execute("select set_config('bcp.now', '2026-11-03T12:00:00Z', false)")
+    first = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    times = [first + timedelta(minutes=19 * n) for n in range(76)]
+    times += [t + timedelta(days=7) for t in times]  # New York's clock changes a week later.
+    times += [t - timedelta(days=7 * 29 + 0.5) for t in times]  # And Lord Howe's in April.
+    ingest(clean_db, [usage(start_time=t.isoformat(), duration_ms=1) for t in times])
+    expected = rows(
+        clean_db,
+        f"select time_bucket(interval '{width}', start_time, '{zone}') as bucket, count(*)::int as n"
+        " from bcp.tool_usage_logs group by 1 order by 1",
+    )
+    for refresh in ("select", "call bcp.refresh_analytics_views()"):
+        clean_db.execute(refresh)  # type: ignore[call-overload]
+        found = rows(
+            clean_db,
+            "select time_bucket as bucket, call_count::int as n from bcp.tool_usage_stats("
+            f"'2026-01-01', '2026-11-03', '{width}', p_time_zone => '{zone}') order by 1",
+        )
+        assert found == expected
