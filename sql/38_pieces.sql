@@ -56,15 +56,24 @@ set datestyle = 'ISO'
 as $func$
 declare
     v_seen tstzmultirange;
+    v_stored tstzmultirange;
 begin
+    select coalesce(range_agg(tstzrange(c.range_start, c.range_end)), '{}') into v_stored
+    from timescaledb_information.chunks c
+    where c.hypertable_schema = 'bcp' and c.hypertable_name = p_source;
+    -- These have only the rows below them: an hour without a failed call is no gap in them, and of a day whose chunk
+    -- was dropped they know more than the chunk that a late call has made anew.
+    if p_aggregate in ('failed_usage_1h', 'user_usage_1d') then
+        return p_ranges * (v_stored - coalesce((
+            select range_agg(tstzrange(l.range_start, l.range_end))
+            from bcp.cleanup_log l
+            where l.table_name = p_source and l.action = 'dropped'), '{}'));
+    end if;
     execute format(
         'select range_agg(tstzrange(b.bucket, b.bucket + %L::interval)) from (select distinct bucket from bcp.%I'
         ' where %s) b',
         p_bucket, p_aggregate, bcp_internal.within('bucket', p_ranges)) into v_seen;
-    return p_ranges - coalesce(v_seen, '{}') + p_ranges * coalesce((
-        select range_agg(tstzrange(c.range_start, c.range_end))
-        from timescaledb_information.chunks c
-        where c.hypertable_schema = 'bcp' and c.hypertable_name = p_source), '{}');
+    return p_ranges - coalesce(v_seen, '{}') + p_ranges * v_stored;
 end
 $func$;
 

@@ -140,6 +140,68 @@ $func$;
 comment on function bcp_internal.cleanup_verdict is
     'Whether a chunk past its retention may be dropped, and the reason.';
 
+create or replace function bcp_internal.old_days_of_users() returns tstzmultirange
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- A day whose chunk still exists stays, because nothing would tell questions to read its rows instead.
+    select
+        tstzmultirange(tstzrange(lower(bcp_internal.known_years()), bcp_internal.retention_cutoff(p.retention_days)))
+        - coalesce((
+            select bcp_internal.in_buckets(
+                range_agg(tstzrange(c.range_start, c.range_end) * bcp_internal.known_years()), interval '1 day',
+                p_widened => true)
+            from bcp_internal.event_chunks() c
+            where c.table_name = 'tool_usage_logs'), '{}')
+    from bcp.data_retention_policies p
+    where p.table_name = 'tool_usage_logs' and p.cleanup_enabled
+$func$;
+
+comment on function bcp_internal.old_days_of_users is
+    'Days of bcp.user_usage_1d that are past the retention of calls, and whose calls are gone. It has nearly each call '
+    'of a user, so what retention promises of calls holds for it.';
+
+create or replace function bcp_internal.delete_old_days() returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
+as $func$
+declare
+    v_old constant tstzmultirange := bcp_internal.old_days_of_users();
+    v_relation regclass;
+    v_rows bigint;
+begin
+    if coalesce(isempty(v_old), true) then
+        return 0;
+    end if;
+    select format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)::regclass
+    into v_relation
+    from timescaledb_information.continuous_aggregates c
+    where c.view_schema = 'bcp' and c.view_name = 'user_usage_1d';
+    -- By row, because the columnstore has merged thirty days into one chunk.
+    execute format('delete from %s where %s', v_relation, bcp_internal.within('bucket', v_old));
+    get diagnostics v_rows = row_count;
+    begin
+        perform public.drop_chunks('bcp.user_usage_1d'::regclass, older_than => upper(r), newer_than => lower(r))
+        from unnest(v_old) r;
+    exception
+        -- A chunk that is in use is empty by now, and goes another day.
+        when lock_not_available or deadlock_detected then
+            null;
+    end;
+    if v_rows > 0 then
+        insert into bcp.cleanup_log (logged_at, table_name, row_count, action, reason)
+        values (bcp_internal.now(), 'user_usage_1d', v_rows, 'deleted', 'past the retention of tool_usage_logs');
+    end if;
+    return v_rows;
+end
+$func$;
+
+comment on function bcp_internal.delete_old_days is
+    'Deletes the days of bcp.user_usage_1d whose calls are past their retention and gone, logs that, and returns how '
+    'many rows it deleted.';
+
 create or replace function bcp.cleanup_plan()
 returns table (
     table_name text, range_start timestamptz, range_end timestamptz, row_count bigint, bytes bigint, action text,
@@ -149,6 +211,8 @@ language plpgsql volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_days tstzmultirange;
 begin
     return query
         select c.table_name, c.range_start, c.range_end, v.row_count,
@@ -170,13 +234,20 @@ begin
             ) as r (of_table, at)
             where r.of_table = p.table_name and r.at < bcp_internal.retention_cutoff(p.retention_days)) s
         where p.cleanup_enabled and s.n > 0;
+    v_days := bcp_internal.old_days_of_users();
+    if not isempty(v_days) then
+        return query execute format(
+            'select ''user_usage_1d'', null::timestamptz, null::timestamptz, count(*), null::bigint, ''deleted'','
+            ' ''past the retention of tool_usage_logs'' from bcp.user_usage_1d where %s having count(*) > 0',
+            bcp_internal.within('bucket', v_days));
+    end if;
 end
 $func$;
 
 comment on function bcp.cleanup_plan is
     'What would bcp.cleanup_old_data() do now? One row per chunk past its retention: dropped or kept, with the reason, '
-    'its rows and its bytes. One row each for the sessions and for the calls that never ended that it would delete. '
-    'Reads each chunk that has an archive, as cleanup does.';
+    'its rows and its bytes. One row each for the sessions, the calls that never ended and the days of users that it '
+    'would delete. Reads each chunk that has an archive, as cleanup does.';
 
 grant execute on function bcp.cleanup_plan to bcp_admin;
 
@@ -330,6 +401,7 @@ begin
         where p.cleanup_enabled
         group by p.table_name
         order by p.table_name;
+    perform bcp_internal.delete_old_days();
     perform bcp_internal.ask_for_archives();
 end
 $func$;
@@ -415,6 +487,10 @@ begin
         commit;
         set local search_path = pg_catalog, pg_temp;
     end loop;
+    perform pg_catalog.set_config('lock_timeout', '400ms', true);
+    perform bcp_internal.delete_old_days();
+    commit;
+    set local search_path = pg_catalog, pg_temp;
     perform bcp_internal.ask_for_archives();
     commit;
 end

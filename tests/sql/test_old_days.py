@@ -1,0 +1,99 @@
+"""What later aggregates say of calls whose chunks are gone, and what cleanup leaves of users."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.sql.events import ingest, rows, usage
+
+Db = psycopg.Connection[Any]
+RANGE = "'2026-06-01', '2026-10-02'"
+
+
+def at(conn: Db, now: str) -> None:
+    conn.execute("select set_config('bcp.now', %s, false)", [now])
+
+
+def asked(conn: Db, chosen: str) -> dict[int, int]:
+    """Return the calls of each day of the year that has some."""
+    found = rows(conn, f"select * from bcp.tool_usage_stats({RANGE}, '1 day', {chosen})")
+    return {row["time_bucket"].timetuple().tm_yday: row["call_count"] for row in found}
+
+
+@pytest.fixture
+def store(clean_db: Db) -> Db:
+    """Two weeks with four calls a day, of which three failed; nine days are past retention."""
+    at(clean_db, "2026-06-15T12:00:00Z")
+    ingest(
+        clean_db,
+        [
+            usage(start_time=f"2026-06-{day:02}T{hour}:00:00Z", user_id="ann", success=hour == 10)
+            for day in range(1, 15)
+            for hour in (10, 13, 16, 19)
+        ],
+    )
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    clean_db.execute("call bcp_internal.columnstore_aggregates()")
+    clean_db.execute("update bcp.data_retention_policies set archive_before_delete = false")
+    at(clean_db, "2026-09-08T12:00:00Z")
+    return clean_db
+
+
+def test_failed_calls_stay_counted_when_their_chunks_are_gone(store: Db) -> None:
+    expected = asked(store, "p_failed => true")
+    assert list(expected.values()) == [3] * 14
+    store.execute("call bcp.run_cleanup()")
+    assert rows(store, "select min(start_time)::date::text as first from bcp.tool_usage_logs") == [
+        {"first": "2026-06-10"}
+    ]
+    assert asked(store, "p_failed => true") == expected
+    # A call that comes for a day whose chunk is gone makes that anew, and is in no answer.
+    ingest(store, [usage(start_time="2026-06-03T10:00:00Z", success=False)])
+    assert asked(store, "p_failed => true") == expected
+    # Where the chunk exists it is in each.
+    ingest(store, [usage(start_time="2026-06-12T10:00:00Z", success=False)])
+    assert asked(store, "p_failed => true") == {**expected, 163: 4}
+
+
+@pytest.mark.parametrize("cleanup", ["call bcp.run_cleanup()", "select bcp.cleanup_old_data()"])
+def test_the_calls_of_a_user_go_with_retention(store: Db, cleanup: str) -> None:
+    every_day = asked(store, "p_user_id => 'ann'")
+    assert list(every_day.values()) == [4] * 14
+    store.execute("call bcp.refresh_analytics_views()")
+    store.execute(cleanup)
+    days = "select min(bucket)::date::text as first, count(*) as n from bcp.user_usage_1d"
+    assert rows(store, days) == [{"first": "2026-06-10", "n": 10}]
+    assert asked(store, "p_user_id => 'ann'") == {day: n for day, n in every_day.items() if day >= 161}
+    logged = "select row_count, action, reason from bcp.cleanup_log where table_name = 'user_usage_1d'"
+    assert rows(store, logged) == [
+        {"row_count": 18, "action": "deleted", "reason": "past the retention of tool_usage_logs"}
+    ]
+    # How many users there were on a day stays known.
+    assert rows(store, "select count(*) as n from bcp.user_activity_1d") == [{"n": 14}]
+    # All tools together have what they had.
+    assert [r["call_count"] for r in rows(store, f"select * from bcp.tool_usage_stats({RANGE}, null)")] == [
+        56
+    ]
+    store.execute(cleanup)
+    assert len(rows(store, logged)) == 1
+
+
+def test_the_days_of_a_user_wait_for_the_chunks_of_calls(store: Db) -> None:
+    before = asked(store, "p_user_id => 'ann'")
+    store.execute(
+        "update bcp.data_retention_policies set archive_before_delete = true"
+        " where table_name = 'tool_usage_logs'"
+    )
+    store.execute("call bcp.run_cleanup()")
+    assert asked(store, "p_user_id => 'ann'") == before
+    plan = "select row_count, action from bcp.cleanup_plan() where table_name = 'user_usage_1d'"
+    assert rows(store, plan) == []
+    store.execute("select drop_chunks('bcp.tool_usage_logs', timestamptz '2026-06-10')")
+    assert rows(store, plan) == [{"row_count": 18, "action": "deleted"}]
+    store.execute("update bcp.data_retention_policies set cleanup_enabled = false")
+    assert rows(store, plan) == []
+    store.execute("call bcp.run_cleanup()")
+    assert rows(store, "select count(*) as n from bcp.user_usage_1d") == [{"n": 28}]
