@@ -254,7 +254,7 @@ def test_the_live_list_holds_still_while_it_is_read(look: Watched) -> None:
     page.mouse.move(5, 5)
     page.locator("tbody tr", has_text="Odd").first.wait_for()
     page.get_by_label("failed only").check()
-    page.wait_for_function("!document.querySelector('td .is-success')")
+    page.wait_for_function("() => !document.querySelector('td .is-success')")
     assert "failed=true" in page.url
 
 
