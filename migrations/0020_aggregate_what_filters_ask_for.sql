@@ -38,9 +38,7 @@ select
     sum(successes)::bigint as successes,
     sum(errors)::bigint as errors,
     max(calls) as peak_calls,
-    -- Of equal minutes the first: the later the minute, the smaller what is compared.
-    public.last(bucket, calls * 60 - date_part('minute', bucket - public.time_bucket(interval '1 hour', bucket)))
-        as peak_minute
+    (array_agg(bucket order by calls desc, bucket))[1] as peak_minute
 from bcp.total_usage_1m
 group by 1
 with no data;

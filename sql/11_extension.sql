@@ -13,7 +13,7 @@ as $func$
           'add_continuous_aggregate_policy', 'add_job', 'by_range', 'chunks_detailed_size',
           'compress_chunk', 'create_hypertable', 'decompress_chunk', 'delete_job', 'drop_chunks', 'hypertable_size',
           'refresh_continuous_aggregate', 'remove_columnstore_policy', 'remove_continuous_aggregate_policy',
-          'set_chunk_time_interval', 'time_bucket')
+          'set_chunk_time_interval', 'show_chunks', 'time_bucket')
       and not exists (
           select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
     order by p.oid

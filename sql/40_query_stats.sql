@@ -25,7 +25,7 @@ grant execute on function bcp_internal.stats_level to bcp_reader;
 create or replace function bcp_internal.edge_statement(
     p_interval interval, p_ranges tstzmultirange, p_filters jsonb)
 returns text
-language sql immutable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     -- Counted by lat_idx first, because sorting that takes less than sorting the calls. A call without a duration has

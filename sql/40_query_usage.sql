@@ -9,7 +9,7 @@ create or replace function bcp_internal.sums_of_calls() returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Durations in milliseconds are made as bcp.tool_usage_logs.duration_ms is, so that both are equal to the last bit.
+    -- Durations in milliseconds are made as those of raw rows are, so that both are equal to the last bit.
     select 'sum(calls) as calls, sum(calls) filter (where success) as successes,'
         ' sum(calls) filter (where not success) as errors, sum(timed_calls) as timed_calls,'
         ' sum(sum_duration_us)::double precision / 1000000 * 1000 as sum_ms,'

@@ -21,7 +21,8 @@ grant execute on function bcp_internal.intent_words to bcp_reader;
 
 create or replace function bcp.intents(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
-    p_tool_name text default null, p_client_name text default null, p_limit integer default 50)
+    p_tool_name text default null, p_client_name text default null, p_limit integer default 50,
+    p_client_version text default null, p_client_model text default null, p_release text default null)
 returns table (
     intent text, call_count bigint, success_rate double precision, session_count bigint, tool_count bigint,
     bcp_name text, tool_name text, first_seen timestamptz, last_seen timestamptz)
@@ -37,7 +38,9 @@ begin
         from bcp_internal.checked_range(p_since, p_until) r
         cross join lateral bcp_internal.calls(
             r.range_from, r.range_to,
-            bcp_internal.filters(p_bcp_name, p_tool_name, p_client_name => p_client_name)) c
+            bcp_internal.filters(
+                p_bcp_name, p_tool_name, p_client_name => p_client_name, p_client_version => p_client_version,
+                p_client_model => p_client_model, p_release => p_release)) c
         where c.intent is not null and c.tool_name <> 'get_more_tools'
     )
     select
@@ -57,16 +60,16 @@ comment on function bcp.intents is
     'Why do agents call? One row per intent, most calls first, at most p_limit (1 to 10000). Intents of the same '
     'words, in any form and order, are one; intent is its latest wording, masked. success_rate is the share of '
     'successes among the calls that say whether they succeeded, from 0 to 1, null if there are none. tool_count '
-    'counts the tools '
-    'that were called for it; bcp_name and tool_name are those called most. Calls without an intent are left out, and '
-    'so is what agents looked for in vain: see bcp.missing_tools. Reads the calls of the range [p_since, p_until), the '
+    'counts the tools that were called for it; bcp_name and tool_name are those called most. Calls without an intent '
+    'are left out, and so is what agents looked for in vain: see bcp.missing_tools. Reads the calls of the range [p_since, p_until), the '
     'last 24 hours by default.';
 
 grant execute on function bcp.intents to bcp_reader;
 
 create or replace function bcp.missing_tools(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
-    p_client_name text default null, p_limit integer default 50)
+    p_client_name text default null, p_limit integer default 50, p_client_version text default null,
+    p_client_model text default null, p_release text default null)
 returns table (
     intent text, bcp_name text, request_count bigint, session_count bigint, first_seen timestamptz,
     last_seen timestamptz)
@@ -82,7 +85,9 @@ begin
         from bcp_internal.checked_range(p_since, p_until) r
         cross join lateral bcp_internal.calls(
             r.range_from, r.range_to,
-            bcp_internal.filters(p_bcp_name, 'get_more_tools', p_client_name => p_client_name)) c
+            bcp_internal.filters(
+                p_bcp_name, 'get_more_tools', p_client_name => p_client_name, p_client_version => p_client_version,
+                p_client_model => p_client_model, p_release => p_release)) c
     )
     select
         (array_agg(c.intent order by c.start_time desc, c.event_id desc))[1], c.bcp_name, count(*),

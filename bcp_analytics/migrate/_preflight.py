@@ -29,7 +29,7 @@ CALLED = (
     "add_continuous_aggregate_policy", "add_job", "by_range", "chunks_detailed_size", "compress_chunk",
     "create_hypertable", "decompress_chunk", "delete_job", "drop_chunks", "hypertable_size",
     "refresh_continuous_aggregate", "remove_columnstore_policy", "remove_continuous_aggregate_policy",
-    "set_chunk_time_interval", "time_bucket",
+    "set_chunk_time_interval", "show_chunks", "time_bucket",
 )  # fmt: skip
 
 # Whether TimescaleDB's loader runs is asked of a setting that only it defines: shared_preload_libraries

@@ -39,6 +39,9 @@ def intents(
     tool_name: str | None = None,
     client_name: str | None = None,
     limit: int = 50,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> Arguments:
     """Why do agents call?
 
@@ -75,6 +78,9 @@ def missing_tools(
     bcp_name: str | None = None,
     client_name: str | None = None,
     limit: int = 50,
+    client_version: str | None = None,
+    client_model: str | None = None,
+    release: str | None = None,
 ) -> Arguments:
     """Which tools do agents miss?
 

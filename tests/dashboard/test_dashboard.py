@@ -273,7 +273,7 @@ def test_the_database_goes_away_and_comes_back(guest: Watched) -> None:
     finally:
         guest.site.relay.mend()
     page.locator(".pill", has_text="Live").wait_for()
-    page.wait_for_function("!document.querySelector('.failed')")
+    page.wait_for_function("() => !document.querySelector('.failed')")
 
 
 def test_keys_lead_through_pages_and_rows_and_along_a_chart(look: Watched) -> None:

@@ -66,7 +66,7 @@ def test_whole_days_come_from_aggregates_and_the_last_hour_from_raw_rows() -> No
     answer = explained("usage_over_time", "--since", "2026-06-11", "--interval", "1d")
     assert answer["answer_rows"] == 5
     read = relations(answer)
-    assert read["bcp.tool_usage_1d"]["kind"] == "aggregate"
+    assert read["bcp.total_usage_1h"]["kind"] == "aggregate"
     # The calls of the hour that is not over, and no others.
     assert read["bcp.tool_usage_logs"]["kind"] == "raw rows"
     assert read["bcp.tool_usage_logs"]["chunk_count"] == 1
@@ -108,7 +108,7 @@ def test_a_reader_without_other_rights_sees_what_is_read(store: str, monkeypatch
     monkeypatch.setenv("BCP_ANALYTICS_DSN", store + " options='-c role=bcp_reader'")
     result = run("tool_usage_stats", "--since", "2026-06-11..2026-06-14", "--interval", "1d")
     assert result.exit_code == 0, result.output
-    assert "bcp.tool_usage_1d" in result.stdout
+    assert "bcp.tool_stats_1d" in result.stdout
     assert "3 rows in " in result.stdout
     assert "superuser" in result.stderr
 

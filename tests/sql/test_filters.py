@@ -38,6 +38,8 @@ QUESTIONS = (
     "daily_error_summary",
     "error_issues",
     "search_errors",
+    "intents",
+    "missing_tools",
 )
 # What an answer says beside the calls that it is about.
 BESIDE = {"total_count", "event_id"}
@@ -65,10 +67,11 @@ def events(**about: Any) -> list[dict[str, Any]]:
             duration_ms=6000 + n,
             response_bytes=10,
             parameters={"n": n},
+            intent=f"to {tool}",
         )
         | session
         | ({"success": tool != "login"} if "success" not in about else {})
-        for n, tool in enumerate(["login", "login", "read", "write"])
+        for n, tool in enumerate(["login", "login", "read", "write", "get_more_tools"])
     ]
 
 
@@ -77,7 +80,7 @@ def errors(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"level": "error", "message": f"broke {n}", "timestamp": c["start_time"]}
         | {name: c[name] for name in taken if name in c}
-        for n, c in enumerate(calls)
+        for n, c in enumerate(c for c in calls if c["tool_name"] != "get_more_tools")
     ]
 
 

@@ -55,7 +55,7 @@ def test_every_aggregate_is_refreshed_within_retention_and_days_made_from_rows_b
     listed = {row["name"] for row in rows(db, "select name from bcp_internal.aggregates()")}
     assert set(refresh) == names == listed
     by_the_hour = {name for name, row in refresh.items() if row["every"] == "01:00:00"}
-    assert by_the_hour == {"user_usage_1d", "user_activity_1d", "session_activity_1d"}
+    assert by_the_hour == {"user_usage_1d", "user_activity_1d", "session_activity_1d", "tool_stats_1d"}
     assert {row["every"] for row in refresh.values()} == {"00:05:00", "01:00:00"}
     within = rows(
         db,
