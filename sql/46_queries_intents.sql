@@ -61,8 +61,8 @@ comment on function bcp.intents is
     'words, in any form and order, are one; intent is its latest wording, masked. success_rate is the share of '
     'successes among the calls that say whether they succeeded, from 0 to 1, null if there are none. tool_count '
     'counts the tools that were called for it; bcp_name and tool_name are those called most. Calls without an intent '
-    'are left out, and so is what agents looked for in vain: see bcp.missing_tools. Reads the calls of the range [p_since, p_until), the '
-    'last 24 hours by default.';
+    'are left out, and so is what agents looked for in vain: see bcp.missing_tools. Reads the calls of the '
+    'range [p_since, p_until), the last 24 hours by default.';
 
 grant execute on function bcp.intents to bcp_reader;
 

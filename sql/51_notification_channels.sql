@@ -62,7 +62,8 @@ begin
         when p_kind = 'webhook' and p_secret !~ '^whsec_[A-Za-z0-9+/]{32,88}={0,2}$' then
             'p_secret of a webhook is whsec_ and 24 to 64 bytes in base64; without one, a new one is made.'
         when p_kind = 'email' then case
-            when coalesce(p_config ->> 'tls', '') not in ('starttls', 'tls', 'none') then 'tls is starttls, tls or none.'
+            when coalesce(p_config ->> 'tls', '') not in ('starttls', 'tls', 'none')
+                then 'tls is starttls, tls or none.'
             when coalesce(p_config ->> 'port', '') !~ '^[0-9]{1,5}$' then 'port is a number.'
             when coalesce(p_config ->> 'sender' !~ v_address, true) then 'sender is an address such as me@example.com.'
             when coalesce(jsonb_typeof(p_config -> 'recipients') <> 'array', true)
