@@ -214,7 +214,7 @@ def test_a_server_without_workers_is_told_of(db: Db) -> None:
 @pytest.fixture
 def scheduler(target: str) -> Iterator[str]:  # noqa: ARG001 - it is there for native
     """A migrated database whose jobs TimescaleDB's own scheduler runs."""
-    cluster = NativeCluster(**{"timescaledb.max_background_workers": "40", "max_worker_processes": "52"})
+    cluster = NativeCluster(**{"timescaledb.max_background_workers": "40", "max_worker_processes": "50"})
     try:
         cluster.start()
         with psycopg.connect(cluster.dsn("postgres"), autocommit=True) as conn:
@@ -243,7 +243,7 @@ def test_the_scheduler_runs_every_job(scheduler: str) -> None:
                 assert "cannot drop portal" in " ".join(troubles(conn))
                 pytest.skip("every background job of this TimescaleDB fails on this PostgreSQL")
             assert [row for row in found if row["error"] is not None] == []
-            return len(found) == 21 and all((row["n"] or 0) >= times for row in found)
+            return len(found) == 28 and all((row["n"] or 0) >= times for row in found)
 
         until(lambda: ran(1), timeout=60)
         now = datetime.now(UTC)
@@ -269,5 +269,5 @@ def test_the_scheduler_runs_every_job(scheduler: str) -> None:
         ingest(conn, [usage(success=True)] * 1000)
         until(lambda: rows(conn, alert.format("closed_at is not null")), timeout=30)
     # TimescaleDB's workers, those of parallel queries, and three more.
-    told = "set max_worker_processes = 41 or more (it is 40) and restart PostgreSQL"
+    told = "set max_worker_processes = 51 or more (it is 50) and restart PostgreSQL"
     assert [warning[-len(told) :] for warning in status(scheduler).warnings] == [told]
