@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from bcp_analytics import upkeep
-from bcp_analytics._render import tables
 from bcp_analytics.cli._notify import notify_room
-from bcp_analytics.cli._output import Format, Output, wide_console, write
+from bcp_analytics.cli._output import Format, Output, write_rows
 from bcp_analytics.cli._support import Dsn, connected, readable_dsn, say, tell
 from bcp_analytics.errors import BcpAnalyticsError
 
@@ -247,15 +245,8 @@ def list_(output: Output = Format.table, dsn: Dsn = None) -> None:
     """  # noqa: D301
     with connected(dsn) as conn:
         found = upkeep.notification_channels(conn)
-    if output is Format.json:
-        write(tables.to_json(found))
-    elif output is Format.csv:
-        write(tables.to_csv(found, upkeep.NotificationChannel))
-    elif not found:
-        say("There is no channel yet. Make one: bcp-analytics channel create NAME --kind webhook --url URL")
-    else:
-        table, _ = tables.to_table(found, upkeep.NotificationChannel, zone=UTC, width=None)
-        wide_console().print(table)
+    none = "There is no channel yet. Make one: bcp-analytics channel create NAME --kind webhook --url URL"
+    write_rows(found, upkeep.NotificationChannel, output, none=none)
 
 
 @app.command("test")

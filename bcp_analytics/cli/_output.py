@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+from bcp_analytics._render import tables
+from bcp_analytics.cli._support import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Format(StrEnum):
@@ -47,3 +53,15 @@ def wide_console() -> Console:
     """Return a console that cuts lines to the width of a terminal only: a file or a pipe gets all of them."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=100_000)
+
+
+def write_rows(rows: Sequence[Any], kind: type[Any], output: Format, *, none: str) -> None:
+    """Write rows of the dataclass `kind`; `none` is what people are told where there are none."""
+    if output is Format.json:
+        write(tables.to_json(rows))
+    elif output is Format.csv:
+        write(tables.to_csv(rows, kind))
+    elif not rows:
+        say(none)
+    else:
+        wide_console().print(tables.to_table(rows, kind)[0])

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from bcp_analytics import upkeep
-from bcp_analytics._render import tables
-from bcp_analytics.cli._output import Format, Output, wide_console, write
+from bcp_analytics.cli._output import Format, Output, write_rows
 from bcp_analytics.cli._support import Dsn, connected, parse_ahead, say, tell
 from bcp_analytics.errors import BcpAnalyticsError
 
@@ -79,15 +78,8 @@ def list_(output: Output = Format.table, dsn: Dsn = None) -> None:
     """  # noqa: D301
     with connected(dsn) as conn:
         found = upkeep.api_tokens(conn)
-    if output is Format.json:
-        write(tables.to_json(found))
-    elif output is Format.csv:
-        write(tables.to_csv(found, upkeep.ApiToken))
-    elif not found:
-        say("There is no token yet. Make one: bcp-analytics token create NAME --role reader")
-    else:
-        table, _ = tables.to_table(found, upkeep.ApiToken, zone=UTC, width=None)
-        wide_console().print(table)
+    none = "There is no token yet. Make one: bcp-analytics token create NAME --role reader"
+    write_rows(found, upkeep.ApiToken, output, none=none)
 
 
 @app.command()
