@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from benchmarks.requirements import INDEXES, TABLE
+from benchmarks.requirements import BY_MONTH, INDEXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,20 +172,10 @@ select session_id, max(user_id), max(client_name), max(client_version), min(star
 from bcp.tool_usage_logs group by session_id;
 """
 
-# Their table, with one change that PostgreSQL demands: the key contains the partitioning column.
 REQUIREMENTS: LiteralString = (
-    TABLE
-    + """, primary key (id, created_at))
-partition by range (created_at);
+    BY_MONTH
+    + """
 insert into requirements.users select generate_series(0, 1999);
-create table requirements.m08 partition of requirements.tool_usage_logs
-    for values from ('2026-08-01') to ('2026-09-01');
-create table requirements.m09 partition of requirements.tool_usage_logs
-    for values from ('2026-09-01') to ('2026-10-01');
-create table requirements.m10 partition of requirements.tool_usage_logs
-    for values from ('2026-10-01') to ('2026-11-01');
-create table requirements.m11 partition of requirements.tool_usage_logs
-    for values from ('2026-11-01') to ('2026-12-01');
 insert into requirements.tool_usage_logs (
     bcp_name, tool_name, operation, parameters, response_data, user_id, session_id, start_time, end_time, success,
     error_message, user_agent, created_at)

@@ -17,6 +17,22 @@ create table requirements.tool_usage_logs (
     success boolean default null, error_message text, ip_address inet, user_agent text,
     created_at timestamptz default current_timestamp"""
 
+# With one change that PostgreSQL demands: the key contains the partitioning column.
+BY_MONTH: LiteralString = (
+    TABLE
+    + """, primary key (id, created_at))
+partition by range (created_at);
+create table requirements.m08 partition of requirements.tool_usage_logs
+    for values from ('2026-08-01') to ('2026-09-01');
+create table requirements.m09 partition of requirements.tool_usage_logs
+    for values from ('2026-09-01') to ('2026-10-01');
+create table requirements.m10 partition of requirements.tool_usage_logs
+    for values from ('2026-10-01') to ('2026-11-01');
+create table requirements.m11 partition of requirements.tool_usage_logs
+    for values from ('2026-11-01') to ('2026-12-01');
+"""
+)
+
 INDEXES: LiteralString = """
 create index on requirements.tool_usage_logs (bcp_name, created_at desc);
 create index on requirements.tool_usage_logs (tool_name, created_at desc);
