@@ -228,6 +228,8 @@ def _look(name: str, values: list[Any], zone: tzinfo) -> tuple[str, Callable[[An
 
 
 def _number(name: str, value: float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
     return _significant(value) if "_per_" in name else f"{value:,.6g}"

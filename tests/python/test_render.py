@@ -149,6 +149,15 @@ def test_some_columns_of_a_row() -> None:
     assert calls.cells == ["1,234,567"]
 
 
+def test_what_is_true_or_not_is_a_word() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Call:
+        success: bool | None
+
+    [cells] = tables.to_cells([Call(success=value) for value in (True, False, None)], ("success",))
+    assert cells.cells == ["yes", "no", "-"]
+
+
 def test_json_is_exact_and_in_utc() -> None:
     row = Odd('é"\n', T.astimezone(ZoneInfo("Asia/Kolkata")), 0.1)
     assert (
