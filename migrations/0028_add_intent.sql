@@ -17,6 +17,11 @@ drop function if exists bcp.log_tool_usage(
 drop function if exists bcp.begin_tool_call(
     text, text, text, jsonb, text, text, timestamptz, text, text, text, text);
 
+-- The check of a changed mapping is code, of the version before until this one's is loaded, and knows no intent yet.
+alter table bcp.otel_mappings disable trigger user;
+
 update bcp.otel_mappings
 set fills = fills || '{"intent": "attributes.mcp.user_intent"}'
 where mapping = 'agentcat' and not fills ? 'intent';
+
+alter table bcp.otel_mappings enable trigger user;
