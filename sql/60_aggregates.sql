@@ -99,12 +99,12 @@ declare
 begin
     set local search_path = pg_catalog, pg_temp;
     perform bcp_internal.check_overloads();
-    -- For up to ten minutes. An error of the refresh itself cannot be caught, because it commits.
-    for v_try in 1..6000 loop
-        exit when not bcp_internal.refreshes_elsewhere(p_name);
-        perform pg_sleep(0.1);
-    end loop;
     for v_window in select w.since, w.until from bcp_internal.refresh_windows(p_name, p_since, p_until) w loop
+        -- For up to ten minutes. An error of the refresh itself cannot be caught, because it commits.
+        for v_try in 1..6000 loop
+            exit when not bcp_internal.refreshes_elsewhere(p_name);
+            perform pg_catalog.pg_sleep(0.1);
+        end loop;
         -- In one batch: TimescaleDB 2.28 plans its batches before it looks for rows that came late since the last
         -- refresh.
         if bcp_internal.refreshes_in_batches() then

@@ -41,8 +41,8 @@ def something_to_answer(time: datetime) -> dict[str, list[dict[str, Any]]]:
     tools = {"tools": [{"name": "spare", "bytes": 120}]}
     definition = {
         "defines": "spare",
-        "digest": "d1",
-        "response_data": {"description": "Spare."},
+        "digest": f"of-{time:%j}",
+        "response_data": {"description": f"Spare, as of day {time:%j}."},
         "response_bytes": 0,
     }
     return {

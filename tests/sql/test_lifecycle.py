@@ -259,7 +259,7 @@ def test_a_refresh_waits_for_that_of_a_job(clean_db: psycopg.Connection[Any], ds
     ):
         writer.execute(f"lock table {materialized} in exclusive mode")  # type: ignore[arg-type]
         running = threads.submit(
-            job.execute, "call public.refresh_continuous_aggregate('bcp.tool_usage_1m', null, '2026-06-15')"
+            job.execute, "call bcp_internal.refresh_aggregate('tool_usage_1m', null, '2026-06-15')"
         )
         while rows(watch, waits, [job.info.backend_pid]) != [{"wait_event_type": "Lock"}]:
             assert not running.done()
