@@ -39,9 +39,9 @@ MADE_UP = 10_000
 MOST_MB = 256
 
 
-def fill(conn: psycopg.Connection[Any], rows: int) -> None:
+def fill(conn: psycopg.Connection[Any], rows: int, made_up: int = MADE_UP) -> None:
     """Make up some calls, and have each as often as it takes, at other times and with other ids."""
-    for batch in batches(7, MADE_UP, datetime.now(UTC), 5000):
+    for batch in batches(7, made_up, datetime.now(UTC), 5000):
         if batch.kind == "tool_usage":
             ingest_tool_usage(conn, batch.events, batch_id=batch.batch_id)
     columns = [
@@ -53,7 +53,7 @@ def fill(conn: psycopg.Connection[Any], rows: int) -> None:
         ).fetchall()
     ]
     listed = ", ".join(columns)
-    copies = rows // MADE_UP
+    copies = rows // made_up
     conn.execute("create table made_up as select *, row_number() over () as n from bcp.tool_usage_logs")
     conn.execute("truncate bcp.tool_usage_logs")
     conn.execute(

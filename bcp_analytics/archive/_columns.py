@@ -23,8 +23,12 @@ _TYPES = {
     "boolean": pa.bool_(),
     "bigint": pa.int64(),
     "integer": pa.int32(),
-    "smallint": pa.int16(),
+    # Iceberg has no smaller integer, and a column has one type whichever way somebody reads it.
+    "smallint": pa.int32(),
 }
+# A dictionary of values that seldom repeat costs more than it saves; sorted times differ by little.
+_ENCODINGS = {_TIME: "DELTA_BINARY_PACKED", _DOUBLE: "PLAIN", "uuid": "DELTA_BYTE_ARRAY"}
+_SORTED_BY = ("bcp_name", "tool_name")
 _INFINITY = 2**63 - 1
 _NAN_BITS = 0x7FF8000000000000
 MICROSECONDS_OF_A_DAY = 86_400_000_000
@@ -33,6 +37,21 @@ MICROSECONDS_OF_A_DAY = 86_400_000_000
 def schema(columns: Sequence[Column]) -> pa.Schema:
     """Return what the columns are in a file: what Arrow has no type for is PostgreSQL's text."""
     return pa.schema([(c["name"], _TYPES.get(c["type"], pa.string())) for c in columns])
+
+
+def sort_order(columns: Sequence[Column], time_column: str) -> list[str]:
+    """Return what the rows of a file are sorted by: bundle, tool and time, as far as the table has them.
+
+    Text is sorted by its bytes. So a question about one tool reads few row groups, and rows that are alike
+    are compressed together.
+    """
+    names = {column["name"] for column in columns}
+    return [*(name for name in _SORTED_BY if name in names), time_column]
+
+
+def encodings(columns: Sequence[Column]) -> dict[str, str]:
+    """Return the columns whose values seldom repeat, and how a file holds these; others are dictionaries."""
+    return {c["name"]: _ENCODINGS[c["type"]] for c in columns if c["type"] in _ENCODINGS}
 
 
 def from_csv(text: bytes, columns: Sequence[Column]) -> pa.Table:

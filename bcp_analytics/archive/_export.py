@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from bcp_analytics.archive._files import DayWriter
     from bcp_analytics.archive._model import Archive
 
-# A block is a row group: small enough that a chunk of any size takes little memory, large enough to compress.
-_BLOCK_ROWS = 50_000
+# So much text becomes Arrow's at a time, which takes several times its memory.
 _BLOCK_BYTES = 8 * 1024 * 1024
 
 
@@ -73,7 +72,7 @@ def dump(
             "select bcp_internal.archive_rows(%s::regclass, %s, %s, %s, %s)", place
         ).fetchall()
         copy_out = sql.SQL("copy ({} order by {}) to stdout (format csv)").format(
-            sql.SQL(query), sql.Identifier(time_column)
+            sql.SQL(query), _order(archive, time_column)
         )
         done, size = 0, 0
         block: list[bytes] = []
@@ -82,7 +81,7 @@ def dump(
             for row in copy:
                 block.append(bytes(row))
                 size += len(block[-1])
-                if len(block) >= _BLOCK_ROWS or size >= _BLOCK_BYTES:
+                if size >= _BLOCK_BYTES:
                     done += len(block)
                     writer.write(_columns.from_csv(b"".join(block), archive.columns))
                     block.clear()
@@ -92,6 +91,18 @@ def dump(
         if block:
             writer.write(_columns.from_csv(b"".join(block), archive.columns))
         writer.close()
+
+
+def _order(archive: Archive, time_column: str) -> sql.Composed:
+    """Return the order of rows: by day, as each day has its file, and within it as files are sorted."""
+    *texts, time = (sql.Identifier(name) for name in _columns.sort_order(archive.columns, time_column))
+    return sql.SQL(", ").join(
+        [
+            sql.SQL("date_trunc('day', {}, 'UTC')").format(time),
+            *(sql.SQL('{} collate "C"').format(text) for text in texts),
+            time,
+        ]
+    )
 
 
 def time_column_of(conn: Connection[Any], table: str) -> str:

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _EPOCH = date(1970, 1, 1)
 _READ_ROWS = 16_384
 _HASH_BYTES = 1 << 20
+# A row group is what a reader can skip: large enough to compress well, and bounded in bytes, which is what it
+# takes of memory. Rows of usual size reach the number first.
+_GROUP_ROWS = 131_072
+_GROUP_BYTES = 96 * 1024 * 1024
+_PAGE_BYTES = 64 * 1024
+_ZSTD_LEVEL = 3  # Arrow's default is 1, which takes as long and leaves a tenth more
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class Written:
 
 
 class DayWriter:
-    """Writes rows, in the order of their time, into one file per day; each block of rows is a row group.
+    """Writes rows, sorted by day, into one file per day.
 
     The files have no name, so that a killed run leaves none behind.
     """
@@ -49,6 +55,8 @@ class DayWriter:
         self.time_column = time_column
         self._kept = ExitStack()
         self._writer: pq.ParquetWriter | None = None
+        self._columns = archive.columns
+        self._group: list[pa.Table] = []
         self.written: list[Written] = []
 
     def __enter__(self) -> Self:
@@ -62,7 +70,7 @@ class DayWriter:
         self._kept.close()
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows, none earlier than those before."""
+        """Add rows, none of an earlier day than those before."""
         times = rows.column(self.time_column).cast(pa.timestamp("us")).combine_chunks()
         days = pc.run_end_encode(pc.floor_temporal(times, unit="day").cast(pa.int64()))
         start = 0
@@ -75,6 +83,7 @@ class DayWriter:
     def close(self) -> None:
         """Complete the last file."""
         if self._writer is not None:
+            self._write_group()
             self._writer.close()
             self._writer = None
 
@@ -83,12 +92,41 @@ class DayWriter:
             self.close()
             file = self._kept.enter_context(tempfile.TemporaryFile(prefix="bcp-archive-"))  # noqa: SIM115
             self.written.append(Written(day, file, 0))
-            self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
+            self._writer = self._open(file)
         last = self.written[-1]
         self.written[-1] = replace(last, row_count=last.row_count + rows.num_rows)
+        self._group.append(rows)
+        if (
+            sum(part.num_rows for part in self._group) >= _GROUP_ROWS
+            or sum(part.nbytes for part in self._group) >= _GROUP_BYTES
+        ):
+            self._write_group()
+
+    def _open(self, file: IO[bytes]) -> pq.ParquetWriter:
+        order = _columns.sort_order(self._columns, self.time_column)
+        encoded = _columns.encodings(self._columns)
+        return pq.ParquetWriter(
+            file,
+            self._schema,
+            compression="zstd",
+            compression_level=_ZSTD_LEVEL,
+            use_dictionary=[name for name in self._schema.names if name not in encoded],
+            column_encoding=encoded,
+            # Engines skip pages by their index, too.
+            data_page_size=_PAGE_BYTES,
+            write_page_index=True,
+            sorting_columns=[pq.SortingColumn(self._schema.get_field_index(name)) for name in order],
+        )
+
+    def _write_group(self) -> None:
+        if not self._group:
+            return
         assert self._writer is not None  # noqa: S101 - made with the day's file
+        rows = pa.concat_tables(self._group)
+        self._group.clear()
         self._writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
-        # Blocks differ in size, and the allocator would keep the memory of each.
+        del rows
+        # Groups differ in size, and the allocator would keep the memory of each.
         pa.default_memory_pool().release_unused()
 
 
