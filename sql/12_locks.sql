@@ -57,18 +57,44 @@ comment on function bcp_internal.lock_table is
     'may write to the table, so no other role can block this by locking it. 55P03 after 30 s, with the sessions that '
     'hold the lock.';
 
-create or replace function bcp_internal.lock_archive(out is_mine boolean, out holder text)
+create or replace function bcp_internal.archive_lock_name(p_table text, p_start timestamptz, p_end timestamptz)
+returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Times as numbers, because their text depends on the session's time zone.
+    select format('%s %s %s', p_table, extract(epoch from p_start), extract(epoch from p_end))
+$func$;
+
+comment on function bcp_internal.archive_lock_name is
+    'Name of the lock of a chunk, or, without its range, of what all archives of a table share.';
+
+create or replace function bcp_internal.archive_lock_key(p_name text) returns bigint
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select coalesce(
+        (select l.key from bcp_internal.archive_chunk_locks l where l.name = p_name),
+        (select hashtextextended(p_name, a.key) from bcp_internal.archive_lock a))
+$func$;
+
+comment on function bcp_internal.archive_lock_key is 'Key of the advisory lock with a name of archive_lock_name.';
+
+create or replace function bcp_internal.lock_archive(
+    p_table text, p_start timestamptz default null, p_end timestamptz default null,
+    out is_mine boolean, out holder text)
 language plpgsql volatile
--- No other role may read the key, and the caller may not see whose lock it is.
+-- No other role may read the keys, and the caller may not see whose lock it is.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
+    v_name constant text := bcp_internal.archive_lock_name(p_table, p_start, p_end);
     v_key bigint;
     v_holder record;
 begin
     perform bcp_internal.lock_table('bcp_internal.archive_lock', 'run that archives or restores');
-    select key into v_key from bcp_internal.archive_lock;
+    v_key := bcp_internal.archive_lock_key(v_name);
     is_mine := pg_try_advisory_lock(v_key);
     if is_mine then
         return;
@@ -87,7 +113,8 @@ begin
     if not v_holder.may_archive then
         -- The holder may not archive, so no run holds the key. Runs may go on with another key.
         v_key := hashtextextended(gen_random_uuid()::text, 0);
-        update bcp_internal.archive_lock set key = v_key;
+        insert into bcp_internal.archive_chunk_locks (name, key) values (v_name, v_key)
+        on conflict (name) do update set key = excluded.key;
         is_mine := pg_try_advisory_lock(v_key);
         return;
     end if;
@@ -99,21 +126,24 @@ end
 $func$;
 
 comment on function bcp_internal.lock_archive is
-    'Takes the lock of archive runs for this session, or says which session has it. The lock ends with the session or '
-    'with bcp_internal.unlock_archive.';
+    'Takes, for this session, the lock of a chunk of a table that a run archives, restores or rewrites, or without a '
+    'range that of what all archives of the table share, or says which session has it. The lock ends with the session '
+    'or with bcp_internal.unlock_archive.';
 
 grant execute on function bcp_internal.lock_archive to bcp_admin;
 
-create or replace function bcp_internal.unlock_archive() returns boolean
+create or replace function bcp_internal.unlock_archive(
+    p_table text, p_start timestamptz default null, p_end timestamptz default null)
+returns boolean
 language sql volatile
--- As bcp_internal.lock_archive: no other role may read the key.
+-- As bcp_internal.lock_archive: no other role may read the keys.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
-    select pg_advisory_unlock(key) from bcp_internal.archive_lock
+    select pg_advisory_unlock(bcp_internal.archive_lock_key(bcp_internal.archive_lock_name(p_table, p_start, p_end)))
 $func$;
 
 comment on function bcp_internal.unlock_archive is
-    'Releases the lock of archive runs; false if this session did not hold it.';
+    'Releases a lock of bcp_internal.lock_archive; false if this session did not hold it.';
 
 grant execute on function bcp_internal.unlock_archive to bcp_admin;

@@ -63,6 +63,26 @@ def one(conn: Connection[Any], archive_id: UUID) -> Archive:
     return found[0]
 
 
+def now(conn: Connection[Any], archive_id: UUID, states: Sequence[str] = PROVEN) -> Archive | None:
+    """Return an archive as it is now, or None where it is in none of these states (any more)."""
+    found = _archives(
+        conn,
+        _SELECT + " from bcp_internal.find_archives(%s, null, null, null, %s)",
+        [archive_id, list(states)],
+    )
+    return found[0] if found else None
+
+
+def ids(conn: Connection[Any], table: str, start: datetime, end: datetime) -> set[UUID]:
+    """Return the proven archives of a chunk."""
+    return {
+        archive_id
+        for (archive_id,) in call(
+            conn, "select archive_id from bcp_internal.find_archives(null, %s, %s, %s)", [table, start, end]
+        )
+    }
+
+
 def begin(conn: Connection[Any], table: str, start: datetime, end: datetime, location: str) -> Archive | None:
     """Note that an archive is being written; None where the chunk has been dropped."""
     found = _archives(

@@ -5,24 +5,29 @@ Rows go into a temporary table, where SQL does to them what it did to those of t
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.archive import _books
+from bcp_analytics.archive._lock import locked, place_of, tried
 from bcp_analytics.archive._model import Progress
 from bcp_analytics.archive._rewrite import put_in_place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from psycopg import Connection
 
+    from bcp_analytics.archive._lock import Place
     from bcp_analytics.archive._model import Watch
 
 
-def erase_pending(conn: Connection[Any], watch: Watch) -> int:
-    """Rewrite what waits for an erasure, and return how many archives that were. The lock is the caller's.
+def erase_pending(conn: Connection[Any], watch: Watch, *, all_of_them: bool = False) -> int:
+    """Rewrite what waits for an erasure, and return how many archives that were.
 
-    Where the role may not see what waits, nothing is done: erasures are the owner's.
+    What another run is at work on is left to the next run; `all_of_them` raises `ArchiveError` instead. Where
+    the role may not see what waits, nothing is done: erasures are the owner's.
     """
     may = _books.call(
         conn,
@@ -31,16 +36,38 @@ def erase_pending(conn: Connection[Any], watch: Watch) -> int:
     )
     if may != [(True,)]:
         return 0
-    # Each archive once, however many people it is to lose.
-    waiting = dict.fromkeys(
-        archive_id
-        for (archive_id,) in _books.call(conn, "select archive_id from bcp_internal.pending_erasures()")
-    )
-    for number, archive_id in enumerate(waiting, 1):
-        _erase(conn, archive_id, (number, len(waiting)), watch)
+    done: list[UUID] = []
+    seen: set[UUID] = set()
+    # Another run may have put an archive in the place of one that waits, and that waits then.
+    while waiting := [archive_id for archive_id in _waiting(conn) if archive_id not in seen]:
+        for number, archive_id in enumerate(waiting, 1):
+            seen.add(archive_id)
+            if (found := _books.now(conn, archive_id)) is None:
+                continue
+            place = place_of(found)
+            with _held(conn, place) if all_of_them else tried(conn, place) as mine:
+                if mine and archive_id in _waiting(conn):
+                    _erase(conn, archive_id, (number, len(waiting)), watch)
+                    done.append(archive_id)
     # Archives that were never finished wait for nothing any more.
     _books.call(conn, "select bcp_internal.settle_erasures()")
-    return len(waiting)
+    return len(done)
+
+
+@contextmanager
+def _held(conn: Connection[Any], place: Place) -> Iterator[bool]:
+    with locked(conn, place):
+        yield True
+
+
+def _waiting(conn: Connection[Any]) -> list[UUID]:
+    """Return each archive once, however many people it is to lose."""
+    return list(
+        dict.fromkeys(
+            archive_id
+            for (archive_id,) in _books.call(conn, "select archive_id from bcp_internal.pending_erasures()")
+        )
+    )
 
 
 def _erase(conn: Connection[Any], archive_id: UUID, place: tuple[int, int], watch: Watch) -> None:

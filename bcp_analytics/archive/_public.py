@@ -11,6 +11,7 @@ from bcp_analytics.errors import InvalidArgument
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from uuid import UUID
 
@@ -43,8 +44,9 @@ def archive(
     What a run that dies leaves behind, the next one removes or uses. A run that raises leaves what it had
     proven.
 
-    Raises `ArchiveError` where a chunk cannot be written or does not come back equal, or another run is at
-    work, and `InvalidArgument`.
+    Runs at the same time share what is due: each leaves alone the chunk that another is at.
+
+    Raises `ArchiveError` where a chunk cannot be written or does not come back equal, and `InvalidArgument`.
     """
     _extra.check()
     from bcp_analytics.archive import _run, _store  # noqa: PLC0415 - an extra
@@ -80,7 +82,7 @@ def restore(
     those chunks. The table is the owner's of the store, so that erasures and late masking reach it; one that
     no restore has made is left alone.
 
-    Where another run archives or restores, this waits for it, at most `wait_seconds`, and calls `waiting`
+    Where another run is at one of the chunks, this waits for it, at most `wait_seconds`, and calls `waiting`
     with a sentence that says so.
 
     Each archive comes back as its manifest says, to the row, or not at all: raises `ArchiveError`, also while
@@ -90,10 +92,13 @@ def restore(
     from bcp_analytics.archive import _lock, _restore  # noqa: PLC0415 - an extra
 
     _books.check_autocommit(conn, "restore")
-    with _lock.locked(conn, wait_seconds, waiting):
-        if into_schema is None:
-            return _restore.into_table(conn, table, since, until, keep_days=keep_days, watch=progress)
-        return _restore.beside(conn, table, since, until, schema=into_schema, watch=progress)
+
+    def hold(archive: Archive) -> AbstractContextManager[None]:
+        return _lock.locked(conn, _lock.place_of(archive), wait_seconds, waiting)
+
+    if into_schema is None:
+        return _restore.into_table(conn, table, since, until, keep_days=keep_days, hold=hold, watch=progress)
+    return _restore.beside(conn, table, since, until, schema=into_schema, hold=hold, watch=progress)
 
 
 def rewrite(conn: Connection[Any], archive_id: UUID, change: Callable[[], object]) -> Archive | None:
@@ -104,7 +109,7 @@ def rewrite(conn: Connection[Any], archive_id: UUID, change: Callable[[], object
     the archive stays and is returned. The rows are proven before, the new files after, and the old ones are
     removed last. For the role that migrated the database: what it leaves is what `restore` will believe.
 
-    Raises `ArchiveError` where either is not as it should be, or another run is at work.
+    Raises `ArchiveError` where either is not as it should be, or another run is at the same chunk.
     """
     _extra.check()
     from bcp_analytics.archive import _rewrite  # noqa: PLC0415 - an extra
@@ -122,11 +127,10 @@ def erase(conn: Connection[Any], *, progress: Watch = unwatched) -> int:
     Raises `ArchiveError` as `rewrite` does.
     """
     _extra.check()
-    from bcp_analytics.archive import _erase, _lock  # noqa: PLC0415 - an extra
+    from bcp_analytics.archive import _erase  # noqa: PLC0415 - an extra
 
     _books.check_autocommit(conn, "erase")
-    with _lock.locked(conn):
-        return _erase.erase_pending(conn, progress)
+    return _erase.erase_pending(conn, progress, all_of_them=True)
 
 
 def query(

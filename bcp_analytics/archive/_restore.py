@@ -17,43 +17,86 @@ from bcp_analytics.archive._store import Store
 from bcp_analytics.errors import translated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from psycopg import Connection
 
     from bcp_analytics.archive._model import Archive, Watch
 
+    Hold = Callable[[Archive], AbstractContextManager[None]]
+
 
 def into_table(
-    conn: Connection[Any], table: str, since: datetime, until: datetime, *, keep_days: float, watch: Watch
+    conn: Connection[Any],
+    table: str,
+    since: datetime,
+    until: datetime,
+    *,
+    keep_days: float,
+    hold: Hold,
+    watch: Watch,
 ) -> list[Archive]:
-    """Restore what has been dropped, under the lock; see `bcp_analytics.archive.restore`."""
-    found = _books.archives(conn, table=table, since=since, until=until, states=("dropped",))
-    for number, archive in enumerate(found, 1):
-        with ExitStack() as kept:
-            files = read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
-            _steps.reached("read")
-            with translated(), conn.transaction():
-                fill(conn, archive, files, Progress(archive, number, len(found), "restoring", 0, 0), watch)
-                _steps.reached("filled")
-                _books.call(
-                    conn,
-                    "select bcp_internal.finish_restore(%s, bcp_internal.now() + %s)",
-                    [archive.archive_id, timedelta(days=keep_days)],
-                )
-                _steps.reached("restoring")
-        _steps.reached("restored")
-        watch(_at(Progress(archive, number, len(found), "restored", 0, 0), archive.row_count or 0))
-    return found
+    """Restore what has been dropped, each archive under its lock; see `bcp_analytics.archive.restore`."""
+    done: list[Archive] = []
+
+    def left() -> list[Archive]:
+        there = _books.archives(conn, table=table, since=since, until=until, states=("dropped",))
+        restored = {archive.archive_id for archive in done}
+        return [archive for archive in there if archive.archive_id not in restored]
+
+    # Looked for anew each time: another run that this waits for may put an archive in the place of one.
+    while found := left():
+        with hold(found[0]):
+            archive = _books.now(conn, found[0].archive_id, ("dropped",))
+            if archive is not None:
+                _restore(conn, archive, (len(done) + 1, len(done) + len(found)), keep_days, watch)
+                done.append(archive)
+    return done
+
+
+def _restore(
+    conn: Connection[Any], archive: Archive, place: tuple[int, int], keep_days: float, watch: Watch
+) -> None:
+    with ExitStack() as kept:
+        files = read(archive, kept, Progress(archive, *place, "reading", 0, 0), watch)
+        _steps.reached("read")
+        with translated(), conn.transaction():
+            fill(conn, archive, files, Progress(archive, *place, "restoring", 0, 0), watch)
+            _steps.reached("filled")
+            _books.call(
+                conn,
+                "select bcp_internal.finish_restore(%s, bcp_internal.now() + %s)",
+                [archive.archive_id, timedelta(days=keep_days)],
+            )
+            _steps.reached("restoring")
+    _steps.reached("restored")
+    watch(_at(Progress(archive, *place, "restored", 0, 0), archive.row_count or 0))
 
 
 def beside(
-    conn: Connection[Any], table: str, since: datetime, until: datetime, *, schema: str, watch: Watch
+    conn: Connection[Any],
+    table: str,
+    since: datetime,
+    until: datetime,
+    *,
+    schema: str,
+    hold: Hold,
+    watch: Watch,
 ) -> list[Archive]:
     """Put all rows that archives have of a range into a table of another schema, in one transaction."""
     with translated(), ExitStack() as kept:
         time_column_of(conn, table)
-        found = _books.archives(conn, table=table, since=since, until=until)
+        found: list[Archive] = []
+        # Until all are held as they are: another run may put an archive in the place of one meanwhile.
+        with ExitStack() as held:
+            while (there := _books.archives(conn, table=table, since=since, until=until)) != found:
+                held.close()
+                found = there
+                for archive in found:
+                    held.enter_context(hold(archive))
+            kept.push(held.pop_all())
         fetched = [
             read(archive, kept, Progress(archive, number, len(found), "reading", 0, 0), watch)
             for number, archive in enumerate(found, 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bcp_analytics.archive import _books, _steps
 from bcp_analytics.archive._export import dump, time_column_of
 from bcp_analytics.archive._files import DayWriter, prove, upload
-from bcp_analytics.archive._lock import locked
+from bcp_analytics.archive._lock import locked, place_of
 from bcp_analytics.archive._model import Progress, unwatched
 from bcp_analytics.archive._restore import fill, read
 from bcp_analytics.archive._store import Store
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 def rewritten(conn: Connection[Any], archive_id: UUID, change: Callable[[], object]) -> Archive | None:
     """Write, prove and put in place what `change` leaves; see `bcp_analytics.archive.rewrite`."""
-    with locked(conn):
+    with locked(conn, place_of(_books.one(conn, archive_id))):
+        # As it is now that no other run is at it.
         old = _books.one(conn, archive_id)
         return put_in_place(conn, old, change, Progress(old, 1, 1, "reading", 0, 0), unwatched)
 

@@ -8,7 +8,7 @@ from bcp_analytics.archive import _books, _steps
 from bcp_analytics.archive._erase import erase_pending
 from bcp_analytics.archive._export import export, time_column_of
 from bcp_analytics.archive._files import DayWriter, prove, upload
-from bcp_analytics.archive._lock import locked
+from bcp_analytics.archive._lock import Place, tried
 from bcp_analytics.archive._model import Progress
 from bcp_analytics.archive._store import Store
 from bcp_analytics.archive._tidy import tidy, write_manifest
@@ -35,21 +35,28 @@ def run(
     watch: Watch,
     verified: Callable[[Archive], None] | None,
 ) -> list[Archive]:
-    """Archive what is due, or what is asked for by table, start and end, under the lock."""
-    with locked(conn):
-        store = Store(url, make=True)
-        tidy(conn)
-        erase_pending(conn, watch)
-        wanted = _books.chunks(conn, *asked, check_content=check_content)
-        made = []
-        for number, chunk in enumerate(wanted, 1):
-            archive = _archive_chunk(conn, store, chunk, (number, len(wanted)), watch)
-            if archive is None:
+    """Archive what is due, or what is asked for by table, start and end.
+
+    Other runs may do the same: each holds the chunk that it is at, and leaves alone what another holds or has
+    done.
+    """
+    store = Store(url, make=True)
+    tidy(conn)
+    erase_pending(conn, watch)
+    wanted = _books.chunks(conn, *asked, check_content=check_content)
+    known = [_books.ids(conn, *chunk) for chunk in wanted]
+    made = []
+    for number, (chunk, archived) in enumerate(zip(wanted, known, strict=True), 1):
+        with tried(conn, Place(*chunk)) as mine:
+            if not mine or _books.ids(conn, *chunk) != archived:
                 continue
-            made.append(archive)
-            if verified is not None:
-                verified(archive)
-        return made
+            archive = _archive_chunk(conn, store, chunk, (number, len(wanted)), watch)
+        if archive is None:
+            continue
+        made.append(archive)
+        if verified is not None:
+            verified(archive)
+    return made
 
 
 def _archive_chunk(

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bcp_analytics.archive import _books, _steps
+from bcp_analytics.archive._lock import place_of, tried
 from bcp_analytics.archive._model import as_json
 from bcp_analytics.archive._store import Store
 from bcp_analytics.errors import ArchiveError
@@ -17,19 +18,25 @@ if TYPE_CHECKING:
 
     from bcp_analytics.archive._model import Archive
 
+_NEEDLESS = ("writing", "replaced")
+
 
 def tidy(conn: Connection[Any], *, only: str | None = None) -> None:
     """Remove the files of archives that were never proven or have been replaced, and then their rows.
 
-    Where a location cannot be reached its rows stay, and the next run tries again. `only` is a location.
+    What another run is at work on is that run's. Where a location cannot be reached its rows stay, and the
+    next run tries again. `only` is a location.
     """
-    for archive in _books.archives(conn, states=("writing", "replaced")):
-        if only is not None and archive.location != only:
+    for found in _books.archives(conn, states=_NEEDLESS):
+        if only is not None and found.location != only:
             continue
-        with suppress(ArchiveError):
-            remove_files(Store(archive.location), archive)
-            _steps.reached("removed")
-            _books.discard(conn, archive)
+        with tried(conn, place_of(found)) as mine, suppress(ArchiveError):
+            # Another run may have proven it, or removed it, since.
+            archive = _books.now(conn, found.archive_id, _NEEDLESS) if mine else None
+            if archive is not None:
+                remove_files(Store(archive.location), archive)
+                _steps.reached("removed")
+                _books.discard(conn, archive)
 
 
 def remove_files(store: Store, archive: Archive) -> None:

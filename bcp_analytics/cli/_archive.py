@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -130,6 +130,11 @@ def _archive_once(
             f" {tables.size(one.bytes or 0)}, checksum {one.checksum}"
         )
         if cleanup:
+            drop()
+
+    def drop() -> None:
+        # Another run that archives may be at it: what it does not drop, the last one to end does.
+        with suppress(psycopg.errors.LockNotAvailable):
             cleanup_old_data(conn)
 
     with bars() as show:
@@ -145,7 +150,7 @@ def _archive_once(
         )
     if cleanup and not done:
         # Drop what an earlier run archived and could not drop, such as a chunk in use.
-        cleanup_old_data(conn)
+        drop()
     tell(f"Done: {counted(len(done), 'archive')}." if done else "Nothing to archive.")
     sys.stdout.flush()
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ STEPS = {
     "archive": (
         "begun", "exported", "uploaded", "proven", "manifest", "marked", "removed", "",
     ),
+    # With a second run at the same time, which goes on.
+    "archives": ("begun", "uploaded", "manifest", "marked", ""),
     "restore": ("read", "filled", "restoring", "restored", ""),
     "rewrite": ("begun", "uploaded", "manifest", "marked", "removed", ""),
 }  # fmt: skip
@@ -65,13 +68,17 @@ def program(dsn: str, folder: Path) -> Iterator[Callable[..., int]]:
         process.stdin.close()
 
 
-def wait_for_the_lock(conn: Db) -> None:
-    """The server notices that a killed client is gone; then it lets go of its lock."""
+def wait_for_the_locks(conn: Db) -> None:
+    """The server notices that a killed client is gone; then it lets go of its locks."""
     until = time.monotonic() + 30
-    while not conn.execute("select is_mine from bcp_internal.lock_archive()").fetchall()[0][0]:
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    conn.execute("select bcp_internal.unlock_archive()")
+    for day in DAYS:
+        place = ["tool_usage_logs", day, f"{datetime.fromisoformat(day) + timedelta(days=1):%Y-%m-%d}"]
+        while not conn.execute("select is_mine from bcp_internal.lock_archive(%s, %s, %s)", place).fetchall()[
+            0
+        ][0]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        conn.execute("select bcp_internal.unlock_archive(%s, %s, %s)", place)
 
 
 def ids_of_files(conn: Db, state: tuple[str, ...]) -> Counter[str]:
@@ -114,11 +121,11 @@ def test_kills(dsn: str, clean_db: Db, tmp_path: Path, target: str) -> None:
             if step == "removed":
                 few(clean_db, DAYS[0], 1)
                 run("archive")
-            if do == "archive":
+            if do.startswith("archive"):
                 for day in DAYS:
                     few(clean_db, day, chance.randrange(1, 4))
             everything = set(ids_of_table(clean_db)) | set(ids_of_files(clean_db, ("dropped",)))
-            if do != "archive":
+            if not do.startswith("archive"):
                 run("archive")
                 clean_db.execute("call bcp.run_cleanup()")
                 check(clean_db, everything)
@@ -128,7 +135,7 @@ def test_kills(dsn: str, clean_db: Db, tmp_path: Path, target: str) -> None:
             else:
                 signalled = run(do, after=chance.uniform(0.02, 0.6))
             killed[f"{do} {step or 'any time'}"] += bool(signalled)
-            wait_for_the_lock(clean_db)
+            wait_for_the_locks(clean_db)
             check(clean_db, everything)
             clean_db.execute("call bcp.run_cleanup()")
             check(clean_db, everything)

@@ -47,37 +47,73 @@ def test_a_person_is_taken_out(clean_db: Db, tmp_path: Path) -> None:
     ]
 
 
-def test_one_run_at_a_time(dsn: str, clean_db: Db, tmp_path: Path, target: str) -> None:
+def test_one_run_at_a_time_on_a_chunk(
+    dsn: str, clean_db: Db, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few(clean_db, "2020-01-05")
-    said = []
+    [old] = archive(clean_db, tmp_path)
+    drop(clean_db, start="2020-01-05", end="2020-01-06")
+    said: list[str] = []
 
-    def meanwhile(_: Any) -> None:
+    def meanwhile(step: str) -> None:
+        if step != "manifest" or said:
+            return
         with psycopg.connect(dsn, autocommit=True) as other:
             for start in (
-                lambda: archive(other, tmp_path),
+                lambda: rewrite(other, old.archive_id, lambda: None),
                 lambda: restore(other, "tool_usage_logs", *DAY, wait_seconds=0.01, waiting=said.append),
             ):
-                with pytest.raises(ArchiveError, match="Another run archives or restores") as caught:
+                with pytest.raises(
+                    ArchiveError, match="Another run archives or restores the same chunk"
+                ) as caught:
                     start()
                 said.append(str(caught.value))
+            # A run leaves alone what the other has not finished.
+            assert archive(other, tmp_path) == []
+            assert len(archives(other, states=("writing",))) == 1
 
-    archive(clean_db, tmp_path, verified=meanwhile)
+    monkeypatch.setattr(_steps, "reached", meanwhile)
+    new = rewrite(clean_db, old.archive_id, without_u2(clean_db))
+    assert new is not None
+    assert [a.archive_id for a in archives(clean_db)] == [new.archive_id]
     assert len(said) == 3
-    assert said[1].startswith("waiting for another run that archives or restores on this database")
+    assert said[1].startswith("waiting for another run that archives or restores the same chunk")
     if target == "native":  # on embedded there are no processes to name
         assert f"server process {clean_db.info.backend_pid} of role {clean_db.info.user}, since 20" in said[0]
+
+
+def test_runs_share_what_is_due(
+    dsn: str, clean_db: Db, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in ("2020-01-05", "2020-01-06", "2020-01-07"):
+        few(clean_db, day)
+    of_other: list[Any] = []
+
+    def meanwhile(step: str) -> None:
+        if step == "uploaded" and not of_other:
+            of_other.append("begun")
+            with psycopg.connect(dsn, autocommit=True) as other:
+                of_other[:] = archive(other, tmp_path)
+
+    monkeypatch.setattr(_steps, "reached", meanwhile)
+    made = archive(clean_db, tmp_path)
+    # The first run was at the latest chunk, and finds the rest done.
+    assert [f"{one.range_start:%d}" for one in made] == ["07"]
+    assert [f"{one.range_start:%d}" for one in of_other] == ["06", "05"]
     assert archive(clean_db, tmp_path) == []
+    assert len(list(tmp_path.rglob("*.parquet"))) == len(archives(clean_db)) == 3
 
 
 def test_restore_waits_for_another_run(dsn: str, clean_db: Db, tmp_path: Path) -> None:
     few(clean_db, "2020-01-05")
     archive(clean_db, tmp_path)
     drop(clean_db, start="2020-01-05", end="2020-01-06")
+    place = ["tool_usage_logs", *DAY]
     with psycopg.connect(dsn, autocommit=True) as other:
-        other.execute("select bcp_internal.lock_archive()")
+        other.execute("select bcp_internal.lock_archive(%s, %s, %s)", place)
 
         def end_of_the_other(_: str) -> None:
-            other.execute("select bcp_internal.unlock_archive()")
+            other.execute("select bcp_internal.unlock_archive(%s, %s, %s)", place)
 
         assert len(restore(clean_db, "tool_usage_logs", *DAY, waiting=end_of_the_other)) == 1
     assert count(clean_db) == 3

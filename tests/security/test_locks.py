@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Db = psycopg.Connection[Any]
 pytestmark = pytest.mark.native("the embedded database is one backend: its transactions never overlap")
 MIGRATE = int.from_bytes(b"bcp_anal")
+PLACE = "('tool_usage_logs', '2020-01-05Z', '2020-01-06Z')"
+KEY = f"select bcp_internal.archive_lock_key(bcp_internal.archive_lock_name{PLACE}) as key"
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def writer(dsn: str, clean_db: Db) -> Iterator[Db]:
 
 
 def test_a_stranger_holds_up_no_run(dsn: str, clean_db: Db, stranger: Db, tmp_path: Path) -> None:
-    [key] = rows(clean_db, "select key from bcp_internal.archive_lock")  # as pg_locks shows it during a run
+    [key] = rows(clean_db, KEY)  # as pg_locks shows it during a run
     for taken in (
         MIGRATE, key["key"], "hashtextextended('bcp.cleanup_old_data', 0)",
         "hashtext('bcp_internal.erase_chunk')",
@@ -66,9 +68,9 @@ def test_a_stranger_holds_up_no_run(dsn: str, clean_db: Db, stranger: Db, tmp_pa
 
 
 def test_runs_stay_apart_after_a_stranger_had_the_lock(clean_db: Db, stranger: Db, dsn: str) -> None:
-    [key] = rows(clean_db, "select key from bcp_internal.archive_lock")
+    [key] = rows(clean_db, KEY)
     stranger.execute("select pg_advisory_lock(%s)", [key["key"]])
-    take = "select is_mine, holder from bcp_internal.lock_archive()"
+    take = f"select is_mine, holder from bcp_internal.lock_archive{PLACE}"
     with psycopg.connect(dsn, autocommit=True) as second, logged_in_as(second, "bcp_admin"):
         assert rows(clean_db, take) == [{"is_mine": True, "holder": None}]
         [found] = rows(second, take)
@@ -76,7 +78,7 @@ def test_runs_stay_apart_after_a_stranger_had_the_lock(clean_db: Db, stranger: D
         assert f"process {clean_db.info.backend_pid} of role" in found["holder"]
         stranger.execute("select pg_advisory_unlock_all()")
         assert not rows(second, take)[0]["is_mine"]
-        clean_db.execute("select bcp_internal.unlock_archive()")
+        clean_db.execute(f"select bcp_internal.unlock_archive{PLACE}")  # type: ignore[arg-type]
         assert rows(second, take)[0]["is_mine"]
         assert not rows(clean_db, take)[0]["is_mine"]
 
@@ -84,7 +86,7 @@ def test_runs_stay_apart_after_a_stranger_had_the_lock(clean_db: Db, stranger: D
 def test_only_an_admin_takes_the_lock_of_archives(clean_db: Db) -> None:
     for role in ("bcp_reader", "bcp_writer"):
         with logged_in_as(clean_db, role), pytest.raises(psycopg.errors.InsufficientPrivilege):
-            clean_db.execute("select * from bcp_internal.lock_archive()")
+            clean_db.execute(f"select * from bcp_internal.lock_archive{PLACE}")  # type: ignore[arg-type]
 
 
 def test_an_open_transaction_that_touched_a_user_stops_no_other_sender(clean_db: Db, writer: Db) -> None:
