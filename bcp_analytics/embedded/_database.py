@@ -91,6 +91,7 @@ class EmbeddedDatabase:
         if lock is None:
             raise EmbeddedError(_already_running(self._places))
         try:
+            self._forget_ended()
             self._places.state.unlink(missing_ok=True)
             self._spawn(runtime, lock)
         finally:
@@ -145,6 +146,7 @@ class EmbeddedDatabase:
         deadline = time.monotonic() + timeout
         while self._places.read_state().get("pid") != process.pid:
             if process.poll() is not None:
+                self._forget_ended()
                 raise EmbeddedError(f"The embedded database did not start.{self._last_log_lines()}")
             if time.monotonic() > deadline:
                 self.stop(timeout=0)
@@ -152,6 +154,12 @@ class EmbeddedDatabase:
                     f"The embedded database did not answer within {timeout:g} s.{self._last_log_lines()}"
                 )
             time.sleep(_POLL_S)
+
+    def _forget_ended(self) -> None:
+        """Close the pipe to a server that ended by itself or was killed."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin:
+            process.stdin.close()
 
     def _last_log_lines(self) -> str:
         try:

@@ -68,12 +68,16 @@ def test_stop_and_start_and_kill_keep_what_was_committed(start_server: StartServ
         conn.execute("insert into kept values ('2026-01-01 UTC', %s)", [n])
         loser.execute("insert into kept values ('2026-01-01 UTC', -1)")
         assert server.pid is not None
+        assert (process := server._process) is not None
         os.kill(server.pid, signal.SIGKILL)
         until(lambda: not server.running)
         with pytest.raises(psycopg.OperationalError):
             conn.execute("select 1")
         loser.close()
         server.start()
+        # Nothing stays open of the one that was killed.
+        assert process.stdin is not None
+        assert process.stdin.closed
         with psycopg.connect(server.dsn) as again:
             assert again.execute("select array_agg(n order by n) from kept").fetchone() == (
                 list(range(n + 1)),
