@@ -109,6 +109,72 @@ def test_what_a_channel_may_not_reach_is_said_in_its_form(look: Watched) -> None
     look.said.clear()
 
 
+def test_a_channel_is_changed_and_its_secret_follows_to_no_other_host(look: Watched) -> None:
+    with psycopg.connect(look.site.direct, autocommit=True) as conn:
+        allow(conn, "127.0.0.1, localhost")
+        page = look.page
+        page.goto("/alerts")
+        panel(page, "Channels").locator("text=New channel").click()
+        dialog = page.locator("dialog")
+        # The text of a label has that of its choices in it.
+        chosen = lambda title: dialog.locator("label", has_text=re.compile(f"^{title} ")).locator("select")  # noqa: E731
+        chosen("Kind").select_option("email")
+        for label, value in (
+            ("Name", "mail"),
+            ("SMTP server", "127.0.0.1"),
+            ("User", "ada"),
+            ("From", "store@example.com"),
+            ("To, with commas between", "ada@example.com, bob@example.com"),
+        ):
+            dialog.get_by_label(label, exact=True).fill(value)
+        chosen("TLS").select_option("none")
+        dialog.locator("input[type=password]").fill("hunter2")
+        dialog.get_by_label("slow", exact=True).check()
+        dialog.get_by_label("gets the weekly digest", exact=True).uncheck()
+        dialog.locator("text=Make the channel").click()
+        row = panel(page, "Channels").locator("tr", has_text="mail")
+        row.locator("text=slow").first.wait_for()
+
+        def stored() -> dict[str, Any]:
+            [(found,)] = conn.execute(
+                "select to_jsonb(c) from bcp_internal.notification_channels c where channel_name = 'mail'"
+            ).fetchall()
+            return dict(found)
+
+        before = stored()
+        assert len(before["rule_names"]) == 1
+        assert (before["digest"], before["tell_closed"]) == (False, True)
+        assert before["config"]["recipients"] == ["ada@example.com", "bob@example.com"]
+
+        # Who may change a channel cannot have its password sent to a server of their own.
+        row.locator("button", has_text="Edit").click()
+        assert dialog.get_by_label("SMTP server", exact=True).input_value() == "127.0.0.1"
+        assert dialog.locator("input[type=password]").input_value() == ""
+        dialog.get_by_label("SMTP server", exact=True).fill("localhost")
+        dialog.get_by_label("gets the weekly digest", exact=True).check()
+        dialog.get_by_label("tells that alerts close", exact=True).uncheck()
+        dialog.locator("fieldset input:checked").uncheck()
+        dialog.locator("text=Save the channel").click()
+        dialog.locator("text=where the secret of the channel is sent would change").wait_for()
+        assert stored() == before
+        dialog.locator("input[type=password]").fill("hunter3")
+        dialog.locator("text=Save the channel").click()
+        dialog.wait_for(state="detached")
+        row.locator("text=all rules").wait_for()
+        after = stored()
+        assert (after["config"]["host"], after["secret"]) == ("localhost", "hunter3")
+        assert (after["rule_names"], after["digest"], after["tell_closed"]) == (None, True, False)
+        # What sends the secret nowhere else needs it not.
+        row.locator("button", has_text="Edit").click()
+        chosen("From severity").select_option("critical")
+        dialog.locator("text=Save the channel").click()
+        dialog.wait_for(state="detached")
+        assert stored() == after | {"min_severity": "critical"}
+        conn.execute("select bcp.delete_notification_channel('mail')")
+    assert [text for text in look.said if "status of 400" not in text] == []
+    look.said.clear()
+
+
 def test_a_reader_is_told_who_may_change(browser: Any, site: Site) -> None:
     watched = Watched(browser, site)
     watched.log_in("reader")
