@@ -13,10 +13,13 @@ refresh has reached. The server, the subscribers and the sender are a process ea
 - tick: what the two statements take, and with them adding up and making the message.
 - CPU and memory are those of the server's process; the calls do not pass through it.
 - OTLP: spans a second that the same server takes in, as `benchmarks.otlp` sends them, with nobody watching.
+- commit to paint: to when a browser has painted a total that counts the batch: Debian's Chromium, which has
+  the overview open over the last day, alone and beside 199 other subscribers. It takes cores from all
+  others, so these are rounds of their own.
 - stalled: a client that stops reading, until the server has closed its socket, and by how much the server's
   memory grew meanwhile, with what the system keeps of the unsent.
 
-Prints a table, and writes it with the ratios to benchmarks/results/stream.json.
+It takes some eight minutes. Prints a table, and writes it with the ratios to benchmarks/results/stream.json.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import statistics
@@ -54,9 +58,12 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
 
     Connection = psycopg.Connection[Any]
+    Rows = dict[int, dict[str, float]]
 
 RESULTS = Path(__file__).parent / "results"
 SUBSCRIBERS = (1, 50, 200)
+# With the browser among them.
+PAINTED = (1, 200)
 A_SECOND = 1_000
 SUCCEED = 0.97
 BATCH = 100
@@ -70,6 +77,7 @@ SETTINGS = {
     "max_connections": "40",
 }
 PATH = "/analytics-stream"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 COUNTED = re.compile(r'"calls_today":(\d+)')
 
 FILL: LiteralString = """
@@ -101,11 +109,7 @@ def fill(conn: Connection, calls: int) -> None:
             until = f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(now - before))}+00"
             conn.execute(FILL, {"calls": number, "span": span, "until": until})
         if before:
-            # Those that answer for the day. No other is read.
-            for name in ("tool_usage_1m", "tool_usage_1h"):
-                conn.execute(
-                    f"call refresh_continuous_aggregate('bcp.{name}', now() - interval '2 days', now())"
-                )
+            conn.execute("call bcp.refresh_analytics_views()")
     conn.execute("analyze bcp.tool_usage_logs")
 
 
@@ -202,6 +206,45 @@ def subscribe(port: int, token: str, number: int, stop: Event, pipe: Pipe) -> No
     pipe.send(asyncio.run(watch_all()))
 
 
+# Of each total that is shown: when the frame that it is in was done, and the total.
+WATCH_TOTAL = """() => {
+    window.painted = []
+    let last = null
+    const look = () => {
+        const shown = document.querySelector('[data-total]')?.textContent.replaceAll(',', '')
+        if (shown === undefined || shown === last) return
+        last = shown
+        // Before the frame is painted, and after.
+        requestAnimationFrame(() => setTimeout(() => painted.push([Date.now() / 1000, Number(shown)])))
+    }
+    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true })
+    look()
+}"""
+
+
+def paint(port: int, token: str, path: str, stop: Event, pipe: Pipe) -> None:
+    """Have the overview open in a browser, and send when it had painted which total."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - of the extra dev
+
+    with sync_playwright() as playwright:
+        # Root has no user namespace to put its pages into.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(
+            viewport={"width": 1280, "height": 900}, base_url=f"http://127.0.0.1:{port}"
+        )
+        if context.request.post("/v1/session", data={"token": token}).status != 200:  # noqa: PLR2004
+            raise RuntimeError("the browser could not log in")
+        page = context.new_page()
+        page.goto(path)
+        page.locator("[data-total]").wait_for()
+        page.locator(".pill", has_text="Live").wait_for()
+        page.evaluate(WATCH_TOTAL)
+        while not stop.is_set():
+            page.wait_for_timeout(200)
+        pipe.send([[(at, total) for at, total in page.evaluate("painted")]])
+        browser.close()
+
+
 @dataclass
 class Server:
     """The server's process, as the system and PostgreSQL see it."""
@@ -294,6 +337,58 @@ def at_rate(it: Server, subscribers: int, seconds: float, dsn: str) -> dict[str,
     }
 
 
+def painted(it: Server, subscribers: int, seconds: float, dsn: str) -> dict[str, float]:
+    """Measure when a browser among that many subscribers shows what was committed."""
+    # A range that does not move, so that no call leaves it: the last day, and the time of the run.
+    row = it.conn.execute(
+        "select '/?from=' || to_char(t.since, f) || '&to=' || to_char(t.since + '25 hours', f), count(*) "
+        "from (select date_trunc('second', now() - interval '24 hours') at time zone 'UTC' as since, "
+        """'YYYY-MM-DD"T"HH24:MI:SS"Z"' as f) as t """
+        "join bcp.tool_usage_logs l on l.start_time >= t.since at time zone 'UTC' group by t.since, t.f"
+    ).fetchone()
+    assert row is not None  # noqa: S101
+    path, before = row
+    context = get_context("spawn")
+    stop = context.Event()
+    ours: list[Pipe] = []
+    processes = []
+    for work, arguments in (
+        (paint, (it.port, it.token, path)),
+        (subscribe, (it.port, it.token, subscribers - 1)),
+        (send, (dsn,)),
+    ):
+        here, there = context.Pipe()
+        ours.append(here)
+        processes.append(context.Process(target=work, args=(*arguments, stop, there), daemon=True))
+        processes[-1].start()
+        there.close()
+    try:
+        # The browser starts, and has asked everything once.
+        it.wait_for_ticks(12)
+        began = time.time()
+        time.sleep(seconds)
+        ended = time.time()
+        # The last of them are painted.
+        it.wait_for_ticks(8)
+    finally:
+        stop.set()
+        seen, _, (_, committed) = (pipe.recv() for pipe in ours)
+        for process in processes:
+            process.join(20)
+    # What was not painted until the end waited at least until then.
+    seen[0].append((time.time(), before + BATCH * len(committed)))
+    waits = delays(seen, before, committed, began, ended)
+    rate = BATCH * sum(began <= at < ended for at in committed) / (ended - began)
+    return {
+        "calls_per_second": round(rate),
+        "commit_to_paint_p50_s": round(quantile(waits, 0.5), 3),
+        "commit_to_paint_p99_s": round(quantile(waits, 0.99), 3),
+        "commit_to_paint_max_s": round(max(waits), 3),
+        "paints": len(seen[0]) - 1,
+        "samples": len(waits),
+    }
+
+
 def delays(
     seen: list[list[tuple[float, int]]], before: int, committed: list[float], began: float, ended: float
 ) -> list[float]:
@@ -349,7 +444,7 @@ def _stalled(it: Server) -> dict[str, float]:
         return {"seconds": round(time.monotonic() - began, 1), "memory_mb": round(grown, 2)}
 
 
-def measure(conn: Connection, seconds: float) -> tuple[dict[int, dict[str, float]], dict[str, float], float]:
+def measure(conn: Connection, seconds: float) -> tuple[Rows, Rows, dict[str, float], float]:
     dsn, port = conn.info.dsn, free_port()
     row = conn.execute("select bcp.create_api_token('bench', 'admin')").fetchone()
     assert row is not None  # noqa: S101
@@ -361,12 +456,13 @@ def measure(conn: Connection, seconds: float) -> tuple[dict[int, dict[str, float
     try:
         _wait_for(port)
         found = {number: at_rate(it, number, seconds, dsn) for number in SUBSCRIBERS}
+        shown = {number: painted(it, number, seconds, dsn) for number in PAINTED}
         gone = stalled(it)
         # The first round makes chunks and plans.
         rates = [
             otlp.measure(port, it.token, "protobuf", 1 + otlp.REQUESTS * n) for n in range(OTLP_ROUNDS + 1)
         ]
-        return found, gone, statistics.median(rates[1:])
+        return found, shown, gone, statistics.median(rates[1:])
     finally:
         os.kill(process.pid or 0, signal.SIGTERM)
         process.join(20)
@@ -397,9 +493,11 @@ def main() -> None:
     asked = parser.parse_args()
     if why := why_unavailable("native"):
         parser.error(f"this needs a native TimescaleDB Community: {why}")
+    if CHROMIUM is None:
+        parser.error("this needs a Chromium: apt-get install chromium")
     with server(**SETTINGS) as conn:
         fill(conn, asked.calls)
-        found, gone, spans = measure(conn, asked.seconds)
+        found, shown, gone, spans = measure(conn, asked.seconds)
         about = target(conn)
     most = found[max(found)]
     table = Table("subscribers", *most, title=about)
@@ -407,6 +505,8 @@ def main() -> None:
         table.add_row(str(number), *[f"{value:,g}" for value in row.values()])
     console = Console(width=160)
     console.print(table)
+    for number, row in shown.items():
+        console.print(f"painted, at {number}", row)
     console.print("stalled", gone)
     console.print(f"OTLP: {spans:,.0f} spans/s")
     document = {
@@ -414,9 +514,11 @@ def main() -> None:
         "load_average": round(os.getloadavg()[2], 1),
         "calls": asked.calls,
         "subscribers": found,
+        "painted": shown,
         "stalled": gone,
         "ratios": {
             "stream_commit_to_socket_p99_s": max(row["commit_to_frame_p99_s"] for row in found.values()),
+            "stream_commit_to_paint_p99_s": max(row["commit_to_paint_p99_s"] for row in shown.values()),
             "stream_statements_a_tick_at_200": most["statements_a_tick"],
             "stream_tick_p95_ms_at_3m_rows": max(row["tick_statements_p95_ms"] for row in found.values()),
             "stream_cpu_share_at_200": most["cpu_share"],
