@@ -12,10 +12,11 @@ export class Failure extends Error {
   }
 }
 
-/** Grow when there is something new: the first at once, the second now and then. */
-export const moved = { fast: signal(0), slow: signal(0), never: signal(0) }
-/** How long the last batch took, in milliseconds. */
-export const took = signal(0)
+/** Grow when there is something new: the sooner, the less it costs to ask. */
+export const moved = { fast: signal(0), medium: signal(0), slow: signal(0), never: signal(0) }
+/** @typedef {keyof typeof moved} Pace */
+/** How long the last answers of a pace took, in milliseconds. */
+export const took = { fast: 0, medium: 0, slow: 0, never: 0 }
 /** Since when the database cannot be reached, as far as requests tell. */
 export const away = signal(/** @type {number | null} */ (null))
 
@@ -49,18 +50,20 @@ export async function send(method, path, body) {
 const MOST = 40
 // Until a question that could not be answered is asked again, in milliseconds.
 const AGAIN = 2000
-let waiting = /** @type {{ asked: Asked, done: (rows: any[]) => void, failed: (error: unknown) => void }[]} */ ([])
+let waiting = /** @type {{ asked: Asked, pace: Pace, done: (rows: any[]) => void, failed: (error: unknown) => void }[]} */ ([])
 
-/** @param {Asked} asked @returns {Promise<any[]>} */
-export function ask(asked) {
+/** @param {Asked} asked @param {Pace} [pace] @returns {Promise<any[]>} */
+export function ask(asked, pace = 'slow') {
   return new Promise((done, failed) => {
-    waiting.push({ asked, done, failed })
+    waiting.push({ asked, pace, done, failed })
     if (waiting.length === 1) setTimeout(flush, 0)
   })
 }
 
 function flush() {
-  const all = waiting
+  // Four are answered at a time, and what is to be shown first is among the first of them.
+  const paces = Object.keys(moved)
+  const all = waiting.sort((one, other) => paces.indexOf(one.pace) - paces.indexOf(other.pace))
   waiting = []
   for (let at = 0; at < all.length; at += MOST) void sendBatch(all.slice(at, at + MOST))
 }
@@ -78,9 +81,12 @@ async function sendBatch(batch) {
       if (done) break
       const lines = (rest + value).split('\n')
       rest = lines.pop() ?? ''
-      for (const line of lines) settle(batch, JSON.parse(line))
+      for (const line of lines) {
+        const settled = JSON.parse(line)
+        took[batch[settled.at].pace] = performance.now() - begun
+        settle(batch, settled)
+      }
     }
-    took.value = performance.now() - begun
     throw new Failure(0, 'The answer ended early.', 'It is asked again by itself.')
   } catch (error) {
     const known = error instanceof Failure ? error : new Failure(0, 'The server cannot be reached.')
@@ -117,24 +123,24 @@ function plain(asked) {
 /**
  * The rows of a question or view, which are asked again as `pace` says. What was there stays while it is asked.
  * @param {string} name @param {Record<string, unknown>} takes
- * @param {{ of?: string, skip?: boolean, pace?: 'fast' | 'slow' | 'never' }} [options]
+ * @param {{ of?: string, skip?: boolean, pace?: Pace }} [options]
  */
 export function useAsk(name, takes, { of = 'query', skip = false, pace = 'slow' } = {}) {
   const asked = plain({ of, name, takes })
-  return { asked, ...useRows(skip ? '' : JSON.stringify(asked), () => ask(asked), pace) }
+  return { asked, ...useRows(skip ? '' : JSON.stringify(asked), () => ask(asked, pace), pace) }
 }
 
 /**
  * The same of a path that is neither, which a panel can show no SQL of. What changes while somebody types is sent when
  * they pause.
  * @param {string} method @param {string} path @param {unknown} [body]
- * @param {{ skip?: boolean, pace?: 'fast' | 'slow' | 'never', pause?: number }} [options]
+ * @param {{ skip?: boolean, pace?: Pace, pause?: number }} [options]
  */
 export function useSent(method, path, body, { skip = false, pace = 'slow', pause = 0 } = {}) {
   return useRows(skip ? '' : JSON.stringify([method, path, body]), () => send(method, path, body), pace, pause)
 }
 
-/** @param {string} key @param {() => Promise<any[]>} get @param {'fast' | 'slow' | 'never'} pace @param {number} [pause] */
+/** @param {string} key @param {() => Promise<any[]>} get @param {Pace} pace @param {number} [pause] */
 function useRows(key, get, pace, pause = 0) {
   const [state, set] = useState({ key: '', rows: /** @type {any[] | null} */ (null), error: /** @type {any} */ (null) })
   const [tries, again] = useState(0)

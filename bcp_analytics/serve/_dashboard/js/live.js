@@ -10,35 +10,36 @@ export const alerts = signal(/** @type {any} */ (null))
 export const link = signal({ how: 'connecting', at: 0 })
 
 const POLL = 5000
-const SLOW = 15_000
+/** Of each pace: after how many milliseconds it is asked again at the soonest, and after how many times what it took. */
+const PACES = /** @type {[import('./api.js').Pace, number, number][]} */ ([['fast', 700, 2], ['medium', 700, 8], ['slow', 15_000, 20]])
 let socket = /** @type {WebSocket | null} */ (null)
 let timer = 0
 let attempts = 0
-let lastFast = 0
-let lastSlow = 0
+const last = { fast: 0, medium: 0, slow: 0, never: 0 }
 let due = 0
 let seen = ''
 
 /** Has the panels ask again: soon, but no more often than what the last answers cost allows. */
 export function move() {
   if (document.hidden || due) return
-  const wait = Math.max(0, lastFast + Math.max(700, 4 * took.value) - Date.now())
+  const wait = Math.max(0, last.fast + Math.max(PACES[0][1], PACES[0][2] * took.fast) - Date.now())
   due = window.setTimeout(() => {
     due = 0
-    lastFast = Date.now()
-    moved.fast.value++
-    if (lastFast - lastSlow > Math.max(SLOW, 20 * took.value)) {
-      lastSlow = lastFast
-      moved.slow.value++
+    const now = Date.now()
+    for (const [pace, least, times] of PACES) {
+      if (now - last[pace] < Math.max(least, times * took[pace]) && pace !== 'fast') continue
+      last[pace] = now
+      moved[pace].value++
     }
   }, wait)
 }
 
 /** Has all panels ask again now, after something was changed. */
 export function renew() {
-  lastFast = lastSlow = Date.now()
-  moved.fast.value++
-  moved.slow.value++
+  for (const [pace] of PACES) {
+    last[pace] = Date.now()
+    moved[pace].value++
+  }
 }
 
 /** @param {MessageEvent} event */
@@ -93,7 +94,7 @@ function connect() {
 function poll() {
   if (document.hidden || !me.value) return
   move()
-  timer = window.setTimeout(poll, Math.max(POLL, 10 * took.value))
+  timer = window.setTimeout(poll, Math.max(POLL, 10 * took.fast))
 }
 
 /** Whether the session still holds. */

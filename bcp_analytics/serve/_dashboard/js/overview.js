@@ -125,10 +125,9 @@ export function Overview() {
   const step = interval(span.length)
   const names = ['bcp_name', 'client_name', 'release']
   const asked = { ...filters(...names), time_zone: ZONE }
-  const fast = /** @type {const} */ ({ pace: 'fast' })
-  const totals = useAsk('usage_over_time', { since, until, interval: 'none', ...asked }, fast)
+  const totals = useAsk('usage_over_time', { since, until, interval: 'none', ...asked }, { pace: 'fast' })
   const before = useAsk('usage_over_time', { ...old, interval: 'none', ...asked }, { skip: !compares() })
-  const usage = useAsk('usage_over_time', { since, until, interval: step.name, ...asked }, fast)
+  const usage = useAsk('usage_over_time', { since, until, interval: step.name, ...asked }, { pace: 'medium' })
   const usageBefore = useAsk('usage_over_time', { ...old, interval: step.name, ...asked }, { skip: !compares() })
   const client = filters('client_name')
   const sessions = useAsk('session_stats', { since, until, interval: 'none', ...client })

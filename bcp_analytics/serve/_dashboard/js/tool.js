@@ -42,7 +42,7 @@ function Inside({ bundle, name }) {
   const own = { bundle, tool: name }
   const takes = { bcp_name: bundle, tool_name: name, ...filters('client_name', 'release') }
   const zoned = { ...takes, time_zone: ZONE }
-  const usage = useAsk('usage_over_time', { since, until, interval: step.name, ...zoned }, { pace: 'fast' })
+  const usage = useAsk('usage_over_time', { since, until, interval: step.name, ...zoned }, { pace: 'medium' })
   const totals = useAsk('usage_over_time', { since, until, interval: 'none', ...zoned }, { pace: 'fast' })
   const usageBefore = useAsk('usage_over_time', { ...old, interval: step.name, ...zoned }, { skip: !compares() })
   const heat = useAsk('latency_heatmap', { since, until, interval: step.name, ...zoned })
