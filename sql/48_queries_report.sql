@@ -117,10 +117,13 @@ begin
         select coalesce(sum(c.calls), 0)::bigint as calls
         from bcp_internal.usage_totals(v_before, v_range.range_from, null, 'UTC', v_filters) c
     ), sessions as (
-        -- A session may use several bundles and tools.
-        select case when v_filters = '{}' then coalesce(sum(s.session_count), 0)::bigint end as began
-        from bcp.session_stats(v_range.range_from, v_range.range_to, null) s
+        -- A session may use several bundles and tools. The condition on last_activity is that of bcp.session_stats.
+        select case when v_filters = '{}' then count(*) end as began
+        from bcp.user_sessions s
         where v_filters = '{}'
+          and s.last_activity >= v_range.range_from
+          and s.started_at >= v_range.range_from
+          and s.started_at < v_range.range_to
     )
     select
         n.calls, n.successes, n.errors, n.calls - n.successes - n.errors,
