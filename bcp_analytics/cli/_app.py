@@ -32,7 +32,7 @@ from bcp_analytics.cli import (
     _spool,
     _token,
 )
-from bcp_analytics.cli._support import Commands, Dsn, connected, counted, find_dsn, say, tell
+from bcp_analytics.cli._support import Commands, Dsn, ReadDsn, connected, counted, find_dsn, say, tell
 from bcp_analytics.embedded._places import Places
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.upkeep import refresh_analytics_views
@@ -450,7 +450,7 @@ def report(
     ] = None,
     tool: Annotated[str | None, typer.Option(help="About this tool alone.", show_default=False)] = None,
     time_zone: Annotated[str, typer.Option(help="Where days begin, such as Europe/Berlin.")] = "UTC",
-    dsn: Dsn = None,
+    dsn: ReadDsn = None,
 ) -> None:
     """Show it all at once: load, latency, tools, errors, users, context, alerts, and the store's health.
 

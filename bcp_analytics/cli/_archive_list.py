@@ -15,7 +15,7 @@ from bcp_analytics._render import tables
 from bcp_analytics.archive import _extra
 from bcp_analytics.cli._archiving import From, Table, To, time_of
 from bcp_analytics.cli._output import Format, Output, Spreadsheet, check_spreadsheet, wide_console, write
-from bcp_analytics.cli._support import Dsn, connected, say
+from bcp_analytics.cli._support import ReadDsn, connected, say
 
 
 class State(StrEnum):
@@ -63,7 +63,7 @@ def list_archives(
     ] = None,
     output: Output = Format.table,
     spreadsheet: Spreadsheet = False,
-    dsn: Dsn = None,
+    dsn: ReadDsn = None,
 ) -> None:
     """Show the manifest: which chunks are archived, where, and how many rows they have.
 
@@ -75,7 +75,7 @@ def list_archives(
     """  # noqa: D301
     check_spreadsheet(output, spreadsheet=spreadsheet)
     where = _location_url(location) if location is not None else None
-    with connected(dsn, autocommit=True) as conn:
+    with connected(dsn, autocommit=True, reads=True) as conn:
         found = archives.archives(
             conn,
             table=table,

@@ -18,7 +18,7 @@ from bcp_analytics._render import tables
 from bcp_analytics._render.visible import visible
 from bcp_analytics.archive._model import LOCATION_VARIABLE
 from bcp_analytics.cli._output import Format, Output, Spreadsheet, check_spreadsheet, wide_console, write
-from bcp_analytics.cli._support import Dsn, connected, say
+from bcp_analytics.cli._support import ReadDsn, connected, say
 from bcp_analytics.errors import BcpAnalyticsError
 
 _MOST_ROWS = 200
@@ -36,7 +36,7 @@ def query_archives(
     ] = None,
     output: Output = Format.table,
     spreadsheet: Spreadsheet = False,
-    dsn: Dsn = None,
+    dsn: ReadDsn = None,
 ) -> None:
     """Ask the archives with DuckDB: a view for each table, over the files that the manifest says are proven.
 
@@ -58,7 +58,7 @@ def query_archives(
         conn = None
         if location is None:
             try:
-                conn = kept.enter_context(connected(dsn, autocommit=True))
+                conn = kept.enter_context(connected(dsn, autocommit=True, reads=True))
             except BcpAnalyticsError as error:
                 if not os.environ.get(LOCATION_VARIABLE):
                     raise BcpAnalyticsError(

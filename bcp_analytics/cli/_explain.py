@@ -17,7 +17,7 @@ from psycopg.rows import class_row
 from bcp_analytics._render import tables
 from bcp_analytics.cli import _query
 from bcp_analytics.cli._output import wide_console, write
-from bcp_analytics.cli._support import Dsn, connected, counted, say, tell
+from bcp_analytics.cli._support import ReadDsn, connected, counted, say, tell
 from bcp_analytics.queries._questions import QUESTIONS
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def explain(
     settings: _query.Settings = None,
     by_chunk: Annotated[bool, typer.Option("--chunks", help="One row per chunk.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON for programs, with times in UTC.")] = False,
-    dsn: Dsn = None,
+    dsn: ReadDsn = None,
 ) -> None:
     """Say what an answer is read from: which aggregates, raw rows and chunks, and how much of each.
 
@@ -143,7 +143,7 @@ def explain(
     typed = locals()
     name, zone, given = _query.read_question(name, _query.options_of(context), typed)
     scans = _Scans()
-    with connected(dsn) as conn:
+    with connected(dsn, reads=True) as conn:
         given |= _query.read_times(conn, typed, zone)
         # PostgreSQL also counts what transactions shortly before this one have read.
         before = _counted(conn)

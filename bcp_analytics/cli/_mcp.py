@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bcp_analytics.cli._support import Dsn, readable_dsn
+from bcp_analytics.cli._support import ReadDsn, readable_dsn
 from bcp_analytics.errors import BcpAnalyticsError
 
 
@@ -25,7 +25,7 @@ def mcp(
             show_default=False,
         ),
     ] = None,
-    dsn: Dsn = None,
+    dsn: ReadDsn = None,
 ) -> None:
     """Answer agents by the Model Context Protocol, over stdin and stdout: what broke, changed, and costs.
 
@@ -46,4 +46,5 @@ def mcp(
         ) from None
     if base_url is not None and not base_url.startswith(("http://", "https://")):
         raise typer.BadParameter("write it with http:// or https://.", param_hint="--base-url")
-    agents.serve_stdio(readable_dsn(dsn), allow_resolve=allow_resolve, base_url=base_url)
+    where = readable_dsn(dsn, reads=not allow_resolve)
+    agents.serve_stdio(where, allow_resolve=allow_resolve, base_url=base_url)

@@ -17,7 +17,7 @@ from bcp_analytics._core import arguments
 from bcp_analytics._render import tables
 from bcp_analytics.cli._output import Format, Output, Spreadsheet, check_spreadsheet, write
 from bcp_analytics.cli._support import (
-    Dsn,
+    ReadDsn,
     connected,
     parse_interval,
     parse_range,
@@ -125,7 +125,7 @@ def query(
     settings: Settings = None,
     output: Output = Format.table,
     spreadsheet: Spreadsheet = False,
-    dsn: Dsn = None,
+    dsn: ReadDsn = None,
 ) -> None:
     """Ask a question. Answers are fresh: what is newer than the aggregates is added from the raw rows.
 
@@ -146,7 +146,7 @@ def query(
         return
     check_spreadsheet(output, spreadsheet=spreadsheet)
     name, zone, given = read_question(name, options, typed)
-    with connected(dsn) as conn:
+    with connected(dsn, reads=True) as conn:
         given |= read_times(conn, typed, zone)
         ask, kind = QUESTIONS[name]
         rows = ask(conn, **given)

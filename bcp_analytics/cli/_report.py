@@ -31,7 +31,7 @@ def run(
     zone = parse_zone(time_zone)
     if file is not None:
         _html.check()  # before anything is asked
-    with connected(dsn) as conn:
+    with connected(dsn, reads=True) as conn:
         # So all answers show one state of the store, and none changes it.
         conn.isolation_level = IsolationLevel.REPEATABLE_READ
         conn.read_only = True

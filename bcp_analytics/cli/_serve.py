@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bcp_analytics.cli._support import Dsn, connected, readable_dsn, say
+from bcp_analytics.cli._support import READ_DSN_VARIABLE, Dsn, connected, readable_dsn, say
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.upkeep import create_api_token, revoke_api_token
 
@@ -81,7 +82,8 @@ def serve(
     """Take events in by HTTP and OpenTelemetry, answer questions, and stream what happens.
 
     Every request needs a token, which bcp-analytics token create makes. It listens on this machine alone
-    unless told otherwise. Needs the extra bcp_analytics[server], and a role of the database with bcp_admin.
+    unless told otherwise. Where BCP_ANALYTICS_READ_DSN names a standby, that answers the questions.
+    Needs the extra bcp_analytics[server], and a role of the database with bcp_admin.
 
     \b
     bcp-analytics token create me --role admin
@@ -94,6 +96,7 @@ def serve(
         raise typer.BadParameter("give both or none.", param_hint="--tls-certificate and --tls-key")
     config = server.Config(
         dsn=readable_dsn(dsn),
+        read_dsn=readable_dsn(None, reads=True) if os.environ.get(READ_DSN_VARIABLE) else None,
         host=host,
         port=port,
         allowed_hosts=tuple(allow_host or ()),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 DSN_VARIABLE = "BCP_ANALYTICS_DSN"
+READ_DSN_VARIABLE = "BCP_ANALYTICS_READ_DSN"
 DEBUG_VARIABLE = "BCP_ANALYTICS_DEBUG"
 
 Dsn = Annotated[
@@ -36,6 +37,16 @@ Dsn = Annotated[
         help="Connection string. By default BCP_ANALYTICS_DSN, else the embedded database that runs. Other "
         "users of this machine can read a password given here: keep it in ~/.pgpass, a service file, or "
         "PGPASSWORD.",
+        show_default=False,
+    ),
+]
+ReadDsn = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        help="Connection string. By default BCP_ANALYTICS_READ_DSN, which may name a standby, else "
+        "BCP_ANALYTICS_DSN, else the embedded database that runs. Other users of this machine can read a "
+        "password given here: keep it in ~/.pgpass, a service file, or PGPASSWORD.",
         show_default=False,
     ),
 ]
@@ -119,12 +130,14 @@ def say_error(text: str, *, then: str = "") -> None:
     say(f"Error: {' '.join(text.split())}{then}")
 
 
-def find_dsn(given: str | None) -> str:
+def find_dsn(given: str | None, *, reads: bool = False) -> str:
     """Return the database to use: as given, else the environment's, else the embedded one that runs.
 
-    Raises `BcpAnalyticsError` where there is none.
+    For a command that only reads, the environment may name another, such as a standby. Raises
+    `BcpAnalyticsError` where there is none.
     """
-    dsn = given if given is not None else os.environ.get(DSN_VARIABLE)
+    named = (reads and os.environ.get(READ_DSN_VARIABLE)) or os.environ.get(DSN_VARIABLE)
+    dsn = given if given is not None else named
     if dsn or given is not None:
         return dsn or ""
     running = embedded.status()
@@ -136,17 +149,20 @@ def find_dsn(given: str | None) -> str:
     return running.dsn
 
 
-def readable_dsn(given: str | None) -> str:
+def readable_dsn(given: str | None, *, reads: bool = False) -> str:
     """Return what `find_dsn` does; raises `BcpAnalyticsError` where libpq cannot read it."""
-    dsn = find_dsn(given)
+    dsn = find_dsn(given, reads=reads)
     check_readable(dsn)
     return dsn
 
 
 @contextmanager
-def connected(given: str | None, *, autocommit: bool = False) -> Iterator[Connection[Any]]:
+def connected(
+    given: str | None, *, autocommit: bool = False, reads: bool = False
+) -> Iterator[Connection[Any]]:
     """Connect to the database of `find_dsn`."""
-    with reach(find_dsn(given), autocommit=autocommit, fallback_application_name="bcp-analytics") as conn:
+    dsn = find_dsn(given, reads=reads)
+    with reach(dsn, autocommit=autocommit, fallback_application_name="bcp-analytics") as conn:
         yield conn
 
 

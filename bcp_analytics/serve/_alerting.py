@@ -116,7 +116,8 @@ async def _do(
 ) -> Any:  # noqa: ANN401
     """Do something in the database with the rights of a role; raises `Refused` for what is not taken."""
     try:
-        async with request.app.state.database.connection(role) as conn:
+        # Whoever changes a rule asks for the rules right after it.
+        async with request.app.state.database.connection(role, current=True) as conn:
             return await act(conn)
     except BcpAnalyticsError as error:
         raise Refused(400, error.message, hint=error.hint) from None

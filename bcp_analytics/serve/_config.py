@@ -21,6 +21,8 @@ class Config:
 
     dsn: str
     """Of a role that has bcp_admin: each request then runs as bcp_writer, bcp_reader or bcp_admin."""
+    read_dsn: str | None = None
+    """Of a standby, which answers questions in place of `dsn`; of the same role."""
     host: str = "127.0.0.1"
     port: int = 8787
     allowed_hosts: tuple[str, ...] = ()
@@ -36,7 +38,7 @@ class Config:
     statement_timeout: float = 30.0
     """How long one statement may run in the database."""
     connections: int = 8
-    """How many connections to the database there may be."""
+    """How many connections to the database there may be, and as many to the standby."""
     tick: float = 1.0
     """How often the stream tells what is new."""
     max_watchers: int = 500

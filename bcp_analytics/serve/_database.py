@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
@@ -67,6 +68,9 @@ class Database:
         kept = max(1, config.connections // 4)
         self._readers = asyncio.Semaphore(max(1, config.connections - kept))
         self._closing = False
+        self._standby = (
+            None if config.read_dsn is None else Database(replace(config, dsn=config.read_dsn, read_dsn=None))
+        )
 
     @property
     def away(self) -> bool:
@@ -79,12 +83,16 @@ class Database:
 
     async def open(self) -> None:
         """Connect; where this is not possible, go on trying, and be away meanwhile."""
+        if self._standby is not None:
+            await self._standby.open()
         if not await self._try_to_open():
             self._probing = asyncio.create_task(self._probe())
 
     async def close(self) -> None:
         """Close all connections."""
         self._closing = True
+        if self._standby is not None:
+            await self._standby.close()
         if self._probing is not None:
             self._probing.cancel()
         if self._pool is not None:
@@ -106,14 +114,22 @@ class Database:
         finally:
             self._readers.release()
 
-    @contextlib.asynccontextmanager
-    async def connection(self, role: Role) -> AsyncIterator[AsyncConnection[Any]]:
+    def connection(
+        self, role: Role, *, current: bool = False
+    ) -> contextlib.AbstractAsyncContextManager[AsyncConnection[Any]]:
         """Give a connection in a transaction as the role of the database that `role` stands for.
 
-        It commits at the end, and rolls back where an exception ends it. Raises `StoreAway`; `Busy` where
-        others use all connections; and `Refused` with 504 where a statement takes longer than
+        A reader's is one to the standby, if there is one, which lags behind by moments; not where `current`
+        is true. It commits at the end, and rolls back where an exception ends it. Raises `StoreAway`; `Busy`
+        where others use all connections; and `Refused` with 504 where a statement takes longer than
         `Config.statement_timeout`.
         """
+        if self._standby is not None and role == "reader" and not current:
+            return self._standby.connection(role)
+        return self._connection(role)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self, role: Role) -> AsyncIterator[AsyncConnection[Any]]:
         pool = self._pool
         if pool is None:
             raise StoreAway
@@ -145,7 +161,8 @@ class Database:
                 raise Busy from None
             self._lose(pool)
             raise StoreAway from None
-        except pg.QueryCanceled:
+        except (pg.QueryCanceled, pg.SerializationFailure):
+            # With the second a standby ends whoever holds up what its primary has changed.
             raise _too_slow() from None
         except psycopg.Error as error:
             if _is_away(error):

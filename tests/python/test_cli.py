@@ -30,7 +30,13 @@ NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _nothing_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    for name in ("BCP_ANALYTICS_DSN", "BCP_ANALYTICS_DEBUG", "COLUMNS", "FORCE_COLOR"):
+    for name in (
+        "BCP_ANALYTICS_DSN",
+        "BCP_ANALYTICS_READ_DSN",
+        "BCP_ANALYTICS_DEBUG",
+        "COLUMNS",
+        "FORCE_COLOR",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BCP_ANALYTICS_DATA", str(tmp_path / "data"))
 
@@ -331,6 +337,17 @@ def test_the_database_is_the_option_else_the_environment_else_the_running_embedd
     assert find_dsn("") == ""  # libpq's own environment
     monkeypatch.setenv("BCP_ANALYTICS_DSN", "")
     assert find_dsn(None) == "from the embedded one"
+
+
+def test_what_reads_may_have_a_database_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bcp_analytics.cli._support import find_dsn  # noqa: PLC0415
+
+    monkeypatch.setenv("BCP_ANALYTICS_DSN", "primary")
+    assert find_dsn(None, reads=True) == "primary"
+    monkeypatch.setenv("BCP_ANALYTICS_READ_DSN", "standby")
+    assert find_dsn(None, reads=True) == "standby"
+    assert find_dsn(None) == "primary"
+    assert find_dsn("from the option", reads=True) == "from the option"
 
 
 @pytest.mark.parametrize(

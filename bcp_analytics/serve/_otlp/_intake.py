@@ -85,7 +85,8 @@ class Intake:
     async def _current_rules(self) -> _mapping.Rules:
         rules = self._rules
         if rules is None or time.monotonic() - self._rules_at > _RULES_LAST:
-            async with self._database.connection("reader") as conn:
+            # Not of a standby: events come in whether it is there or not.
+            async with self._database.connection("reader", current=True) as conn:
                 rows = await (await conn.execute(_mapping.QUERY)).fetchall()
             rules = self._rules = _mapping.compile_rules(rows)
             self._rules_at = time.monotonic()
