@@ -132,5 +132,6 @@ def serving_beside(dsn: str, port: int) -> Iterator[None]:
         revoke_api_token(conn, _OWN_TOKEN)
         token = create_api_token(conn, _OWN_TOKEN, "admin")
     with server.background(server.Config(dsn=dsn, port=port, access_log=False)) as url:
-        say(f"Serving on {url}, for whoever sends the header Authorization: Bearer {token}")
+        say(f"Serving on {url}")
+        say(f"Open it and log in with this token, which is also what senders need: {token}")
         yield
