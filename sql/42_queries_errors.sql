@@ -274,9 +274,11 @@ begin
         select
             i.*, c.errors, coalesce(b.errors, 0) as errors_before, a.action, a.acted_at, a.acted_by, a.release, a.notes,
             case
-                when a.action = 'resolved' and i.last_seen > a.acted_at
-                    and bcp_internal.has_regressed(i.fingerprint, a.acted_at, a.release) then 'regressed'
-                when a.action = 'resolved' then 'resolved'
+                -- Nested, because null does not end an "and": each issue that nobody has touched would be looked up.
+                when a.action = 'resolved' then
+                    case when i.last_seen > a.acted_at
+                        and bcp_internal.has_regressed(i.fingerprint, a.acted_at, a.release)
+                        then 'regressed' else 'resolved' end
                 when i.first_seen >= v_range.range_from then 'new'
                 else 'ongoing'
             end as state
