@@ -24,6 +24,8 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_grain record;
+    v_days tstzmultirange := '{}';
+    v_hours tstzmultirange := '{}';
     v_filter constant text := bcp_internal.call_filter(p_filters);
     -- The sketch leaves out lists of tools, and its days and months have no operation.
     v_sketch_filter constant text := bcp_internal.call_filter(p_filters, p_lists => true);
@@ -31,20 +33,31 @@ declare
     -- If one bucket holds the whole range, only the final select names it, because each column costs time for each row.
     v_start constant text := case when p_interval is null then '' else '%s as bucket, ' end;
     v_by constant text := case when p_interval is null then '' else '1, ' end;
-    v_counts constant text := bcp_internal.sketch_columns('n%s');
+    v_small constant text[] := '{tool_latency_1mo,call_latency_1d,call_latency_1h}';
     v_sums constant text := bcp_internal.sketch_columns('sum(n%1$s) as n%1$s');
     v_cast constant text := bcp_internal.sketch_columns('n%1$s::double precision as n%1$s');
     v_by_idx text;
 begin
     select * into v_grain from bcp_internal.zone_grain(p_interval, p_time_zone, p_since, p_until);
+    -- All tools together have a sketch of their own. Those by tool have what it has not seen, as in
+    -- bcp_internal.total_statement.
+    if p_keys is null and p_filters = '{}' then
+        if '1d' = any (v_grain.levels) then
+            v_days := bcp_internal.covered(
+                'call_latency_1d', bcp_internal.finite(p_since, p_until) - p_without, v_grain.cuts);
+        end if;
+        if '1h' = any (v_grain.levels) then
+            v_hours := bcp_internal.covered(
+                'call_latency_1h', bcp_internal.finite(p_since, p_until) - p_without - v_days, v_grain.cuts);
+        end if;
+    end if;
     select
         string_agg(
             case
-                -- A month has few rows per tool and no columnstore, so grouping the scan first costs more than it
-                -- saves.
-                when r.relation = 'tool_latency_1mo' and z.label = 'bucket' then format(
+                -- These have few rows a bucket, so grouping the scan first costs more than it saves.
+                when r.relation = any (v_small) and z.label = 'bucket' then format(
                     'select %s%slat_base, %s from bcp.%I where %s%s',
-                    format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, v_counts,
+                    format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, v_cast,
                     r.relation, bcp_internal.within('bucket', z.ranges), v_sketch_filter)
                 else format(
                     'select %s%slat_base, %s from'
@@ -53,7 +66,7 @@ begin
                     format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, v_sums,
                     r.relation, bcp_internal.within('bucket', z.ranges), v_sketch_filter, v_by, v_keys)
             end, ' union all ')
-            filter (where r.relation like 'tool\_latency%'),
+            filter (where r.relation like '%\_latency\_%'),
         string_agg(format(
             'select %s%slat_idx, calls from (select %s%slat_idx, count(*) as calls from bcp.tool_usage_logs'
             ' where %s and lat_idx is not null%s group by %s%slat_idx) scan',
@@ -68,19 +81,28 @@ begin
             format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, r.relation,
             bcp_internal.within('bucket', z.ranges), v_filter, v_by, v_keys),
             ' union all ') filter (where f.family <> 'tool_usage' and r.relation <> 'tool_usage_logs'),
-        count(*) = 1 and min(r.relation) <> 'tool_latency_1mo'
+        count(*) = 1 and min(r.relation) <> all (v_small)
     into aggregated, raw, v_by_idx, is_grouped
     from bcp_internal.usage_family(p_filters, p_keys) f
-    cross join lateral bcp_internal.pieces(
-        case when f.family <> 'tool_usage' then f.family else 'tool_latency' end,
-        case
-            when f.family is null or f.family = 'tool_usage' and p_filters ->> 'operation' = 'tools/list' then '{}'
-            -- Days and months have no operation.
-            when f.family = 'tool_usage' and p_filters ? 'operation'
-            then array(select unnest(v_grain.levels) intersect select '1h')
-            else v_grain.levels
-        end,
-        p_since, p_until, p_without, v_grain.cuts) r
+    cross join lateral (
+        select 'call_latency_1d', v_days
+        where not isempty(v_days)
+        union all
+        select 'call_latency_1h', v_hours
+        where not isempty(v_hours)
+        union all
+        select p.relation, p.ranges
+        from bcp_internal.pieces(
+            case when f.family <> 'tool_usage' then f.family else 'tool_latency' end,
+            case
+                when f.family is null or f.family = 'tool_usage' and p_filters ->> 'operation' = 'tools/list' then '{}'
+                -- Days and months have no operation.
+                when f.family = 'tool_usage' and p_filters ? 'operation'
+                then array(select unnest(v_grain.levels) intersect select '1h')
+                else v_grain.levels
+            end,
+            p_since, p_until, p_without + v_days + v_hours, v_grain.cuts) p
+    ) as r (relation, ranges)
     cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z;
     raw := nullif(concat_ws(' union all ', raw, v_by_idx), '');
 end
@@ -139,10 +161,32 @@ comment on function bcp_internal.sketch_statement is
 
 grant execute on function bcp_internal.sketch_statement to bcp_reader;
 
+create or replace function bcp_internal.band_starts(p_bands double precision[]) returns integer[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- The logarithm comes near, and the comparison decides. A bound beyond what a smallint holds begins no band.
+    select array_agg(coalesce(
+        (
+            select min(i)
+            from generate_series(e.near - 3, e.near + 3) as i
+            where bcp_internal.latency_ms(i) >= b.bound
+        ), 32768) order by b.n)
+    from unnest(p_bands) with ordinality as b (bound, n)
+    cross join lateral (
+        select least(greatest(floor(ln(b.bound) / ln(1.02::double precision)), -32764), 32764)::integer
+    ) as e (near)
+$func$;
+
+comment on function bcp_internal.band_starts(double precision[]) is
+    'First lat_idx of each band of durations, from the bounds between bands in milliseconds.';
+
+grant execute on function bcp_internal.band_starts to bcp_reader;
+
 create or replace function bcp_internal.latency_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text,
-    p_filters jsonb)
-returns table (time_bucket timestamptz, lat_idx smallint, calls bigint)
+    p_filters jsonb, p_bands double precision[])
+returns table (time_bucket timestamptz, band integer, calls bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
@@ -157,16 +201,25 @@ begin
     if v_sketch is null then
         return;
     end if;
+    -- Most rows of the sketch lie in one band as a whole, and need no look at their counts.
     return query execute format(
-        'select coalesce(s.bucket, %L), (s.lat_base + c.place - 1)::smallint, c.calls::bigint'
-        ' from (%s) s cross join lateral unnest(s.counts) with ordinality as c (calls, place) where c.calls > 0',
-        p_since, v_sketch);
+        $query$
+            select coalesce(s.bucket, %L), width_bucket(s.lat_base + c.place::integer - 1, $1), sum(c.calls)::bigint
+            from (%s) s
+            cross join lateral unnest(
+                case when width_bucket(s.lat_base::integer, $1) = width_bucket(s.lat_base + 31, $1)
+                     then array[s.calls] else s.counts end) with ordinality as c (calls, place)
+            where c.calls > 0
+            group by 1, 2
+        $query$, p_since, v_sketch)
+    using bcp_internal.band_starts(p_bands);
 end
 $func$;
 
 comment on function bcp_internal.latency_cells is
-    'Latency sketch of a range by bucket, all tools together, one row per lat_idx. If the interval is null, one bucket '
-    'begins at p_since. Filters work as in bcp_internal.usage_cells.';
+    'Calls of a range by bucket and band of durations, all tools together, from the latency sketch. p_bands are the '
+    'bounds between bands in milliseconds; band 0 lies below the first. If the interval is null, one bucket begins at '
+    'p_since. Filters work as in bcp_internal.usage_cells.';
 
 grant execute on function bcp_internal.latency_cells to bcp_reader;
 

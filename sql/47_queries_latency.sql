@@ -28,15 +28,13 @@ begin
     end if;
     return query
     select
-        c.time_bucket, case when b.band = 0 then 0 else p_bands[b.band] end, p_bands[b.band + 1], sum(c.calls)::bigint,
-        sum(c.calls)::double precision / sum(sum(c.calls)) over (partition by c.time_bucket)::double precision
+        c.time_bucket, case when c.band = 0 then 0 else p_bands[c.band] end, p_bands[c.band + 1], c.calls,
+        c.calls::double precision / sum(c.calls) over (partition by c.time_bucket)::double precision
     from bcp_internal.latency_cells(
         v_range.range_from, v_range.range_to, v_width, p_time_zone,
         bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome,
-            p_failed, p_client_version, p_client_model, p_release)) c
-    cross join lateral (select width_bucket(bcp_internal.latency_ms(c.lat_idx), p_bands)) as b (band)
-    group by c.time_bucket, b.band
-    order by c.time_bucket desc, b.band;
+            p_failed, p_client_version, p_client_model, p_release), p_bands) c
+    order by c.time_bucket desc, c.band;
 end
 $func$;
 

@@ -8,9 +8,10 @@ language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
     -- In the order in which they are refreshed: an aggregate that is not made from rows (of_rows) is made from the
-    -- finer one before it, and total_usage_1m from tool_usage_1m. Months are refreshed whatever their age, because a
-    -- month may be longer than retention, and the days that it is made from are never dropped. What a store in use was
-    -- given later (added_later) is filled day by day, and has seen nothing of what had been dropped before.
+    -- finer one before it, total_usage_1m from tool_usage_1m, and call_latency_1h from tool_latency_1h. Months are
+    -- refreshed whatever their age, because a month may be longer than retention, and the days that it is made from are
+    -- never dropped. What a store in use was given later (added_later) is filled day by day, and has seen nothing of
+    -- what had been dropped before.
     select v.*, v.column1 > 15
     from (values
         (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', true, false, interval '1 day'),
@@ -34,7 +35,9 @@ as $func$
         (19, 'total_usage_1m', 'tool_usage_logs', interval '1 minute', false, false, interval '1 day'),
         (20, 'total_usage_1h', 'tool_usage_logs', interval '1 hour', false, false, null),
         (21, 'failed_usage_1h', 'tool_usage_logs', interval '1 hour', true, false, interval '1 hour'),
-        (22, 'user_usage_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours')
+        (22, 'user_usage_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
+        (23, 'call_latency_1h', 'tool_usage_logs', interval '1 hour', false, false, interval '1 hour'),
+        (24, 'call_latency_1d', 'tool_usage_logs', interval '1 day', false, false, null)
     ) as v
 $func$;
 

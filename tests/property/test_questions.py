@@ -51,6 +51,7 @@ class Store:
             "total_usage_1m",
             "failed_usage_1h",
             "user_usage_1d",
+            "call_latency_1h",
         ]
         # TimescaleDB 2.23 leaves generated columns null in rows that come late for it (its issue 9314).
         if self.target != "embedded":
