@@ -193,6 +193,7 @@ set datestyle = 'ISO'
 -- The settings have the same reason as those of bcp_internal.usage_cells.
 set jit = off
 set parallel_setup_cost = 20000
+set enable_sort = off
 as $func$
 declare
     v_sketch constant text := bcp_internal.sketch_statement(
@@ -332,6 +333,7 @@ set datestyle = 'ISO'
 -- The settings have the same reason as those of bcp_internal.usage_cells.
 set jit = off
 set parallel_setup_cost = 20000
+set enable_sort = off
 as $func$
 declare
     v_ready tstzmultirange := '{}';

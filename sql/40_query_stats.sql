@@ -84,6 +84,7 @@ set search_path = pg_catalog, pg_temp
 -- The settings have the same reason as those of bcp_internal.usage_cells.
 set jit = off
 set parallel_setup_cost = 20000
+set enable_sort = off
 as $func$
 declare
     v_level constant text := bcp_internal.stats_level(p_since, p_until, p_interval, p_time_zone, p_filters);

@@ -75,6 +75,7 @@ set search_path = pg_catalog, pg_temp
 -- The settings have the same reason as those of bcp_internal.usage_cells.
 set jit = off
 set parallel_setup_cost = 20000
+set enable_sort = off
 as $func$
 declare
     v_usage constant text := case
@@ -104,6 +105,7 @@ set datestyle = 'ISO'
 -- The settings have the same reason as those of bcp_internal.usage_cells.
 set jit = off
 set parallel_setup_cost = 20000
+set enable_sort = off
 as $func$
 declare
     v_grain record;
