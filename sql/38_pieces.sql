@@ -22,24 +22,27 @@ grant execute on function bcp_internal.invalidated to bcp_reader;
 create or replace function bcp_internal.in_buckets(
     p_ranges tstzmultirange, p_width interval, p_widened boolean default false)
 returns tstzmultirange
-language sql immutable parallel safe
+-- In PL/pgSQL, which keeps its plan: a function in SQL is planned anew in each statement, here for a millisecond.
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- In timestamps without a zone, because adding a day to one with a zone depends on the session's time zone.
-    select coalesce(
-        range_agg(tstzrange(w.first at time zone 'UTC', w.last at time zone 'UTC')) filter (where w.first < w.last),
-        '{}')
-    from unnest(p_ranges) as r (range)
-    cross join lateral (
-        select
-            lower(r.range) at time zone 'UTC', public.time_bucket(p_width, lower(r.range) at time zone 'UTC'),
-            upper(r.range) at time zone 'UTC', public.time_bucket(p_width, upper(r.range) at time zone 'UTC')
-    ) as b (first, first_bucket, last, last_bucket)
-    cross join lateral (
-        select
-            case when p_widened or b.first = b.first_bucket then b.first_bucket else b.first_bucket + p_width end,
-            case when p_widened and b.last <> b.last_bucket then b.last_bucket + p_width else b.last_bucket end
-    ) as w (first, last)
+    return coalesce((
+        select range_agg(tstzrange(w.first at time zone 'UTC', w.last at time zone 'UTC'))
+        from unnest(p_ranges) as r (range)
+        cross join lateral (
+            select
+                lower(r.range) at time zone 'UTC', public.time_bucket(p_width, lower(r.range) at time zone 'UTC'),
+                upper(r.range) at time zone 'UTC', public.time_bucket(p_width, upper(r.range) at time zone 'UTC')
+        ) as b (first, first_bucket, last, last_bucket)
+        cross join lateral (
+            select
+                case when p_widened or b.first = b.first_bucket then b.first_bucket else b.first_bucket + p_width end,
+                case when p_widened and b.last <> b.last_bucket then b.last_bucket + p_width else b.last_bucket end
+        ) as w (first, last)
+        where w.first < w.last), '{}');
+end
 $func$;
 
 comment on function bcp_internal.in_buckets(tstzmultirange, interval, boolean) is
@@ -269,22 +272,30 @@ returns tstzmultirange
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_aggregate record;
+    v_left tstzmultirange := p_asked;
 begin
-    return coalesce((
-        select bcp_internal.in_buckets(
-            p_asked - coalesce((
-                select bcp_internal.in_buckets(
-                    range_agg(tstzrange(cut, cut, '[]')), a.bucket, p_widened => true)
-                from unnest(p_cuts) as cut
-                where public.time_bucket(a.bucket, cut) <> cut
-            ), '{}') - bcp_internal.stale(
-                a.name, a.source_table, p_asked, bcp_internal.now() - bcp_internal.refresh_start(r.retention_days)),
-            a.bucket)
-        from bcp_internal.aggregates() a
-        left join bcp.data_retention_policies r on r.table_name = a.source_table
-        where a.name = p_aggregate
-          -- A range without a whole bucket, such as a day that is asked for at noon, needs no look at the log.
-          and not isempty(bcp_internal.in_buckets(p_asked, a.bucket))), '{}');
+    select a.name, a.source_table, a.bucket, r.retention_days into v_aggregate
+    from bcp_internal.aggregates() a
+    left join bcp.data_retention_policies r on r.table_name = a.source_table
+    where a.name = p_aggregate;
+    -- A range without a whole bucket, such as a day that is asked for at noon, needs no look at the log.
+    if not found or isempty(bcp_internal.in_buckets(p_asked, v_aggregate.bucket)) then
+        return '{}';
+    end if;
+    if p_cuts is not null then
+        v_left := v_left - coalesce(bcp_internal.in_buckets(
+            (select range_agg(tstzrange(cut, cut, '[]'))
+             from unnest(p_cuts) as cut
+             where public.time_bucket(v_aggregate.bucket, cut) <> cut),
+            v_aggregate.bucket, p_widened => true), '{}');
+    end if;
+    return bcp_internal.in_buckets(
+        v_left - bcp_internal.stale(
+            p_aggregate, v_aggregate.source_table, p_asked,
+            bcp_internal.now() - bcp_internal.refresh_start(v_aggregate.retention_days)),
+        v_aggregate.bucket);
 end
 $func$;
 
