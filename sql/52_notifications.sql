@@ -1,5 +1,86 @@
 -- From alerts to messages: the outbox, what of it is gathered into a message, and who sends it how often.
 
+create or replace function bcp_internal.expire_notifications() returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_now constant timestamptz := bcp_internal.now();
+    -- Longer than any cool-down, quiet hours and all attempts together.
+    v_oldest constant timestamptz := v_now - interval '14 days';
+    v_expired bigint;
+begin
+    -- Half of what is too much goes, so that this is not done again for the next alert. What a notifier has under way
+    -- is left to it.
+    with waiting as (
+        select
+            o.outbox_id, o.channel_id, o.rule_name,
+            greatest(o.created_at, a.snoozed_until, r.snoozed_until) < v_oldest as is_old,
+            row_number() over (partition by o.channel_id order by o.outbox_id desc) as n,
+            count(*) over (partition by o.channel_id) as number
+        from bcp_internal.notification_outbox o
+        left join bcp.alerts a using (alert_id)
+        left join bcp.alert_rules r on r.rule_name = o.rule_name
+        where o.delivery_id is null
+    ), locked as materialized (
+        select o.outbox_id
+        from bcp_internal.notification_outbox o
+        where o.outbox_id in (
+            select w.outbox_id
+            from waiting w
+            where w.number > 10000 and w.n > 5000 or w.is_old)
+        for update skip locked
+    ), gone as (
+        delete from bcp_internal.notification_outbox o
+        using locked
+        where o.outbox_id = locked.outbox_id
+        returning o.channel_id, o.rule_name
+    ), groups as (
+        select g.channel_id, g.rule_name, count(*) as number from gone g group by g.channel_id, g.rule_name
+    ), logged as (
+        insert into bcp.notification_log (
+            logged_at, channel_name, delivery_id, about, rule_name, attempt, status, error)
+        select
+            v_now, c.channel_name, bcp_internal.uuidv7(v_now), 'alerts', g.rule_name, 0, 'expired',
+            format('%s alerts that no notifier fetched', g.number)
+        from groups g
+        join bcp_internal.notification_channels c using (channel_id)
+    )
+    select coalesce(sum(g.number), 0)::bigint into v_expired from groups g;
+    with locked as materialized (
+        select d.delivery_id
+        from bcp_internal.notification_deliveries d
+        where d.state = 'pending' and d.created_at < v_oldest and d.next_attempt_at < v_now
+        for update skip locked
+    ), gone as (
+        update bcp_internal.notification_deliveries d
+        set state = 'expired', payload = '{}', finished_at = v_now
+        from locked
+        where d.delivery_id = locked.delivery_id
+        returning d.*
+    ), emptied as (
+        update bcp_internal.notification_outbox o set event = '{}' from gone where o.delivery_id = gone.delivery_id
+    ), logged as (
+        insert into bcp.notification_log (
+            logged_at, channel_name, delivery_id, about, rule_name, attempt, status, error)
+        select
+            v_now, c.channel_name, g.delivery_id, g.about, g.rule_name, g.attempts, 'expired',
+            'a message that no notifier fetched'
+        from gone g
+        join bcp_internal.notification_channels c using (channel_id)
+    )
+    select v_expired + count(*) into v_expired from gone;
+    delete from bcp_internal.notification_deliveries where finished_at < v_now - interval '90 days';
+    delete from bcp.notification_log where logged_at < v_now - interval '90 days';
+    return v_expired;
+end
+$func$;
+
+comment on function bcp_internal.expire_notifications is
+    'Drops what waited for more than 14 days to be sent, a snooze not counted, and of a channel for which more than 10000 '
+    'alerts wait all but the newest 5000; bcp.notification_log says what expired. Forgets what was delivered or given '
+    'up 90 days ago. Returns how much expired. The daily cleanup, notifiers and full outboxes call it.';
+
 create or replace function bcp_internal.tell_alerts(p_alerts bcp.alerts[]) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -42,6 +123,15 @@ begin
     on conflict (channel_id, event_key) do nothing;
     if found then
         perform pg_notify('bcp_notifications', '');
+        if exists (
+            select from bcp_internal.notification_channels c
+            where exists (
+                select from bcp_internal.notification_outbox o
+                where o.channel_id = c.channel_id and o.delivery_id is null
+                offset 10000))
+        then
+            perform bcp_internal.expire_notifications();
+        end if;
     end if;
     return v_told;
 end
@@ -145,12 +235,11 @@ declare
     v_messages bigint := 0;
     v_digests bigint := 0;
 begin
-    -- Once a minute it notes that a notifier runs, and forgets what is old.
+    -- Once a minute it notes that a notifier runs, and what is old goes.
     if not exists (select from bcp_internal.notifier where seen_at between v_now - interval '1 minute' and v_now) then
         insert into bcp_internal.notifier (seen_at) values (v_now)
         on conflict (one_row) do update set seen_at = excluded.seen_at;
-        delete from bcp_internal.notification_deliveries where finished_at < v_now - interval '90 days';
-        delete from bcp.notification_log where logged_at < v_now - interval '90 days';
+        perform bcp_internal.expire_notifications();
     end if;
     -- Whoever has locked a channel gathers for it, or adds to its outbox and then wakes the notifiers.
     for v_channel in
@@ -296,7 +385,8 @@ comment on function bcp_internal.record_notification is
 grant execute on function bcp_internal.record_notification to bcp_admin;
 
 create or replace function bcp_internal.notification_troubles(
-    out channels bigint, out failed bigint, out failed_channels text, out retried bigint, out seen_at timestamptz)
+    out channels bigint, out failed bigint, out failed_channels text, out retried bigint, out seen_at timestamptz,
+    out expired_channels text)
 language sql volatile
 -- Readers may know that something is wrong, and read none of these tables.
 security definer
@@ -309,7 +399,10 @@ as $func$
          from bcp_internal.notification_deliveries d
          join bcp_internal.notification_channels c using (channel_id)
          where d.state = 'pending' and c.enabled and d.attempts > 2),
-        (select n.seen_at from bcp_internal.notifier n)
+        (select n.seen_at from bcp_internal.notifier n),
+        (select string_agg(distinct l.channel_name, ', ' order by l.channel_name)
+         from bcp.notification_log l
+         where l.status = 'expired' and l.logged_at > bcp_internal.now() - interval '24 hours')
     from (
         select count(*) as failed, string_agg(distinct c.channel_name, ', ' order by c.channel_name) as names
         from bcp_internal.notification_deliveries d
@@ -320,6 +413,7 @@ $func$;
 
 comment on function bcp_internal.notification_troubles is
     'How many channels are enabled, how many messages have failed within 24 hours and of which channels, how many have '
-    'failed three times or more and are tried again, and when a notifier last looked for work.';
+    'failed three times or more and are tried again, when a notifier last looked for work, and of which channels '
+    'something expired within 24 hours.';
 
 grant execute on function bcp_internal.notification_troubles to bcp_reader;

@@ -340,6 +340,7 @@ begin
         group by p.table_name
         order by p.table_name;
     perform bcp_internal.delete_old_days();
+    perform bcp_internal.expire_notifications();
     perform bcp_internal.ask_for_archives();
 end
 $func$;
@@ -427,6 +428,7 @@ begin
     end loop;
     perform pg_catalog.set_config('lock_timeout', '400ms', true);
     perform bcp_internal.delete_old_days();
+    perform bcp_internal.expire_notifications();
     commit;
     set local search_path = pg_catalog, pg_temp;
     perform bcp_internal.ask_for_archives();

@@ -194,7 +194,8 @@ as $func$
     select 19, 'notifications',
            case
                when n.channels = 0 then 'ok'
-               when n.failed > 0 or n.seen_at > bcp_internal.now() - interval '5 minutes' is not true then 'fail'
+               when n.failed > 0 or n.expired_channels is not null
+                   or n.seen_at > bcp_internal.now() - interval '5 minutes' is not true then 'fail'
                when n.retried > 0 then 'warn'
                else 'ok'
            end,
@@ -206,6 +207,7 @@ as $func$
                    case when n.failed > 0 then
                        'messages that were given up within 24 hours, of ' || n.failed_channels
                        || ': bcp.notification_log says why' end,
+                   'alerts or messages that no notifier fetched expired within 24 hours, of ' || n.expired_channels,
                    case when n.seen_at > bcp_internal.now() - interval '5 minutes' is not true then
                        coalesce('no notifier has looked since ' || n.seen_at, 'no notifier has run yet')
                        || ': start bcp-analytics serve or bcp-analytics notify' end,

@@ -113,7 +113,7 @@ class NotificationAttempt:
     attempt: int
     """1 is the first."""
     status: Literal["delivered", "retry", "failed"]
-    """Delivered, retry if another attempt follows, or failed."""
+    """Delivered, retry if another attempt follows, failed, or expired if it waited for 14 days."""
     error: str | None
     """What went wrong, in a few words; None if nothing did."""
 
@@ -130,9 +130,9 @@ def notification_history(
     """Who was told, and did it arrive?
 
     One row per attempt to deliver a message to a channel, latest first, at most `limit` (1 to 10000). about
-    is alerts, digest or test; status is delivered, retry if another attempt follows, or failed. error says in
-    a few words what went wrong, None if nothing did. The range is [`since`, `until`), the last 24 hours by
-    default; attempts are kept for 90 days.
+    is alerts, digest or test; status is delivered, retry if another attempt follows, failed, or expired if it
+    waited for 14 days. error says in a few words what went wrong, None if nothing did. The range is [`since`,
+    `until`), the last 24 hours by default; attempts are kept for 90 days.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

@@ -194,6 +194,78 @@ def test_health_says_whether_somebody_sends(conn: Db) -> None:
     assert "no notifier has looked since" in health()[1]
 
 
+def test_what_no_notifier_fetches_expires_and_health_says_so(conn: Db) -> None:
+    channel(conn)
+    break_tools(conn, "11:59", "read", "snoozed")
+    evaluate(conn)
+    conn.execute(
+        "select bcp.snooze_alert(alert_id, bcp_internal.now() + interval '30 days')"
+        " from bcp.alerts where tool_name = 'snoozed'"
+    )
+    [waiting] = rows(conn, "select count(*) from bcp_internal.notification_outbox where delivery_id is null")
+    assert waiting["count"] == 2
+    at(conn, "12:00", "2026-06-29")
+    conn.execute("select * from bcp.cleanup_old_data()")
+    assert notification_history(conn) == []
+    at(conn, "12:01", "2026-06-29")
+    conn.execute("select * from bcp.cleanup_old_data()")
+    [told] = notification_history(conn)
+    assert (told.status, told.attempt, told.rule_name) == ("expired", 0, "low_success")
+    assert told.error == "1 alerts that no notifier fetched"
+    [health] = rows(conn, "select * from bcp.health() where check_name = 'notifications'")
+    assert health["status"] == "fail"
+    assert "expired within 24 hours, of hook" in health["detail"]
+    assert "no notifier has run yet" in health["detail"]
+    # What is snoozed waits for the end of that.
+    assert claim(conn) == []
+    at(conn, "12:01", "2026-07-20")
+    [told] = claim(conn)
+    assert events(told) == [("opened", "snoozed")]
+
+
+def test_a_message_that_is_too_old_is_not_sent_any_more(conn: Db) -> None:
+    channel(conn)
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    [told] = claim(conn)
+    # Its notifier was killed, and the next one starts after a fortnight.
+    at(conn, "12:01", "2026-06-29")
+    assert claim(conn) == []
+    assert record(conn, told) is None
+    [delivery] = rows(conn, "select state, payload from bcp_internal.notification_deliveries")
+    assert (delivery["state"], delivery["payload"]) == ("expired", {})
+    assert rows(conn, "select event from bcp_internal.notification_outbox") == [{"event": {}}]
+    [history] = notification_history(conn)
+    assert (history.status, str(history.delivery_id)) == ("expired", str(told["delivery_id"]))
+
+
+def test_an_outbox_that_nobody_empties_is_bounded(conn: Db) -> None:
+    channel(conn)
+    channel(conn, "other", rule_names=["slow"])
+    conn.execute(
+        "insert into bcp_internal.notification_outbox"
+        " (channel_id, event_key, about, rule_name, event, created_at)"
+        " select channel_id, 'x' || n, 'alerts', 'flaps', '{}', bcp_internal.now()"
+        " from bcp_internal.notification_channels, generate_series(1, 10000) n"
+        " where channel_name = 'hook' or n < 4"
+    )
+    break_tools(conn, "11:59", "read")
+    evaluate(conn)
+    found = rows(
+        conn,
+        "select c.channel_name, count(*), bool_or(o.rule_name = 'low_success') as newest"
+        " from bcp_internal.notification_outbox o"
+        " join bcp_internal.notification_channels c using (channel_id)"
+        " group by 1 order by 1",
+    )
+    assert found == [
+        {"channel_name": "hook", "count": 5000, "newest": True},
+        {"channel_name": "other", "count": 3, "newest": False},
+    ]
+    [told] = notification_history(conn)
+    assert told.error == "5001 alerts that no notifier fetched"
+
+
 def test_quiet_hours_hold_back_what_is_not_critical(conn: Db) -> None:
     channel(conn, quiet_hours="22:00-07:00", time_zone="Europe/Berlin")
     at(conn, "20:30")

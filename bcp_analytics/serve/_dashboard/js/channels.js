@@ -22,7 +22,7 @@ const KINDS = {
   alertmanager: { config: URL_FIELD, secret: 'Bearer token, if it wants one' },
   apprise: { config: {}, secret: 'URL of Apprise', required: true },
 }
-const SHOWN = { delivered: 'success', retry: 'warn', failed: 'failed' }
+const SHOWN = { delivered: 'success', retry: 'warn', failed: 'failed', expired: 'failed' }
 
 /** @param {{ status: string }} props */
 const Status = ({ status }) => html`<${Badge} state=${SHOWN[status] ?? 'unknown'}>${cut(status, 20)}<//>`
