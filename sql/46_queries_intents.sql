@@ -139,6 +139,68 @@ comment on function bcp_internal.tool_definitions is
 
 grant execute on function bcp_internal.tool_definitions to bcp_reader;
 
+create or replace function bcp_internal.removed_tools(p_since timestamptz, p_until timestamptz, p_bcp_name text)
+returns table (bcp_name text, tool_name text, digest text, removed_at timestamptz)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- A custom plan, as in bcp.slow_calls.
+set plan_cache_mode = force_custom_plan
+as $func$
+declare
+    v_filters constant jsonb := bcp_internal.filters(p_bcp_name, 'tools/list', 'tools/list');
+begin
+    return query
+    with lists as materialized (
+        -- Most lists of a bundle are the same, so names are looked for in each of them once.
+        select
+            l.bcp_name, l.start_time, l.response_data as doc,
+            dense_rank() over (order by l.bcp_name, md5(l.response_data::text)) as list,
+            -- A page of a list, or one that was cut, does not say what is missing.
+            l.attributes ->> 'more' = 'false' and (l.parameters ? 'cursor') is not true
+                and jsonb_typeof(l.response_data -> 'tools') = 'array'
+                and jsonb_array_length(case jsonb_typeof(l.response_data -> 'tools')
+                    when 'array' then l.response_data -> 'tools' else '[]' end)::text = l.attributes ->> 'tool_count'
+                as is_whole
+        from bcp_internal.calls(p_since, p_until, v_filters) l
+    ), names as materialized (
+        select distinct d.bcp_name, d.list, t.tool ->> 'name' as name, t.tool ->> 'digest' as digest
+        from (select distinct on (l.list) l.list, l.bcp_name, l.doc from lists l order by l.list) d
+        cross join lateral jsonb_path_query(d.doc, '$.tools[*] ? (@.name.type() == "string")') as t (tool)
+    ), times as materialized (
+        select l.bcp_name, l.list, min(l.start_time) as first, max(l.start_time) as last
+        from lists l
+        group by l.bcp_name, l.list
+    ), listed as materialized (
+        select
+            n.bcp_name, n.name, min(t.first) as first, max(t.last) as last,
+            (array_agg(n.digest order by t.last desc))[1] as digest
+        from names n
+        join times t using (bcp_name, list)
+        group by n.bcp_name, n.name
+    ), gone as materialized (
+        select g.*
+        from listed g
+        where exists (select from lists l where l.bcp_name = g.bcp_name and l.is_whole and l.start_time > g.last)
+        order by g.last desc, g.bcp_name, g.name
+        limit 1000
+    )
+    select g.bcp_name, g.name, g.digest, min(l.start_time) filter (where l.start_time > g.last)
+    from gone g
+    join lists l on l.bcp_name = g.bcp_name and l.is_whole and l.start_time > g.first
+    where not exists (select from names n where n.list = l.list and n.name = g.name)
+    group by g.bcp_name, g.name, g.digest, g.last
+    -- If some lists had it and others had not, it depends on who asks.
+    having min(l.start_time) > g.last;
+end
+$func$;
+
+comment on function bcp_internal.removed_tools is
+    'Tools that lists of a range had and, from removed_at on, no list has any more. Where a list lacked the tool '
+    'before another one had it, lists differ by who asks, and nothing is said. Only lists that came whole, in one '
+    'answer, say that a tool is missing. digest is that of the last definition.';
+
+grant execute on function bcp_internal.removed_tools to bcp_reader;
+
 create or replace function bcp.tool_changes(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_window interval default '1 day', p_limit integer default 20)
@@ -176,12 +238,21 @@ begin
         select s.*
         from asked r
         join seen s on s.first_seen >= r.range_from
-        order by s.first_seen desc, s.bcp_name, s.tool_name, s.digest
+        union all
+        select
+            g.bcp_name, g.tool_name, null, null, null, null, g.removed_at, g.digest, d.description, d.input_schema,
+            d.context_bytes
+        from asked r
+        cross join lateral bcp_internal.removed_tools(r.range_from - interval '7 days', r.range_to, p_bcp_name) g
+        left join seen d using (bcp_name, tool_name, digest)
+        where g.removed_at >= r.range_from and (p_tool_name is null or g.tool_name = p_tool_name)
+        order by first_seen desc, bcp_name, tool_name, digest
         limit bcp_internal.checked_limit(p_limit)
     )
     select
         c.first_seen, c.bcp_name, c.tool_name,
         case
+            when c.digest is null then 'removed'
             when c.old_digest is null then 'added'
             when c.description is distinct from c.old_description
                 and c.input_schema is distinct from c.old_schema then 'both'
@@ -199,8 +270,9 @@ $func$;
 
 comment on function bcp.tool_changes is
     'What changed in the tools themselves, and what did it do? One row per new definition of a tool that a list of the '
-    'range had, latest first, at most p_limit (1 to 10000). change is added where none was seen in the week before the '
-    'range, else description, schema or both. call_count, success_rate (from 0 to 1, null if no call says), '
+    'range had, and per tool that lists had and then had no more, latest first, at most p_limit (1 to 10000). change is '
+    'added where none was seen in the week before the range, removed where lists that came in one answer lack the tool, '
+    'else description, schema or both. Where lists differ by who asks, no tool is said to be removed. call_count, success_rate (from 0 to 1, null if no call says), '
     'p95_duration_ms and avg_response_bytes are of the p_window (at most 31 days) after the change, those that begin '
     'with previous_ of as long before it. context_bytes is what the definition takes of the model''s context. '
     'Descriptions and schemas are masked like any answer. The proxy and the middleware record definitions, each once '

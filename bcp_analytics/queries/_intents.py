@@ -102,7 +102,9 @@ class ToolChange:
     bcp_name: str
     tool_name: str
     change: Literal["added", "description", "schema", "both"] | None
-    """Added where none was seen in the week before the range, else description, schema or both."""
+    """Added where none was seen in the week before the range, removed where lists that came in one answer
+    lack the tool, else description, schema or both.
+    """
     description: str | None
     previous_description: str | None
     input_schema: Any
@@ -133,14 +135,16 @@ def tool_changes(
 ) -> Arguments:
     """What changed in the tools themselves, and what did it do?
 
-    One row per new definition of a tool that a list of the range had, latest first, at most `limit` (1 to
-    10000). change is added where none was seen in the week before the range, else description, schema or
-    both. call_count, success_rate (from 0 to 1, None if no call says), p95_duration_ms and avg_response_bytes
-    are of the `window` (at most 31 days) after the change, those that begin with previous_ of as long before
-    it. context_bytes is what the definition takes of the model's context. Descriptions and schemas are masked
-    like any answer. The proxy and the middleware record definitions, each once a day. Reads these, and the
-    calls of the changed tools. The range is [`since`, `until`), the last 24 hours by default. Raises
-    `InvalidArgument` if `window` is out of its bounds.
+    One row per new definition of a tool that a list of the range had, and per tool that lists had and then
+    had no more, latest first, at most `limit` (1 to 10000). change is added where none was seen in the week
+    before the range, removed where lists that came in one answer lack the tool, else description, schema or
+    both. Where lists differ by who asks, no tool is said to be removed. call_count, success_rate (from 0 to
+    1, None if no call says), p95_duration_ms and avg_response_bytes are of the `window` (at most 31 days)
+    after the change, those that begin with previous_ of as long before it. context_bytes is what the
+    definition takes of the model's context. Descriptions and schemas are masked like any answer. The proxy
+    and the middleware record definitions, each once a day. Reads these, and the calls of the changed tools.
+    The range is [`since`, `until`), the last 24 hours by default. Raises `InvalidArgument` if `window` is out
+    of its bounds.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

@@ -150,6 +150,74 @@ def test_a_tool_that_changed_shows_what_its_figures_did(conn: Db) -> None:
     assert first == {"change": "added"}
 
 
+def listing(at: str, *names: str, **more: Any) -> dict[str, Any]:
+    tools = [{"name": name, "bytes": 9, "digest": f"d-{name}"} for name in names]
+    return usage(
+        **{"tool_name": "tools/list", "operation": "tools/list", "start_time": at, "success": True,
+           "response_data": {"tools": tools}, "tool_count": len(tools), "more": False} | more
+    )  # fmt: skip
+
+
+def removed(conn: Db, **given: Any) -> list[tuple[str, str]]:
+    found = rows(conn, "select * from bcp.tool_changes(p_bcp_name => %s)", [given.get("bcp_name")])
+    return [
+        (row["tool_name"], row["changed_at"].strftime("%H:%M")) for row in found if row["change"] == "removed"
+    ]
+
+
+def test_a_tool_that_lists_have_no_more_was_removed(conn: Db) -> None:
+    ingest(conn, [definition("d-read", "2026-06-12T10:00:00Z", description="Reads.", bytes=50)])
+    ingest(conn, [usage(start_time="2026-06-15T08:30:00Z"), usage(start_time="2026-06-15T10:30:00Z")])
+    # As it was before the tool came: what is taken back was removed.
+    ingest(conn, [listing("2026-06-11T10:00:00Z", "write")])
+    ingest(conn, [listing(f"2026-06-{day}T10:00:00Z", "read", "write") for day in (12, 13, 14)])
+    ingest(conn, [listing("2026-06-15T08:00:00Z", "write", bcp_name="other")])
+    assert removed(conn) == []
+    ingest(conn, [listing(f"2026-06-15T{hour}:00:00Z", "write") for hour in ("10", "11")])
+    [row] = rows(conn, "select * from bcp.tool_changes() where change = 'removed'")
+    assert (row["bcp_name"], row["tool_name"]) == ("files", "read")
+    assert row["changed_at"].isoformat() == "2026-06-15T10:00:00+00:00"
+    assert (row["previous_description"], row["previous_context_bytes"]) == ("Reads.", 50)
+    assert (row["description"], row["context_bytes"], row["input_schema"]) == (None, None, None)
+    assert (row["call_count"], row["previous_call_count"]) == (1, 1)
+    assert removed(conn, bcp_name="other") == []
+    # It came back.
+    ingest(conn, [listing("2026-06-15T11:30:00Z", "read", "write")])
+    assert removed(conn) == []
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"more": True},
+        {"parameters": {"cursor": "2"}},
+        {"tool_count": 2},
+        {"response_data": {"note": "cut"}},
+        {"more": None},
+        {"success": False, "response_data": None},
+    ],
+)
+def test_a_list_that_did_not_come_whole_removes_no_tool(conn: Db, later: dict[str, Any]) -> None:
+    ingest(conn, [listing("2026-06-15T08:00:00Z", "read", "write")])
+    ingest(conn, [listing("2026-06-15T09:00:00Z", "write", **later)])
+    assert removed(conn) == []
+    ingest(conn, [listing("2026-06-15T10:00:00Z", "write")])
+    assert removed(conn) == [("read", "10:00")]
+
+
+def test_a_tool_that_only_some_may_see_was_not_removed(conn: Db) -> None:
+    ingest(
+        conn,
+        [
+            listing("2026-06-15T08:00:00Z", "read", "write"),
+            listing("2026-06-15T08:30:00Z", "write"),
+            listing("2026-06-15T09:00:00Z", "read", "write"),
+            listing("2026-06-15T09:30:00Z", "write"),
+        ],
+    )
+    assert removed(conn) == []
+
+
 def test_a_window_out_of_bounds_is_refused(conn: Db) -> None:
     for window in ("0 seconds", "32 days", None):
         with pytest.raises(psycopg.Error, match="p_window") as raised, conn.transaction():

@@ -48,9 +48,9 @@ function Wishes() {
       <${Table} title="Tools that agents miss" rows=${missing.rows ?? []} columns=${[
         { key: 'intent', title: 'wish, masked', long: true, show: (/** @type {any} */ value) => value === null ? html`<span class="muted">not said</span>` : cut(value, 160) }, { key: 'bcp_name', title: 'bundle', show: (/** @type {string} */ value) => cut(value, 40) },
         { key: 'request_count', title: 'times', number: true, bar: true, show: count }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) }]} /><//>
-    <${Panel} title="What changed in the tools" wide of=${changes} note="figures of a day before and after" empty="No list of this range defines a tool anew.">
+    <${Panel} title="What changed in the tools" wide of=${changes} note="figures of a day before and after" empty="No list of this range defines a tool anew or lacks one that lists had.">
       <${Table} title="What changed in the tools" rows=${changes.rows ?? []} columns=${[name,
-        { key: 'changed_at', title: 'first seen', show: (/** @type {string} */ value) => time(value, false) }, { key: 'change', title: 'what' },
+        { key: 'changed_at', title: 'when', show: (/** @type {string} */ value) => time(value, false) }, { key: 'change', title: 'what' },
         { key: 'description', title: 'says now', long: true, show: (/** @type {any} */ value) => cut(value ?? '–', 160) },
         { key: 'call_count', title: 'calls', number: true, show: both(count, 'call_count') }, { key: 'success_rate', title: 'success', number: true, show: both(percent, 'success_rate') },
         { key: 'p95_duration_ms', title: 'p95', number: true, show: both(ms, 'p95_duration_ms') }, { key: 'context_bytes', title: 'in the context', number: true, show: both(bytes, 'context_bytes') },
