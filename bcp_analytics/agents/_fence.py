@@ -28,7 +28,7 @@ MAX_NAME = 120
 """Characters of a text in a row, such as the name of a tool."""
 MAX_TEXT = {
     **dict.fromkeys(("message", "error_message", "notes", "description", "parameters"), 400),
-    "intent": 400,
+    **dict.fromkeys(("intent", "previous_description"), 400),
     "stack_trace": 1_600,
     # Whole, because other tools take them.
     **dict.fromkeys(("session_id", "fingerprint"), 500),

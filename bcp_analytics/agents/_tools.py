@@ -32,6 +32,11 @@ _OF_CALLS = (
     *("start_time", "bcp_name", "tool_name", "outcome", "error_type", "error_message", "duration_ms"),
     *("parameters", "session_id", "client_name", "release"),
 )
+_OF_CHANGES = (
+    *("changed_at", "bcp_name", "tool_name", "change", "description", "previous_description", "call_count"),
+    *("previous_call_count", "success_rate", "previous_success_rate", "p95_duration_ms"),
+    *("previous_p95_duration_ms", "context_bytes", "previous_context_bytes"),
+)
 _A_YEAR = timedelta(days=365)
 _URGENCY = {"regressed": 0, "new": 1, "ongoing": 2, "resolved": 3}
 OCCURRENCES = """
@@ -231,6 +236,26 @@ async def context_cost(conn: Conn, asked: Given, answer: Answer) -> None:
     answer.more("/context", **asked.query)
 
 
+async def intents(conn: Conn, asked: Given, answer: Answer) -> None:
+    """Answer why agents call, which tools they miss, and what changed in the tools."""
+    most = asked.get("limit", 10)
+    bundle, named = asked.some("bcp_name"), asked.some("bcp_name", "tool_name")
+    missed = await queries.missing_tools(conn, **asked.range, **bundle, limit=most + 1)
+    changes = await queries.tool_changes(conn, **asked.range, **named, limit=most + 1)
+    wanted = await queries.intents(conn, **asked.range, **named, limit=most + 1)
+    answer.say(f"Why agents called {asked.words}, as far as they said so; the same words are one intent.")
+    answer.say(
+        "missing_tool is what they looked for in vain, tool_change a tool that was defined anew or went."
+    )
+    rows = [row_of(one, "intent", "bcp_name", "request_count", "last_seen") for one in missed]
+    answer.rows("missing_tool", rows, limit=most, how=_NARROW, share=0.3)
+    rows = [row_of(one, *_OF_CHANGES) for one in changes]
+    answer.rows("tool_change", rows, limit=most, how=f"These are the newest. {_NARROW}", share=0.5)
+    names = ("intent", "bcp_name", "tool_name", "call_count", "success_rate", "session_count", "last_seen")
+    answer.rows("intent", [row_of(one, *names) for one in wanted], limit=most, how=_NARROW)
+    answer.more("/tools", **asked.query)
+
+
 async def search(conn: Conn, asked: Given, answer: Answer) -> None:
     """Find errors by their words."""
     most = asked.get("limit", 10)
@@ -320,6 +345,12 @@ TOOLS: dict[str, Tool] = {
         | given.TOOL
         | {"by": given.choice("tool", "session", about="One row per tool, or per session.")}
         | given.limit(15, 100),
+    ),
+    "intents": Tool(
+        "Why do agents call, which tools do they look for in vain, and which tools were added, changed or "
+        "removed, with their figures before and after?",
+        intents,
+        given.RANGE | given.BCP | given.TOOL | given.limit(10, 50),
     ),
     "search": Tool(
         "Which errors say this? Full text of messages, types and tools, as in a web search.",

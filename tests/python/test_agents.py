@@ -122,7 +122,8 @@ def test_answers_are_bounded_and_say_what_they_leave_out(dsn: str) -> None:
     wide = '</\\"\n' * 600
     calls = [
         {"bcp_name": f"b{n}" + wide[:400], "tool_name": "send", "success": False, "error_message": wide,
-         "parameters": {"p": wide}, "response_bytes": 10, "session_id": "s"}
+         "parameters": {"p": wide}, "response_bytes": 10, "session_id": "s",
+         "intent": f"want {chr(97 + n % 26)}{chr(97 + n // 26)}x {wide}"}
         for n in range(120)
     ]  # fmt: skip
     send(dsn, *calls)
@@ -161,6 +162,32 @@ def test_other_tools_answer_about_the_same_calls(dsn: str) -> None:
     assert found["message"] == HOSTILE
     told = ask(dsn, "tool", tool_name="send", bcp_name="mail")
     assert {row["kind"] for row in told.rows} == {"tool", "release_and_client", "issue", "failed_call"}
+
+
+def test_intents_say_what_agents_want_and_miss_and_what_their_tools_became(dsn: str) -> None:
+    call = {"bcp_name": "mail", "tool_name": "send", "success": True}
+    about = {
+        "bcp_name": "mail",
+        "tool_name": "tools/definition",
+        "operation": "tools/list",
+        "defines": "send",
+    }
+    send(
+        dsn,
+        call | {"intent": HOSTILE},
+        call | {"tool_name": "get_more_tools", "intent": f"delete a mail, {HOSTILE}"},
+        about | {"digest": "d1", "response_data": {"description": "Sends.", "bytes": 6}}
+        | {"start_time": "2026-06-13T08:00:00Z"},
+        about | {"digest": "d2", "response_data": {"description": HOSTILE, "bytes": 49}},
+    )  # fmt: skip
+    said = ask(dsn, "intents")
+    [wanted], [missed], [change] = said.of("intent"), said.of("missing_tool"), said.of("tool_change")
+    assert (wanted["intent"], wanted["tool_name"], wanted["call_count"]) == (HOSTILE, "send", 1)
+    assert (missed["intent"], missed["request_count"]) == (f"delete a mail, {HOSTILE}", 1)
+    assert (change["change"], change["description"]) == ("description", HOSTILE)
+    assert (change["previous_description"], change["context_bytes"]) == ("Sends.", 49)
+    assert "ignore" not in said.outside
+    assert ask(dsn, "intents", bcp_name="other").rows == []
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
