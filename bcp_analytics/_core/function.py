@@ -26,6 +26,7 @@ from psycopg.rows import BaseRowFactory, class_row, scalar_row
 from psycopg.types.string import TextBinaryLoader
 
 from bcp_analytics._core.arguments import sender
+from bcp_analytics._core.bounded import fetch_all
 from bcp_analytics.errors import InvalidArgument, translated
 
 Arguments = Mapping[str, object]
@@ -155,8 +156,11 @@ def _twin(
         with translated():
             async with AsyncCursor(conn, row_factory=factory) as cur:
                 cur.adapters.register_loader(_UNKNOWN_TYPE, TextBinaryLoader)
-                await cur.execute(_query(name, columns, tuple(arguments)), arguments, binary=True)
-                return finish(await cur.fetchall() if columns is not None else [])
+                query = _query(name, columns, tuple(arguments))
+                if columns is not None:
+                    return finish(await fetch_all(cur, query, arguments, binary=True))
+                await cur.execute(query, arguments, binary=True)
+                return finish([])
 
     @wraps(build)
     def call(conn: Connection[Any] | AsyncConnection[Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401

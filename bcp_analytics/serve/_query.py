@@ -9,6 +9,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bcp_analytics._core.bounded import TooLarge, bounded
 from bcp_analytics._render import tables
 from bcp_analytics.errors import BcpAnalyticsError
 from bcp_analytics.serve._auth import authorize
@@ -27,6 +28,8 @@ _KNOWN: dict[tuple[str, str], Question | View] = {
     **{("query", name): question for name, question in ALL.items()},
     **{("views", name): view for name, view in VIEWS.items()},
 }
+MOST_BYTES = 32 * 2**20
+"""Of the values of an answer. 10,000 rows of calls have some 5 MiB where their arguments are short."""
 _DATA_EXCEPTION = "22"
 # What our functions say of an argument that cannot be.
 _OURS = "ZB002"
@@ -90,8 +93,15 @@ async def ask(request: Request, question: Question | View, asked: QueryParams) -
             row = await cur.fetchone()
             assert row is not None  # noqa: S101 - for the type checker
             now: datetime = row[0]
-            rows: list[Any] = await question.ask(conn, **question.given(asked, lambda: now))
+            with bounded(MOST_BYTES):
+                rows: list[Any] = await question.ask(conn, **question.given(asked, lambda: now))
             return rows
+    except TooLarge:
+        raise Refused(
+            400,
+            f"The answer has more than {MOST_BYTES // 2**20} MiB.",
+            hint="Ask for fewer rows by limit, or for a shorter range.",
+        ) from None
     except BcpAnalyticsError as error:
         raise Refused(400, error.message, hint=error.hint) from None
     except psycopg.Error as error:

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from bcp_analytics._core import reading
+from bcp_analytics._core.bounded import fetch_all
 from bcp_analytics.serve import _view_sql as sql
 from bcp_analytics.serve._auth import authorize
 from bcp_analytics.serve._errors import Refused
@@ -133,9 +134,7 @@ class View:
     async def ask(self, conn: Any, **given: Any) -> list[dict[str, Any]]:  # noqa: ANN401
         """Return the rows."""
         async with conn.cursor(row_factory=dict_row) as cur:
-            await cur.execute(_cast(self.statement, self.takes), given)
-            rows: list[dict[str, Any]] = await cur.fetchall()
-            return rows
+            return await fetch_all(cur, _cast(self.statement, self.takes), given)
 
 
 def _cast(statement: LiteralString, takes: tuple[str, ...]) -> LiteralString:

@@ -209,3 +209,24 @@ def test_the_description_names_every_question_and_column() -> None:
         row = content["application/json"]["schema"]["items"]
         assert row["required"] == list(kind.__dataclass_fields__)
     json.dumps(paths)
+
+
+def test_an_answer_of_too_many_bytes_is_refused_and_says_so(
+    asked: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bcp_analytics.serve._query.MOST_BYTES", 8)
+    for path in ("query/find_calls", "views/tools?since=1w"):
+        answer = asked.send("GET", f"/v1/{path}", role="reader")
+        assert answer.status_code == 400, path
+        assert "hint" in answer.json()["error"]
+        batch = [{"of": path.split("/")[0], "name": path.split("/")[1].partition("?")[0]}]
+        answer = asked.send("POST", "/v1/batch", role="reader", json=batch)
+        assert json.loads(answer.text)["status"] == 400
+    monkeypatch.setattr("bcp_analytics.serve._query.MOST_BYTES", 2**10)
+    assert asked.send("GET", "/v1/query/find_calls", role="reader").json()["error"] == {
+        "message": "The answer has more than 0 MiB.",
+        "hint": "Ask for fewer rows by limit, or for a shorter range.",
+    }
+    # The connection goes on, and fewer rows are answered.
+    answer = asked.send("GET", "/v1/query/find_calls?limit=3", role="reader")
+    assert (answer.status_code, len(answer.json())) == (200, 3)
