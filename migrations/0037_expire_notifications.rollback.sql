@@ -1,4 +1,5 @@
 drop function if exists bcp_internal.notification_troubles();
+drop function if exists bcp_internal.claim_notifications(integer, interval, uuid, text[]);
 
 delete from bcp.notification_log where status = 'expired';
 

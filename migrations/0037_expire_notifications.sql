@@ -14,5 +14,6 @@ comment on column bcp.notification_log.status is
 comment on column bcp.notification_log.attempt is
     'Which attempt it was: 1 is the first. 0 if it expired before there was one.';
 
--- It returns a column more, and `create or replace` cannot change what a function returns.
+-- One returns a column more, the other takes a parameter more, and `create or replace` can change neither.
 drop function if exists bcp_internal.notification_troubles();
+drop function if exists bcp_internal.claim_notifications(integer, interval, uuid);

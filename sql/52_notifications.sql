@@ -272,7 +272,8 @@ comment on function bcp_internal.gather_notifications is
     'Makes the messages that are due, of the outbox, and one digest of the week that has ended, and returns how many.';
 
 create or replace function bcp_internal.claim_notifications(
-    p_most integer default 1, p_lease interval default '1 minute', p_delivery_id uuid default null)
+    p_most integer default 1, p_lease interval default '1 minute', p_delivery_id uuid default null,
+    p_busy_channels text[] default null)
 returns table (
     delivery_id uuid, claim integer, channel_name text, kind text, config jsonb, secret text, host text, reach text,
     about text, payload jsonb, created_at timestamptz)
@@ -296,6 +297,13 @@ begin
           and (p_delivery_id is null or d.delivery_id = p_delivery_id)
           and (c.enabled or d.about = 'test')
           and (d.is_urgent or not bcp_internal.is_quiet(c.quiet_hours, c.time_zone, v_now))
+          and (
+              p_busy_channels is null
+              or c.channel_name <> all (p_busy_channels) and not exists (
+                  select from bcp_internal.notification_deliveries e
+                  where e.channel_id = d.channel_id and e.state = 'pending' and e.next_attempt_at <= v_now
+                    and (e.is_urgent or not d.is_urgent)
+                    and (e.next_attempt_at, e.delivery_id) < (d.next_attempt_at, d.delivery_id)))
         -- A channel at which attempts fail, most likely after they waited, comes after those that work.
         order by
             exists (
@@ -323,7 +331,9 @@ $func$;
 
 comment on function bcp_internal.claim_notifications is
     'Messages that are due, at most p_most, with all that it takes to send them. They are due again after p_lease, in '
-    'case whoever asked is killed. With p_delivery_id only that one. Others that ask meanwhile get other messages.';
+    'case whoever asked is killed. With p_delivery_id only that one; with p_busy_channels one of each channel that is '
+    'not named there, or a channel that is slow would have all that a notifier sends at a time. Others that ask '
+    'meanwhile get other messages.';
 
 grant execute on function bcp_internal.claim_notifications to bcp_admin;
 

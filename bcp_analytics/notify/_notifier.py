@@ -19,7 +19,7 @@ from bcp_analytics.notify import _apprise, _email, _http
 from bcp_analytics.notify._claims import Claim, NotDelivered
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
     from uuid import UUID
 
 log = logging.getLogger(__name__)
@@ -94,10 +94,14 @@ class _Store:
         finally:
             await conn.close()
 
-    async def claim(self, most: int, delivery_id: UUID | None = None) -> list[Claim]:
+    async def claim(
+        self, most: int, busy: Iterable[str] = (), delivery_id: UUID | None = None
+    ) -> list[Claim]:
+        """Take messages, one of each channel that is not busy, or the one that is named."""
         async with self._turn, self._conn.cursor(row_factory=class_row(Claim)) as cur:
             await cur.execute(
-                "select * from bcp_internal.claim_notifications(%s, %s, %s)", [most, self._lease, delivery_id]
+                "select * from bcp_internal.claim_notifications(%s, %s, %s, %s)",
+                [most, self._lease, delivery_id, list(busy) if delivery_id is None else None],
             )
             return await cur.fetchall()
 
@@ -183,18 +187,24 @@ class Notifier:
             raise
 
     async def _work(self, store: _Store) -> None:
-        running: set[asyncio.Task[Outcome]] = set()
+        # By the channel: one that is slow holds one of the places, and leaves the others to the others.
+        running: dict[asyncio.Task[Outcome], str] = {}
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             while not self._stopping.is_set():
-                claimed = await store.claim(_AT_ONCE - len(running)) if len(running) < _AT_ONCE else []
-                running |= {asyncio.create_task(self._deliver(store, one)) for one in claimed}
+                free = _AT_ONCE - len(running)
+                claimed = await store.claim(free, running.values()) if free else []
+                running |= {
+                    asyncio.create_task(self._deliver(store, one)): one.channel_name for one in claimed
+                }
                 if running:
                     done, _ = await asyncio.wait(
                         {*running, stopping}, timeout=self._poll, return_when=asyncio.FIRST_COMPLETED
                     )
-                    running -= done
-                    for task in done - {stopping}:
+                    ended = [task for task in running if task in done]
+                    for task in ended:
+                        del running[task]
+                    for task in ended:
                         task.result()
                     continue
                 waiting = asyncio.create_task(store.wait(self._poll))
@@ -229,7 +239,7 @@ class Notifier:
     async def one(self, delivery_id: UUID) -> Outcome | None:
         """Send one message now, or wait until another notifier has; None where neither came to be in time."""
         async with _Store.connected(self._dsn, self._lease) as store:
-            for claim in await store.claim(1, delivery_id):
+            for claim in await store.claim(1, delivery_id=delivery_id):
                 return await self._deliver(store, claim)
             for _ in range(round(_OTHERS / _LOOK)):
                 if found := await store.outcome(delivery_id):

@@ -7,6 +7,7 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from bcp_analytics import test_notification_channel as send_test
 from bcp_analytics.cli._app import app
 from bcp_analytics.notify import Notifier
 from bcp_analytics.notify._notifier import _Store
-from tests.notify.receivers import Receiver, receiving
+from tests.notify.receivers import Received, Receiver, receiving
 
 Db = psycopg.Connection[Any]
 
@@ -108,6 +109,39 @@ def test_without_a_notify_it_looks_by_itself(
 
     run(notifier, meanwhile)
     assert len(receiver.got) == 1
+
+
+def test_a_channel_that_is_slow_leaves_the_others_their_places(
+    clean_db: Db, dsn: str, receiver: Receiver
+) -> None:
+    hook(clean_db, receiver, "slow", rule_names=["errors", "slow", "load", "budget_fast", "budget_slow"])
+    hook(clean_db, receiver, "fast", rule_names=["low_success"])
+    told = threading.Event()
+    together: list[int] = []
+    waiting = threading.Semaphore(0)
+
+    def answer(got: Received) -> tuple[int, dict[str, str], bytes]:
+        if got.json["data"]["channel_name"] == "fast":
+            told.set()
+        elif not told.is_set():
+            waiting.release()
+            together.append(1)
+            # Until the other one has been told: were all places its own, that would never be.
+            assert told.wait(15)
+        return 204, {}, b""
+
+    receiver.answer = answer
+    open_alerts(clean_db, "errors", "slow", "load", "budget_fast", "budget_slow")
+    notifier = Notifier(dsn, poll=0.05)
+
+    async def meanwhile() -> None:
+        await asyncio.to_thread(waiting.acquire)
+        await asyncio.to_thread(open_alerts, clean_db, "low_success")
+        await until(lambda: len(receiver.got) == 6)
+
+    run(notifier, meanwhile)
+    assert len(together) == 1
+    assert {attempt.status for attempt in notification_history(clean_db)} == {"delivered"}
 
 
 def test_once_sends_what_is_due_and_ends(clean_db: Db, dsn: str, receiver: Receiver) -> None:
