@@ -60,13 +60,25 @@ $func$;
 comment on function bcp_internal.event_id(text) is
     'Optional id of an event, null where it is empty; ZB005 where it is too long for an index.';
 
+create or replace function bcp_internal.dedup_window(p_kind text) returns interval
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select coalesce(
+        nullif(bcp_internal.setting('dedup_window_' || p_kind)::interval, interval '0'),
+        bcp_internal.setting('dedup_window')::interval)
+$func$;
+
+comment on function bcp_internal.dedup_window(text) is
+    'How long ids of a kind of event are remembered: by the setting of the kind, else by dedup_window.';
+
 create or replace function bcp_internal.new_keys(p_kind text, p_ids uuid[]) returns setof uuid
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_now constant timestamptz := bcp_internal.now();
-    v_oldest constant timestamptz := v_now - bcp_internal.setting('dedup_window')::interval;
+    v_oldest constant timestamptz := v_now - bcp_internal.dedup_window(p_kind);
 begin
     return query
         -- In one order, so that two senders of the same events wait for each other instead of deadlocking.
@@ -78,7 +90,7 @@ end
 $func$;
 
 comment on function bcp_internal.new_keys(text, uuid[]) is
-    'Claims event ids and returns those that did not come before within the setting dedup_window.';
+    'Claims event ids and returns those that did not come before within bcp_internal.dedup_window.';
 
 create or replace function bcp_internal.touch_users(p_ids text[], p_times timestamptz[]) returns void
 language plpgsql volatile
@@ -176,13 +188,13 @@ begin
     insert into bcp_internal.batch_keys as k (batch_id, kind, seen_at)
     values (p_batch_id, p_kind, bcp_internal.now())
     on conflict (batch_id, kind) do update set seen_at = excluded.seen_at
-        where k.seen_at < excluded.seen_at - bcp_internal.setting('dedup_window')::interval;
+        where k.seen_at < excluded.seen_at - bcp_internal.dedup_window(p_kind);
     return found;
 end
 $func$;
 
 comment on function bcp_internal.claim_batch(text, uuid) is
-    'True for the first call with a batch id within the setting dedup_window, and for every call without one. 53400 '
+    'True for the first call with a batch id within bcp_internal.dedup_window, and for every call without one. 53400 '
     'where the role may send nothing now.';
 
 create or replace function bcp_internal.source_name(p_source text) returns text

@@ -55,9 +55,9 @@ as $func$
         join timescaledb_information.continuous_aggregates v on v.view_schema = 'bcp' and v.view_name = a.name
         where a.columnstore_after is not null
         union all
-        select 0, p.table_name, 'bcp', p.table_name, make_interval(days => p.columnstore_after_days), false
+        select 0, p.table_name, 'bcp', p.table_name, p.columnstore_after, false
         from bcp.data_retention_policies p
-        where p.columnstore_after_days is not null
+        where p.columnstore_after is not null
     )
     select m.name, r.chunk, to_regclass(format('%I.%I', hypertable_schema, hypertable_name)), m.merges,
            case when not c.is_compressed then greatest(c.range_end + m.after, c.chunk_creation_time) end
@@ -138,5 +138,5 @@ end
 $proc$;
 
 comment on procedure bcp_internal.columnstore_tables is
-    'Moves the chunks of tables that are older than columnstore_after_days of bcp.data_retention_policies to the '
+    'Moves the chunks of tables that are older than columnstore_after of bcp.data_retention_policies to the '
     'columnstore.';

@@ -27,17 +27,18 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with oldest as (
-        select bcp_internal.now() - bcp_internal.setting('dedup_window')::interval as seen_at
+        select k.kind, bcp_internal.now() - bcp_internal.dedup_window(k.kind) as seen_at
+        from unnest('{tool_usage,errors,metrics,sessions}'::text[]) as k (kind)
     ), batches as (
-        delete from bcp_internal.batch_keys k using oldest o where k.seen_at < o.seen_at returning 1
+        delete from bcp_internal.batch_keys k using oldest o where k.kind = o.kind and k.seen_at < o.seen_at returning 1
     ), events as (
-        delete from bcp_internal.event_keys k using oldest o where k.seen_at < o.seen_at returning 1
+        delete from bcp_internal.event_keys k using oldest o where k.kind = o.kind and k.seen_at < o.seen_at returning 1
     )
     select (select count(*) from batches) + (select count(*) from events)
 $func$;
 
 comment on function bcp_internal.forget_keys is
-    'Deletes batch and event ids older than the setting dedup_window, and returns how many.';
+    'Deletes batch and event ids older than bcp_internal.dedup_window, and returns how many.';
 
 create or replace procedure bcp_internal.cleanup_job(p_job_id integer, p_config jsonb)
 -- What it calls commits, so this can have no search_path, and needs none: every name is qualified.

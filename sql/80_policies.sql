@@ -99,6 +99,20 @@ begin
         perform public.add_job(format('bcp_internal.%I', v_policy.name)::regproc, v_policy.every);
         v_changes := v_changes + 1;
     end loop;
+    for v_policy in
+        select j.job_id, w.every
+        from timescaledb_information.jobs j
+        cross join (
+            -- Twice within the least age, so that a chunk is at most half of it late.
+            select greatest(least(min(p.columnstore_after) / 2, interval '12 hours'), interval '30 minutes') as every
+            from bcp.data_retention_policies p
+        ) w
+        where j.proc_schema = 'bcp_internal' and j.proc_name = 'columnstore_tables_job'
+          and j.schedule_interval <> w.every
+    loop
+        perform public.alter_job(v_policy.job_id, schedule_interval => v_policy.every);
+        v_changes := v_changes + 1;
+    end loop;
     if bcp_internal.setting('index_parameters') = 'on'
         and to_regclass('bcp.tool_usage_logs_parameters_idx') is null
     then
@@ -149,15 +163,15 @@ begin
         when v_aggregates is not null then format(
             'Use 5 days or more: %s are refreshed over the last days of it, and a refresh must never see a chunk'
             ' already dropped.', v_aggregates)
-        when new.columnstore_after_days < 1 then 'Use 1 or more; null leaves chunks as rows.'
-        when new.columnstore_after_days >= new.retention_days then
-            'Chunks would be dropped before they move to the columnstore: make columnstore_after_days smaller than'
+        when new.columnstore_after < interval '1 hour' then 'Use 1 hour or more; null leaves chunks as rows.'
+        when new.columnstore_after >= make_interval(days => new.retention_days) then
+            'Chunks would be dropped before they move to the columnstore: make columnstore_after smaller than'
             ' retention_days, or null.'
-        when new.columnstore_after_days is not null and not coalesce((
+        when new.columnstore_after is not null and not coalesce((
             select h.compression_enabled
             from timescaledb_information.hypertables h
             where h.hypertable_schema = 'bcp' and h.hypertable_name = new.table_name), false) then
-            'This table has no columnstore: leave columnstore_after_days null.'
+            'This table has no columnstore: leave columnstore_after null.'
         when new.archive_before_delete and new.table_name in ('user_sessions', 'open_tool_calls') then
             'Only hypertables can be archived: set archive_before_delete to false.'
     end;
@@ -165,9 +179,9 @@ begin
         raise exception using
             errcode = 'ZB003',
             message = format(
-                'the policy of %s makes no sense: retention_days %s, columnstore_after_days %s,'
+                'the policy of %s makes no sense: retention_days %s, columnstore_after %s,'
                 ' archive_before_delete %s',
-                new.table_name, new.retention_days, coalesce(new.columnstore_after_days::text, 'null'),
+                new.table_name, new.retention_days, coalesce(new.columnstore_after::text, 'null'),
                 new.archive_before_delete),
             hint = v_hint;
     end if;

@@ -45,7 +45,7 @@ order by c.relname
 """
 _SETTINGS = "select name, value, minimum, maximum, unit, description from bcp.settings order by name"
 _POLICIES = """
-select table_name, retention_days, archive_before_delete, columnstore_after_days
+select table_name, retention_days, archive_before_delete, columnstore_after
 from bcp.data_retention_policies order by table_name"""
 _RULES = """
 select rule_name, metric, fires || ' ' || threshold, lookback, severity, enabled, description

@@ -72,7 +72,7 @@ def test_every_aggregate_is_refreshed_within_retention_and_days_made_from_rows_b
 
 def test_a_changed_row_is_carried_out_at_once(db: psycopg.Connection[Any]) -> None:
     db.execute(
-        "update bcp.data_retention_policies set retention_days = 40, columnstore_after_days = 7"
+        "update bcp.data_retention_policies set retention_days = 40, columnstore_after = '7 days'"
         " where table_name = 'tool_usage_logs'"
     )
     refresh = policies(db, "policy_refresh_continuous_aggregate")
@@ -86,9 +86,13 @@ def test_a_changed_row_is_carried_out_at_once(db: psycopg.Connection[Any]) -> No
         ("tool_usage_logs", "retention_days = 0", "Use 1 to 36500"),
         ("tool_usage_logs", "retention_days = 2147483647", "Use 1 to 36500"),
         ("tool_usage_logs", "retention_days = 4", "Use 5 days or more: tool_usage_1d, tool_latency_1d"),
-        ("tool_usage_logs", "columnstore_after_days = 0", "null leaves chunks as rows"),
-        ("tool_usage_logs", "columnstore_after_days = retention_days", "dropped before they move"),
-        ("rejected_events", "columnstore_after_days = 2", "has no columnstore"),
+        ("tool_usage_logs", "columnstore_after = '59 minutes'", "null leaves chunks as rows"),
+        (
+            "tool_usage_logs",
+            "columnstore_after = retention_days * interval '1 day'",
+            "dropped before they move",
+        ),
+        ("rejected_events", "columnstore_after = '2 days'", "has no columnstore"),
         ("user_sessions", "archive_before_delete = true", "Only hypertables can be archived"),
         ("user_sessions", "table_name = 'users'", "Set cleanup_enabled to false"),
     ],
@@ -168,7 +172,7 @@ def test_chunks_go_to_the_columnstore_and_answer_the_same(clean_db: psycopg.Conn
         " where hypertable_name = 'tool_usage_logs' and is_compressed order by 1"
     )
     set_after = (
-        "update bcp.data_retention_policies set columnstore_after_days = %s"
+        "update bcp.data_retention_policies set columnstore_after = %s * interval '1 day'"
         " where table_name = 'tool_usage_logs'"
     )
     for after, moved in ((None, 0), (7, 7), (1, 10)):

@@ -1,0 +1,1 @@
+delete from bcp.settings where name like 'dedup\_window\_%';
