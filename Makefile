@@ -11,7 +11,7 @@ DEMO   := $(VENV)/.demo
 READY  := $(VENV)/.ready
 # The oldest versions of what pyproject.toml names, each the lowest that it allows.
 LOWEST := $(VENV)-lowest
-EXTRAS := archive,demo,mcp,pool,report,server,dev
+EXTRAS := archive,demo,iceberg,mcp,pool,report,server,dev
 DOCS   := $(VENV)/docs/.ready
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 

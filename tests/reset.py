@@ -9,7 +9,7 @@ from psycopg import sql
 
 from tests.catalog import snapshot
 
-SCHEMAS = ["bcp", "bcp_internal"]
+SCHEMAS = ["bcp", "bcp_internal", "bcp_lake"]
 
 _TABLES = """
 select s.nspname::text, c.relname::text

@@ -14,7 +14,7 @@ import psycopg
 _RIGHTS = """
 with ours as (
     select oid, nspname, nspowner, nspacl from pg_namespace
-    where nspname in ('bcp', 'bcp_internal', 'bcp_migrations')
+    where nspname in ('bcp', 'bcp_internal', 'bcp_lake', 'bcp_migrations')
 ), things as (
     select 'schema ' || nspname as thing, nspowner as owner,
            coalesce(nspacl, acldefault('n', nspowner)) as acl

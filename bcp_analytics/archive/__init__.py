@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bcp_analytics.archive._books import PROVEN, archives
 from bcp_analytics.archive._model import Archive, ArchiveFile, Phase, Progress
-from bcp_analytics.archive._public import archive, erase, query, restore, rewrite
+from bcp_analytics.archive._public import archive, erase, forget_lake, query, restore, rewrite
 
 __all__ = [
     "PROVEN",
@@ -24,6 +24,7 @@ __all__ = [
     "archive",
     "archives",
     "erase",
+    "forget_lake",
     "query",
     "restore",
     "rewrite",

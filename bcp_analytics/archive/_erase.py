@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from bcp_analytics.archive._lake import Lake
     from bcp_analytics.archive._lock import Place
     from bcp_analytics.archive._model import Watch
 
 
-def erase_pending(conn: Connection[Any], watch: Watch, *, all_of_them: bool = False) -> int:
+def erase_pending(conn: Connection[Any], lake: Lake, watch: Watch, *, all_of_them: bool = False) -> int:
     """Rewrite what waits for an erasure, and return how many archives that were.
 
     What another run is at work on is left to the next run; `all_of_them` raises `ArchiveError` instead. Where
@@ -47,7 +48,7 @@ def erase_pending(conn: Connection[Any], watch: Watch, *, all_of_them: bool = Fa
             place = place_of(found)
             with _held(conn, place) if all_of_them else tried(conn, place) as mine:
                 if mine and archive_id in _waiting(conn):
-                    _erase(conn, archive_id, (number, len(waiting)), watch)
+                    _erase(conn, lake, archive_id, (number, len(waiting)), watch)
                     done.append(archive_id)
     # Archives that were never finished wait for nothing any more.
     _books.call(conn, "select bcp_internal.settle_erasures()")
@@ -70,7 +71,7 @@ def _waiting(conn: Connection[Any]) -> list[UUID]:
     )
 
 
-def _erase(conn: Connection[Any], archive_id: UUID, place: tuple[int, int], watch: Watch) -> None:
+def _erase(conn: Connection[Any], lake: Lake, archive_id: UUID, place: tuple[int, int], watch: Watch) -> None:
     """Take all who wait for it out of an archive at once, and note it."""
     old = _books.one(conn, archive_id)
     erasures: list[UUID] = []
@@ -87,4 +88,4 @@ def _erase(conn: Connection[Any], archive_id: UUID, place: tuple[int, int], watc
             [archive_id, erasures],
         )
 
-    put_in_place(conn, old, erase, Progress(old, *place, "reading", 0, 0), watch, done=note)
+    put_in_place(conn, lake, old, erase, Progress(old, *place, "reading", 0, 0), watch=watch, done=note)

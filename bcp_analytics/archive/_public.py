@@ -29,6 +29,7 @@ def archive(
     since: datetime | None = None,
     until: datetime | None = None,
     check_content: bool = True,
+    iceberg: str | None = None,
     progress: Watch = unwatched,
     verified: Callable[[Archive], None] | None = None,
 ) -> list[Archive]:
@@ -38,7 +39,9 @@ def archive(
 
     `location`: a folder, file:///folder or s3://bucket/prefix, by default that of BCP_ARCHIVE_LOCATION;
     credentials come from AWS_*. Without `check_content` the search for what is due counts rows only: it is
-    quick, and misses rows that were changed after they were archived. `progress` is called with each step,
+    quick, and misses rows that were changed after they were archived. `iceberg` publishes the archives of the
+    store as tables of Apache Iceberg, those of before too, and so does each later run without it: "store" for
+    a catalogue in the database itself, or the URL of a REST catalogue. `progress` is called with each step,
     `verified` with each archive once it is marked.
 
     What a run that dies leaves behind, the next one removes or uses. A run that raises leaves what it had
@@ -52,9 +55,13 @@ def archive(
     from bcp_analytics.archive import _run, _store  # noqa: PLC0415 - an extra
 
     _books.check_autocommit(conn, "archive")
+    url = _store.location_url(location)
+    if iceberg is not None:
+        _extra.check_iceberg()
+        _books.call(conn, "select bcp_internal.use_lake(%s)", [iceberg])
     return _run.run(
         conn,
-        _store.location_url(location),
+        url,
         (table, since, until),
         check_content=check_content,
         watch=progress,
@@ -127,10 +134,25 @@ def erase(conn: Connection[Any], *, progress: Watch = unwatched) -> int:
     Raises `ArchiveError` as `rewrite` does.
     """
     _extra.check()
-    from bcp_analytics.archive import _erase  # noqa: PLC0415 - an extra
+    from bcp_analytics.archive import _erase, _lake  # noqa: PLC0415 - an extra
 
     _books.check_autocommit(conn, "erase")
-    return _erase.erase_pending(conn, progress, all_of_them=True)
+    with _lake.lake_of(conn) as lake:
+        return _erase.erase_pending(conn, lake, progress, all_of_them=True)
+
+
+def forget_lake(conn: Connection[Any]) -> None:
+    """Publish the archives of a store no longer: take its tables out of the catalogue; the files stay.
+
+    Raises `ArchiveError` where the catalogue cannot be used.
+    """
+    _extra.check()
+    from bcp_analytics.archive import _lake  # noqa: PLC0415 - an extra
+
+    _books.check_autocommit(conn, "forget_lake")
+    with _lake.lake_of(conn) as lake:
+        lake.forget()
+        _books.call(conn, "select bcp_internal.use_lake(null)")
 
 
 def query(

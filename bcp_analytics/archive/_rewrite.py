@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bcp_analytics.archive import _books, _steps
 from bcp_analytics.archive._export import dump, time_column_of
 from bcp_analytics.archive._files import DayWriter, prove, upload
+from bcp_analytics.archive._lake import lake_of
 from bcp_analytics.archive._lock import locked, place_of
 from bcp_analytics.archive._model import Progress, unwatched
 from bcp_analytics.archive._restore import fill, read
@@ -24,24 +25,26 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from bcp_analytics.archive._lake import Lake
     from bcp_analytics.archive._model import Archive, Watch
 
 
 def rewritten(conn: Connection[Any], archive_id: UUID, change: Callable[[], object]) -> Archive | None:
     """Write, prove and put in place what `change` leaves; see `bcp_analytics.archive.rewrite`."""
-    with locked(conn, place_of(_books.one(conn, archive_id))):
+    with locked(conn, place_of(_books.one(conn, archive_id))), lake_of(conn) as lake:
         # As it is now that no other run is at it.
         old = _books.one(conn, archive_id)
-        return put_in_place(conn, old, change, Progress(old, 1, 1, "reading", 0, 0), unwatched)
+        return put_in_place(conn, lake, old, change, Progress(old, 1, 1, "reading", 0, 0), watch=unwatched)
 
 
 def put_in_place(
     conn: Connection[Any],
+    lake: Lake,
     old: Archive,
     change: Callable[[], object],
     at: Progress,
-    watch: Watch,
     *,
+    watch: Watch,
     done: Callable[[], None] | None = None,
 ) -> Archive | None:
     """Put an archive with what `change` leaves of the rows in bcp_restored in the place of one.
@@ -69,6 +72,7 @@ def put_in_place(
         if new.row_count:
             write_manifest(store, new)
         _steps.reached("manifest")
+        lake.replace(old, new)
         with conn.transaction():
             if done is not None:
                 done()
@@ -76,5 +80,5 @@ def put_in_place(
     _steps.reached("marked")
     # Remove the old files now and not with the next run: a person may wait for it.
     remove_files(store, old)
-    tidy(conn, only=old.location)
+    tidy(conn, lake, only=old.location)
     return marked

@@ -8,6 +8,7 @@ from bcp_analytics.archive import _books, _steps
 from bcp_analytics.archive._erase import erase_pending
 from bcp_analytics.archive._export import export, time_column_of
 from bcp_analytics.archive._files import DayWriter, prove, upload
+from bcp_analytics.archive._lake import lake_of
 from bcp_analytics.archive._lock import Place, tried
 from bcp_analytics.archive._model import Progress
 from bcp_analytics.archive._store import Store
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from bcp_analytics.archive._lake import Lake
     from bcp_analytics.archive._model import Archive, Phase, Watch
 
 # Readers that look into folders take these from the names of the folders.
@@ -41,29 +43,33 @@ def run(
     done.
     """
     store = Store(url, make=True)
-    tidy(conn)
-    erase_pending(conn, watch)
-    wanted = _books.chunks(conn, *asked, check_content=check_content)
-    known = [_books.ids(conn, *chunk) for chunk in wanted]
-    made = []
-    for number, (chunk, archived) in enumerate(zip(wanted, known, strict=True), 1):
-        with tried(conn, Place(*chunk)) as mine:
-            if not mine or _books.ids(conn, *chunk) != archived:
+    with lake_of(conn) as lake:
+        tidy(conn, lake)
+        erase_pending(conn, lake, watch)
+        lake.complete()
+        wanted = _books.chunks(conn, *asked, check_content=check_content)
+        known = [_books.ids(conn, *chunk) for chunk in wanted]
+        made = []
+        for number, (chunk, archived) in enumerate(zip(wanted, known, strict=True), 1):
+            with tried(conn, Place(*chunk)) as mine:
+                if not mine or _books.ids(conn, *chunk) != archived:
+                    continue
+                archive = _archive_chunk(conn, store, lake, chunk, (number, len(wanted)), watch=watch)
+            if archive is None:
                 continue
-            archive = _archive_chunk(conn, store, chunk, (number, len(wanted)), watch)
-        if archive is None:
-            continue
-        made.append(archive)
-        if verified is not None:
-            verified(archive)
-    return made
+            made.append(archive)
+            if verified is not None:
+                verified(archive)
+        return made
 
 
 def _archive_chunk(
     conn: Connection[Any],
     store: Store,
+    lake: Lake,
     chunk: tuple[str, datetime, datetime],
     place: tuple[int, int],
+    *,
     watch: Watch,
 ) -> Archive | None:
     """Archive a chunk; None where it has been dropped since it was looked for."""
@@ -95,9 +101,10 @@ def _archive_chunk(
     _steps.reached("proven")
     write_manifest(store, archive)
     _steps.reached("manifest")
+    lake.publish(archive)
     archive = _books.finish(conn, archive)
     _steps.reached("marked")
     tell("verified", archive.row_count or 0, archive.row_count)
     # What it has taken the place of.
-    tidy(conn, only=store.url)
+    tidy(conn, lake, only=store.url)
     return archive

@@ -149,6 +149,18 @@ class Store:
             if found:
                 obstore.delete(self._store, found)
 
+    def remove_but(self, kept: set[str]) -> None:
+        """Remove all files but some."""
+        with self._told("remove", ""):
+            found = [
+                item["path"]
+                for items in obstore.list(self._store)
+                for item in items
+                if item["path"] not in kept
+            ]
+            if found:
+                obstore.delete(self._store, found)
+
     @contextmanager
     def _told(self, what: str, path: str) -> Iterator[None]:
         """Raise `ArchiveError` for what the store raises."""

@@ -16,12 +16,13 @@ from bcp_analytics.errors import ArchiveError
 if TYPE_CHECKING:
     from psycopg import Connection
 
+    from bcp_analytics.archive._lake import Lake
     from bcp_analytics.archive._model import Archive
 
 _NEEDLESS = ("writing", "replaced")
 
 
-def tidy(conn: Connection[Any], *, only: str | None = None) -> None:
+def tidy(conn: Connection[Any], lake: Lake, *, only: str | None = None) -> None:
     """Remove the files of archives that were never proven or have been replaced, and then their rows.
 
     What another run is at work on is that run's. Where a location cannot be reached its rows stay, and the
@@ -34,6 +35,7 @@ def tidy(conn: Connection[Any], *, only: str | None = None) -> None:
             # Another run may have proven it, or removed it, since.
             archive = _books.now(conn, found.archive_id, _NEEDLESS) if mine else None
             if archive is not None:
+                lake.withdraw(archive)
                 remove_files(Store(archive.location), archive)
                 _steps.reached("removed")
                 _books.discard(conn, archive)

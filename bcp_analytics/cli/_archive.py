@@ -58,6 +58,20 @@ def archive(
     cleanup: Annotated[
         bool, typer.Option("--cleanup", help="Have cleanup drop each chunk as soon as its archive is proven.")
     ] = False,
+    iceberg: Annotated[
+        bool | None,
+        typer.Option(
+            "--iceberg/--no-iceberg",
+            help="Publish the archives as tables of Apache Iceberg, from now on; or no longer.",
+            show_default=False,
+        ),
+    ] = None,
+    catalog: Annotated[
+        str,
+        typer.Option(
+            help="With --iceberg: store, for one in the database itself, or the URL of a REST catalogue."
+        ),
+    ] = "store",
     dsn: Dsn = None,
 ) -> None:
     """Write chunks past retention to Parquet files, read them back, and mark them as proven.
@@ -69,6 +83,7 @@ def archive(
     bcp-analytics archive --location /srv/bcp-archive
     BCP_ARCHIVE_LOCATION=s3://analytics/bcp bcp-analytics archive --watch --cleanup
     bcp-analytics archive --location ./old --table error_logs --from 2026-01-01 --to 2026-02-01
+    bcp-analytics archive --iceberg
     bcp-analytics archive list
     bcp-analytics archive query "select tool_name, count(*) from tool_usage_logs group by 1"
     """  # noqa: D301
@@ -76,16 +91,21 @@ def archive(
         _pass_on(context)
         return
 
-    def once() -> None:
-        with connected(dsn, autocommit=True) as conn:
-            _archive_once(conn, location, (table, since, until), check_content=True, cleanup=cleanup)
-
-    if not watch:
-        once()
-        return
-    if table or since or until:
+    if watch and (table or since or until):
         raise typer.BadParameter("goes with what is due, and not with a range.", param_hint="--watch")
-    _watch(dsn, location, poll, cleanup=cleanup)
+    if iceberg is False:
+        with connected(dsn, autocommit=True) as conn:
+            archives.forget_lake(conn)
+        tell("The archives are published no longer; their files are as they were.")
+        return
+    published = catalog if iceberg else None
+    if watch:
+        _watch(dsn, location, poll, cleanup=cleanup, iceberg=published)
+        return
+    with connected(dsn, autocommit=True) as conn:
+        _archive_once(
+            conn, location, (table, since, until), iceberg=published, check_content=True, cleanup=cleanup
+        )
 
 
 def _pass_on(context: typer.Context) -> None:
@@ -112,6 +132,7 @@ def _archive_once(
     location: str | None,
     asked: tuple[str | None, str | None, str | None],
     *,
+    iceberg: str | None,
     check_content: bool,
     cleanup: bool,
     step: Callable[[], None] = lambda: None,
@@ -145,6 +166,7 @@ def _archive_once(
             since=time_of(conn, "--from", since),
             until=time_of(conn, "--to", until),
             check_content=check_content,
+            iceberg=iceberg,
             progress=seen,
             verified=verified,
         )
@@ -187,7 +209,9 @@ class _Stopper:
             self._waiting = False
 
 
-def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool) -> None:
+def _watch(
+    dsn: str | None, location: str | None, poll: float, *, cleanup: bool, iceberg: str | None = None
+) -> None:
     """Archive what is due, again and again; what fails is told and tried again."""
     stopper = _Stopper()
     try:
@@ -202,6 +226,7 @@ def _watch(dsn: str | None, location: str | None, poll: float, *, cleanup: bool)
                             conn,
                             location,
                             (None, None, None),
+                            iceberg=iceberg,
                             check_content=asked,
                             cleanup=cleanup,
                             step=stopper.check,

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 _RENAME = "update pg_temp.bcp_restored set user_id = user_id || 'x'"
@@ -64,6 +65,8 @@ def main(dsn: str, folder: str) -> None:
     import obstore  # noqa: F401, PLC0415
     import pyarrow.parquet  # noqa: F401, PLC0415
 
+    with suppress(ImportError):  # the lake's extra
+        import bcp_analytics.archive._tables  # noqa: PLC0415
     import bcp_analytics.archive._query  # noqa: PLC0415
     import bcp_analytics.archive._restore  # noqa: PLC0415
     import bcp_analytics.archive._rewrite  # noqa: PLC0415
