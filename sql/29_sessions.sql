@@ -172,3 +172,19 @@ comment on column bcp.degenerate_sessions.calls is 'Tool calls stored for them.'
 comment on column bcp.degenerate_sessions.ratio is 'Sessions per call: 1 where each call has a session of its own.';
 
 grant select on bcp.degenerate_sessions to bcp_reader;
+
+create or replace function bcp_internal.session_duration_ms(
+    p_started_at timestamptz, p_last_activity timestamptz, p_ended_at timestamptz)
+returns double precision
+language sql immutable parallel safe
+-- No search_path: with one it could not be inlined; every name is qualified instead.
+as $func$
+    select extract(epoch from greatest(p_last_activity, p_ended_at) operator(pg_catalog.-) p_started_at)
+        ::pg_catalog.float8 operator(pg_catalog.*) 1000::pg_catalog.float8
+$func$;
+
+comment on function bcp_internal.session_duration_ms is
+    'How long a session was, in milliseconds: until it ended or, where that came later or is not known, its last '
+    'event.';
+
+grant execute on function bcp_internal.session_duration_ms to bcp_reader;

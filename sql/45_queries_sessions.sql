@@ -168,9 +168,7 @@ begin
         count(*) filter (where s.tool_calls_count = 1), avg(d.ms), percentile_disc(0.5) within group (order by d.ms),
         percentile_disc(0.95) within group (order by d.ms), max(d.ms)
     from bcp.user_sessions s
-    cross join lateral (
-        select extract(epoch from greatest(s.last_activity, s.ended_at) - s.started_at)::double precision * 1000
-    ) as d (ms)
+    cross join lateral bcp_internal.session_duration_ms(s.started_at, s.last_activity, s.ended_at) as d (ms)
     -- A session that began in the range was last active after its start, and last_activity has an index.
     where s.last_activity >= v_range.range_from
       and s.started_at >= v_range.range_from

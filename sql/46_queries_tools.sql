@@ -85,6 +85,27 @@ comment on function bcp.tool_trends is
 
 grant execute on function bcp.tool_trends to bcp_reader;
 
+create or replace function bcp_internal.tool_change_score(
+    p_call_count bigint, p_previous_call_count bigint, p_p95 double precision, p_previous_p95 double precision,
+    p_success_rate double precision, p_previous_success_rate double precision)
+returns double precision
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case when p_call_count >= 20 and p_previous_call_count >= 20 then
+        abs(ln(p_call_count::double precision / p_previous_call_count))
+        + 2 * abs(coalesce(ln((1 + p_p95) / (1 + p_previous_p95)), 0))
+        + 10 * abs(coalesce(p_success_rate - p_previous_success_rate, 0))
+    end
+$func$;
+
+comment on function bcp_internal.tool_change_score is
+    'How much a tool changed against the period before, for an order: ten points of success count as much as calls '
+    'that grew 2.7 times, and p95 counts twice as much as calls. Null with fewer than 20 calls in either period, of '
+    'which nothing can be said.';
+
+grant execute on function bcp_internal.tool_change_score to bcp_reader;
+
 create or replace function bcp_internal.listed_tools(p_since timestamptz, p_until timestamptz, p_bcp_name text)
 returns table (
     bcp_name text, tool_name text, listings bigint, last_listed timestamptz, context_bytes bigint)

@@ -58,11 +58,9 @@ TOOL_RANKS: LiteralString = (
         row_number() over (order by f.p95_duration_ms desc nulls last, f.bcp_name, f.tool_name) as by_p95,
         row_number() over (order by f.error_count desc, f.bcp_name, f.tool_name) as by_errors,
         row_number() over (order by
-            case when f.call_count >= 20 and f.previous_call_count >= 20 then
-                abs(ln(greatest(f.call_count, 1)::double precision / f.previous_call_count))
-                + 2 * abs(coalesce(ln((1 + f.p95_duration_ms) / (1 + f.previous_p95_duration_ms)), 0))
-                + 10 * abs(coalesce(f.success_rate - f.previous_success_rate, 0))
-            end desc nulls last, f.bcp_name, f.tool_name) as by_change
+            bcp_internal.tool_change_score(
+                f.call_count, f.previous_call_count, f.p95_duration_ms, f.previous_p95_duration_ms, f.success_rate,
+                f.previous_success_rate) desc nulls last, f.bcp_name, f.tool_name) as by_change
     from (
 """
     + TOOLS
@@ -119,7 +117,7 @@ group by s.client_name order by weight desc limit %(limit)s)"""
 SESSIONS: LiteralString = """\
 select
     s.session_id, s.user_id, s.client_name, s.client_version, s.started_at, s.last_activity, s.ended_at,
-    extract(epoch from coalesce(s.ended_at, s.last_activity) - s.started_at)::double precision * 1000 as duration_ms,
+    bcp_internal.session_duration_ms(s.started_at, s.last_activity, s.ended_at) as duration_ms,
     s.tool_calls_count as call_count, s.errors_count as error_count, s.resolved_by
 from bcp.user_sessions s
 where s.last_activity >= %(since)s and s.started_at < %(until)s
@@ -130,7 +128,7 @@ order by
     case %(sort)s
         when 'calls' then s.tool_calls_count::double precision
         when 'errors' then s.errors_count::double precision
-        when 'duration' then extract(epoch from coalesce(s.ended_at, s.last_activity) - s.started_at)::double precision
+        when 'duration' then bcp_internal.session_duration_ms(s.started_at, s.last_activity, s.ended_at)
         else extract(epoch from s.last_activity)::double precision
     end desc, s.session_id
 limit %(limit)s offset %(offset)s"""

@@ -12,6 +12,7 @@ UNPINNED = {
     "bcp_internal.grams(text,text,text,text,text,text)": "inlined",
     "bcp_internal.uuidv7(timestamp with time zone)": "inlined",
     "bcp_internal.says_error(jsonb)": "inlined",
+    f"bcp_internal.session_duration_ms({','.join(['timestamp with time zone'] * 3)})": "inlined",
     "bcp_internal.suspect_success(boolean,jsonb)": "inlined",
     "bcp_internal.calls(timestamp with time zone,timestamp with time zone,jsonb)": "inlined",
     "bcp_internal.sketch_place(double precision[],double precision)": "called too often",

@@ -230,3 +230,19 @@ def test_an_answer_of_too_many_bytes_is_refused_and_says_so(
     # The connection goes on, and fewer rows are answered.
     answer = asked.send("GET", "/v1/query/find_calls?limit=3", role="reader")
     assert (answer.status_code, len(answer.json())) == (200, 3)
+
+
+def test_a_session_is_as_long_in_the_list_as_in_the_question(asked: Running) -> None:
+    with psycopg.connect(asked.dsn, autocommit=True) as conn:
+        conn.execute(
+            "insert into bcp.user_sessions (session_id, started_at, last_activity, ended_at, client_name)"
+            " select 'late', t, t + interval '7 s', t + interval '5 s', 'late'"
+            " from (select bcp_internal.now() - interval '1 hour' as t) x"
+        )
+        [row] = asked.send("GET", "/v1/views/sessions?client_name=late", role="reader").json()
+        [stats] = asked.send(
+            "GET", "/v1/query/session_stats?client_name=late&interval=none", role="reader"
+        ).json()
+        conn.execute("delete from bcp.user_sessions where session_id = 'late'")
+    # A call came after it said that it ended.
+    assert row["duration_ms"] == stats["max_duration_ms"] == 7000

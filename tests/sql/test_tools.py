@@ -418,3 +418,25 @@ def test_what_is_aggregated_is_asked_of_the_aggregates(clean_db: psycopg.Connect
     # With a filter that they do not know it is otherwise, else this would count nothing.
     filtered = f"select * from bcp.context_cost({week}, p_session_id => 's')"
     assert raw_calls_read(clean_db, filtered, "2026-06-15") > 0
+
+
+def test_the_score_of_a_change_needs_calls_and_weighs_all_of_it(
+    conn: psycopg.Connection[Any],
+) -> None:
+    def score(*given: float | None) -> float | None:
+        [row] = rows(
+            conn,
+            "select bcp_internal.tool_change_score("
+            "%s::bigint, %s::bigint, %s::float8, %s::float8, %s::float8, %s::float8) as score",
+            list(given),
+        )
+        return row["score"]  # type: ignore[no-any-return]
+
+    assert score(19, 1000, 1, 1, 1, 1) is None
+    assert score(1000, 19, 1, 1, 1, 1) is None
+    assert score(20, None, 1, 1, 1, 1) is None
+    assert score(50, 50, 7, 7, 0.9, 0.9) == 0
+    assert score(50, 50, None, 7, None, 0.9) == 0
+    assert score(20, 100, 1, 1, 1, 1) == score(100, 20, 1, 1, 1, 1) == pytest.approx(1.609, abs=1e-3)
+    assert score(50, 50, 99, 9, 1, 1) == pytest.approx(4.605, abs=1e-3)
+    assert score(50, 50, 1, 1, 0.8, 0.9) == pytest.approx(1)
