@@ -270,13 +270,14 @@ $func$;
 
 comment on function bcp.tool_changes is
     'What changed in the tools themselves, and what did it do? One row per new definition of a tool that a list of the '
-    'range had, and per tool that lists had and then had no more, latest first, at most p_limit (1 to 10000). change is '
-    'added where none was seen in the week before the range, removed where lists that came in one answer lack the tool, '
-    'else description, schema or both. Where lists differ by who asks, no tool is said to be removed. call_count, success_rate (from 0 to 1, null if no call says), '
-    'p95_duration_ms and avg_response_bytes are of the p_window (at most 31 days) after the change, those that begin '
-    'with previous_ of as long before it. context_bytes is what the definition takes of the model''s context. '
-    'Descriptions and schemas are masked like any answer. The proxy and the middleware record definitions, each once '
-    'a day. Reads these, and the calls of the changed tools. The range is [p_since, p_until), the last 24 hours by '
+    'range had, and per tool that lists had and then had no more, latest first, at most p_limit (1 to 10000). change '
+    'is added where none was seen in the week before the range, removed where lists that came in one answer lack the '
+    'tool, else description, schema or both. Where lists differ by who asks, no tool is said to be removed. '
+    'call_count, success_rate (from 0 to 1, null if no call says), p95_duration_ms and avg_response_bytes are of the '
+    'p_window (at most 31 days) after the change, those that begin with previous_ of as long before it. context_bytes '
+    'is what the definition takes of the model''s context. Descriptions and schemas are masked like any answer. The '
+    'proxy and the middleware record definitions, each once a day. Reads these, and the calls of the changed tools. '
+    'The range is [p_since, p_until), the last 24 hours by '
     'default. ZB002 if p_window is out of its bounds.';
 
 grant execute on function bcp.tool_changes to bcp_reader;

@@ -77,9 +77,9 @@ end
 $func$;
 
 comment on function bcp_internal.expire_notifications is
-    'Drops what waited for more than 14 days to be sent, a snooze not counted, and of a channel for which more than 10000 '
-    'alerts wait all but the newest 5000; bcp.notification_log says what expired. Forgets what was delivered or given '
-    'up 90 days ago. Returns how much expired. The daily cleanup, notifiers and full outboxes call it.';
+    'Drops what waited for more than 14 days to be sent, a snooze not counted, and of a channel for which more than '
+    '10000 alerts wait all but the newest 5000; bcp.notification_log says what expired. Forgets what was delivered or '
+    'given up 90 days ago. Returns how much expired. The daily cleanup, notifiers and full outboxes call it.';
 
 create or replace function bcp_internal.tell_alerts(p_alerts bcp.alerts[]) returns bigint
 language plpgsql volatile

@@ -202,7 +202,7 @@ $func$;
 comment on function bcp.notification_history is
     'Who was told, and did it arrive? One row per attempt to deliver a message to a channel, latest first, at most '
     'p_limit (1 to 10000). about is alerts, digest or test; status is delivered, retry if another attempt follows, '
-    'failed, or expired if it waited for 14 days. error says in a few words what went wrong, null if nothing did. The range is [p_since, p_until), the last '
-    '24 hours by default; attempts are kept for 90 days.';
+    'failed, or expired if it waited for 14 days. error says in a few words what went wrong, null if nothing did. The '
+    'range is [p_since, p_until), the last 24 hours by default; attempts are kept for 90 days.';
 
 grant execute on function bcp.notification_history to bcp_reader;
