@@ -24,6 +24,7 @@ from bcp_analytics.cli import (
     _compose,
     _erase,
     _explain,
+    _lake,
     _mcp,
     _notify,
     _query,
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.add_typer(_spool.app, name="spool")
 app.add_typer(_archive.app, name="archive")
+app.add_typer(_lake.app, name="lake")
 app.add_typer(_token.app, name="token")
 app.add_typer(_channel.app, name="channel")
 
