@@ -102,6 +102,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.proxy
 	@$(BIN)/python -m benchmarks.proxy_http
 	@$(BIN)/python -m benchmarks.archive
+	@$(BIN)/python -m benchmarks.capacity
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.ingest --plain
 	@$(BIN)/python -m benchmarks.ingest_cpu
