@@ -61,8 +61,8 @@ def cleanup_plan() -> Arguments:
     """What would `cleanup_old_data` do now?
 
     One row per chunk past its retention: dropped or kept, with the reason, its rows and its bytes. One row
-    each for the sessions, the calls that never ended and the days of users that it would delete. Reads each
-    chunk that has an archive, as cleanup does. For bcp_admin.
+    each for the sessions, the calls that never ended and the days of users and of sessions that it would
+    delete. Reads each chunk that has an archive, as cleanup does. For bcp_admin.
     """
     return locals()
 

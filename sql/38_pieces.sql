@@ -66,7 +66,7 @@ begin
     where c.hypertable_schema = 'bcp' and c.hypertable_name = p_source;
     -- These have only the rows below them: an hour without a failed call is no gap in them, and of a day whose chunk
     -- was dropped they know more than the chunk that a late call has made anew.
-    if p_aggregate in ('failed_usage_1h', 'user_usage_1d') then
+    if p_aggregate in ('failed_usage_1h', 'user_usage_1d', 'session_steps_1d', 'tool_pairs_1d', 'listed_tools_1d') then
         return p_ranges * (v_stored - coalesce((
             select range_agg(tstzrange(l.range_start, l.range_end))
             from bcp.cleanup_log l

@@ -230,6 +230,54 @@ comment on function bcp.top_users is
 
 grant execute on function bcp.top_users to bcp_reader;
 
+create or replace function bcp_internal.active_days(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
+returns table (time_bucket timestamptz, id text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+as $func$
+declare
+    v_grain record;
+    v_scans text;
+begin
+    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    -- No sums, as bcp_internal.activity_cells has them: they are most of the time.
+    select string_agg(
+        format(
+            'select %s as bucket, user_id from bcp.%I where %s and user_id is not null%s group by 1, 2',
+            bcp_internal.bucket_of(c.time, p_interval, v_grain.zone, v_grain.shift), r.relation,
+            bcp_internal.within(c.time, r.ranges), c.filter),
+        -- Two scans may have a part of one day each.
+        ' union ')
+    into v_scans
+    from bcp_internal.pieces(
+        'user_activity',
+        case when p_filters - 'bcp_name' = '{}' and '1d' = any (v_grain.levels) then '{1d}' else '{}' end::text[],
+        p_since, p_until) r
+    cross join lateral (
+        select
+            case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end,
+            case r.relation
+                when 'tool_usage_logs' then bcp_internal.call_filter(p_filters)
+                -- A day on which a user only asked for lists of tools has no calls.
+                else bcp_internal.call_filter(p_filters, p_lists => true) || ' and calls > 0'
+            end
+    ) as c (time, filter);
+    if v_scans is not null then
+        return query execute v_scans;
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.active_days is
+    'Users with a call, by bucket. Rows come from a daily aggregate, unless a filter or the time zone needs the raw '
+    'rows.';
+
+grant execute on function bcp_internal.active_days to bcp_reader;
+
 create or replace function bcp.active_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_client_name text default null,
@@ -251,23 +299,28 @@ declare
 begin
     return query
     with active as materialized (
-        select distinct c.id, (c.time_bucket at time zone p_time_zone)::date as day
-        from bcp_internal.activity_cells(
-            'user', (v_first - 29)::timestamp at time zone p_time_zone, (v_end + 1)::timestamp at time zone p_time_zone,
+        select c.id, (c.time_bucket at time zone p_time_zone)::date as day
+        from bcp_internal.active_days(
+            (v_first - 29)::timestamp at time zone p_time_zone, (v_end + 1)::timestamp at time zone p_time_zone,
             v_width, p_time_zone,
             bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, null, null, p_client_name, p_outcome, p_failed,
                 p_client_version, p_client_model, p_release)) c
-        where c.calls > 0
-    ), changes as (
+    ), runs as materialized (
         -- A day with activity counts for as many days as the window is wide, or until the user's next such day, which
-        -- counts from there.
+        -- counts from there. All users whose days lie as far apart are one row.
+        select s.day, least(s.next_day - s.day, 30) as lasting, count(*) as users
+        from (
+            select a.day, lead(a.day) over (partition by a.id collate "C" order by a.day) as next_day from active a
+        ) s
+        group by 1, 2
+    ), changes as (
         select w.width, x.day, x.step
-        from (select a.id, a.day, lead(a.day) over (partition by a.id order by a.day) as next_day from active a) s
+        from runs r
         cross join (values (1), (7), (30)) as w (width)
-        cross join lateral (values (s.day, 1), (least(s.day + w.width, s.next_day), -1)) as x (day, step)
+        cross join lateral (values (r.day, r.users), (r.day + least(r.lasting, w.width), - r.users)) as x (day, step)
         union all
         select w.width, d.day::date, 0
-        from (select min(a.day) as first, max(a.day) as last from active a) b
+        from (select min(r.day) as first, max(r.day) as last from runs r) b
         cross join generate_series(greatest(b.first, v_first), least(b.last + 29, v_end), interval '1 day') as d (day)
         cross join (values (1), (7), (30)) as w (width)
         where b.first is not null
@@ -361,58 +414,6 @@ comment on function bcp.authentication_stats is
     'p_until), the last 24 hours by default.';
 
 grant execute on function bcp.authentication_stats to bcp_reader;
-
-create or replace function bcp.tool_sequences(
-    p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
-    p_tool_name text default null, p_user_id text default null, p_session_id text default null,
-    p_client_name text default null, p_limit integer default 50,
-    p_client_version text default null, p_client_model text default null, p_release text default null)
-returns table (
-    bcp_name text, tool_name text, next_bcp_name text, next_tool_name text, pair_count bigint, share double precision,
-    avg_gap_ms double precision)
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.failed_calls.
-set plan_cache_mode = force_custom_plan
-as $func$
-declare
-    v_range record := bcp_internal.checked_range(p_since, p_until);
-    v_limit constant integer := bcp_internal.checked_limit(p_limit);
-    v_filters constant jsonb := bcp_internal.filters(
-        p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name,
-        p_client_version => p_client_version, p_client_model => p_client_model, p_release => p_release);
-begin
-    return query
-    with steps as (
-        select
-            l.bcp_name, l.tool_name, coalesce(l.end_time, l.start_time) as ended, lead(l.bcp_name) over w as next_bcp,
-            lead(l.tool_name) over w as next_tool, lead(l.start_time) over w as next_start
-        from bcp_internal.calls(v_range.range_from, v_range.range_to, v_filters) l
-        where l.session_id is not null
-        -- Sorting is what takes the time, and half of it by the rules of a language, which nobody asks for.
-        window w as (partition by l.session_id collate "C" order by l.start_time, l.event_id)
-    )
-    select
-        s.bcp_name, s.tool_name, s.next_bcp, s.next_tool, count(*),
-        count(*) / sum(count(*)) over (partition by s.bcp_name, s.tool_name)::double precision,
-        avg(extract(epoch from s.next_start - s.ended)::double precision * 1000)
-    from steps s
-    where (p_bcp_name is null or s.bcp_name = p_bcp_name)
-      and (p_tool_name is null or s.tool_name = p_tool_name)
-    group by s.bcp_name, s.tool_name, s.next_bcp, s.next_tool
-    order by count(*) desc, s.bcp_name, s.tool_name, s.next_bcp, s.next_tool
-    limit v_limit;
-end
-$func$;
-
-comment on function bcp.tool_sequences is
-    'Which tool follows which in a session? One row per pair of tools, most frequent first, at most p_limit (1 to '
-    '10000); p_bcp_name and p_tool_name are the first of the two. The next tool is null if the call was the last of '
-    'its session in the range. share is of the calls of the first tool, from 0 to 1. avg_gap_ms is the time from the '
-    'end of the first call to the start of the next, negative if they overlap. Lists of tools are left out. Reads the '
-    'calls of the range. The range is [p_since, p_until), the last 24 hours by default.';
-
-grant execute on function bcp.tool_sequences to bcp_reader;
 
 create or replace function bcp.tool_retries(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,

@@ -111,21 +111,35 @@ returns table (
     bcp_name text, tool_name text, listings bigint, last_listed timestamptz, context_bytes bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.failed_calls.
-set plan_cache_mode = force_custom_plan
+set datestyle = 'ISO'
 as $func$
 declare
-    v_filters constant jsonb := bcp_internal.filters(p_bcp_name, p_operation => 'tools/list');
+    v_scans text;
 begin
-    return query
-    select
-        l.bcp_name, t.tool ->> 'name', count(*), max(l.start_time),
-        -- A bundle may send any JSON as its list.
-        (array_agg(jsonb_path_query_first(t.tool, '$.bytes ? (@ >= 0 && @ <= 1099511627776)')::bigint
-                   order by l.start_time desc))[1]
-    from bcp_internal.calls(p_since, p_until, v_filters) l
-    cross join lateral jsonb_path_query(l.response_data, '$.tools[*] ? (@.name.type() == "string")') as t (tool)
-    group by 1, 2;
+    select string_agg(
+        case r.relation
+            when 'tool_usage_logs' then format(
+                'select l.bcp_name, t.tool ->> ''name'' as tool_name, 1 as listings, l.start_time as last_listed,'
+                -- A bundle may send any JSON as its list.
+                ' jsonb_path_query_first(t.tool, ''$.bytes ? (@ >= 0 && @ <= 1099511627776)'')::bigint as context_bytes'
+                ' from bcp.tool_usage_logs l'
+                ' cross join lateral'
+                ' jsonb_path_query(l.response_data, ''$.tools[*] ? (@.name.type() == "string")'') as t (tool)'
+                ' where %s and l.operation = ''tools/list''', bcp_internal.within('start_time', r.ranges))
+            else format(
+                'select bcp_name, tool_name, listings, last_listed, context_bytes from bcp.%I where %s',
+                r.relation, bcp_internal.within('bucket', r.ranges))
+        end, ' union all ')
+    into v_scans
+    from bcp_internal.pieces('listed_tools', '{1d}', p_since, p_until) r;
+    if v_scans is null then
+        return;
+    end if;
+    return query execute format(
+        'select s.bcp_name, s.tool_name, sum(s.listings)::bigint, max(s.last_listed),'
+        ' (array_agg(s.context_bytes order by s.last_listed desc))[1]'
+        ' from (%s) s where $1 is null or s.bcp_name = $1 group by 1, 2', v_scans)
+    using p_bcp_name;
 end
 $func$;
 
@@ -162,8 +176,8 @@ comment on function bcp.unused_tools is
     'Which tools are listed and never called? One row per tool that a list of the range named and that no call of the '
     'range used, most expensive first. context_bytes is how much of the model''s context its latest listing takes, as '
     'docs/reference/calls.md describes, null if that is not known. The proxy and the middleware record lists, with the '
-    'operation tools/list. Reads the lists of the range, and an aggregate of the calls. The range is [p_since, '
-    'p_until), the last 24 hours by default.';
+    'operation tools/list. Reads aggregates of lists and of calls. The range is [p_since, p_until), the last 24 hours '
+    'by default.';
 
 grant execute on function bcp.unused_tools to bcp_reader;
 
@@ -194,8 +208,8 @@ $func$;
 comment on function bcp.unknown_tools is
     'Which tools are called that no list names? One row per tool, most calls first: names that a model made up, or '
     'tools that were taken away. It looks only at bundles that listed any tool in the range. A tool with successes was '
-    'on a page of the list that nobody asked for. Reads the lists of the range, and an aggregate of the calls. The '
-    'range is [p_since, p_until), the last 24 hours by default.';
+    'on a page of the list that nobody asked for. Reads aggregates of lists and of calls. The range is [p_since, '
+    'p_until), the last 24 hours by default.';
 
 grant execute on function bcp.unknown_tools to bcp_reader;
 

@@ -37,7 +37,11 @@ as $func$
         (21, 'failed_usage_1h', 'tool_usage_logs', interval '1 hour', true, false, interval '1 hour'),
         (22, 'user_usage_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
         (23, 'call_latency_1h', 'tool_usage_logs', interval '1 hour', false, false, interval '1 hour'),
-        (24, 'call_latency_1d', 'tool_usage_logs', interval '1 day', false, false, null)
+        (24, 'call_latency_1d', 'tool_usage_logs', interval '1 day', false, false, null),
+        (25, 'listed_tools_1d', 'tool_usage_logs', interval '1 day', true, false, null),
+        (26, 'session_steps_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
+        (27, 'tool_pairs_1d', 'tool_usage_logs', interval '1 day', false, false, interval '6 hours'),
+        (28, 'tool_pairs_1mo', 'tool_usage_logs', interval '1 month', false, true, null)
     ) as v
 $func$;
 
@@ -67,7 +71,9 @@ declare
     v_changed constant tstzmultirange :=
         bcp_internal.invalidated(p_name) * tstzmultirange(tstzrange(p_since, greatest(p_since, p_until)));
 begin
-    if p_since is not null and (select a.added_later from bcp_internal.aggregates() a where a.name = p_name)
+    if p_since is not null and (
+            -- A month does not fit into a day.
+            select a.added_later and not a.all_time from bcp_internal.aggregates() a where a.name = p_name)
         and (select sum(upper(r) - lower(r)) > interval '4 days' from unnest(v_changed) r)
     then
         return query

@@ -174,18 +174,22 @@ begin
         where p.cleanup_enabled and s.n > 0;
     v_days := bcp_internal.old_days_of_users();
     if not isempty(v_days) then
-        return query execute format(
-            'select ''user_usage_1d'', null::timestamptz, null::timestamptz, count(*), null::bigint, ''deleted'','
-            ' ''past the retention of tool_usage_logs'' from bcp.user_usage_1d where %s having count(*) > 0',
-            bcp_internal.within('bucket', v_days));
+        return query execute (
+            select string_agg(
+                format(
+                    'select %1$L, null::timestamptz, null::timestamptz, count(*), null::bigint, ''deleted'','
+                    ' ''past the retention of tool_usage_logs'' from bcp.%1$I where %2$s having count(*) > 0',
+                    a.name, bcp_internal.within('bucket', v_days)),
+                ' union all ')
+            from unnest(array['session_steps_1d', 'user_usage_1d']) as a (name));
     end if;
 end
 $func$;
 
 comment on function bcp.cleanup_plan is
     'What would bcp.cleanup_old_data() do now? One row per chunk past its retention: dropped or kept, with the reason, '
-    'its rows and its bytes. One row each for the sessions, the calls that never ended and the days of users that it '
-    'would delete. Reads each chunk that has an archive, as cleanup does.';
+    'its rows and its bytes. One row each for the sessions, the calls that never ended and the days of users and of '
+    'sessions that it would delete. Reads each chunk that has an archive, as cleanup does.';
 
 grant execute on function bcp.cleanup_plan to bcp_admin;
 

@@ -1,5 +1,5 @@
--- Days of users that go with their calls: bcp.user_usage_1d has nearly each call of a user, so what retention promises
--- of calls holds for it.
+-- Days of users and sessions that go with their calls: bcp.user_usage_1d has nearly each call of a user and
+-- bcp.session_steps_1d each of a session, so what retention promises of calls holds for them.
 
 create or replace function bcp_internal.old_days_of_users() returns tstzmultirange
 language sql stable
@@ -19,8 +19,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.old_days_of_users is
-    'Days of bcp.user_usage_1d that are past the retention of calls, and whose calls are gone. It has nearly each call '
-    'of a user, so what retention promises of calls holds for it.';
+    'Days of bcp.user_usage_1d and bcp.session_steps_1d that are past the retention of calls, and whose calls are '
+    'gone. They have nearly each call of a user or a session, so what retention promises of calls holds for them.';
 
 create or replace function bcp_internal.delete_old_days() returns bigint
 language plpgsql volatile
@@ -30,35 +30,44 @@ set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
 as $func$
 declare
     v_old constant tstzmultirange := bcp_internal.old_days_of_users();
-    v_relation regclass;
+    v_aggregate record;
     v_rows bigint;
+    v_total bigint := 0;
 begin
     if coalesce(isempty(v_old), true) then
         return 0;
     end if;
-    select format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)::regclass
-    into v_relation
-    from timescaledb_information.continuous_aggregates c
-    where c.view_schema = 'bcp' and c.view_name = 'user_usage_1d';
-    -- By row, because the columnstore has merged thirty days into one chunk.
-    execute format('delete from %s where %s', v_relation, bcp_internal.within('bucket', v_old));
-    get diagnostics v_rows = row_count;
-    begin
-        perform public.drop_chunks('bcp.user_usage_1d'::regclass, older_than => upper(r), newer_than => lower(r))
-        from unnest(v_old) r;
-    exception
-        -- A chunk that is in use is empty by now, and goes another day.
-        when lock_not_available or deadlock_detected then
-            null;
-    end;
-    if v_rows > 0 then
-        insert into bcp.cleanup_log (logged_at, table_name, row_count, action, reason)
-        values (bcp_internal.now(), 'user_usage_1d', v_rows, 'deleted', 'past the retention of tool_usage_logs');
-    end if;
-    return v_rows;
+    for v_aggregate in
+        select c.view_name as name,
+               format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)::regclass
+                   as relation
+        from timescaledb_information.continuous_aggregates c
+        where c.view_schema = 'bcp' and c.view_name in ('session_steps_1d', 'user_usage_1d')
+        order by 1
+    loop
+        -- By row, because the columnstore has merged thirty days into one chunk.
+        execute format('delete from %s where %s', v_aggregate.relation, bcp_internal.within('bucket', v_old));
+        get diagnostics v_rows = row_count;
+        begin
+            perform public.drop_chunks(
+                format('bcp.%I', v_aggregate.name)::regclass, older_than => upper(r), newer_than => lower(r))
+            from unnest(v_old) r;
+        exception
+            -- A chunk that is in use is empty by now, and goes another day.
+            when lock_not_available or deadlock_detected then
+                null;
+        end;
+        if v_rows > 0 then
+            insert into bcp.cleanup_log (logged_at, table_name, row_count, action, reason)
+            values (
+                bcp_internal.now(), v_aggregate.name, v_rows, 'deleted', 'past the retention of tool_usage_logs');
+        end if;
+        v_total := v_total + v_rows;
+    end loop;
+    return v_total;
 end
 $func$;
 
 comment on function bcp_internal.delete_old_days is
-    'Deletes the days of bcp.user_usage_1d whose calls are past their retention and gone, logs that, and returns how '
-    'many rows it deleted.';
+    'Deletes the days of bcp.user_usage_1d and bcp.session_steps_1d whose calls are past their retention and gone, '
+    'logs that, and returns how many rows it deleted.';

@@ -283,8 +283,10 @@ def tool_sequences(
     One row per pair of tools, most frequent first, at most `limit` (1 to 10000); `bcp_name` and `tool_name`
     are the first of the two. The next tool is None if the call was the last of its session in the range.
     share is of the calls of the first tool, from 0 to 1. avg_gap_ms is the time from the end of the first
-    call to the start of the next, negative if they overlap. Lists of tools are left out. Reads the calls of
-    the range. The range is [`since`, `until`), the last 24 hours by default.
+    call to the start of the next, negative if they overlap. Lists of tools are left out. Reads aggregates by
+    day and month; with a user, a session, a client, a model or a release it reads the calls of the range. Of
+    days whose calls retention has dropped, what followed from one day to the next is not known. The range is
+    [`since`, `until`), the last 24 hours by default.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

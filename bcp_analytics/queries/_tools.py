@@ -95,8 +95,8 @@ def unused_tools(
     One row per tool that a list of the range named and that no call of the range used, most expensive first.
     context_bytes is how much of the model's context its latest listing takes, as docs/reference/calls.md
     describes, None if that is not known. The proxy and the middleware record lists, with the operation
-    tools/list. Reads the lists of the range, and an aggregate of the calls. The range is [`since`, `until`),
-    the last 24 hours by default.
+    tools/list. Reads aggregates of lists and of calls. The range is [`since`, `until`), the last 24 hours by
+    default.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -122,8 +122,8 @@ def unknown_tools(
 
     One row per tool, most calls first: names that a model made up, or tools that were taken away. It looks
     only at bundles that listed any tool in the range. A tool with successes was on a page of the list that
-    nobody asked for. Reads the lists of the range, and an aggregate of the calls. The range is [`since`,
-    `until`), the last 24 hours by default.
+    nobody asked for. Reads aggregates of lists and of calls. The range is [`since`, `until`), the last 24
+    hours by default.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

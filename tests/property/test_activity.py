@@ -185,6 +185,45 @@ def test_every_call_of_a_session_begins_one_pair(conn: psycopg.Connection[Any], 
 
 
 @shared
+@given(drawn=ranges, where=filters)
+def test_pairs_are_those_of_the_raw_rows_in_their_order(
+    conn: psycopg.Connection[Any], drawn: Range, where: dict[str, str]
+) -> None:
+    since, until = drawn
+    first = {name: where.pop(name) for name in ("bcp_name", "tool_name") if name in where}
+    steps: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for call in sorted(
+        passing(stored(conn, since, until), where), key=lambda c: (c["start_time"], c["event_id"])
+    ):
+        if call["session_id"] is not None and call["operation"] != "tools/list":
+            steps[call["session_id"]].append(call)
+    gaps: dict[tuple[str | None, ...], list[float]] = defaultdict(list)
+    for calls in steps.values():
+        for call, after in zip(calls, [*calls[1:], None], strict=True):
+            key = (call["bcp_name"], call["tool_name"])
+            if all(call[name] == value for name, value in first.items()):
+                gaps[*key, after and after["bcp_name"], after and after["tool_name"]].append(
+                    (after["start_time"] - (call["end_time"] or call["start_time"])).total_seconds() * 1000
+                    if after
+                    else 0
+                )
+    found = ask(
+        conn,
+        f"select * from bcp.tool_sequences(%s, %s, p_limit => 10000{named(first | where)})",
+        since, until, *first.values(), *where.values(),
+    )  # fmt: skip
+    assert {
+        (r["bcp_name"], r["tool_name"], r["next_bcp_name"], r["next_tool_name"]): r["pair_count"]
+        for r in found
+    } == {key: len(values) for key, values in gaps.items()}
+    for row in found:
+        key = row["bcp_name"], row["tool_name"], row["next_bcp_name"], row["next_tool_name"]
+        assert row["avg_gap_ms"] == (
+            pytest.approx(sum(gaps[key]) / len(gaps[key]), abs=0.01) if key[3] is not None else None
+        )
+
+
+@shared
 @given(
     drawn=ranges,
     interval=st.sampled_from(["1 hour", "1 day", None]),

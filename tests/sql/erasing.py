@@ -26,6 +26,7 @@ RAW = {
     "user_usage_1d": ("tool_usage_logs", "1 day", "calls", "user_id, tool_name, outcome"),
     "user_activity_1d": ("tool_usage_logs", "1 day", "calls", "user_id"),
     "session_activity_1d": ("tool_usage_logs", "1 day", "calls", "session_id"),
+    "session_steps_1d": ("tool_usage_logs", "1 day", "calls", "session_id"),
     "errors_1h": ("error_logs", "1 hour", "errors", "level, error_type"),
     "errors_1d": ("error_logs", "1 day", "errors", "level, error_type"),
     "metrics_1m": ("performance_metrics", "1 minute", "samples", "metric_name, labels"),

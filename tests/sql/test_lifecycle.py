@@ -55,7 +55,14 @@ def test_every_aggregate_is_refreshed_within_retention_and_days_made_from_rows_b
     listed = {row["name"] for row in rows(db, "select name from bcp_internal.aggregates()")}
     assert set(refresh) == names == listed
     by_the_hour = {name for name, row in refresh.items() if row["every"] == "01:00:00"}
-    assert by_the_hour == {"user_usage_1d", "user_activity_1d", "session_activity_1d", "tool_stats_1d"}
+    assert by_the_hour == {
+        "user_usage_1d",
+        "user_activity_1d",
+        "session_activity_1d",
+        "session_steps_1d",
+        "tool_stats_1d",
+        "listed_tools_1d",
+    }
     assert {row["every"] for row in refresh.values()} == {"00:05:00", "01:00:00"}
     within = rows(
         db,
@@ -67,7 +74,7 @@ def test_every_aggregate_is_refreshed_within_retention_and_days_made_from_rows_b
     assert all(row["ok"] for row in within)
     # A month may be longer than retention; what it is made from is not dropped.
     unbounded = {name for name, row in refresh.items() if row["config"]["start_offset"] is None}
-    assert unbounded == {"tool_usage_1mo", "tool_latency_1mo"}
+    assert unbounded == {"tool_usage_1mo", "tool_latency_1mo", "tool_pairs_1mo"}
 
 
 def test_a_changed_row_is_carried_out_at_once(db: psycopg.Connection[Any]) -> None:

@@ -30,7 +30,12 @@ def store(clean_db: Db) -> Db:
     ingest(
         clean_db,
         [
-            usage(start_time=f"2026-06-{day:02}T{hour}:00:00Z", user_id="ann", success=hour == 10)
+            usage(
+                start_time=f"2026-06-{day:02}T{hour}:00:00Z",
+                user_id="ann",
+                session_id="hers",
+                success=hour == 10,
+            )
             for day in range(1, 15)
             for hour in (10, 13, 16, 19)
         ],
@@ -71,6 +76,11 @@ def test_the_calls_of_a_user_go_with_retention(store: Db, cleanup: str) -> None:
     assert rows(store, logged) == [
         {"row_count": 18, "action": "deleted", "reason": "past the retention of tool_usage_logs"}
     ]
+    steps = "select min(bucket)::date::text as first, count(*) as n from bcp.session_steps_1d"
+    assert rows(store, steps) == [{"first": "2026-06-10", "n": 5}]
+    # Pairs stay known, and what followed from one day to the next does where the calls are there.
+    pairs = rows(store, f"select next_tool_name, pair_count from bcp.tool_sequences({RANGE})")
+    assert [(p["next_tool_name"] is None, p["pair_count"]) for p in pairs] == [(False, 46), (True, 10)]
     # How many users there were on a day stays known.
     assert rows(store, "select count(*) as n from bcp.user_activity_1d") == [{"n": 14}]
     # All tools together have what they had.
