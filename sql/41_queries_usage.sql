@@ -237,6 +237,81 @@ comment on function bcp.peak_usage_hours is
 
 grant execute on function bcp.peak_usage_hours to bcp_reader;
 
+create or replace function bcp_internal.breakdown_statement(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_usage constant text := bcp_internal.usage_statement(
+        p_since, p_until, p_interval, p_time_zone, p_keys, p_filters);
+begin
+    if v_usage is null then
+        return null;
+    end if;
+    -- Usage and sketch are one set, because a join would have to compare columns that may be null. Rows of the sketch
+    -- have a lat_idx, rows of usage have none.
+    return format(
+        $query$
+            select time_bucket, %1$s, null::integer as lat_idx, 0::double precision as in_sketch, calls, successes,
+                   errors, timed_calls, sum_ms, min_ms, max_ms, request_bytes, response_bytes
+            from (%2$s) usage
+            union all
+            select coalesce(bucket, %3$L), %1$s, (lat_base + c.place - 1)::integer, c.calls,
+                   0, 0, 0, 0, null, null, null, 0, 0
+            from (%4$s) sketch
+            cross join lateral unnest(counts) with ordinality as c (calls, place)
+            where c.calls > 0
+        $query$,
+        p_keys, v_usage, p_since,
+        bcp_internal.sketch_statement(p_since, p_until, p_interval, p_time_zone, p_keys, p_filters));
+end
+$func$;
+
+comment on function bcp_internal.breakdown_statement is
+    'Statement for the cells of bcp.usage_breakdown: those of bcp_internal.usage_statement, and the latency sketch with '
+    'one row per lat_idx. Null if the range is empty.';
+
+grant execute on function bcp_internal.breakdown_statement to bcp_reader;
+
+create or replace function bcp_internal.breakdown_cells(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb)
+returns table (
+    time_bucket timestamptz, bcp_name text, tool_name text, client_name text, client_version text, client_model text,
+    release text, lat_idx integer, in_sketch double precision, calls bigint, successes bigint, errors bigint,
+    timed_calls bigint, sum_ms double precision, min_ms double precision, max_ms double precision,
+    request_bytes bigint, response_bytes bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
+as $func$
+declare
+    v_cells constant text := bcp_internal.breakdown_statement(
+        p_since, p_until, p_interval, p_time_zone, p_keys, p_filters);
+begin
+    if v_cells is not null then
+        return query execute format(
+            'select time_bucket, %s, lat_idx, in_sketch, calls, successes, errors, timed_calls, sum_ms, min_ms, max_ms,'
+            ' request_bytes, response_bytes from (%s) cells',
+            (select string_agg(
+                 case when k = any (string_to_array(p_keys, ', ')) then k else 'null::text' end, ', ' order by n)
+             from unnest('{bcp_name,tool_name,client_name,client_version,client_model,release}'::text[])
+                 with ordinality as u (k, n)),
+            v_cells);
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.breakdown_cells is
+    'The rows of bcp_internal.breakdown_statement, for a head that adds up those of its shards. Columns that p_keys does '
+    'not name are null.';
+
+grant execute on function bcp_internal.breakdown_cells to bcp_reader;
+
 create or replace function bcp.usage_breakdown(
     p_since timestamptz default null, p_until timestamptz default null, p_by text[] default '{client_model}',
     p_interval interval default null, p_bcp_name text default null, p_tool_name text default null,
@@ -264,7 +339,7 @@ declare
         p_client_version, p_client_model, p_release);
     v_keys constant text := (
         select string_agg(c, ', ' order by n) from unnest(v_columns) with ordinality as u (c, n) where c = any (p_by));
-    v_usage text;
+    v_cells text;
     v_percentile constant text :=
         'least(greatest('
         'bcp_internal.latency_ms(min(lat_idx) filter (where up_to >= ceil(%s::double precision * total))),'
@@ -275,41 +350,30 @@ begin
             errcode = 'ZB002', message = format('p_by is none of %s', array_to_string(v_columns, ', ')),
             hint = 'Name one of these, or several: {client_name,client_version}.';
     end if;
-    v_usage := bcp_internal.usage_statement(
+    v_cells := bcp_internal.breakdown_statement(
         v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters);
-    if v_usage is null then
+    if v_cells is null then
         return;
     end if;
-    -- Usage and sketch are one set, because a join would have to compare columns that may be null. Rows of the sketch
-    -- have a lat_idx, rows of usage have none.
     return query execute format(
         $query$
             with cells as (
-                select time_bucket, %1$s, null::integer as lat_idx, 0 as in_sketch, calls, successes, errors,
-                       timed_calls, sum_ms, min_ms, max_ms, request_bytes, response_bytes
-                from (%2$s) usage
-                union all
-                select coalesce(bucket, %3$L), %1$s, (lat_base + c.place - 1)::integer, c.calls,
-                       0, 0, 0, 0, null, null, null, 0, 0
-                from (%4$s) sketch
-                cross join lateral unnest(counts) with ordinality as c (calls, place)
-                where c.calls > 0
+                %2$s
             ), ranked as (
                 select
                     c.*, sum(in_sketch) over (partition by time_bucket, %1$s order by lat_idx) as up_to,
                     sum(in_sketch) over (partition by time_bucket, %1$s) as total
                 from cells c
             )
-            select time_bucket, %5$s, sum(calls)::bigint, sum(successes)::bigint, sum(errors)::bigint,
+            select time_bucket, %3$s, sum(calls)::bigint, sum(successes)::bigint, sum(errors)::bigint,
                    sum(successes)::double precision / nullif(sum(successes + errors), 0)::double precision,
-                   sum(sum_ms) / nullif(sum(timed_calls), 0)::double precision, %6$s, %7$s, %8$s, max(max_ms),
+                   sum(sum_ms) / nullif(sum(timed_calls), 0)::double precision, %4$s, %5$s, %6$s, max(max_ms),
                    sum(request_bytes)::bigint, sum(response_bytes)::bigint
             from ranked
             group by time_bucket, %1$s
             order by time_bucket desc, sum(calls) desc, %1$s
         $query$,
-        v_keys, v_usage, v_range.range_from,
-        bcp_internal.sketch_statement(v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters),
+        v_keys, v_cells,
         (select string_agg(case when c = any (p_by) then c else 'null::text' end, ', ' order by n)
          from unnest(v_columns) with ordinality as u (c, n)),
         format(v_percentile, 0.5), format(v_percentile, 0.95), format(v_percentile, 0.99));

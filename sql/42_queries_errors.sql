@@ -49,6 +49,17 @@ comment on function bcp_internal.error_cells is
 
 grant execute on function bcp_internal.error_cells to bcp_reader;
 
+create or replace function bcp_internal.issues(p_fingerprints text[]) returns setof bcp.error_issues
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select i.* from bcp.error_issues i where i.fingerprint = any (p_fingerprints)
+$func$;
+
+comment on function bcp_internal.issues is 'The issues of these fingerprints.';
+
+grant execute on function bcp_internal.issues to bcp_reader;
+
 create or replace function bcp.error_analysis(
     p_since timestamptz default null, p_until timestamptz default null, p_level bcp.error_level_enum default null,
     p_bcp_name text default null, p_tool_name text default null, p_release text default null)
@@ -76,7 +87,7 @@ as $func$
         g.level, g.bcp_name, g.tool_name, g.error_type, g.errors, g.errors / sum(g.errors) over ()::double precision,
         g.issues, g.first_seen, g.last_seen, i.message
     from grouped g
-    left join bcp.error_issues i on i.fingerprint = g.top_issue
+    left join bcp_internal.issues(array(select top_issue from grouped)) i on i.fingerprint = g.top_issue
     order by g.errors desc, g.level desc, g.bcp_name, g.tool_name, g.error_type
 $func$;
 
@@ -208,13 +219,32 @@ comment on function bcp_internal.release_reaches is
 
 grant execute on function bcp_internal.release_reaches to bcp_reader;
 
-create or replace function bcp_internal.has_regressed(p_fingerprint text, p_fixed_at timestamptz, p_fixed_release text)
+create or replace function bcp_internal.releases_before(p_fingerprint text, p_fixed_at timestamptz)
+returns setof text
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- resolved is always false. The condition is there because an index has it.
+    select distinct e.release
+    from bcp.error_logs e
+    where e.fingerprint = p_fingerprint
+      and not e.resolved
+      and e."timestamp" <= p_fixed_at
+      and e.release is not null
+$func$;
+
+comment on function bcp_internal.releases_before is 'Releases in which an issue had an error before its fix.';
+
+grant execute on function bcp_internal.releases_before to bcp_reader;
+
+create or replace function bcp_internal.has_regressed(
+    p_fingerprint text, p_fixed_at timestamptz, p_fixed_release text, p_releases_before text[] default null)
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- resolved is always false. The condition is there because an index has it.
+    -- resolved is as in bcp_internal.releases_before.
     return exists (
         select
         from bcp.error_logs e
@@ -225,19 +255,22 @@ begin
               bcp_internal.release_reaches(e.release, p_fixed_release),
               -- Other names, such as hashes of commits, have no order. A release that failed before the fix is an
               -- earlier one.
-              not exists (
-                  select
-                  from bcp.error_logs b
-                  where b.fingerprint = p_fingerprint
-                    and not b.resolved
-                    and b."timestamp" <= p_fixed_at
-                    and b.release = e.release))));
+              case
+                  when p_releases_before is not null then e.release <> all (p_releases_before)
+                  else not exists (
+                      select
+                      from bcp.error_logs b
+                      where b.fingerprint = p_fingerprint
+                        and not b.resolved
+                        and b."timestamp" <= p_fixed_at
+                        and b.release = e.release)
+              end)));
 end
 $func$;
 
 comment on function bcp_internal.has_regressed is
     'Whether an issue has an error after its fix that comes from the fixed release or a later one; from any release if '
-    'none was named.';
+    'none was named. p_releases_before are those of bcp_internal.releases_before, where a head has asked every shard.';
 
 grant execute on function bcp_internal.has_regressed to bcp_reader;
 
@@ -283,7 +316,7 @@ begin
                 else 'ongoing'
             end as state
         from counted c
-        join bcp.error_issues i using (fingerprint)
+        join bcp_internal.issues(array(select x.fingerprint from counted x)) i using (fingerprint)
         left join before b using (fingerprint)
         left join lateral (
             select *
@@ -325,7 +358,7 @@ as $func$
 declare
     v_now constant timestamptz := bcp_internal.now();
 begin
-    if not exists (select from bcp.error_issues i where i.fingerprint = p_fingerprint) then
+    if not exists (select from bcp_internal.issues(array[p_fingerprint])) then
         raise exception using
             errcode = 'ZB002', message = 'there is no issue with this p_fingerprint',
             hint = 'select fingerprint, message from bcp.error_issues() lists them.';

@@ -72,6 +72,87 @@ comment on function bcp_internal.activity_cells is
 
 grant execute on function bcp_internal.activity_cells to bcp_reader;
 
+create or replace function bcp_internal.session_of(p_session_id text) returns setof bcp.user_sessions
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select s.*
+    from bcp.user_sessions s
+    where p_session_id is null or s.session_id = p_session_id
+    order by s.last_activity desc, s.session_id
+    limit 1
+$func$;
+
+comment on function bcp_internal.session_of is 'The session of an id; without one the session that was active last.';
+
+grant execute on function bcp_internal.session_of to bcp_reader;
+
+create or replace function bcp_internal.sessions_named(p_ids text[]) returns setof bcp.user_sessions
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select s.* from bcp.user_sessions s where s.session_id = any (p_ids)
+$func$;
+
+comment on function bcp_internal.sessions_named is 'The sessions of these ids.';
+
+grant execute on function bcp_internal.sessions_named to bcp_reader;
+
+create or replace function bcp_internal.sessions_begun(p_since timestamptz, p_until timestamptz)
+returns setof bcp.user_sessions
+language sql stable parallel safe
+-- No search_path, so that it is inlined, as bcp_internal.calls.
+as $func$
+    select s.*
+    from bcp.user_sessions s
+    -- A session that began in the range was last active after its start, and last_activity has an index.
+    where s.last_activity operator(pg_catalog.>=) p_since
+      and s.started_at operator(pg_catalog.>=) p_since
+      and s.started_at operator(pg_catalog.<) p_until
+$func$;
+
+comment on function bcp_internal.sessions_begun is 'The sessions that began in a range.';
+
+grant execute on function bcp_internal.sessions_begun to bcp_reader;
+
+create or replace function bcp_internal.session_events(
+    p_session_id text, p_since timestamptz, p_until timestamptz, p_limit integer)
+returns table (
+    ordinal integer, kind text, happened_at timestamptz, bcp_name text, tool_name text, operation text,
+    duration_ms double precision, outcome text, level bcp.error_level_enum, error_type text, message text,
+    request_id text, event_id uuid, intent text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- A custom plan, as in bcp.failed_calls.
+set plan_cache_mode = force_custom_plan
+-- Compiling takes longer than running.
+set jit = off
+as $func$
+begin
+    return query
+    select *
+    from (
+        select 2 as ordinal, 'call' as kind, l.start_time as happened_at, l.bcp_name, l.tool_name, l.operation,
+               l.duration_ms, l.outcome, null::bcp.error_level_enum as level, l.error_type, l.error_message,
+               l.request_id, l.event_id, l.intent
+        from bcp.tool_usage_logs l
+        where l.start_time >= p_since and l.start_time < p_until and l.session_id = p_session_id
+        union all
+        select 3, 'error', r."timestamp", r.bcp_name, r.tool_name, r.operation, null, null, r.level, r.error_type,
+               r.message, r.request_id, r.event_id, null
+        from bcp.error_logs r
+        where r."timestamp" >= p_since and r."timestamp" < p_until and r.session_id = p_session_id
+    ) e
+    order by e.happened_at, e.ordinal, e.event_id
+    limit p_limit;
+end
+$func$;
+
+comment on function bcp_internal.session_events is
+    'Calls and errors of a session in a range, in order of time, at most p_limit. ordinal orders those of one time.';
+
+grant execute on function bcp_internal.session_events to bcp_reader;
+
 create or replace function bcp.session_timeline(
     p_session_id text default null, p_since timestamptz default null, p_until timestamptz default null,
     p_limit integer default 1000)
@@ -92,11 +173,7 @@ declare
     v_range record;
     v_id text;
 begin
-    select s.* into v_session
-    from bcp.user_sessions s
-    where p_session_id is null or s.session_id = p_session_id
-    order by s.last_activity desc, s.session_id
-    limit 1;
+    select s.* into v_session from bcp_internal.session_of(p_session_id) s;
     v_range := bcp_internal.checked_range(
         coalesce(p_since, v_session.started_at),
         coalesce(p_until, greatest(v_session.last_activity, v_session.ended_at) + interval '1 microsecond'));
@@ -114,15 +191,8 @@ begin
                null::bcp.error_level_enum as level, null as error_type, null as message, null as request_id,
                null::uuid as event_id, null as intent
         union all
-        select 2, 'call', l.start_time, l.bcp_name, l.tool_name, l.operation, l.duration_ms, l.outcome, null,
-               l.error_type, l.error_message, l.request_id, l.event_id, l.intent
-        from bcp.tool_usage_logs l
-        where l.start_time >= v_range.range_from and l.start_time < v_range.range_to and l.session_id = v_id
-        union all
-        select 3, 'error', r."timestamp", r.bcp_name, r.tool_name, r.operation, null, null, r.level, r.error_type,
-               r.message, r.request_id, r.event_id, null
-        from bcp.error_logs r
-        where r."timestamp" >= v_range.range_from and r."timestamp" < v_range.range_to and r.session_id = v_id
+        select x.*
+        from bcp_internal.session_events(v_id, v_range.range_from, v_range.range_to, v_limit) x
         union all
         select 4, 'end', v_session.ended_at, null, null, null, null, null, null, null, null, null, null, null
     ) e
@@ -167,13 +237,9 @@ begin
         sum(s.errors_count)::bigint, avg(s.tool_calls_count)::double precision,
         count(*) filter (where s.tool_calls_count = 1), avg(d.ms), percentile_disc(0.5) within group (order by d.ms),
         percentile_disc(0.95) within group (order by d.ms), max(d.ms)
-    from bcp.user_sessions s
+    from bcp_internal.sessions_begun(v_range.range_from, v_range.range_to) s
     cross join lateral bcp_internal.session_duration_ms(s.started_at, s.last_activity, s.ended_at) as d (ms)
-    -- A session that began in the range was last active after its start, and last_activity has an index.
-    where s.last_activity >= v_range.range_from
-      and s.started_at >= v_range.range_from
-      and s.started_at < v_range.range_to
-      and (p_user_id is null or s.user_id = p_user_id)
+    where (p_user_id is null or s.user_id = p_user_id)
       and (p_client_name is null or s.client_name = p_client_name)
       and (p_client_version is null or s.client_version = p_client_version)
     group by 1, s.client_name
@@ -278,6 +344,18 @@ comment on function bcp_internal.active_days is
 
 grant execute on function bcp_internal.active_days to bcp_reader;
 
+create or replace function bcp_internal.first_seen(p_ids text[])
+returns table (user_id text, first_seen timestamptz)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select u.user_id, u.first_seen from bcp.users u join unnest(p_ids) as i (id) on u.user_id = i.id
+$func$;
+
+comment on function bcp_internal.first_seen is 'When the store first saw each of these users.';
+
+grant execute on function bcp_internal.first_seen to bcp_reader;
+
 create or replace function bcp.active_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_client_name text default null,
@@ -331,7 +409,7 @@ begin
     ), newcomers as (
         select a.day, count(*) as users
         from active a
-        join bcp.users u on u.user_id = a.id
+        join bcp_internal.first_seen(array(select distinct x.id from active x)) u on u.user_id = a.id
         where (u.first_seen at time zone p_time_zone)::date = a.day
         group by a.day
     )

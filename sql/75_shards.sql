@@ -1,0 +1,266 @@
+-- How a head asks its shards: all at the same moment, each over a connection that the session keeps, and whoever does
+-- not answer is named.
+--
+-- dblink is in a schema of its own that only the owner may use. Its connections belong to the session, not to a role: a
+-- reader who could call it would have the owner's open connections.
+
+create or replace function bcp_internal.is_lost(p_sqlstate text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Connections that failed, servers that stop, start or have no connection left, and foreign servers that are wrong.
+    select p_sqlstate ~ '^(08|57P0|53300|HV|28)'
+$func$;
+
+comment on function bcp_internal.is_lost is 'Whether an error says that a shard could not be asked at all.';
+
+create or replace function bcp_internal.shard_connection(p_shard text, p_as text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- A session that has set its own clock has other connections, which have that clock, too.
+    select format('bcp:%s:%s:%s', p_shard, p_as, left(md5(coalesce(current_setting('bcp.now', true), '')), 8))
+$func$;
+
+comment on function bcp_internal.shard_connection is 'Name of the connection to a shard that asks as a role.';
+
+create or replace function bcp_internal.connect_shard(p_shard text, p_as text) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
+begin
+    if v_connection = any (bcp_dblink.dblink_get_connections()) then
+        return false;
+    end if;
+    perform bcp_dblink.dblink_connect(v_connection, 'bcp_shard_' || p_shard);
+    -- The role comes last, because it may not change every setting.
+    perform bcp_dblink.dblink_exec(v_connection, format(
+        'set datestyle = ''ISO, MDY''; set intervalstyle = postgres; set timezone = ''UTC''; set extra_float_digits = 1;'
+        ' set bytea_output = hex; set standard_conforming_strings = on; set client_min_messages = error;'
+        ' set application_name = %L; set bcp.now = %L; set bcp.partial = off; %s',
+        'bcp head', coalesce(current_setting('bcp.now', true), ''),
+        case when p_as <> 'owner' then format('set role %I', p_as) else '' end));
+    return true;
+end
+$func$;
+
+comment on function bcp_internal.connect_shard is
+    'Connects to a shard, to ask as bcp_reader or, as owner, with all the rights of the login. Whether it had to.';
+
+create or replace function bcp_internal.send_to_shard(p_shard text, p_as text, p_statement text) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
+    v_is_new boolean := bcp_internal.connect_shard(p_shard, p_as);
+begin
+    -- The server may have gone since the last question: then a new connection says whether it is back.
+    if not v_is_new and (
+        bcp_dblink.dblink_is_busy(v_connection) = 1 or bcp_dblink.dblink_send_query(v_connection, p_statement) = 0)
+    then
+        perform bcp_dblink.dblink_disconnect(v_connection);
+        v_is_new := bcp_internal.connect_shard(p_shard, p_as);
+    elsif not v_is_new then
+        return false;
+    end if;
+    if bcp_dblink.dblink_send_query(v_connection, p_statement) = 0 then
+        raise exception using errcode = '08006', message = bcp_dblink.dblink_error_message(v_connection);
+    end if;
+    return true;
+end
+$func$;
+
+comment on function bcp_internal.send_to_shard is
+    'Sends a statement and does not wait for its answer. Whether the connection is a new one.';
+
+create or replace function bcp_internal.leave_shard(p_shard text, p_as text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
+begin
+    if v_connection = any (bcp_dblink.dblink_get_connections()) then
+        if bcp_dblink.dblink_is_busy(v_connection) = 1 then
+            perform bcp_dblink.dblink_cancel_query(v_connection);
+        end if;
+        perform bcp_dblink.dblink_disconnect(v_connection);
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.leave_shard is
+    'Ends the connection to a shard, and what it still does for it: what is left of an answer must not be taken for the '
+    'next one.';
+
+create or replace function bcp_internal.raise_of_shard(
+    p_shard text, p_sqlstate text, p_message text, p_detail text, p_hint text)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- What libpq says of a connection that failed may name hosts and logins, which are not for every reader.
+    if bcp_internal.is_lost(p_sqlstate) then
+        raise exception using
+            errcode = '08006', message = format('the shard %s does not answer (SQLSTATE %s)', p_shard, p_sqlstate),
+            hint = 'As the owner of the head, bcp-analytics federate check says why. set bcp.partial = on asks the'
+                ' shards that do answer.';
+    elsif p_sqlstate ~ '^ZB' then
+        raise exception using
+            errcode = p_sqlstate, message = p_message, detail = coalesce(p_detail, ''), hint = coalesce(p_hint, '');
+    end if;
+    raise exception using
+        errcode = p_sqlstate, message = format('the shard %s: %s', p_shard, p_message),
+        detail = coalesce(p_detail, ''), hint = coalesce(p_hint, '');
+end
+$func$;
+
+comment on function bcp_internal.raise_of_shard is
+    'Raises the error of a shard with its name; an error of ours as it is, because every shard would raise it.';
+
+create or replace function bcp.missing_shards() returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    select coalesce(string_to_array(nullif(split_part(
+        current_setting('bcp.missing_shards', true), '|', 2), ''), ','), '{}')
+$func$;
+
+comment on function bcp.missing_shards is
+    'Which shards are not in the latest answer of this session? Their names; empty where the answer is whole, and in a '
+    'database that is no head. Shards are left out only where the session has said set bcp.partial = on; otherwise a '
+    'shard that does not answer is an error.';
+
+grant execute on function bcp.missing_shards to bcp_reader;
+
+create or replace function bcp_internal.note_missing(p_shards text[]) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- A question asks the shards several times; all of these have the time of the statement in common.
+    v_statement constant text := extract(epoch from statement_timestamp())::text;
+    v_known constant text[] := case
+        when split_part(current_setting('bcp.missing_shards', true), '|', 1) = v_statement then bcp.missing_shards()
+        else '{}'
+    end;
+begin
+    perform set_config('bcp.missing_shards', v_statement || '|' || array_to_string(array(
+        select distinct s from unnest(v_known || p_shards) as s order by s), ','), false);
+end
+$func$;
+
+comment on function bcp_internal.note_missing is 'Notes for bcp.missing_shards which shards this statement could not ask.';
+
+create or replace function bcp_internal.take_answer(p_shard text, p_as text, p_columns text) returns setof record
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
+    v_pause double precision := 0.0005;
+begin
+    -- While dblink waits it may not notice that the statement is cancelled, so the waiting is done here.
+    while bcp_dblink.dblink_is_busy(v_connection) = 1 loop
+        perform pg_sleep(v_pause);
+        v_pause := least(v_pause * 1.3, 0.02);
+    end loop;
+    return query execute format(
+        'select %L::text, t.* from bcp_dblink.dblink_get_result(%L) as t (%s)', p_shard, v_connection, p_columns);
+    -- The end of the answer.
+    perform from bcp_dblink.dblink_get_result(v_connection) as t (nothing text);
+end
+$func$;
+
+comment on function bcp_internal.take_answer is
+    'Waits for the rows that a shard answers, with its name before the columns p_columns.';
+
+create or replace function bcp_internal.on_shards(
+    p_as text, p_columns text, p_statement text, p_statements jsonb default null, p_partial boolean default null)
+returns setof record
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_partial constant boolean := coalesce(
+        p_partial, coalesce(nullif(current_setting('bcp.partial', true), ''), 'off')::boolean);
+    v_shards constant text[] := array(
+        select s.shard_name from bcp.shards s
+        where p_statements is null or p_statements ? s.shard_name
+        order by s.shard_name);
+    v_shard text;
+    v_new text[] := '{}';
+    v_missing text[] := '{}';
+    v_state text;
+    v_message text;
+    v_detail text;
+    v_hint text;
+begin
+    foreach v_shard in array v_shards loop
+        begin
+            if bcp_internal.send_to_shard(v_shard, p_as, coalesce(p_statements ->> v_shard, p_statement)) then
+                v_new := v_new || v_shard;
+            end if;
+        exception
+            when others then
+                get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
+                if not (v_partial and bcp_internal.is_lost(v_state)) then
+                    perform bcp_internal.raise_of_shard(v_shard, v_state, v_message, null, null);
+                end if;
+                v_missing := v_missing || v_shard;
+        end;
+    end loop;
+    foreach v_shard in array v_shards loop
+        continue when v_shard = any (v_missing);
+        begin
+            begin
+                return query execute format(
+                    'select * from bcp_internal.take_answer($1, $2, $3) as t (shard text, %s)', p_columns)
+                using v_shard, p_as, p_columns;
+            exception
+                -- A connection that was kept may have ended long ago, with the server that is back now. What changes
+                -- something is not sent again: who asked for it does that, and knows how.
+                when others then
+                    if v_shard = any (v_new) or p_as <> 'bcp_reader' or not bcp_internal.is_lost(sqlstate) then
+                        raise;
+                    end if;
+                    perform bcp_internal.leave_shard(v_shard, p_as);
+                    perform bcp_internal.send_to_shard(v_shard, p_as, coalesce(p_statements ->> v_shard, p_statement));
+                    return query execute format(
+                        'select * from bcp_internal.take_answer($1, $2, $3) as t (shard text, %s)', p_columns)
+                    using v_shard, p_as, p_columns;
+            end;
+        exception
+            when others then
+                get stacked diagnostics
+                    v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
+                    v_hint = pg_exception_hint;
+                if not (v_partial and bcp_internal.is_lost(v_state)) then
+                    perform bcp_internal.raise_of_shard(v_shard, v_state, v_message, v_detail, v_hint);
+                end if;
+                perform bcp_internal.leave_shard(v_shard, p_as);
+                v_missing := v_missing || v_shard;
+        end;
+    end loop;
+    perform bcp_internal.note_missing(v_missing);
+    if v_missing <> '{}' and p_partial is null then
+        raise warning using
+            message = format('the answer is without the shards %s, which do not answer', array_to_string(v_missing, ', '));
+    end if;
+exception
+    when query_canceled or others then
+        foreach v_shard in array v_shards loop
+            perform bcp_internal.leave_shard(v_shard, p_as);
+        end loop;
+        raise;
+end
+$func$;
+
+comment on function bcp_internal.on_shards is
+    'Sends a statement to all shards at the same moment, or to each that p_statements names its own, and returns all '
+    'their rows: the name of the shard, and p_columns. A shard that does not answer is an error that names it, unless '
+    'p_partial, by default the setting bcp.partial, is on. Only the owner may call it, since it runs any statement.';
