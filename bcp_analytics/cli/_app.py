@@ -24,6 +24,7 @@ from bcp_analytics.cli import (
     _compose,
     _erase,
     _explain,
+    _federate,
     _lake,
     _mcp,
     _notify,
@@ -52,6 +53,7 @@ app.add_typer(_archive.app, name="archive")
 app.add_typer(_lake.app, name="lake")
 app.add_typer(_token.app, name="token")
 app.add_typer(_channel.app, name="channel")
+app.add_typer(_federate.app, name="federate")
 
 
 class StatusFormat(StrEnum):
