@@ -248,7 +248,10 @@ declare
     v_usage constant text := bcp_internal.usage_statement(
         p_since, p_until, p_interval, p_time_zone, p_keys, p_filters);
 begin
-    if v_usage is null then
+    -- Heads send the keys, and those of a reader there must not become another statement here.
+    if not string_to_array(p_keys, ', ') <@ '{bcp_name,tool_name,client_name,client_version,client_model,release}' then
+        raise exception using errcode = 'ZB002', message = 'p_keys has something else than columns';
+    elsif v_usage is null then
         return null;
     end if;
     -- Usage and sketch are one set, because a join would have to compare columns that may be null. Rows of the sketch

@@ -155,6 +155,9 @@ begin
             errcode = 'ZB002', message = 'this database holds events, so it cannot become a head',
             hint = 'Make and migrate an empty database for the head, and add this one as a shard.';
     end if;
+    if not exists (select from bcp.shards) then
+        delete from bcp_migrations.loaded_sql;
+    end if;
     insert into bcp.shards (shard_name, bundles) values (p_shard, p_bundles);
     create schema if not exists bcp_dblink;
     if not exists (select from pg_extension where extname = 'dblink') then
@@ -181,13 +184,12 @@ begin
                     'the connection string of the shard cannot be used (SQLSTATE %s)', sqlstate),
                 hint = 'Give host, port, dbname and user, as libpq knows them.';
     end;
-    delete from bcp_migrations.loaded_sql;
 end
 $func$;
 
 comment on function bcp_internal.put_shard is
     'Adds a shard: its row, and the foreign server and user mapping by which the owner asks it, from the parts of a '
-    'connection string. The next load of sql/ makes the database a head. ZB002 if it holds events.';
+    'connection string. After the first one, the next load of sql/ makes the database a head. ZB002 if it holds events.';
 
 create or replace function bcp_internal.drop_shard(p_shard text) returns boolean
 language plpgsql volatile
@@ -199,10 +201,13 @@ begin
         return false;
     end if;
     execute format('drop server if exists %I cascade', 'bcp_shard_' || p_shard);
-    delete from bcp_migrations.loaded_sql;
+    if not exists (select from bcp.shards) then
+        delete from bcp_migrations.loaded_sql;
+    end if;
     return true;
 end
 $func$;
 
 comment on function bcp_internal.drop_shard is
-    'Removes a shard from the head, and what the head knew of its address and password; false if there is none.';
+    'Removes a shard from the head, and what the head knew of its address and password; false if there is none. After '
+    'the last one, the next load of sql/ makes the head a store again.';

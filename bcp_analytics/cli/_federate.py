@@ -65,7 +65,9 @@ def add(
     wanted = [bundle.strip() for bundle in bundles.split(",") if bundle.strip()]
     federation.add(find_dsn(dsn), name, shard, wanted)
     tell(f"Added. Its bundles: {', '.join(wanted)}.")
-    say("bcp-analytics federate share-keys gives all shards one key, bcp-analytics federate check looks at all.")
+    say(
+        "bcp-analytics federate share-keys gives all shards one key, bcp-analytics federate check looks at all."
+    )
 
 
 @app.command("list")
@@ -97,7 +99,9 @@ def remove(
         say(f"Answers would be without the shard {name}, and nobody would be told. Give --yes to do it.")
         raise typer.Exit(1)
     if not federation.remove(find_dsn(dsn), name):
-        raise BcpAnalyticsError(f"There is no shard {name!r}.", hint="bcp-analytics federate list names them.")
+        raise BcpAnalyticsError(
+            f"There is no shard {name!r}.", hint="bcp-analytics federate list names them."
+        )
     tell("Removed.")
 
 

@@ -23,9 +23,7 @@ def share_keys(head: str) -> int:
     """
     with ExitStack() as stack:
         conn = stack.enter_context(reach(head))
-        others = {
-            name: stack.enter_context(reach(dsn)) for name, dsn in sorted(connections(conn).items())
-        }
+        others = {name: stack.enter_context(reach(dsn)) for name, dsn in sorted(connections(conn).items())}
         everyone = [conn, *others.values()]
         # The same number everywhere, and one that no hash has yet.
         number = 1 + max(_one(each, _HIGHEST) for each in everyone)
@@ -34,10 +32,13 @@ def share_keys(head: str) -> int:
             [number],
         )
         conn.execute("select bcp_internal.create_anonymization_key()")
-        with conn.cursor() as cursor, cursor.copy(
-            "copy (select key_id, inner_block, outer_block, created_at from bcp_internal.anonymization_keys"
-            " where retired_at is null) to stdout (format binary)"
-        ) as copy:
+        with (
+            conn.cursor() as cursor,
+            cursor.copy(
+                "copy (select key_id, inner_block, outer_block, created_at from bcp_internal.anonymization_keys"
+                " where retired_at is null) to stdout (format binary)"
+            ) as copy,
+        ):
             key = b"".join(bytes(block) for block in copy)
         for shard in others.values():
             _take(shard, key, number)

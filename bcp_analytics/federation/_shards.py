@@ -51,7 +51,8 @@ def add(head: str, name: str, dsn: str, bundles: Sequence[str] = ("*",)) -> None
     """
     if not _NAME.fullmatch(name):
         raise BcpAnalyticsError(
-            "The name of a shard is up to 30 lower-case letters, digits and underscores.", hint="Such as eu_1."
+            "The name of a shard is up to 30 lower-case letters, digits and underscores.",
+            hint="Such as eu_1.",
         )
     check_readable(dsn)
     parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}

@@ -41,6 +41,10 @@ class Federation:
     def stores(self) -> list[psycopg.Connection[Any]]:
         return [self.one, *self.shards.values()]
 
+    def refresh(self) -> None:
+        for store in self.stores:
+            store.execute("call bcp.refresh_analytics_views()")
+
 
 def connect(dsn: str) -> psycopg.Connection[Any]:
     conn = psycopg.connect(dsn, autocommit=True)
@@ -63,15 +67,19 @@ def federated(bundles: dict[str, list[str]] | None = None) -> Iterator[Federatio
             migrate(cluster.dsn("bcp_template"))
             names = ["one", "head", *BUNDLES]
             for name in names:
-                conn.execute(
-                    sql.SQL("create database {} template bcp_template").format(sql.Identifier(name))
-                )
+                conn.execute(sql.SQL("create database {} template bcp_template").format(sql.Identifier(name)))
         dsns = {name: cluster.dsn(name) for name in names}
         for name, taken in (bundles or BUNDLES).items():
             federation.add(dsns["head"], name, dsns[name], taken)
         federation.share_keys(dsns["head"])
         opened = {name: stack.enter_context(connect(dsn)) for name, dsn in dsns.items()}
-        yield Federation(opened["one"], opened["head"], {n: opened[n] for n in BUNDLES}, dsns)
+        made = Federation(opened["one"], opened["head"], {n: opened[n] for n in BUNDLES}, dsns)
+        try:
+            yield made
+        finally:
+            # A test may have connected anew.
+            for shard in made.shards.values():
+                shard.close()
 
 
 def send(conn: psycopg.Connection[Any], events: Events, batch: uuid.UUID | None = None) -> list[Any]:

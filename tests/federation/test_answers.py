@@ -72,14 +72,13 @@ CHOICES: dict[str, list[Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["stale", "refreshed"])
-def both(request: pytest.FixtureRequest) -> Iterator[Federation]:
+@pytest.fixture(scope="module")
+def made() -> Iterator[Federation]:
     """Calls of twelve days in aggregates, and others that came late for them."""
     with federated() as made:
         for target in (made.one, made.head):
             send(target, some_events(7, 900, 150, 12))
-        for store in made.stores:
-            store.execute("call bcp.refresh_analytics_views()")
+        made.refresh()
         late = some_events(8, 120, 20, 11), some_events(9, 60, 10, 0.3)
         for target in (made.one, made.head):
             for events in late:
@@ -93,10 +92,14 @@ def both(request: pytest.FixtureRequest) -> Iterator[Federation]:
             target.execute("select set_config('bcp.now', %s, false)", [str(NOW - timedelta(days=3))])
             target.execute("select bcp.resolve_issue(%s, p_release => 'deadbeef')", [row[0]])
             target.execute("select set_config('bcp.now', %s, false)", [NOW.isoformat()])
-        if request.param == "refreshed":
-            for store in made.stores:
-                store.execute("call bcp.refresh_analytics_views()")
         yield made
+
+
+@pytest.fixture(scope="module", params=["stale", "refreshed"])
+def both(request: pytest.FixtureRequest, made: Federation) -> Federation:
+    if request.param == "refreshed":
+        made.refresh()
+    return made
 
 
 def answer(conn: psycopg.Connection[Any], function: str, given: dict[str, Any]) -> Any:
@@ -142,7 +145,7 @@ def questions(conn: psycopg.Connection[Any]) -> dict[str, list[str]]:
 
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-    max_examples=max(2, settings().max_examples // 6),
+    max_examples=max(2, settings().max_examples // 12),
 )
 @given(data=st.data())
 def test_every_question_equals_one_store_or_raises(both: Federation, data: st.DataObject) -> None:
@@ -159,7 +162,9 @@ def test_every_question_equals_one_store_or_raises(both: Federation, data: st.Da
         for name in parameters:
             if name in given_:
                 continue
-            choices = [ORDERS[function]] if name == "p_order" else [CHOICES[name]] if name in CHOICES else None
+            choices = (
+                [ORDERS[function]] if name == "p_order" else [CHOICES[name]] if name in CHOICES else None
+            )
             if function == "context_cost" and name == "p_by":
                 choices = [["tool", "session"]]
             assert choices is not None, f"{function} has a parameter {name} that this test does not know"
