@@ -117,13 +117,10 @@ begin
         select coalesce(sum(c.calls), 0)::bigint as calls
         from bcp_internal.usage_totals(v_before, v_range.range_from, null, 'UTC', v_filters) c
     ), sessions as (
-        -- A session may use several bundles and tools. The condition on last_activity is that of bcp.session_stats.
+        -- A session may use several bundles and tools.
         select case when v_filters = '{}' then count(*) end as began
-        from bcp.user_sessions s
+        from bcp_internal.sessions_begun(v_range.range_from, v_range.range_to)
         where v_filters = '{}'
-          and s.last_activity >= v_range.range_from
-          and s.started_at >= v_range.range_from
-          and s.started_at < v_range.range_to
     )
     select
         n.calls, n.successes, n.errors, n.calls - n.successes - n.errors,
