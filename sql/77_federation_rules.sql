@@ -18,8 +18,12 @@ as $func$
         select r.time_bucket, sum(r.calls)::bigint, sum(r.successes)::bigint, sum(r.errors)::bigint from r group by 1
     $rule$, '{}', '{}'),
     ('bcp_internal.latency_cells', $rule$
+        select r.time_bucket, r.band, sum(r.calls)::bigint from r group by 1, 2
+    $rule$, '{}', '{}'),
+    ('bcp_internal.latency_counts', $rule$
         select r.time_bucket, r.lat_idx, sum(r.calls)::bigint from r group by 1, 2
     $rule$, '{}', '{}'),
+    ('bcp_internal.active_days', 'select distinct r.time_bucket, r.id from r', '{}', '{}'),
     ('bcp_internal.activity_cells', $rule$
         select r.time_bucket, r.id, sum(r.calls)::bigint, sum(r.successes)::bigint, sum(r.errors)::bigint,
                least(sum(r.response_bytes), 9e18)::bigint, sum(r.given_tokens), sum(r.given_bytes)
@@ -53,7 +57,7 @@ as $func$
             select c.time_bucket, c.lat_idx,
                    sum(c.calls) over (partition by c.time_bucket order by c.lat_idx)::double precision as up_to,
                    sum(c.calls) over (partition by c.time_bucket)::double precision as total
-            from bcp_internal.latency_cells(p_since, p_until, p_interval, p_time_zone, p_filters) c
+            from bcp_internal.latency_counts(p_since, p_until, p_interval, p_time_zone, p_filters) c
             where not p_by_tool
         )
         select {columns} from r where p_by_tool
@@ -79,6 +83,21 @@ as $func$
     -- no documents, which would be most of what is sent.
     ('bcp_internal.calls', 'select {columns} from r', '{}',
         '{parameters,response_data,attributes,error_message,user_agent}'),
+    -- The calls of a session may be on several shards, so none of these knows what follows what.
+    ('bcp_internal.sequence_cells', $rule$
+        select x.bcp_name, x.tool_name, x.next_bcp_name, x.next_tool_name, count(*), sum(x.gap_ms)
+        from (
+            select
+                c.bcp_name, c.tool_name, lead(c.bcp_name) over w as next_bcp_name,
+                lead(c.tool_name) over w as next_tool_name,
+                extract(epoch from lead(c.start_time) over w - coalesce(c.end_time, c.start_time))::double precision
+                    * 1000 as gap_ms
+            from bcp_internal.calls(p_since, p_until, p_filters) c
+            where c.session_id is not null
+            window w as (partition by c.session_id order by c.start_time, c.event_id)
+        ) x
+        group by 1, 2, 3, 4
+    $rule$, '{}', '{}'),
     -- An issue may have errors on several shards, and the latest of all describes it.
     ('bcp_internal.issues', $rule$
         select r.fingerprint, min(r.first_seen), max(r.last_seen), sum(r.events)::bigint, max(r.level),
