@@ -26,6 +26,8 @@ declare
     v_grain record;
     v_days tstzmultirange := '{}';
     v_hours tstzmultirange := '{}';
+    v_split tstzmultirange := '{}';
+    v_split_scans text;
     v_filter constant text := bcp_internal.call_filter(p_filters);
     -- The sketch leaves out lists of tools, and its days and months have no operation.
     v_sketch_filter constant text := bcp_internal.call_filter(p_filters, p_lists => true);
@@ -50,6 +52,10 @@ begin
             v_hours := bcp_internal.covered(
                 'call_latency_1h', bcp_internal.finite(p_since, p_until) - p_without - v_days, v_grain.cuts);
         end if;
+    elsif bcp_internal.usage_family(p_filters, p_keys) = 'tool_usage' and not p_filters ? 'operation' then
+        select d.scans, d.ranges into v_split_scans, v_split
+        from bcp_internal.split_days(
+            p_interval, p_time_zone, bcp_internal.finite(p_since, p_until) - p_without, v_keys, v_sketch_filter) d;
     end if;
     select
         string_agg(
@@ -101,9 +107,11 @@ begin
                 then array(select unnest(v_grain.levels) intersect select '1h')
                 else v_grain.levels
             end,
-            p_since, p_until, p_without + v_days + v_hours, v_grain.cuts) p
+            p_since, p_until, p_without + v_days + v_hours + v_split, v_grain.cuts) p
     ) as r (relation, ranges)
     cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z;
+    aggregated := nullif(concat_ws(' union all ', v_split_scans, aggregated), '');
+    is_grouped := is_grouped and v_split_scans is null;
     raw := nullif(concat_ws(' union all ', raw, v_by_idx), '');
 end
 $func$;
@@ -260,8 +268,21 @@ language plpgsql immutable strict parallel safe
 as $func$
 declare
     v_left double precision := p_before;
+    v_first integer := 1;
+    -- One long expression takes less than half of the loop.
+    v_half constant double precision :=
+        p_counts[1] operator(pg_catalog.+) p_counts[2] operator(pg_catalog.+) p_counts[3] operator(pg_catalog.+)
+            p_counts[4] operator(pg_catalog.+) p_counts[5] operator(pg_catalog.+) p_counts[6] operator(pg_catalog.+)
+            p_counts[7] operator(pg_catalog.+) p_counts[8] operator(pg_catalog.+) p_counts[9] operator(pg_catalog.+)
+            p_counts[10] operator(pg_catalog.+) p_counts[11] operator(pg_catalog.+) p_counts[12]
+            operator(pg_catalog.+) p_counts[13] operator(pg_catalog.+) p_counts[14] operator(pg_catalog.+)
+            p_counts[15] operator(pg_catalog.+) p_counts[16];
 begin
-    for i in 1..pg_catalog.cardinality(p_counts) loop
+    if v_left operator(pg_catalog.>=) v_half then
+        v_left := v_left operator(pg_catalog.-) v_half;
+        v_first := 17;
+    end if;
+    for i in v_first..pg_catalog.cardinality(p_counts) loop
         v_left := v_left operator(pg_catalog.-) p_counts[i];
         if v_left operator(pg_catalog.<) 0::double precision then
             return i operator(pg_catalog.-) 1;
