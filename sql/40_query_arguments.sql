@@ -169,15 +169,16 @@ set search_path = pg_catalog, pg_temp
 as $func$
     select f.name
     from (values
-        (1, 'tool_usage', '{}'::text[], true),
-        -- These two have whether and how calls ended, too.
-        (2, 'user_usage', '{user_id,outcome,failed}', p_filters ? 'user_id'),
-        (3, 'failed_usage', '{outcome,failed}',
-            p_filters @> '{"failed": true}' or p_filters ->> 'outcome' <> 'success')
-    ) as f (ordinal, name, further, is_asked)
-    cross join lateral (select '{bcp_name,tool_name,operation}'::text[] || f.further) as k (known)
-    where p_filters - k.known = '{}'
-      and coalesce(string_to_array(p_keys, ', ') <@ k.known, true)
+        (1, 'tool_usage', '{bcp_name,tool_name,operation}'::text[], true),
+        -- These two have whether and how calls ended, and their latency, too.
+        (2, 'user_usage', '{bcp_name,tool_name,operation,user_id,outcome,failed,lat_idx}', p_filters ? 'user_id'),
+        (3, 'failed_usage', '{bcp_name,tool_name,operation,outcome,failed,lat_idx}',
+            p_filters @> '{"failed": true}' or p_filters ->> 'outcome' <> 'success'),
+        (4, 'client_usage', '{client_name,client_version,client_model,release,operation}', true),
+        (5, 'client_tool_usage', '{client_name,bcp_name,tool_name,operation}', true)
+    ) as f (ordinal, name, known, is_asked)
+    where p_filters - f.known = '{}'
+      and coalesce(string_to_array(p_keys, ', ') <@ f.known, true)
       and f.is_asked
     order by f.ordinal
     limit 1

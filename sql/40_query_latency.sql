@@ -29,16 +29,15 @@ declare
     v_split tstzmultirange := '{}';
     v_split_scans text;
     v_filter constant text := bcp_internal.call_filter(p_filters);
-    -- The sketch leaves out lists of tools, and its days and months have no operation.
+    -- The sketch of tools leaves out their lists, and its days and months have no operation.
     v_sketch_filter constant text := bcp_internal.call_filter(p_filters, p_lists => true);
     v_keys constant text := coalesce(p_keys || ', ', '');
     -- If one bucket holds the whole range, only the final select names it, because each column costs time for each row.
     v_start constant text := case when p_interval is null then '' else '%s as bucket, ' end;
     v_by constant text := case when p_interval is null then '' else '1, ' end;
-    v_small constant text[] := '{tool_latency_1mo,call_latency_1d,call_latency_1h}';
+    v_small constant text := '_1mo$|^call_latency_';
     v_sums constant text := bcp_internal.sketch_columns('sum(n%1$s) as n%1$s');
     v_cast constant text := bcp_internal.sketch_columns('n%1$s::double precision as n%1$s');
-    v_by_idx text;
 begin
     select * into v_grain from bcp_internal.zone_grain(p_interval, p_time_zone, p_since, p_until);
     -- All tools together have a sketch of their own. Those by tool have what it has not seen, as in
@@ -61,34 +60,30 @@ begin
         string_agg(
             case
                 -- These have few rows a bucket, so grouping the scan first costs more than it saves.
-                when r.relation = any (v_small) and z.label = 'bucket' then format(
+                when r.relation ~ v_small and z.label = 'bucket' then format(
                     'select %s%slat_base, %s from bcp.%I where %s%s',
                     format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, v_cast,
-                    r.relation, bcp_internal.within('bucket', z.ranges), v_sketch_filter)
+                    r.relation, bcp_internal.within('bucket', z.ranges), k.filter)
                 else format(
                     'select %s%slat_base, %s from'
-                    ' (select %s%slat_base, %s from bcp.%I where %s%s group by %s%slat_base) scan',
+                    ' (select %s%slat_base, %s from bcp.%I where %s%s'
+                    ' group by %s%slat_base) scan',
                     format(v_start, z.label), v_keys, v_cast,
                     format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, v_sums,
-                    r.relation, bcp_internal.within('bucket', z.ranges), v_sketch_filter, v_by, v_keys)
+                    r.relation, bcp_internal.within('bucket', z.ranges), k.filter, v_by, v_keys)
             end, ' union all ')
-            filter (where r.relation like '%\_latency\_%'),
-        string_agg(format(
-            'select %s%slat_idx, calls from (select %s%slat_idx, count(*) as calls from bcp.tool_usage_logs'
-            ' where %s and lat_idx is not null%s group by %s%slat_idx) scan',
-            format(v_start, z.label), v_keys,
-            format(v_start, bcp_internal.bucket_of('start_time', p_interval, z.zone, z.shift)), v_keys,
-            bcp_internal.within('start_time', z.ranges), v_filter, v_by, v_keys), ' union all ')
-            filter (where r.relation = 'tool_usage_logs'),
-        string_agg(format(
-            'select %s%slat_idx, calls from (select %s%slat_idx, sum(calls) as calls from bcp.%I'
-            ' where %s and lat_idx is not null%s group by %s%slat_idx) scan',
-            format(v_start, z.label), v_keys,
-            format(v_start, bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift)), v_keys, r.relation,
-            bcp_internal.within('bucket', z.ranges), v_filter, v_by, v_keys),
-            ' union all ') filter (where f.family <> 'tool_usage' and r.relation <> 'tool_usage_logs'),
-        count(*) = 1 and min(r.relation) <> all (v_small)
-    into aggregated, raw, v_by_idx, is_grouped
+            filter (where not bcp_internal.keeps_lat_idx(r.relation)),
+        string_agg(
+            format(
+                'select %s%slat_idx, calls from (select %s%slat_idx, %s as calls from bcp.%I'
+                ' where %s and lat_idx is not null%s group by %s%slat_idx) scan',
+                format(v_start, z.label), v_keys,
+                format(v_start, bcp_internal.bucket_of(k.column_name, p_interval, z.zone, z.shift)), v_keys,
+                case r.relation when 'tool_usage_logs' then 'count(*)' else 'sum(calls)' end, r.relation,
+                bcp_internal.within(k.column_name, z.ranges), v_filter, v_by, v_keys), ' union all ')
+            filter (where bcp_internal.keeps_lat_idx(r.relation)),
+        count(*) = 1 and min(r.relation) !~ v_small
+    into aggregated, raw, is_grouped
     from bcp_internal.usage_family(p_filters, p_keys) f
     cross join lateral (
         select 'call_latency_1d', v_days
@@ -107,12 +102,18 @@ begin
                 then array(select unnest(v_grain.levels) intersect select '1h')
                 else v_grain.levels
             end,
-            p_since, p_until, p_without + v_days + v_hours + v_split, v_grain.cuts) p
+            p_since, p_until,
+            p_without + v_days + v_hours + v_split + bcp_internal.ranges_without(p_filters, p_since, p_until),
+            v_grain.cuts) p
     ) as r (relation, ranges)
-    cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z;
+    cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z
+    cross join lateral (
+        select case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end,
+               case when r.relation ~ '_latency_' then v_sketch_filter
+                    else v_filter || ' and lat_base is not null' end
+    ) as k (column_name, filter);
     aggregated := nullif(concat_ws(' union all ', v_split_scans, aggregated), '');
     is_grouped := is_grouped and v_split_scans is null;
-    raw := nullif(concat_ws(' union all ', raw, v_by_idx), '');
 end
 $func$;
 

@@ -71,6 +71,75 @@ comment on function bcp_internal.edge_statement is
 
 grant execute on function bcp_internal.edge_statement to bcp_reader;
 
+create or replace function bcp_internal.is_ranked(p_filters jsonb, p_keys text, p_interval interval) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Months of failed calls have parts of the sketch instead.
+    select coalesce(f.family = 'user_usage' or f.family = 'failed_usage' and p_interval < interval '28 days',
+                    f.family is null)
+    from bcp_internal.usage_family(p_filters, p_keys) f
+$func$;
+
+comment on function bcp_internal.is_ranked is
+    'Whether every row that a question reads has its lat_idx, so that bcp_internal.ranked_statement reads each once. '
+    'Usage and sketch would read it twice, and a sketch of so few calls would have a row of 32 counts for nearly each.';
+
+grant execute on function bcp_internal.is_ranked to bcp_reader;
+
+create or replace function bcp_internal.ranked_statement(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb,
+    p_without tstzmultirange default '{}')
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_scans constant text := bcp_internal.usage_scans(
+        p_since, p_until, p_interval, p_time_zone, p_keys || ', lat_idx', p_filters, p_without => p_without);
+begin
+    if v_scans is null then
+        return null;
+    end if;
+    -- Several scans may have rows of one lat_idx: the running sum counts all of these at once. A call without a
+    -- duration has no lat_idx, and comes last. Bytes are bounded as in bcp_internal.usage_statement.
+    return format(
+        $query$
+            select %4$s as time_bucket, %1$s, sum(calls)::bigint as calls,
+                   coalesce(sum(successes), 0)::bigint as successes, coalesce(sum(errors), 0)::bigint as errors,
+                   sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms, min(min_ms) as min_ms,
+                   max(max_ms) as max_ms,
+                   least(greatest(coalesce(sum(request_bytes), 0), 0), 9e18)::bigint as request_bytes,
+                   least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint as response_bytes, %3$s
+            from (
+                select
+                    c.*, sum(in_sketch) over (partition by bucket, %1$s order by lat_idx) as up_to,
+                    sum(in_sketch) over (partition by bucket, %1$s) as total
+                from (
+                    select u.*, case when lat_idx is null then 0 else calls end::double precision as in_sketch
+                    from (%2$s) u
+                ) c
+            ) ranked
+            group by bucket, %1$s
+        $query$,
+        p_keys, v_scans,
+        (select string_agg(
+             format(
+                 'bcp_internal.latency_ms(min(lat_idx)'
+                 ' filter (where up_to >= greatest(ceil(%s::double precision * total), 1))) as p%s',
+                 p, p * 100), ', ' order by p)
+         from unnest('{0.5,0.95,0.99}'::double precision[]) as p),
+        case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end);
+end
+$func$;
+
+comment on function bcp_internal.ranked_statement is
+    'Statement that adds up the calls of a range by bucket and by the columns in p_keys, with their percentiles p50, '
+    'p95 and p99, where bcp_internal.is_ranked; null if the range, without the ranges p_without, is empty.';
+
+grant execute on function bcp_internal.ranked_statement to bcp_reader;
+
 create or replace function bcp_internal.tool_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb,
     p_timed boolean default true)
@@ -90,6 +159,7 @@ declare
     v_level constant text := bcp_internal.stats_level(p_since, p_until, p_interval, p_time_zone, p_filters);
     v_ready tstzmultirange := '{}';
     v_left tstzmultirange;
+    v_ranked text;
 begin
     if v_level is not null then
         v_ready := bcp_internal.covered(v_level, bcp_internal.finite(p_since, p_until));
@@ -135,6 +205,14 @@ begin
             from bcp_internal.usage_cells(
                 p_since, p_until, p_interval, p_time_zone, p_filters, p_by_operation => false,
                 p_without => v_ready) u;
+        return;
+    end if;
+    if bcp_internal.is_ranked(p_filters, 'bcp_name, tool_name', p_interval) then
+        v_ranked := bcp_internal.ranked_statement(
+            p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name', p_filters);
+        if v_ranked is not null then
+            return query execute v_ranked;
+        end if;
         return;
     end if;
     return query

@@ -5,29 +5,100 @@
 -- right above the scan, and for a single chunk only where the grouping casts nothing. Times are constants, so that
 -- TimescaleDB looks at no chunk outside the range.
 
-create or replace function bcp_internal.sums_of_calls() returns text
+create or replace function bcp_internal.keeps_lat_idx(p_relation text) returns boolean
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Durations in milliseconds are made as those of raw rows are, so that both are equal to the last bit.
-    select 'sum(calls) as calls, sum(calls) filter (where success) as successes,'
-        ' sum(calls) filter (where not success) as errors, sum(timed_calls) as timed_calls,'
-        ' sum(sum_duration_us)::double precision / 1000000 * 1000 as sum_ms,'
-        ' least(min(min_duration_us), min(sum_duration_us) filter (where calls = 1))::double precision / 1000000 * 1000'
-        ' as min_ms,'
-        ' greatest(max(max_duration_us), max(sum_duration_us) filter (where calls = 1))::double precision / 1000000'
-        ' * 1000 as max_ms,'
-        ' sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes,'
-        ' sum(given_tokens) as given_tokens, sum(given_bytes) as given_bytes'
+    select p_relation in ('tool_usage_logs', 'user_usage_1d', 'failed_usage_1h')
+$func$;
+
+comment on function bcp_internal.keeps_lat_idx is
+    'Whether the rows of an aggregate, or of the raw table, have the lat_idx of their calls. Others have parts of the '
+    'latency sketch, or nothing of it.';
+
+grant execute on function bcp_internal.keeps_lat_idx to bcp_reader;
+
+create or replace function bcp_internal.sums_of_calls(p_relation text, p_by_latency boolean default false) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when p_relation = 'tool_usage_logs' then
+            'count(*) as calls, count(*) filter (where success) as successes,'
+            ' count(*) filter (where not success) as errors, count(duration_ms) as timed_calls,'
+            ' sum(duration_ms) as sum_ms, min(duration_ms) as min_ms, max(duration_ms) as max_ms,'
+            ' sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes,'
+            ' sum(response_tokens) as given_tokens,'
+            ' sum(response_bytes) filter (where response_tokens is not null) as given_bytes'
+        -- Durations in milliseconds are made as those of raw rows are, so that both are equal to the last bit.
+        when p_relation = 'failed_usage_1h' and p_by_latency then
+            'calls, case when success then calls else 0 end as successes,'
+            ' case when not success then calls else 0 end as errors, timed_calls,'
+            ' sum_duration_us::double precision / 1000000 * 1000 as sum_ms,'
+            ' coalesce(min_duration_us, sum_duration_us)::double precision / 1000000 * 1000 as min_ms,'
+            ' coalesce(max_duration_us, sum_duration_us)::double precision / 1000000 * 1000 as max_ms,'
+            ' request_bytes, response_bytes, given_tokens, given_bytes'
+        when bcp_internal.keeps_lat_idx(p_relation) then replace(
+            'sum(calls%s) as calls, sum(calls%s) filter (where success) as successes,'
+            ' sum(calls%s) filter (where not success) as errors, sum(timed_calls%s) as timed_calls,'
+            ' sum(sum_duration_us%s)::double precision / 1000000 * 1000 as sum_ms,'
+            ' least(min(min_duration_us), min(sum_duration_us) filter (where calls = 1))::double precision / 1000000'
+            ' * 1000 as min_ms,'
+            ' greatest(max(max_duration_us), max(sum_duration_us) filter (where calls = 1))::double precision'
+            ' / 1000000 * 1000 as max_ms,'
+            ' sum(request_bytes%s) as request_bytes, sum(response_bytes%s) as response_bytes,'
+            ' sum(given_tokens%s) as given_tokens, sum(given_bytes%s) as given_bytes',
+            '%s', case when p_by_latency then '::double precision' else '' end)
+        else
+            'sum(calls) as calls, sum(successes) as successes, sum(errors) as errors,'
+            ' sum(timed_calls) as timed_calls, sum(sum_duration_ms) as sum_ms, min(min_duration_ms) as min_ms,'
+            ' max(max_duration_ms) as max_ms, sum(request_bytes) as request_bytes,'
+            ' sum(response_bytes) as response_bytes, sum(given_tokens) as given_tokens,'
+            ' sum(given_bytes) as given_bytes'
+    end
 $func$;
 
 comment on function bcp_internal.sums_of_calls is
-    'Sums over rows of bcp.user_usage_1d, or of another aggregate with its columns, as bcp_internal.usage_statement '
-    'wants them.';
+    'Sums over rows of an aggregate or of the raw table, as bcp_internal.usage_scans wants them. With p_by_latency, '
+    'where most groups have one row, their types are what costs least for each group, and hours of failed calls, of '
+    'which hardly two are of one group, stay rows.';
 
 grant execute on function bcp_internal.sums_of_calls to bcp_reader;
 
-create or replace function bcp_internal.usage_statement(
+create or replace function bcp_internal.ranges_without(p_filters jsonb, p_since timestamptz, p_until timestamptz)
+returns tstzmultirange
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_known tstzmultirange;
+    v_days tstzmultirange;
+begin
+    if not p_filters ? 'session_id' then
+        return '{}';
+    end if;
+    -- Only days in which nothing has changed since: the raw rows of the others are what counts.
+    v_known := bcp_internal.in_buckets(
+        bcp_internal.finite(p_since, p_until) - bcp_internal.invalidated('session_activity_1d'), interval '1 day');
+    if isempty(v_known) then
+        return v_known;
+    end if;
+    execute format(
+        'select range_agg(tstzrange(bucket, bucket + interval ''24 hours'')) from bcp.session_activity_1d'
+        ' where session_id = %L and %s',
+        p_filters ->> 'session_id', bcp_internal.within('bucket', v_known)) into v_days;
+    return v_known - coalesce(v_days, '{}');
+end
+$func$;
+
+comment on function bcp_internal.ranges_without is
+    'Parts of a range that have no call of the session that the filters name, of any operation. So a question about a '
+    'session reads the raw rows of the days on which it was active.';
+
+grant execute on function bcp_internal.ranges_without to bcp_reader;
+
+create or replace function bcp_internal.usage_scans(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
     p_filters jsonb, p_lists boolean default false, p_without tstzmultirange default '{}')
 returns text
@@ -41,6 +112,7 @@ declare
     v_group constant text := coalesce(
         ' group by ' || nullif(concat_ws(', ', case when p_interval is not null then '1' end, p_keys), ''), '');
     v_keys constant text := coalesce(p_keys || ', ', '');
+    v_by_latency constant boolean := coalesce('lat_idx' = any (string_to_array(p_keys, ', ')), false);
     v_scans text;
 begin
     select * into v_grain from bcp_internal.zone_grain(p_interval, p_time_zone, p_since, p_until);
@@ -52,39 +124,52 @@ begin
             ' given_tokens::double precision as given_tokens, given_bytes::double precision as given_bytes'
             ' from (%s) scan',
             z.label, v_keys,
-            case
-                when r.relation = 'tool_usage_logs' then format(
-                    'select %s as bucket, %scount(*) as calls, count(*) filter (where success) as successes,'
-                    ' count(*) filter (where not success) as errors, count(duration_ms) as timed_calls,'
-                    ' sum(duration_ms) as sum_ms,'
-                    ' min(duration_ms) as min_ms, max(duration_ms) as max_ms, sum(request_bytes) as request_bytes,'
-                    ' sum(response_bytes) as response_bytes, sum(response_tokens) as given_tokens,'
-                    ' sum(response_bytes) filter (where response_tokens is not null) as given_bytes'
-                    ' from bcp.tool_usage_logs where %s%s%s',
-                    bcp_internal.bucket_of('start_time', p_interval, z.zone, z.shift), v_keys,
-                    bcp_internal.within('start_time', z.ranges), v_filter, v_group)
-                when f.family <> 'tool_usage' then format(
-                    'select %s as bucket, %s%s from bcp.%I where %s%s%s',
-                    bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift), v_keys,
-                    bcp_internal.sums_of_calls(), r.relation, bcp_internal.within('bucket', z.ranges), v_filter,
-                    v_group)
-                else format(
-                    'select %s as bucket, %ssum(calls) as calls, sum(successes) as successes,'
-                    ' sum(errors) as errors, sum(timed_calls) as timed_calls, sum(sum_duration_ms) as sum_ms,'
-                    ' min(min_duration_ms) as min_ms, max(max_duration_ms) as max_ms,'
-                    ' sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes,'
-                    ' sum(given_tokens) as given_tokens, sum(given_bytes) as given_bytes'
-                    ' from bcp.%I where %s%s%s',
-                    bcp_internal.bucket_of('bucket', p_interval, z.zone, z.shift), v_keys, r.relation,
-                    bcp_internal.within('bucket', z.ranges), v_filter, v_group)
-            end),
+            format(
+                'select %s as bucket, %s%s from bcp.%I where %s%s%s',
+                bcp_internal.bucket_of(t.column_name, p_interval, z.zone, z.shift), v_keys,
+                bcp_internal.sums_of_calls(r.relation, v_by_latency), r.relation,
+                bcp_internal.within(t.column_name, z.ranges), v_filter,
+                case when v_by_latency and r.relation = 'failed_usage_1h' then '' else v_group end)),
         ' union all ')
     into v_scans
     from bcp_internal.usage_family(p_filters, p_keys) f
     cross join lateral bcp_internal.pieces(
-        coalesce(f.family, 'tool_usage'), case when f.family is null then '{}' else v_grain.levels end,
-        p_since, p_until, p_without, v_grain.cuts) r
-    cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z;
+        coalesce(f.family, 'tool_usage'),
+        case
+            when f.family is null then '{}'
+            -- Months have parts of the sketch in place of lat_idx.
+            when v_by_latency then array_remove(v_grain.levels, '1mo')
+            else v_grain.levels
+        end, p_since, p_until, p_without + bcp_internal.ranges_without(p_filters, p_since, p_until),
+        v_grain.cuts) r
+    cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z
+    cross join lateral (
+        select case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end) as t (column_name);
+    return v_scans;
+end
+$func$;
+
+comment on function bcp_internal.usage_scans is
+    'Scans for bcp_internal.usage_statement and bcp_internal.ranked_statement, each of which adds up its own rows. '
+    'Their columns are bucket, the columns in p_keys, of which lat_idx may be one, and the sums. Null if the range, without '
+    'the ranges p_without, is empty.';
+
+grant execute on function bcp_internal.usage_scans to bcp_reader;
+
+create or replace function bcp_internal.usage_statement(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text,
+    p_filters jsonb, p_lists boolean default false, p_without tstzmultirange default '{}')
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_group constant text := coalesce(
+        ' group by ' || nullif(concat_ws(', ', case when p_interval is not null then '1' end, p_keys), ''), '');
+    v_scans constant text := bcp_internal.usage_scans(
+        p_since, p_until, p_interval, p_time_zone, p_keys, p_filters, p_lists, p_without);
+begin
     if v_scans is null then
         return null;
     end if;
@@ -98,8 +183,8 @@ begin
         ' least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint as response_bytes,'
         ' coalesce(sum(given_tokens), 0) as given_tokens, coalesce(sum(given_bytes), 0) as given_bytes'
         ' from (%s) scans%s having sum(calls) > 0',
-        case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end, v_keys, v_scans,
-            v_group);
+        case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end,
+        coalesce(p_keys || ', ', ''), v_scans, v_group);
 end
 $func$;
 

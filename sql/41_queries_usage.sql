@@ -36,9 +36,10 @@ comment on function bcp.tool_usage_stats is
     'How often is each tool called, how fast is it, how often does it fail? One row per bucket and tool, latest first; '
     'a null interval makes one row per tool. success_rate is the share of successes among the calls that say whether '
     'they succeeded, from 0 to 1. Percentiles are within 1 percent of exact. The range is [p_since, p_until), the last '
-    '24 hours by default. A list of tools is no call: p_operation => ''tools/list'' asks for lists. Filters by user '
-    '(for whole UTC days), by failure and by an outcome other than success are answered from aggregates, too; any '
-    'other makes it read every raw row of the range.';
+    '24 hours by default. A list of tools is no call: p_operation => ''tools/list'' asks for lists. Filters by user or '
+    'client (for whole UTC days), by failure and by an outcome other than success are answered from aggregates, too. '
+    'By session it reads the raw rows of the days on which it was active; any other filter makes it read every raw row '
+    'of the range.';
 
 grant execute on function bcp.tool_usage_stats to bcp_reader;
 
@@ -81,8 +82,9 @@ $func$;
 comment on function bcp.latency_percentiles is
     'How long do calls take? One row per tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of '
     'percentile_disc over the raw rows. call_count counts the calls whose duration is known. The range is [p_since, '
-    'p_until), the last 24 hours by default. Filters by user (for whole UTC days), by failure and by an outcome other '
-    'than success are answered from aggregates, too; any other makes it read every raw row of the range.';
+    'p_until), the last 24 hours by default. Filters by user or client (for whole UTC days), by failure and by an '
+    'outcome other than success are answered from aggregates, too. By session it reads the raw rows of the days on '
+    'which it was active; any other filter makes it read every raw row of the range.';
 
 grant execute on function bcp.latency_percentiles to bcp_reader;
 
@@ -115,8 +117,9 @@ comment on function bcp.success_and_error_rates is
     'What share of the calls succeeds, and what share fails? One row per bucket and tool, latest first; a null '
     'interval makes one row per tool. Both rates are shares of the calls that say whether they succeeded, from 0 to 1, '
     'and null if no call does; unknown_count counts the other calls. The range is [p_since, p_until), the last 24 '
-    'hours by default. Filters by user (for whole UTC days), by failure and by an outcome other than success are '
-    'answered from aggregates, too; any other makes it read every raw row of the range.';
+    'hours by default. Filters by user or client (for whole UTC days), by failure and by an outcome other than success '
+    'are answered from aggregates, too. By session it reads the raw rows of the days on which it was active; any other '
+    'filter makes it read every raw row of the range.';
 
 grant execute on function bcp.success_and_error_rates to bcp_reader;
 
@@ -342,6 +345,8 @@ declare
         p_client_version, p_client_model, p_release);
     v_keys constant text := (
         select string_agg(c, ', ' order by n) from unnest(v_columns) with ordinality as u (c, n) where c = any (p_by));
+    v_shown text;
+    v_usage text;
     v_cells text;
     v_percentile constant text :=
         'least(greatest('
@@ -352,6 +357,27 @@ begin
         raise exception using
             errcode = 'ZB002', message = format('p_by is none of %s', array_to_string(v_columns, ', ')),
             hint = 'Name one of these, or several: {client_name,client_version}.';
+    end if;
+    v_shown := (
+        select string_agg(case when c = any (p_by) then c else 'null::text' end, ', ' order by n)
+        from unnest(v_columns) with ordinality as u (c, n));
+    if bcp_internal.is_ranked(v_filters, v_keys, v_width) then
+        v_usage := bcp_internal.ranked_statement(
+            v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters);
+        if v_usage is not null then
+            return query execute format(
+                $query$
+                    select time_bucket, %s, calls, successes, errors,
+                           successes::double precision / nullif(successes + errors, 0)::double precision,
+                           sum_ms / nullif(timed_calls, 0)::double precision,
+                           least(greatest(p50, min_ms), max_ms), least(greatest(p95, min_ms), max_ms),
+                           least(greatest(p99, min_ms), max_ms), max_ms, request_bytes, response_bytes
+                    from (%s) ranked
+                    order by time_bucket desc, calls desc, %s
+                $query$,
+                v_shown, v_usage, v_keys);
+        end if;
+        return;
     end if;
     v_cells := bcp_internal.breakdown_statement(
         v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters);
@@ -376,10 +402,7 @@ begin
             group by time_bucket, %1$s
             order by time_bucket desc, sum(calls) desc, %1$s
         $query$,
-        v_keys, v_cells,
-        (select string_agg(case when c = any (p_by) then c else 'null::text' end, ', ' order by n)
-         from unnest(v_columns) with ordinality as u (c, n)),
-        format(v_percentile, 0.5), format(v_percentile, 0.95), format(v_percentile, 0.99));
+        v_keys, v_cells, v_shown, format(v_percentile, 0.5), format(v_percentile, 0.95), format(v_percentile, 0.99));
 end
 $func$;
 
@@ -389,9 +412,9 @@ comment on function bcp.usage_breakdown is
     'first; a null interval, the default, makes one bucket of the range. Columns that p_by does not name are null, and '
     'so are values that calls do not give. success_rate is the share of successes among the calls that say whether '
     'they succeeded, from 0 to 1. Durations are in milliseconds, percentiles within 1 percent of exact. Aggregates '
-    'have no clients, models or releases: with one of these in p_by, or with a filter other than bundle, tool, '
-    'operation, user and outcome, it reads every raw row of the range. The range is [p_since, p_until), the last 24 '
-    'hours by default.';
+    'have the days of clients, versions, models and releases without tools, and those of clients by tool. For other '
+    'combinations of these, in p_by or as filters, it reads every raw row of the range. The range is [p_since, '
+    'p_until), the last 24 hours by default.';
 
 grant execute on function bcp.usage_breakdown to bcp_reader;
 

@@ -38,10 +38,14 @@ as $func$
         (22, 'user_usage_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
         (23, 'call_latency_1h', 'tool_usage_logs', interval '1 hour', false, false, interval '1 hour'),
         (24, 'call_latency_1d', 'tool_usage_logs', interval '1 day', false, false, null),
-        (25, 'listed_tools_1d', 'tool_usage_logs', interval '1 day', true, false, null),
-        (26, 'session_steps_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
-        (27, 'tool_pairs_1d', 'tool_usage_logs', interval '1 day', false, false, interval '6 hours'),
-        (28, 'tool_pairs_1mo', 'tool_usage_logs', interval '1 month', false, true, null)
+        (25, 'client_usage_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
+        (26, 'client_tool_usage_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
+        (27, 'client_tool_usage_1mo', 'tool_usage_logs', interval '1 month', false, true, null),
+        (28, 'failed_usage_1mo', 'tool_usage_logs', interval '1 month', false, true, null),
+        (29, 'listed_tools_1d', 'tool_usage_logs', interval '1 day', true, false, null),
+        (30, 'session_steps_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
+        (31, 'tool_pairs_1d', 'tool_usage_logs', interval '1 day', false, false, interval '6 hours'),
+        (32, 'tool_pairs_1mo', 'tool_usage_logs', interval '1 month', false, true, null)
     ) as v
 $func$;
 

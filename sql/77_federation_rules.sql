@@ -23,6 +23,8 @@ as $func$
     ('bcp_internal.latency_counts', $rule$
         select r.time_bucket, r.lat_idx, sum(r.calls)::bigint from r group by 1, 2
     $rule$, '{}', '{}'),
+    -- What has percentiles ready does not add up.
+    ('bcp_internal.is_ranked', 'select false', '{}', '{}'),
     ('bcp_internal.active_days', 'select distinct r.time_bucket, r.id from r', '{}', '{}'),
     ('bcp_internal.activity_cells', $rule$
         select r.time_bucket, r.id, sum(r.calls)::bigint, sum(r.successes)::bigint, sum(r.errors)::bigint,

@@ -59,9 +59,9 @@ def tool_usage_stats(
     One row per bucket and tool, latest first; interval=None makes one row per tool. success_rate is the share
     of successes among the calls that say whether they succeeded, from 0 to 1. Percentiles are within 1
     percent of exact. The range is [`since`, `until`), the last 24 hours by default. A list of tools is no
-    call: operation="tools/list" asks for lists. Filters by user (for whole UTC days), by failure and by an
-    outcome other than success are answered from aggregates, too; any other makes it read every raw row of the
-    range.
+    call: operation="tools/list" asks for lists. Filters by user or client (for whole UTC days), by failure
+    and by an outcome other than success are answered from aggregates, too. By session it reads the raw rows
+    of the days on which it was active; any other filter makes it read every raw row of the range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -103,8 +103,9 @@ def latency_percentiles(
 
     One row per tool and percentile (0.95 is the 95th), in milliseconds, within 1 percent of percentile_disc
     over the raw rows. call_count counts the calls whose duration is known. The range is [`since`, `until`),
-    the last 24 hours by default. Filters by user (for whole UTC days), by failure and by an outcome other
-    than success are answered from aggregates, too; any other makes it read every raw row of the range.
+    the last 24 hours by default. Filters by user or client (for whole UTC days), by failure and by an outcome
+    other than success are answered from aggregates, too. By session it reads the raw rows of the days on
+    which it was active; any other filter makes it read every raw row of the range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -152,9 +153,10 @@ def success_and_error_rates(
 
     One row per bucket and tool, latest first; interval=None makes one row per tool. Both rates are shares of
     the calls that say whether they succeeded, from 0 to 1, and None if no call does; unknown_count counts the
-    other calls. The range is [`since`, `until`), the last 24 hours by default. Filters by user (for whole UTC
-    days), by failure and by an outcome other than success are answered from aggregates, too; any other makes
-    it read every raw row of the range.
+    other calls. The range is [`since`, `until`), the last 24 hours by default. Filters by user or client (for
+    whole UTC days), by failure and by an outcome other than success are answered from aggregates, too. By
+    session it reads the raw rows of the days on which it was active; any other filter makes it read every raw
+    row of the range.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -314,9 +316,9 @@ def usage_breakdown(
     the default, makes one bucket of the range. Columns that `by` does not name are None, and so are values
     that calls do not give. success_rate is the share of successes among the calls that say whether they
     succeeded, from 0 to 1. Durations are in milliseconds, percentiles within 1 percent of exact. Aggregates
-    have no clients, models or releases: with one of these in `by`, or with a filter other than bundle, tool,
-    operation, user and outcome, it reads every raw row of the range. The range is [`since`, `until`), the
-    last 24 hours by default.
+    have the days of clients, versions, models and releases without tools, and those of clients by tool. For
+    other combinations of these, in `by` or as filters, it reads every raw row of the range. The range is
+    [`since`, `until`), the last 24 hours by default.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

@@ -52,6 +52,8 @@ class Store:
             "failed_usage_1h",
             "user_usage_1d",
             "call_latency_1h",
+            "client_usage_1d",
+            "client_tool_usage_1d",
         ]
         # TimescaleDB 2.23 leaves generated columns null in rows that come late for it (its issue 9314).
         if self.target != "embedded":

@@ -24,6 +24,8 @@ RAW = {
     "tool_stats_1h": ("tool_usage_logs", "1 hour", "calls", "bcp_name, tool_name"),
     "tool_stats_1d": ("tool_usage_logs", "1 day", "calls", "bcp_name, tool_name"),
     "user_usage_1d": ("tool_usage_logs", "1 day", "calls", "user_id, tool_name, outcome"),
+    "client_usage_1d": ("tool_usage_logs", "1 day", "calls", "client_name, client_model, operation"),
+    "client_tool_usage_1d": ("tool_usage_logs", "1 day", "calls", "client_name, tool_name"),
     "user_activity_1d": ("tool_usage_logs", "1 day", "calls", "user_id"),
     "session_activity_1d": ("tool_usage_logs", "1 day", "calls", "session_id"),
     "session_steps_1d": ("tool_usage_logs", "1 day", "calls", "session_id"),

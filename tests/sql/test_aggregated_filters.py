@@ -27,6 +27,8 @@ def store(clean_db: Db) -> Db:
                     duration_ms=day + minute,
                     success=minute < 9,
                     user_id="ann" if minute % 2 else "bob",
+                    client_name="ide" if minute % 3 else None,
+                    client_model="large" if minute % 2 else "small",
                 )
                 for minute in range(10)
             ],
@@ -42,6 +44,12 @@ def store(clean_db: Db) -> Db:
         f"tool_usage_stats({WEEK}, '1 hour', p_failed => true)",
         f"tool_usage_stats({WEEK}, null, p_outcome => 'error')",
         f"latency_percentiles({WEEK}, p_user_id => 'bob')",
+        f"tool_usage_stats({WEEK}, '1 day', p_client_name => 'ide')",
+        f"latency_percentiles({WEEK}, p_client_name => 'ide')",
+        f"usage_breakdown({WEEK})",
+        f"usage_breakdown({WEEK}, '{{client_name,release}}', '1 day', p_client_model => 'large')",
+        f"usage_breakdown({WEEK}, '{{client_name,bcp_name,tool_name}}')",
+        f"usage_breakdown({WEEK}, '{{tool_name}}', p_failed => true)",
         f"throughput({WEEK})",
         f"throughput({WEEK}, '15 minutes')",
         f"peak_usage_hours({WEEK})",
@@ -57,6 +65,70 @@ def test_an_answer_needs_no_raw_rows_once_they_are_aggregated(store: Db, questio
     store.execute("call bcp_internal.columnstore_aggregates()")
     assert rows(store, f"select * from bcp.{question}") == before
     assert raw_calls_read(store, f"select * from bcp.{question}", "2026-06-15") == 0
+
+
+MONTHS = "'2026-04-20', '2026-06-15'"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        f"tool_usage_stats({MONTHS}, null, p_client_name => 'ide')",
+        f"tool_usage_stats({MONTHS}, '1 month', p_client_name => 'ide')",
+        f"tool_usage_stats({MONTHS}, null, p_failed => true)",
+        f"tool_usage_stats({MONTHS}, '1 month', p_outcome => 'timeout')",
+        f"tool_usage_stats({MONTHS}, null, p_failed => true, p_time_zone => 'Europe/Berlin')",
+        f"latency_percentiles({MONTHS}, p_failed => true)",
+        f"usage_breakdown({MONTHS}, '{{client_name,tool_name}}', '1 month')",
+    ],
+)
+def test_months_of_clients_and_failures_say_what_their_calls_do(store: Db, question: str) -> None:
+    for day in ("2026-04-29", "2026-05-01", "2026-05-17", "2026-05-31"):
+        ingest(
+            store,
+            [
+                usage(
+                    start_time=f"{day}T{hour:02}:30:00Z",
+                    duration_ms=None if hour == 3 else 10 * hour,
+                    success=[True, False, None][hour % 3],
+                    outcome=["success", "timeout", "cancelled"][hour % 3],
+                    client_name="ide",
+                    tool_name=f"tool-{hour % 2}",
+                )
+                for hour in range(12)
+            ],
+        )
+    before = rows(store, f"select * from bcp.{question}")
+    assert before
+    store.execute("call bcp.refresh_analytics_views()")
+    assert rows(store, f"select * from bcp.{question}") == before
+    for name in ("client_tool_usage_1mo", "failed_usage_1mo"):
+        assert rows(store, f"select distinct bucket::date::text as m from bcp.{name} order by 1")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_session_is_read_from_the_days_on_which_it_was_active(store: Db, *, late: bool) -> None:
+    def call(at: str, session: str, **more: Any) -> dict[str, Any]:
+        return usage(start_time=at, session_id=session, duration_ms=7, **more)
+
+    ingest(store, [call(f"2026-06-{day}T09:00:00Z", "other") for day in range(11, 15)])
+    ingest(store, [call("2026-06-12T09:00:00Z", "one"), call("2026-06-15T11:59:00Z", "one")])
+    store.execute("call bcp.refresh_analytics_views()")
+    if late:
+        ingest(store, [call("2026-06-14T09:00:00Z", "one", tool_name="late")])
+    store.execute("call bcp_internal.columnstore_tables()")
+    question = (
+        "select coalesce(sum(call_count), 0)::int as n"
+        " from bcp.tool_usage_stats('2026-06-11', '2026-06-16', null, p_session_id => 'one')"
+    )
+    assert rows(store, question) == [{"n": 3 if late else 2}]
+    [found] = rows(
+        store,
+        "select bcp_internal.ranges_without(jsonb_build_object('session_id', 'one'), '2026-06-11',"
+        " '2026-06-16')::text as r",
+    )
+    first, last = '["2026-06-11 00:00:00+00","2026-06-12 00:00:00+00")', '["2026-06-13 00:00:00+00"'
+    assert found["r"] == f'{{{first},{last},"2026-06-{14 if late else 15} 00:00:00+00")}}'
 
 
 def test_the_slowest_calls_are_read_from_the_hours_that_have_them(store: Db) -> None:

@@ -62,6 +62,8 @@ def test_every_aggregate_is_refreshed_within_retention_and_days_made_from_rows_b
         "session_steps_1d",
         "tool_stats_1d",
         "listed_tools_1d",
+        "client_usage_1d",
+        "client_tool_usage_1d",
     }
     assert {row["every"] for row in refresh.values()} == {"00:05:00", "01:00:00"}
     within = rows(
