@@ -151,8 +151,8 @@ $func$;
 
 comment on function bcp_internal.usage_scans is
     'Scans for bcp_internal.usage_statement and bcp_internal.ranked_statement, each of which adds up its own rows. '
-    'Their columns are bucket, the columns in p_keys, of which lat_idx may be one, and the sums. Null if the range, without '
-    'the ranges p_without, is empty.';
+    'Their columns are bucket, the columns in p_keys, of which lat_idx may be one, and the sums. Null if the range, '
+    'without the ranges p_without, is empty.';
 
 grant execute on function bcp_internal.usage_scans to bcp_reader;
 
