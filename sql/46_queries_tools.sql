@@ -112,6 +112,8 @@ returns table (
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
+-- Compiling takes longer than running: at 3 million calls 1.2 of 1.4 s.
+set jit = off
 as $func$
 declare
     v_scans text;

@@ -48,7 +48,7 @@ order by "timestamp" desc
 limit %s
 """
 ISSUE = """
-select i.* from bcp.error_issues(p_since => %s, p_until => %s, p_limit => 10000) as i where i.fingerprint = %s
+select i.* from bcp.error_issues(p_since => %s, p_until => %s, p_fingerprint => %s) as i
 """
 
 

@@ -58,6 +58,7 @@ def error_issues(
     tool_name: str | None = None,
     limit: int = 50,
     release: str | None = None,
+    fingerprint: str | None = None,
 ) -> Arguments:
     """What causes the errors?
 
@@ -69,7 +70,7 @@ def error_issues(
     message the latest, as a sample; total_count, first_seen and last_seen are of all time. Reads aggregates,
     and for an issue that was resolved in a release also its errors since then. The range is [`since`,
     `until`), the last 24 hours by default. With `release` it counts errors of that release alone, from raw
-    rows, but the state is that of the whole issue.
+    rows, but the state is that of the whole issue. `fingerprint` asks about one issue.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

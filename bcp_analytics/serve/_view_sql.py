@@ -170,8 +170,7 @@ left join lateral (
     select e.state
     from bcp.error_issues(
         least(%(since)s, i.last_seen), greatest(%(until)s, i.last_seen + interval '1 microsecond'),
-        p_bcp_name => i.bcp_name, p_tool_name => i.tool_name, p_limit => 10000) as e
-    where e.fingerprint = i.fingerprint
+        p_fingerprint => i.fingerprint) as e
 ) as q on true
 where i.fingerprint = %(fingerprint)s"""
 

@@ -190,3 +190,17 @@ def test_a_wrong_argument_is_named(db: psycopg.Connection[Any], arguments: str, 
         db.execute(f"select * from bcp.error_issues({arguments})")
     assert caught.value.sqlstate == "ZB002"
     assert caught.value.diag.message_hint
+
+
+def test_one_issue_has_the_row_that_it_has_among_all(conn: psycopg.Connection[Any]) -> None:
+    send(
+        conn,
+        error("14T11:00", error_type="OSError"),
+        error("15T10:00", error_type="OSError"),
+        error("15T10:00", "no route", error_type="Unreachable"),
+    )
+    every = issues(conn)
+    assert len(every) == 2
+    for issue in every:
+        assert issues(conn, f"{DAY}, p_fingerprint => '{issue['fingerprint']}'") == [issue]
+    assert issues(conn, f"{DAY}, p_fingerprint => 'none such'") == []
