@@ -63,10 +63,14 @@ comment on function bcp_internal.refreshes_in_batches is
     'Whether refresh_continuous_aggregate of this TimescaleDB takes options.';
 
 create or replace function bcp_internal.loses_generated_columns() returns boolean
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select v >= '{2,22}' and v < '{2,26}' from bcp_internal.timescaledb_version() as v
+declare
+    v_version constant integer[] := bcp_internal.timescaledb_version();
+begin
+    return v_version >= '{2,22}' and v_version < '{2,26}';
+end
 $func$;
 
 comment on function bcp_internal.loses_generated_columns is

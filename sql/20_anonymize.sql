@@ -40,7 +40,7 @@ begin
         only_row, quick_likes || '{}'::text[], digit_gate || '',
         case when word_gates is not null then word_gates || '{}'::text[] end, key_map || '{}', part_map || '{}',
         exception_map || '{}', before_map || '{}', after_map || '{}', key_starts || '{}', key_parts || '',
-        hashed || '', name_keys || '{}'::text[], value_keys || '{}'::text[]
+        hashed || '', name_keys || '{}'::text[], value_keys || '{}'::text[], version
     into v_state
     from bcp_internal.anonymizer_state;
     if not found then

@@ -2,12 +2,14 @@
 
 create or replace function bcp_internal.event_fields(p_kind text)
 returns table (ordinal bigint, field text, types text[], required boolean, is_id boolean, content text)
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- One entry per field: name, JSON types, and flags. ! means that the field is required. = means that it is an id or
     -- a name of at most 500 characters, so it is never cut. - means that it becomes a time, a UUID or a network, which
     -- hold no text. Any other string is masked.
+    return query
     select
         l.ordinal, w.parts[1], t.types, strpos(w.parts[3], '!') > 0, strpos(w.parts[3], '=') > 0,
         case
@@ -39,7 +41,8 @@ as $func$
     cross join lateral string_to_table(k.fields, '|') with ordinality as l (line, ordinal)
     cross join lateral (select string_to_array(l.line || ' ', ' ')) as w (parts)
     cross join lateral (select string_to_array(w.parts[2], ',')) as t (types)
-    where k.kind = p_kind
+    where k.kind = p_kind;
+end
 $func$;
 
 comment on function bcp_internal.event_fields(text) is
@@ -48,29 +51,34 @@ comment on function bcp_internal.event_fields(text) is
     'or something else.';
 
 create or replace function bcp_internal.event_shape(p_kind text) returns jsonpath
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select string_agg(
-        case
-            when f.required then format('(%s)', t.is_type)
-            else format('(!exists($.%s) || $.%s.type() == "null" || %s)', f.field, f.field, t.is_type)
-        end, ' && ' order by f.ordinal)::jsonpath
-    from bcp_internal.event_fields(p_kind) f
-    cross join lateral (
-        select string_agg(format('$.%s.type() == "%s"', f.field, name), ' || ') from unnest(f.types) as name
-    ) as t (is_type)
-    where f.types <> '{any}'
+begin
+    return (
+        select string_agg(
+            case
+                when f.required then format('(%s)', t.is_type)
+                else format('(!exists($.%s) || $.%s.type() == "null" || %s)', f.field, f.field, t.is_type)
+            end, ' && ' order by f.ordinal)::jsonpath
+        from bcp_internal.event_fields(p_kind) f
+        cross join lateral (
+            select string_agg(format('$.%s.type() == "%s"', f.field, name), ' || ') from unnest(f.types) as name
+        ) as t (is_type)
+        where f.types <> '{any}');
+end
 $func$;
 
 comment on function bcp_internal.event_shape(text) is
     'bcp_internal.event_fields as one jsonpath predicate: e @@ shape is true where every field of e has its type.';
 
 create or replace function bcp_internal.known_fields(p_kind text) returns text[]
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select array_agg(field) from bcp_internal.event_fields(p_kind)
+begin
+    return (select array_agg(field) from bcp_internal.event_fields(p_kind));
+end
 $func$;
 
 comment on function bcp_internal.known_fields(text) is 'The names of the fields that bcp_internal.event_fields lists.';

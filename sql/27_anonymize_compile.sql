@@ -204,6 +204,7 @@ begin
         select kind from bcp.sensitive_keys where action = 'hash'
     ) as k;
     delete from bcp_internal.anonymizer_state;
+    delete from bcp_internal.clean_sources;
     insert into bcp_internal.anonymizer_state (
         quick_likes, digit_gate, word_gates, key_map, part_map, exception_map, before_map, after_map, key_starts,
         key_parts, hashed, name_keys, value_keys)
@@ -226,7 +227,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
     select encode(sha256(convert_to(concat_ws(
         E'\n',
-        (select to_jsonb(s)::text from bcp_internal.anonymizer_state s),
+        (select (to_jsonb(s) - 'version')::text from bcp_internal.anonymizer_state s),
         (select jsonb_agg(r order by r.ordinal)::text from bcp_internal.anonymizer_rules r),
         (select jsonb_agg(k order by k.name_key)::text from bcp.name_value_keys k),
         bcp_internal.setting('ip_prefix_v4'), bcp_internal.setting('ip_prefix_v6')), 'UTF8')), 'hex')

@@ -30,15 +30,18 @@ begin
     execute format(
         $statement$
             create or replace function bcp_internal.read_tool_calls(p_events jsonb[]) returns bcp.tool_call[]
-            language sql stable
+            language plpgsql stable
             set search_path = pg_catalog, pg_temp
             set timezone = 'UTC'
             set datestyle = 'ISO'
             as $func$
-                select array_agg(row(%s)::bcp.tool_call order by d.n)
-                from unnest(p_events) with ordinality as d (e, n)
-                cross join lateral jsonb_to_record(d.e) as r (%s)
-                cross join bcp_internal.known_fields('tool_usage') as k (names)
+            begin
+                return (
+                    select array_agg(row(%s)::bcp.tool_call order by d.n)
+                    from unnest(p_events) with ordinality as d (e, n)
+                    cross join lateral jsonb_to_record(d.e) as r (%s)
+                    cross join bcp_internal.known_fields('tool_usage') as k (names));
+            end
             $func$
         $statement$, v_values, v_columns);
 end

@@ -299,10 +299,12 @@ comment on function bcp_internal.store_tool_calls(bcp.tool_call[]) is
     'Masks and stores tool calls, and returns how many were new; raises where one cannot be stored.';
 
 create or replace function bcp_internal.store_tool_usage(p_events jsonb[]) returns bigint
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-    select bcp_internal.store_tool_calls(bcp_internal.read_tool_calls(p_events))
+begin
+    return bcp_internal.store_tool_calls(bcp_internal.read_tool_calls(p_events));
+end
 $func$;
 
 comment on function bcp_internal.store_tool_usage(jsonb[]) is
@@ -365,12 +367,15 @@ grant execute on function bcp.ingest_tool_usage(uuid, bcp.tool_call[], text) to 
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events jsonb, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
-language sql volatile
+language plpgsql volatile
 -- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
-    select * from bcp_internal.ingest('tool_usage', p_batch_id, p_events, p_source)
+begin
+    select i.* into accepted, stored, duplicates, rejected
+    from bcp_internal.ingest('tool_usage', p_batch_id, p_events, p_source) as i;
+end
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, jsonb, text) is
@@ -384,12 +389,15 @@ grant execute on function bcp.ingest_tool_usage(uuid, jsonb, text) to bcp_writer
 create or replace function bcp.ingest_tool_usage(
     p_batch_id uuid, p_events_text text, p_source text default null,
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
-language sql volatile
+language plpgsql volatile
 -- The writer role may insert into no table, so that nothing gets round the anonymiser.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
-    select * from bcp_internal.ingest_text('tool_usage', p_batch_id, p_events_text, p_source)
+begin
+    select i.* into accepted, stored, duplicates, rejected
+    from bcp_internal.ingest_text('tool_usage', p_batch_id, p_events_text, p_source) as i;
+end
 $func$;
 
 comment on function bcp.ingest_tool_usage(uuid, text, text) is

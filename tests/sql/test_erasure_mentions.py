@@ -146,4 +146,6 @@ def test_every_written_column_is_covered(db: psycopg.Connection[Any]) -> None:
     assert {table for table, _ in columns} <= about_rules | own | {
         "bcp_internal.api_tokens",
         "bcp_internal.notification_channels",
+        # Digests of names that the anonymiser has looked through and found nothing in.
+        "bcp_internal.clean_sources",
     }

@@ -318,6 +318,29 @@ def test_the_single_functions_store_one_event_each(conn: psycopg.Connection[Any]
     assert rows(conn, "select count(*) as n from bcp.ingest_batches") == [{"n": 5}]
 
 
+def test_a_source_that_was_clean_is_masked_when_a_rule_finds_it(conn: psycopg.Connection[Any]) -> None:
+    """That a name has nothing to mask is kept, but only for the rules that found so."""
+    statement = "select * from bcp.ingest_tool_usage(gen_random_uuid(), '[]'::jsonb, 'ticket-4711')"
+    conn.execute(statement)
+    assert conn.execute("select count(*) from bcp_internal.clean_sources").fetchone() == (1,)
+    conn.execute(statement)
+    conn.execute(
+        "insert into bcp.anonymization_rules (name, ordinal, kind, pattern, words, action)"
+        " values ('ticket', 500, 'ticket', 'ticket-[0-9]+', '{ticket-}', 'redact')"
+    )
+    conn.execute(statement)
+    sources = [r["source"] for r in rows(conn, "select source from bcp.ingest_batches")]
+    assert sorted(sources) == ["[REDACTED]", "ticket-4711", "ticket-4711"]
+
+
+def test_only_some_names_of_sources_are_kept_as_clean(conn: psycopg.Connection[Any]) -> None:
+    conn.execute(
+        "select bcp_internal.source_name('sender-' || translate(n::text, '0123456789', 'abcdefghij'))"
+        " from generate_series(1, 1005) as n"
+    )
+    assert conn.execute("select count(*) from bcp_internal.clean_sources").fetchone() == (1000,)
+
+
 def test_the_source_is_the_application_unless_it_is_said(conn: psycopg.Connection[Any]) -> None:
     conn.execute("set local application_name = 'my-app'")
     ingest(conn, [usage()])

@@ -1,0 +1,2 @@
+drop table bcp_internal.clean_sources;
+alter table bcp_internal.anonymizer_state drop column version;
