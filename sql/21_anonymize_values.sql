@@ -87,6 +87,24 @@ $func$;
 
 comment on function bcp_internal.only_digits(text) is 'The digits of a text.';
 
+create or replace function bcp_internal.plain_key(p_key text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_letters constant text := 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
+begin
+    -- Like bcp_internal.only_digits: short texts do without an expression.
+    return lower(case
+        when length(p_key) <= 60 then translate(p_key, translate(p_key, v_letters, ''), '')
+        else regexp_replace(p_key, '[^A-Za-z0-9]', '', 'g')
+    end);
+end
+$func$;
+
+comment on function bcp_internal.plain_key(text) is
+    'The letters and digits of a key in ASCII, in lower case, as bcp.name_value_keys has them.';
+
 create or replace function bcp_internal.pseudonym(p_kind text, p_value text) returns text
 language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
@@ -335,8 +353,14 @@ create or replace function bcp_internal.is_phone(p_value text) returns boolean
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_shape constant text := translate(left(p_value, 11), '012345678 ./', '999999999---');
 begin
-    return p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])|^0[0-9]{2}-[0-9]{3}-[0-9]{3}$|^[+](?:[0-9]{2}){1,3}\.[0-9]{2,}[+-][0-9](?:[0-9]{2}){1,3}(?![0-9])'
+    -- Few look like a date or a position at all, and the others need no expression.
+    return (not (
+            v_shape like any ('{9-9-9999%,9-99-9999%,99-9-9999%,99-99-9999%,9999-99-99%,999-999-999%}')
+            or left(p_value, 1) = '+' and strpos(p_value, '.') > 0)
+            or p_value !~ '^(?:[0-9]{1,2}[ ./-][0-9]{1,2}[ ./-][0-9]{4}|[0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])|^0[0-9]{2}-[0-9]{3}-[0-9]{3}$|^[+](?:[0-9]{2}){1,3}\.[0-9]{2,}[+-][0-9](?:[0-9]{2}){1,3}(?![0-9])')
         and length(bcp_internal.only_digits(p_value))
             between
                 case

@@ -157,6 +157,9 @@ declare
     v_other_gates bcp_internal.anonymizer_state := p_state;
     -- Numbers of the texts that only other rules let through these gates.
     v_hard integer[];
+    -- Those of them in which a rule finds its words, and not only a sensitive key.
+    v_worded integer[];
+    v_gate text;
     -- Sensitive keys in the texts, and numbers of the texts that have one.
     v_labels jsonb;
     v_keyed integer[];
@@ -180,6 +183,10 @@ begin
         -- Where the other gates find nothing, no other rule can match: to try it costs as much as those that do, and
         -- makes PostgreSQL forget the expressions that are used most.
         v_hard := bcp_internal.unclean(v_now, v_other_gates);
+        v_worded := case when p_state.word_gates is null then v_hard else '{}' end;
+        foreach v_gate in array coalesce(p_state.word_gates, '{}') loop
+            v_worded := v_worded || bcp_internal.matching(v_hard, v_lower, v_gate, false);
+        end loop;
         v_labels := case
             when v_hard = '{}' then '{}'
             else bcp_internal.sensitive_labels(bcp_internal.joined(v_hard, v_now), p_state)
@@ -194,14 +201,14 @@ begin
                 select r.ordinal, r.hint_ordinal, t.o::integer
                 from bcp_internal.anonymizer_rules r
                 join unnest(
-                    v_lower, bcp_internal.are_among(v_hard, cardinality(v_now)),
+                    v_lower, bcp_internal.are_among(v_worded, cardinality(v_now)),
                     bcp_internal.are_among(v_digits, cardinality(v_now)),
                     bcp_internal.are_among(v_keyed, cardinality(v_now))
-                ) with ordinality as t (s, is_hard, has_digits, is_keyed, o)
+                ) with ordinality as t (s, is_worded, has_digits, is_keyed, o)
                     on case
                         when r.is_digits then t.has_digits
                         when r.validation in ('sensitive_key', 'table') then t.is_keyed
-                        else t.is_hard or r.hint is null and r.likes && p_state.quick_likes
+                        else t.is_worded or r.hint is null and r.likes && p_state.quick_likes
                     end
                     and (r.likes is null or t.s like any (r.likes))
             ), hinted as materialized (

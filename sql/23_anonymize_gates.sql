@@ -58,9 +58,9 @@ begin
     ), known as materialized (
         select
             key, row_number() over () as i,
-            lower(regexp_replace(key, '[^A-Za-z0-9]', '', 'g')) = any (p_state.name_keys) as is_name,
-            lower(regexp_replace(key, '[^A-Za-z0-9]', '', 'g')) = any (p_state.value_keys) as is_value
+            plain = any (p_state.name_keys) as is_name, plain = any (p_state.value_keys) as is_value
         from (select distinct key from pieces) as d
+        cross join lateral bcp_internal.plain_key(d.key) as plain
     ), sensitive as (
         select k.key
         from (select array_agg(key order by i) as keys from known having count(*) > 0) as l
@@ -243,6 +243,7 @@ declare
     -- A text has these only to hide something in it.
     v_controls constant text := '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]';
     v_has_controls boolean;
+    v_escaped text;
     v_left integer[];
     v_clean integer[] := '{}';
     v_lower text collate "C";
@@ -255,7 +256,10 @@ begin
     -- The cheapest test comes first, and the next ones see only what is left. A text with an escape, which may stand
     -- for any character, or with U+0001, which separates texts below, is not looked at further. Characters outside
     -- ASCII, and escapes, may stand for ASCII characters.
-    v_has_controls := array_to_string(p_texts, '') ~ v_controls;
+    -- Most texts have none, which their JSON tells without an expression.
+    v_escaped := replace(to_json(array_to_string(p_texts, ''))::text, '\\', '');
+    v_has_controls := strpos(v_escaped, '\u00') > 0 or strpos(v_escaped, '\b') > 0 or strpos(v_escaped, '\f') > 0
+        or strpos(v_escaped, E'\x7f') > 0;
     select array_agg(t.n order by t.n), array_agg(t.n) filter (
         where octet_length(t.s) > length(t.s) or strpos(t.s, '%') > 0 or strpos(t.s, '&') > 0
             or v_has_controls and t.s ~ v_controls)

@@ -76,7 +76,7 @@ begin
         cross join lateral string_to_table(b.text, '"') with ordinality as s (piece, o)
         where case
             when s.o % 2 = 0 then s.piece <> '' and s.piece <> E'\n'
-            else length(s.piece) >= 13 and s.piece ~ '[0-9]{5}'
+            else length(s.piece) >= 13 and strpos(translate(s.piece, '012345678', '999999999'), '99999') > 0
         end
         union
         select l.piece from bcp_internal.lists_of_strings_in(p_blocks) as l;
@@ -186,7 +186,7 @@ begin
         array_agg(p_pieces[k.n]) filter (where plain = any (p_state.value_keys))
     into v_names, v_values
     from unnest(p_keys) as k (n)
-    cross join lateral lower(regexp_replace(p_strings[k.n], '[^A-Za-z0-9]', '', 'g')) as plain
+    cross join lateral bcp_internal.plain_key(p_strings[k.n]) as plain
     where plain = any (p_state.name_keys || p_state.value_keys);
     v_name_likes := bcp_internal.likes_of_keys(v_names);
     v_value_likes := bcp_internal.likes_of_keys(v_values);

@@ -66,6 +66,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_text text collate "C" := array_to_string(p_keys, E'\n');
+    v_spaced text;
 begin
     -- A key that is a keyed hash shows its kind, which is no secret.
     if strpos(v_text, '#k') > 0 then
@@ -74,6 +75,13 @@ begin
     -- userEmail is two words, and so is SSNNumber.
     if v_text <> lower(v_text) then
         v_text := lower(regexp_replace(v_text, '([a-z0-9])(?=[A-Z])|([A-Z])(?=[A-Z][a-z])', '\1\2 ', 'g'));
+    end if;
+    -- Most keys have no other separators than these, one at a time, and then no expression is needed.
+    v_spaced := translate(v_text, '_-./:', '     ');
+    if strpos(v_spaced, '  ') = 0
+        and translate(v_spaced, 'abcdefghijklmnopqrstuvwxyz0123456789 ' || E'\n', '') = ''
+    then
+        return v_spaced;
     end if;
     return regexp_replace(v_text, '[^a-z0-9\u00aa-\U0010FFFF\n]+', ' ', 'g');
 end

@@ -6,8 +6,22 @@ create or replace function bcp_internal.label_name(p_label text) returns text
 language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_blank constant text := E' \t';
+    -- Without quotes, and without the space between them and the word.
+    v_unquoted constant text := rtrim(p_label, '"''`*\');
+    v_ends constant text := rtrim(v_unquoted, v_blank || ':');
+    v_word text;
+    v_name text;
 begin
-    if strpos(p_label, '<') = 0 and not lower(p_label) like any ('{%is%,%was%,%are%,%like%}') then
+    if strpos(p_label, '<') = 0 then
+        -- Without an expression, of which PostgreSQL keeps only 32 compiled.
+        foreach v_word in array '{is,was,are,like,ilike}'::text[] loop
+            continue when v_ends = v_unquoted or lower(right(v_ends, length(v_word) + 1) collate "C")
+                not in (' ' || v_word, E'\t' || v_word);
+            v_name := rtrim(left(v_ends, -length(v_word)), v_blank);
+            return case when v_name <> '' then v_name else p_label end;
+        end loop;
         return p_label;
     end if;
     return regexp_replace(p_label, '(.)(?:<.*|[ \t]+(?:is|was|are|i?like)[ \t:]+["''`*\\]*)$', '\1', 'i');
@@ -169,6 +183,25 @@ comment on function bcp_internal.values_that_stay(text[], jsonb[], text, bcp_int
     'For each marked value, which are the even ones of the parts, whether it stays: it is masked already, or is no '
     'value but the name of one, as in password=os.getenv("DB_PASSWORD").';
 
+create or replace function bcp_internal.quote_before(p_value text) returns text
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- Without the letters before a string: b"x", f'x', @"x".
+    v_value constant text := ltrim(left(p_value, 2), 'bBrRuUfF@$') || substr(p_value, 3);
+    v_inner constant text := ltrim(v_value, '\');
+begin
+    if left(v_inner, 1) in ('"', '''', '`') then
+        return left(v_value, length(v_value) - length(v_inner) + 1);
+    end if;
+    return null;
+end
+$func$;
+
+comment on function bcp_internal.quote_before(text) is
+    'The quote that a value begins with, with the backslashes before it; null where it begins with none.';
+
 create or replace function bcp_internal.mask_values_of_keys(
     p_text text, p_rule bcp_internal.anonymizer_rules, p_labels jsonb)
 returns text
@@ -218,9 +251,8 @@ begin
                 or regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g') ~ (v_way ->> 2))
         then
             -- A string stays a string, so that JSON that was cut short can still be read.
-            v_quote := case when left(v_value, 4) <> translate(left(v_value, 4), '"''`', '')
-                then substring(v_value from '^[bBrRuUfF@$]{0,2}(\\*["''`])') end;
-            v_quote := coalesce(v_quote, case when v_place % 2 = 1 then '"' end, '');
+            v_quote := coalesce(
+                bcp_internal.quote_before(v_value), case when v_place % 2 = 1 then '"' end, '');
             v_value := concat(v_quote, case v_way ->> 0
                 when 'hash' then bcp_internal.pseudonym(
                     v_way ->> 1, regexp_replace(v_value, '^[bBrRuUfF@$]{0,2}\\*["''`]+|\\*["''`]+$', '', 'g'))

@@ -68,6 +68,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_names constant text[] := p_state.name_keys || p_state.value_keys;
+    v_blank constant text := E' \t\n\r\f\x0b';
 begin
     return query
     with members as materialized (
@@ -83,7 +84,7 @@ begin
     ), plain as materialized (
         select k.key, p.plain
         from (select distinct members.key from members) as k
-        cross join lateral lower(regexp_replace(k.key, '[^A-Za-z0-9]', '', 'g')) as p (plain)
+        cross join lateral bcp_internal.plain_key(k.key) as p (plain)
         where p.plain = any (v_names)
     ), named as materialized (
         -- Names that stand apart from their values.
@@ -106,7 +107,10 @@ begin
             -- A sentence is not a name.
             select key, type
             from (select distinct named.key, named.type from named) as d
-            where key ~ '^\S+(?:\s+\S+){0,3}$'
+            where d.key <> ''
+              and d.key = btrim(d.key, v_blank)
+              and cardinality(array_remove(
+                  string_to_array(translate(d.key, v_blank, repeat(' ', length(v_blank))), ' '), '')) <= 4
         ) as d
     ), classified as materialized (
         select a.key, a.type, c.action, c.kind, c.value_pattern
@@ -240,7 +244,7 @@ begin
     for v_pair in
         select c.value as columns, r.key, r.value as rows
         from jsonb_each(p_value) as c
-        join bcp.name_value_keys k on k.name_key = lower(regexp_replace(c.key, '[^A-Za-z0-9]', '', 'g'))
+        join bcp.name_value_keys k on k.name_key = bcp_internal.plain_key(c.key)
         join jsonb_each(p_value) as r on lower(r.key) = any (k.value_keys)
         where jsonb_typeof(c.value) = 'array'
           and jsonb_typeof(r.value) = 'array'
