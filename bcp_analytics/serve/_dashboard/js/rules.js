@@ -101,7 +101,7 @@ export function Rules() {
   return html`<${Panel} title="Rules" wide of=${rules} note="a job evaluates them every minute" empty="There is no rule: without one nothing opens." tools=${admin && html`<button onclick=${() => setEdited(NEW_RULE)}>New rule</button>`}>
     <${Table} title="Rules" rows=${rules.rows ?? []} id=${(/** @type {any} */ row) => row.rule_name} columns=${[
       { key: 'rule_name', title: 'name', show: (/** @type {string} */ value, /** @type {any} */ row) => html`<b>${cut(value, 60)}</b>${!row.enabled && html` <span class="muted">off</span>`}${snoozed(row) && html` <span class="muted">told to nobody until ${time(row.snoozed_until, false)}</span>`}` },
-      { key: 'metric', title: 'is wrong when', show: (/** @type {string} */ value, /** @type {any} */ row) => `${METRICS[value]?.title ?? value} ${row.fires} ${showMetric(value, row.threshold)}` },
+      { key: 'metric', title: 'is wrong when', show: (/** @type {string} */ value, /** @type {any} */ row) => `${METRICS[value]?.title ?? value} ${row.fires} ${showMetric(value, row.threshold).replace(' %', '\u00a0%')}` },
       { key: 'scope', title: 'for', show: (/** @type {string} */ value, /** @type {any} */ row) => row.bcp_name || row.tool_name ? cut(nameOf(row.bcp_name, row.tool_name), 60) : SCOPES[value] },
       { key: 'lookback', title: 'looks back' }, { key: 'min_calls', title: 'from calls', number: true, show: count }, { key: 'severity', title: 'severity', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` },
       { key: 'description', title: 'description', long: true, show: (/** @type {string} */ value, /** @type {any} */ row) => html`${cut(value, 200)}${row.last_error && html` <b class="is-fail">fails with ${cut(row.last_error, 10)}</b>`}` },
