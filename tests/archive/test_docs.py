@@ -1,4 +1,4 @@
-"""The commands of docs/how-to/archive.md do what it says."""
+"""The commands of docs/how-to/archive.md, and what docs/how-to/lake.md shows, do what these say."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Db = psycopg.Connection[Any]
 
 TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "archive.md").read_text(encoding="utf-8")
+LAKE = (Path(__file__).parents[2] / "docs" / "how-to" / "lake.md").read_text(encoding="utf-8")
 FOLDER = "/srv/bcp-archive"
 
 
@@ -70,3 +71,28 @@ def test_the_commands(dsn: str, clean_db: Db, tmp_path: Path, monkeypatch: pytes
             ), (command, result.output)
     finally:
         clean_db.execute("drop schema if exists january cascade")
+
+
+def test_a_percentile_by_the_sketch(clean_db: Db, tmp_path: Path) -> None:
+    import duckdb  # noqa: PLC0415
+
+    pytest.importorskip("polars")
+    for day in ("2020-01-05", "2020-01-06"):
+        few(clean_db, day, 20)
+    archive(clean_db, tmp_path)
+    [(expected,)] = clean_db.execute(
+        "select p95_duration_ms from bcp.tool_usage_stats('2020-01-05Z', '2020-01-07Z', null)"
+    ).fetchall()
+    [question] = re.findall(r"```sql\n(.*?)```", LAKE, re.DOTALL)
+    files = f"read_parquet('{tmp_path}/table=tool_usage_logs/*/*.parquet')"
+    [(tool, found)] = duckdb.sql(question.replace("bcp_calls", files)).fetchall()
+    assert tool == "send"
+    # All calls take a second: the store keeps the sketch within what was measured.
+    assert found == pytest.approx(expected, rel=0.01)
+    [block] = re.findall(r"```python\n(.*?)```", LAKE, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", block.replace(FOLDER, str(tmp_path))],
+        capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"{found:.2f}"[:5] in done.stdout
