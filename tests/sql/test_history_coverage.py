@@ -38,6 +38,7 @@ NOT_REACHED = {
     "error_issues.fingerprint": "a hash",
     "issue_actions.fingerprint": "a hash",
     "issue_actions.action": WORDS,
+    "shards": "names that an administrator gave, and names of bundles",
     "floods": "a role, which an administrator has named, and one of a few words",
     "user_sessions.resolved_by": WORDS,
     **dict.fromkeys(
