@@ -150,7 +150,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_days tstzmultirange;
+    v_old record;
 begin
     return query
         select c.table_name, c.range_start, c.range_end, v.row_count,
@@ -172,17 +172,12 @@ begin
             ) as r (of_table, at)
             where r.of_table = p.table_name and r.at < bcp_internal.retention_cutoff(p.retention_days)) s
         where p.cleanup_enabled and s.n > 0;
-    v_days := bcp_internal.old_days_of_users();
-    if not isempty(v_days) then
-        return query execute (
-            select string_agg(
-                format(
-                    'select %1$L, null::timestamptz, null::timestamptz, count(*), null::bigint, ''deleted'','
-                    ' ''past the retention of tool_usage_logs'' from bcp.%1$I where %2$s having count(*) > 0',
-                    a.name, bcp_internal.within('bucket', v_days)),
-                ' union all ')
-            from unnest(array['session_steps_1d', 'user_usage_1d']) as a (name));
-    end if;
+    for v_old in select * from bcp_internal.old_days() loop
+        return query execute format(
+            'select %L, null::timestamptz, null::timestamptz, count(*), null::bigint, ''deleted'', %L'
+            ' from bcp.%I where %s having count(*) > 0',
+            v_old.relation, v_old.reason, v_old.relation, bcp_internal.within('bucket', v_old.days));
+    end loop;
 end
 $func$;
 

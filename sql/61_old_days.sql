@@ -1,5 +1,6 @@
 -- Days of users and sessions that go with their calls: bcp.user_usage_1d has nearly each call of a user and
--- bcp.session_steps_1d each of a session, so what retention promises of calls holds for them.
+-- bcp.session_steps_1d each of a session, so what retention promises of calls holds for them. Days of
+-- activity have counts alone, and go only if the setting activity_retention says so.
 
 create or replace function bcp_internal.old_days_of_users() returns tstzmultirange
 language sql stable
@@ -22,6 +23,32 @@ comment on function bcp_internal.old_days_of_users is
     'Days of bcp.user_usage_1d and bcp.session_steps_1d that are past the retention of calls, and whose calls are '
     'gone. They have nearly each call of a user or a session, so what retention promises of calls holds for them.';
 
+create or replace function bcp_internal.old_days() returns table (relation text, days tstzmultirange, reason text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    with gone as materialized (
+        select coalesce(bcp_internal.old_days_of_users(), '{}') as days,
+               nullif(bcp_internal.setting('activity_retention')::interval, interval '0') as kept
+    )
+    select o.relation, o.days, o.reason
+    from gone g
+    cross join lateral (
+        select a.relation, g.days, 'past the retention of tool_usage_logs'
+        from unnest('{session_steps_1d,user_usage_1d}'::text[]) as a (relation)
+        union all
+        select a.relation,
+               g.days * tstzmultirange(tstzrange(null, date_trunc('day', bcp_internal.now() - g.kept, 'UTC'))),
+               'past the setting activity_retention'
+        from unnest('{user_activity_1d,session_activity_1d}'::text[]) as a (relation)
+        where g.kept is not null
+    ) as o (relation, days, reason)
+    where not isempty(o.days)
+$func$;
+
+comment on function bcp_internal.old_days is
+    'Which days of which aggregates are to go, and why. The calls of all of them are gone, or rows would answer.';
+
 create or replace function bcp_internal.delete_old_days() returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -29,29 +56,23 @@ set datestyle = 'ISO'
 set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
 as $func$
 declare
-    v_old constant tstzmultirange := bcp_internal.old_days_of_users();
-    v_aggregate record;
+    v_old record;
     v_rows bigint;
-    v_total bigint := 0;
+    v_deleted bigint := 0;
 begin
-    if coalesce(isempty(v_old), true) then
-        return 0;
-    end if;
-    for v_aggregate in
-        select c.view_name as name,
-               format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)::regclass
-                   as relation
-        from timescaledb_information.continuous_aggregates c
-        where c.view_schema = 'bcp' and c.view_name in ('session_steps_1d', 'user_usage_1d')
-        order by 1
+    for v_old in
+        select o.*, format('%I.%I', c.materialization_hypertable_schema, c.materialization_hypertable_name)::regclass
+                   as stored
+        from bcp_internal.old_days() o
+        join timescaledb_information.continuous_aggregates c on c.view_schema = 'bcp' and c.view_name = o.relation
     loop
         -- By row, because the columnstore has merged thirty days into one chunk.
-        execute format('delete from %s where %s', v_aggregate.relation, bcp_internal.within('bucket', v_old));
+        execute format('delete from %s where %s', v_old.stored, bcp_internal.within('bucket', v_old.days));
         get diagnostics v_rows = row_count;
         begin
             perform public.drop_chunks(
-                format('bcp.%I', v_aggregate.name)::regclass, older_than => upper(r), newer_than => lower(r))
-            from unnest(v_old) r;
+                format('bcp.%I', v_old.relation)::regclass, older_than => upper(r), newer_than => lower(r))
+            from unnest(v_old.days) r;
         exception
             -- A chunk that is in use is empty by now, and goes another day.
             when lock_not_available or deadlock_detected then
@@ -59,15 +80,13 @@ begin
         end;
         if v_rows > 0 then
             insert into bcp.cleanup_log (logged_at, table_name, row_count, action, reason)
-            values (
-                bcp_internal.now(), v_aggregate.name, v_rows, 'deleted', 'past the retention of tool_usage_logs');
+            values (bcp_internal.now(), v_old.relation, v_rows, 'deleted', v_old.reason);
         end if;
-        v_total := v_total + v_rows;
+        v_deleted := v_deleted + v_rows;
     end loop;
-    return v_total;
+    return v_deleted;
 end
 $func$;
 
 comment on function bcp_internal.delete_old_days is
-    'Deletes the days of bcp.user_usage_1d and bcp.session_steps_1d whose calls are past their retention and gone, '
-    'logs that, and returns how many rows it deleted.';
+    'Deletes the days of bcp_internal.old_days, logs that, and returns how many rows it deleted.';

@@ -107,3 +107,32 @@ def test_the_days_of_a_user_wait_for_the_chunks_of_calls(store: Db) -> None:
     assert rows(store, plan) == []
     store.execute("call bcp.run_cleanup()")
     assert rows(store, "select count(*) as n from bcp.user_usage_1d") == [{"n": 28}]
+
+
+@pytest.mark.parametrize(("kept", "first"), [("0", 1), ("95 days", 5), ("10 days", 10)])
+def test_days_of_activity_go_if_a_setting_says_so_once_their_calls_are_gone(
+    store: Db, kept: str, first: int
+) -> None:
+    def users() -> dict[str, int]:
+        found = rows(store, f"select * from bcp.active_users({RANGE})")
+        return {f"{row['day']:%m-%d}": row["daily_users"] for row in found if row["daily_users"]}
+
+    before = users()
+    assert len(before) == 14
+    store.execute("update bcp.settings set value = %s where name = 'activity_retention'", [kept])
+    store.execute("call bcp.run_cleanup()")
+    # Retention of 90 days has dropped the calls of nine days.
+    assert users() == {day: n for day, n in before.items() if int(day[3:]) >= first}
+    for relation in ("user_activity_1d", "session_activity_1d"):
+        [left] = rows(store, f"select count(*) as n, min(bucket) as first from bcp.{relation}")
+        assert (left["n"] > 0, left["first"].day) == (True, first)
+        [logged] = rows(
+            store,
+            "select coalesce(sum(row_count), 0)::int as n from bcp.cleanup_log where table_name = %s",
+            [relation],
+        )
+        assert (logged["n"] > 0) == (first > 1)
+    # A later refresh and a late call for a day that is left find it as it was.
+    ingest(store, [usage(start_time="2026-06-13T20:00:00Z", user_id="bob")])
+    store.execute("call bcp.refresh_analytics_views()")
+    assert users()["06-13"] == before["06-13"] + 1
