@@ -76,7 +76,13 @@ def test_every_aggregate_is_refreshed_within_retention_and_days_made_from_rows_b
     assert all(row["ok"] for row in within)
     # A month may be longer than retention; what it is made from is not dropped.
     unbounded = {name for name, row in refresh.items() if row["config"]["start_offset"] is None}
-    assert unbounded == {"tool_usage_1mo", "tool_latency_1mo", "tool_pairs_1mo"}
+    assert unbounded == {
+        "tool_usage_1mo",
+        "tool_latency_1mo",
+        "client_tool_usage_1mo",
+        "failed_usage_1mo",
+        "tool_pairs_1mo",
+    }
 
 
 def test_a_changed_row_is_carried_out_at_once(db: psycopg.Connection[Any]) -> None:
