@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 _EPOCH = date(1970, 1, 1)
 _READ_ROWS = 16_384
+_READ_BYTES = 8 * 1024 * 1024
 _HASH_BYTES = 1 << 20
 # A row group is what a reader can skip: large enough to compress well, and bounded in bytes, which is what it
 # takes of memory. Rows of usual size reach the number first.
 _GROUP_ROWS = 131_072
-_GROUP_BYTES = 96 * 1024 * 1024
+_GROUP_BYTES = 64 * 1024 * 1024
 _PAGE_BYTES = 64 * 1024
 _ZSTD_LEVEL = 3  # Arrow's default is 1, which takes as long and leaves a tenth more
 
@@ -190,7 +191,10 @@ def batches(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
         reader = pq.ParquetFile(file, pre_buffer=False)
         # One row group at a time: a batch would load as many as it needs rows, however large they are.
         for group in range(reader.num_row_groups):
-            yield from reader.iter_batches(batch_size=_READ_ROWS, row_groups=[group], use_threads=False)
+            of = reader.metadata.row_group(group)
+            # Long rows fewer at a time: what is made of a batch takes several times its memory.
+            rows = max(1, min(_READ_ROWS, _READ_BYTES * of.num_rows // max(of.total_byte_size, 1)))
+            yield from reader.iter_batches(batch_size=rows, row_groups=[group], use_threads=False)
     except pa.ArrowException as error:
         raise ArchiveError(
             f"A file of the archive cannot be decoded: {str(error).splitlines()[0]}.",
