@@ -59,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "any_target(reason): runs on one target, native where there is one, and why"
     )
+    config.addinivalue_line("markers", "spark: starts a cluster of Spark, with BCP_TEST_SPARK=1 only")
     config.addinivalue_line("markers", "slow: takes seconds, so --quick leaves it out")
     asked = os.environ.get("BCP_TEST_TARGETS")
     wanted = [name.strip() for name in asked.split(",") if name.strip()] if asked is not None else list(NAMES)
