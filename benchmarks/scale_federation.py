@@ -2,9 +2,9 @@
 
     python -m benchmarks.scale_federation --dsn "host=... user=postgres" --calls 1000000
 
-The databases bcp_bench_one, bcp_bench_head and bcp_bench_a to _c are made anew and dropped at the end. All are on one
-machine, so a head cannot be faster than the store by having more of it: the figure is what asking over connections
-and adding up costs.
+The databases bcp_bench_one, bcp_bench_head and bcp_bench_a to _c are made anew and dropped at the end. All
+are on one machine, so a head cannot be faster than the store by having more of it: the figure is what asking
+over connections and adding up costs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from (
     from generate_series(1, %(calls)s::bigint) n
 ) c
 cross join lateral (
-    select %(until)s::timestamptz - (c.n::double precision / %(calls)s) * %(days)s * interval '1 day' as at
+    select %(until)s::timestamptz - c.n::double precision / %(calls)s * %(days)s * interval '1 day' as at
 ) t
 where %(bundles)s::text[] is null or c.bundle = any (%(bundles)s)
 """

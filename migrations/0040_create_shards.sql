@@ -7,8 +7,8 @@ create table bcp.shards (
 );
 
 comment on table bcp.shards is
-    'The stores that this database, a head, asks: bcp-analytics federate adds and removes them. Empty in a store. Where a '
-    'shard is and who asks it is kept in a foreign server and the owner''s user mapping for it, not here.';
+    'The stores that this database, a head, asks: bcp-analytics federate adds and removes them. Empty in a store. '
+    'Where a shard is and who asks it is kept in a foreign server and the owner''s user mapping for it, not here.';
 
 comment on column bcp.shards.shard_name is 'Name of the shard, as errors and health say it.';
 

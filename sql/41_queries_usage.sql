@@ -277,8 +277,8 @@ end
 $func$;
 
 comment on function bcp_internal.breakdown_statement is
-    'Statement for the cells of bcp.usage_breakdown: those of bcp_internal.usage_statement, and the latency sketch with '
-    'one row per lat_idx. Null if the range is empty.';
+    'Statement for the cells of bcp.usage_breakdown: those of bcp_internal.usage_statement, and the latency sketch '
+    'with one row per lat_idx. Null if the range is empty.';
 
 grant execute on function bcp_internal.breakdown_statement to bcp_reader;
 
@@ -313,8 +313,8 @@ end
 $func$;
 
 comment on function bcp_internal.breakdown_cells is
-    'The rows of bcp_internal.breakdown_statement, for a head that adds up those of its shards. Columns that p_keys does '
-    'not name are null.';
+    'The rows of bcp_internal.breakdown_statement, for a head that adds up those of its shards. Columns that p_keys '
+    'does not name are null.';
 
 grant execute on function bcp_internal.breakdown_cells to bcp_reader;
 

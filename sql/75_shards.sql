@@ -37,8 +37,9 @@ begin
     perform bcp_dblink.dblink_connect(v_connection, 'bcp_shard_' || p_shard);
     -- The role comes last, because it may not change every setting.
     perform bcp_dblink.dblink_exec(v_connection, format(
-        'set datestyle = ''ISO, MDY''; set intervalstyle = postgres; set timezone = ''UTC''; set extra_float_digits = 1;'
-        ' set bytea_output = hex; set standard_conforming_strings = on; set client_min_messages = error;'
+        'set datestyle = ''ISO, MDY''; set intervalstyle = postgres; set timezone = ''UTC'';'
+        ' set extra_float_digits = 1; set bytea_output = hex; set standard_conforming_strings = on;'
+        ' set client_min_messages = error;'
         ' set application_name = %L; set bcp.now = %L; set bcp.partial = off; %s',
         'bcp head', coalesce(current_setting('bcp.now', true), ''),
         case when p_as <> 'owner' then format('set role %I', p_as) else '' end));
@@ -93,8 +94,8 @@ end
 $func$;
 
 comment on function bcp_internal.leave_shard is
-    'Ends the connection to a shard, and what it still does for it: what is left of an answer must not be taken for the '
-    'next one.';
+    'Ends the connection to a shard, and what it still does for it: what is left of an answer must not be taken for '
+    'the next one.';
 
 create or replace function bcp_internal.raise_of_shard(
     p_shard text, p_sqlstate text, p_message text, p_detail text, p_hint text)
@@ -154,7 +155,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.note_missing is 'Notes for bcp.missing_shards which shards this statement could not ask.';
+comment on function bcp_internal.note_missing is
+    'Notes for bcp.missing_shards which shards this statement could not ask.';
 
 create or replace function bcp_internal.take_answer(p_shard text, p_as text, p_columns text) returns setof record
 language plpgsql volatile
@@ -249,7 +251,8 @@ begin
     perform bcp_internal.note_missing(v_missing);
     if v_missing <> '{}' and p_partial is null then
         raise warning using
-            message = format('the answer is without the shards %s, which do not answer', array_to_string(v_missing, ', '));
+            message = format(
+                'the answer is without the shards %s, which do not answer', array_to_string(v_missing, ', '));
     end if;
 exception
     when query_canceled or others then

@@ -129,8 +129,8 @@ $func$;
 
 comment on function bcp_internal.ingest_on_shards is
     'As bcp_internal.ingest, on the shards: each gets the events of its bundles as a batch of its own. Each commits by '
-    'itself, so where one fails the caller sends the whole batch again, with the same id: what is stored then counts as '
-    'duplicates.';
+    'itself, so where one fails the caller sends the whole batch again, with the same id: what is stored then counts '
+    'as duplicates.';
 
 create or replace function bcp_internal.health_of_shards()
 returns table (check_name text, status text, value text, detail text)
@@ -145,7 +145,8 @@ begin
         'select h.check_name, h.status, h.value, h.detail from bcp.health() h', p_partial => true)
         as r (shard text, check_name text, status text, value text, detail text);
     return query
-    select s.shard_name || '/answers', case when s.shard_name = any (bcp.missing_shards()) then 'fail' else 'ok' end, '',
+    select s.shard_name || '/answers', case when s.shard_name = any (bcp.missing_shards()) then 'fail' else 'ok' end,
+           '',
            case
                when s.shard_name = any (bcp.missing_shards()) then
                    'does not answer: bcp-analytics federate check says why'
@@ -157,4 +158,4 @@ end
 $func$;
 
 comment on function bcp_internal.health_of_shards is
-    'The checks of bcp.health of every shard, each with the name of the shard before it, and whether the shard answers.';
+    'The checks of bcp.health of every shard, each with the name of the shard before it, and whether it answers.';

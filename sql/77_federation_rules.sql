@@ -6,7 +6,8 @@
 -- all of them right. What has no rule and is not kept raises an error on a head: bcp_internal.make_head goes over the
 -- catalogue, so that a new function answers nothing by mistake.
 
-create or replace function bcp_internal.cell_rules() returns table (routine text, merge text, given jsonb, without text[])
+create or replace function bcp_internal.cell_rules()
+returns table (routine text, merge text, given jsonb, without text[])
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -169,7 +170,8 @@ as $func$
         $rule$, null),
         ('bcp.find_calls', $rule$
             select {columns} from r order by r.start_time desc, r.event_id limit bcp_internal.checked_limit(p_limit)
-        $rule$, '{"p_until": "case when p_event_id is null then coalesce(p_until, bcp_internal.now()) else p_until end"}'),
+        $rule$,
+        '{"p_until": "case when p_event_id is null then coalesce(p_until, bcp_internal.now()) else p_until end"}'),
         ('bcp.slow_calls', $rule$
             select {columns} from r order by r.duration_ms desc, r.start_time desc, r.event_id
             limit bcp_internal.checked_limit(p_limit)
@@ -177,7 +179,8 @@ as $func$
         ('bcp.search_errors', $rule$
             select {columns} from r order by r.rank desc, r.happened_at desc, r.event_id
             limit bcp_internal.checked_limit(p_limit)
-        $rule$, '{"p_until": "case when p_event_id is null then coalesce(p_until, bcp_internal.now()) else p_until end"}'),
+        $rule$,
+        '{"p_until": "case when p_event_id is null then coalesce(p_until, bcp_internal.now()) else p_until end"}'),
         ('bcp.recent_calls', $rule$
             select {columns} from r order by r.stored_at desc, r.event_id limit bcp_internal.checked_limit(p_limit)
         $rule$, '{"p_since": "bcp_internal.checked_live_since(p_since, interval ''5 minutes'')"}'),
@@ -190,7 +193,8 @@ as $func$
             join seconds s using (stored_at)
             where s.calls is distinct from p_known_calls[1 + extract(epoch from r.stored_at - date_trunc(
                 'second', bcp_internal.checked_live_since(p_since, interval '1 minute')))::integer]
-        $rule$, '{"p_since": "bcp_internal.checked_live_since(p_since, interval ''1 minute'')", "p_known_calls": "''{}''"}'),
+        $rule$,
+        '{"p_since": "bcp_internal.checked_live_since(p_since, interval ''1 minute'')", "p_known_calls": "''{}''"}'),
         ('bcp.authentication_stats', $rule$
             select {columns} from r order by r.time_bucket desc, r.attempt_count desc, r.bcp_name, r.method
         $rule$, null),

@@ -66,8 +66,8 @@ as $func$
 $func$;
 
 comment on function bcp_internal.head_body is
-    'Body of a function on a head: it asks the same of all shards and makes one answer of theirs. Arguments are sent as '
-    'quoted literals.';
+    'Body of a function on a head: it asks the same of all shards and makes one answer of theirs. Arguments are sent '
+    'as quoted literals.';
 
 create or replace function bcp_internal.make_head() returns void
 language plpgsql volatile
@@ -135,9 +135,9 @@ end
 $func$;
 
 comment on function bcp_internal.make_head is
-    'Replaces the bodies of functions by what bcp_internal.cell_rules and bcp_internal.question_rules say. Every public '
-    'function without a rule that is not in bcp_internal.kept_on_head raises 0A000, and readers may not read the tables '
-    'and views that are empty here.';
+    'Replaces the bodies of functions by what bcp_internal.cell_rules and bcp_internal.question_rules say. Every '
+    'public function without a rule that is not in bcp_internal.kept_on_head raises 0A000, and readers may not read '
+    'the tables and views that are empty here.';
 
 create or replace function bcp_internal.put_shard(p_shard text, p_bundles text[], p_server jsonb, p_login jsonb)
 returns void
@@ -189,7 +189,8 @@ $func$;
 
 comment on function bcp_internal.put_shard is
     'Adds a shard: its row, and the foreign server and user mapping by which the owner asks it, from the parts of a '
-    'connection string. After the first one, the next load of sql/ makes the database a head. ZB002 if it holds events.';
+    'connection string. After the first one, the next load of sql/ makes the database a head. ZB002 if it holds '
+    'events.';
 
 create or replace function bcp_internal.drop_shard(p_shard text) returns boolean
 language plpgsql volatile

@@ -65,9 +65,7 @@ def add(
     wanted = [bundle.strip() for bundle in bundles.split(",") if bundle.strip()]
     federation.add(find_dsn(dsn), name, shard, wanted)
     tell(f"Added. Its bundles: {', '.join(wanted)}.")
-    say(
-        "bcp-analytics federate share-keys gives all shards one key, bcp-analytics federate check looks at all."
-    )
+    say("bcp-analytics federate share-keys gives all one key, bcp-analytics federate check looks at all.")
 
 
 @app.command("list")

@@ -11,4 +11,4 @@ from bcp_analytics.federation._check import Finding, check
 from bcp_analytics.federation._keys import share_keys
 from bcp_analytics.federation._shards import Shard, add, remove, shards
 
-__all__ = ["Finding", "Shard", "add", "check", "remove", "share_keys", "shards"]
+__all__ = ["Finding", "Shard", "add", "check", "remove", "shards", "share_keys"]

@@ -158,7 +158,7 @@ def _call(rng: random.Random, about: dict[str, Any], at: datetime) -> dict[str, 
         "request_bytes": rng.randrange(1000),
         "response_bytes": rng.randrange(100000),
         "response_tokens": rng.choice([None, 17]),
-        "parameters": {"path": f"/tmp/{rng.randrange(9)}", "n": rng.randrange(5)},  # noqa: S108
+        "parameters": {"path": f"/tmp/{rng.randrange(9)}", "n": rng.randrange(5)},
         "error_message": "connection refused" if rng.random() < 0.1 else None,
         "intent": rng.choice([None, "finding an invoice", "find the invoices", f"see {rng.randrange(3)}"]),
     }

@@ -127,7 +127,7 @@ def test_a_question_that_is_cancelled_ends_at_once_and_leaves_nothing_for_the_ne
         assert head.execute(QUESTION).fetchall() == [before]
 
 
-def test_kills_during_routed_ingest_lose_and_double_nothing(clusters: Clusters) -> None:
+def test_kills_during_routed_ingest_lose_and_double_nothing(clusters: Clusters) -> None:  # noqa: C901
     events = some_calls(EVENTS)
     batches = [(uuid.uuid4(), events[n : n + BATCH]) for n in range(0, EVENTS, BATCH)]
     counted = (
