@@ -51,7 +51,8 @@ insert into bcp.tool_usage_logs (
     start_time, end_time, created_at, event_id, bcp_name, tool_name, operation, success, outcome, user_id,
     session_id, client_name, request_bytes, response_bytes)
 select t.at, t.at + c.ms * interval '1 millisecond', t.at, gen_random_uuid(), c.bundle, 'tool-' || c.n %% 20,
-       'tools/call', c.n %% 50 <> 0, case when c.n %% 50 <> 0 then 'success' else 'error' end, 'user-' || c.n %% 997,
+       'tools/call', c.n %% 50 <> 0, case when c.n %% 50 <> 0 then 'success' else 'error' end,
+       'user-' || c.n %% 997,
        'session-' || c.n / 12, 'client', c.n %% 500, c.n %% 9000
 from (
     select n, 'bundle-' || n %% 10 as bundle, exp(2 + 6 * abs(hashint8(n) %% 1000) / 1000.0) as ms

@@ -28,15 +28,15 @@ def share_keys(head: str) -> int:
         # The same number everywhere, and one that no hash has yet.
         number = 1 + max(_one(each, _HIGHEST) for each in everyone)
         conn.execute(
-            "select setval("
-            "pg_get_serial_sequence('bcp_internal.anonymization_keys', 'key_id'), %s, false)",
+            "select setval(pg_get_serial_sequence('bcp_internal.anonymization_keys', 'key_id'), %s, false)",
             [number],
         )
         conn.execute("select bcp_internal.create_anonymization_key()")
         with (
             conn.cursor() as cursor,
             cursor.copy(
-                "copy (select key_id, inner_block, outer_block, created_at from bcp_internal.anonymization_keys"
+                "copy (select key_id, inner_block, outer_block, created_at"
+                " from bcp_internal.anonymization_keys"
                 " where retired_at is null) to stdout (format binary)"
             ) as copy,
         ):

@@ -120,7 +120,10 @@ def test_a_question_that_is_cancelled_ends_at_once_and_leaves_nothing_for_the_ne
             with pytest.raises(psycopg.errors.QueryCanceled):
                 asked.result(30)
             with psycopg.connect(clusters.shards["c"].dsn("bcp"), autocommit=True) as conn:
-                waiting = "select count(*) from pg_stat_activity where application_name = 'bcp head' and state = 'active'"
+                waiting = (
+                    "select count(*) from pg_stat_activity"
+                    " where application_name = 'bcp head' and state = 'active'"
+                )
                 while conn.execute(waiting).fetchone() != (0,):
                     threading.Event().wait(0.02)
         assert head.execute("select count(*) from bcp.find_calls()").fetchone() is not None

@@ -173,7 +173,7 @@ def test_a_reader_gets_answers_and_nothing_behind_them(made: Federation) -> None
         # The connection that the question opened belongs to the session, too.
         for statement in (
             "select * from bcp_dblink.dblink('bcp:a:bcp_reader:', 'select 1') as t (n integer)",
-            "select * from bcp_internal.on_shards('owner', 'n integer', 'select 1') as t (shard text, n integer)",
+            "select * from bcp_internal.on_shards('owner', 'n int', 'select 1') as t (s text, n int)",
             "select bcp_internal.put_shard('x', '{x}', '{}', '{}')",
             "update bcp.shards set bundles = '{}'",
             "call bcp.erase_user('u')",
