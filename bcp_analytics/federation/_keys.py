@@ -68,6 +68,6 @@ def _take(conn: Connection[Any], key: bytes, number: int) -> None:
 
 
 def _one(conn: Connection[Any], query: str) -> int:
-    row = conn.execute(query).fetchone()  # type: ignore[arg-type]
+    row = conn.execute(query).fetchone()
     assert row is not None  # noqa: S101 - an aggregate returns a row whatever there is
     return int(row[0])

@@ -215,7 +215,7 @@ def test_what_is_not_federated_raises(both: Federation) -> None:
             f"null::{kind_of}" for kind_of in signature.partition("(")[2][:-1].split(",") if count
         )
         with pytest.raises(psycopg.errors.FeatureNotSupported, match=rf"bcp\.{name} does not work on a head"):
-            both.head.execute(f"{'call' if kind == 'p' else 'select'} bcp.{name}({nulls})")  # type: ignore[arg-type]
+            both.head.execute(f"{'call' if kind == 'p' else 'select'} bcp.{name}({nulls})")
 
 
 def test_a_reader_cannot_read_the_empty_tables_of_a_head(both: Federation) -> None:
@@ -223,7 +223,7 @@ def test_a_reader_cannot_read_the_empty_tables_of_a_head(both: Federation) -> No
     try:
         for relation in ("tool_usage_logs", "tool_usage_1h", "hourly_tool_usage", "ingest_ledger", "users"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                both.head.execute(f"select * from bcp.{relation}")  # type: ignore[arg-type]
+                both.head.execute(f"select * from bcp.{relation}")
         assert both.head.execute("select count(*) from bcp.tool_usage_stats()").fetchone() != (0,)
     finally:
         both.head.execute("reset role")

@@ -91,7 +91,7 @@ def test_a_batch_half_of_which_was_stored_is_stored_once_when_it_comes_again(mad
 
 def test_what_is_rejected_is_kept_on_a_shard_and_the_head_says_why(made: Federation) -> None:
     batch = uuid.uuid4()
-    events = [*calls(["files"]), {"tool_name": "without a bundle"}, "no object"]
+    events: list[Any] = [*calls(["files"]), {"tool_name": "without a bundle"}, "no object"]
     assert send(made.head, {"tool_usage": events}, batch) == [(3, 1, 0, 2)]
     reasons = made.head.execute("select rejected from bcp.rejection_reasons(%s)", [batch]).fetchall()
     assert sum(row[0] for row in reasons) == 2
@@ -180,7 +180,7 @@ def test_a_reader_gets_answers_and_nothing_behind_them(made: Federation) -> None
             "select * from bcp_internal.ingest_for_head('tool_usage', null, '[]', null, '[]')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                head.execute(statement)  # type: ignore[arg-type]
+                head.execute(statement)
         assert (
             head.execute("select umoptions from pg_user_mappings where umoptions is not null").fetchall()
             == []
