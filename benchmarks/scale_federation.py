@@ -117,7 +117,7 @@ def _asked(one: psycopg.Connection[Any], head: psycopg.Connection[Any], rounds: 
         for turn in range(rounds + 1):
             for who, conn in (("one", one), ("head", head)):
                 began = time.perf_counter()
-                rows = conn.execute(question, given).fetchall()  # type: ignore[call-overload]
+                rows = conn.execute(question, given).fetchall()
                 # The first turn opens connections and fills caches.
                 if turn:
                     taken[who].append((time.perf_counter() - began) * 1000)
