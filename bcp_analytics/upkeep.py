@@ -500,7 +500,7 @@ def anonymize_history(
     return locals()
 
 
-@scalar(Sequence[str])
+@scalar(list[str])
 def missing_shards() -> Arguments:
     """Which shards are not in the latest answer of this session?
 

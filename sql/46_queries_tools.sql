@@ -120,9 +120,9 @@ declare
 begin
     select string_agg(
         case r.relation
+            -- A bundle may send any JSON as its list.
             when 'tool_usage_logs' then format(
                 'select l.bcp_name, t.tool ->> ''name'' as tool_name, 1 as listings, l.start_time as last_listed,'
-                -- A bundle may send any JSON as its list.
                 ' jsonb_path_query_first(t.tool, ''$.bytes ? (@ >= 0 && @ <= 1099511627776)'')::bigint as context_bytes'
                 ' from bcp.tool_usage_logs l'
                 ' cross join lateral'

@@ -38,6 +38,8 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("PS005", "bcp_internal.says_error("): _INLINED,
     ("PS005", "bcp_internal.suspect_success("): _INLINED,
     ("PS005", "bcp_internal.calls("): _INLINED,
+    ("PS005", "bcp_internal.session_duration_ms("): _INLINED,
+    ("PS005", "bcp_internal.sessions_begun("): _INLINED,
     ("PS005", "bcp_internal.sketch_place("): _CALLED_OFTEN,
     ("PS005", "bcp.refresh_analytics_views("): _COMMITS,
     ("PS005", "bcp.run_cleanup("): _COMMITS,

@@ -320,7 +320,9 @@ def _decorator(function: Function) -> str:
     if function.is_procedure:
         return "procedure"
     if not function.columns:
-        return f"scalar{'_or_none' * ('null' in function.facts)}({TYPES[function.kind]})"
+        # What psycopg makes of an array.
+        kind = TYPES[function.kind].replace("Sequence[", "list[")
+        return f"scalar{'_or_none' * ('null' in function.facts)}({kind})"
     return f"{'question' if function.is_set else 'action'}({function.row})"
 
 

@@ -234,11 +234,13 @@ def test_the_questions_that_read_calls_without_documents_need_none(both: Federat
     users = {
         row[0]: row[1]
         for row in both.head.execute(
-            "select proname, prosrc from pg_proc where pronamespace = 'bcp'::regnamespace"
-            " and prosrc ~ 'bcp_internal\\.calls\\(' and proname = any (bcp_internal.kept_on_head())"
+            "select proname, prosrc from pg_proc"
+            " where pronamespace in ('bcp'::regnamespace, 'bcp_internal'::regnamespace)"
+            " and prosrc ~ 'bcp_internal\\.calls\\('"
+            " and proname = any (bcp_internal.kept_on_head() || '{sequence_cells}')"
         )
     }
-    assert set(users) == {"tool_sequences", "intents"}
+    assert set(users) == {"sequence_cells", "intents"}
     for body in users.values():
         for column in ("parameters", "response_data", "attributes", "error_message", "user_agent"):
             assert column not in body
