@@ -164,12 +164,11 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
-    v_pause double precision := 0.0005;
 begin
     -- While dblink waits it may not notice that the statement is cancelled, so the waiting is done here.
     while bcp_dblink.dblink_is_busy(v_connection) = 1 loop
-        perform pg_sleep(v_pause);
-        v_pause := least(v_pause * 1.3, 0.02);
+        -- Each look takes in what has come since the last, at most some kilobytes, so pauses must stay short.
+        perform pg_sleep(0.0005);
     end loop;
     return query execute format(
         'select %L::text, t.* from bcp_dblink.dblink_get_result(%L) as t (%s)', p_shard, v_connection, p_columns);
