@@ -1,7 +1,7 @@
 """Past one machine: what the archive as a lake weighs and costs, and how runs share their work.
 
     python -m benchmarks.scale                  # all parts, each on a native TimescaleDB of its own
-    python -m benchmarks.scale --only lake_layout lake_files archive_runs
+    python -m benchmarks.scale --only lake_layout lake_files archive_runs shards
 
 Made-up calls of the demo, each another, with random ids, as 12 tools on 8 servers each: 96 tools. Prints
 the figures, and writes them to benchmarks/results/scale.json, each part for itself. `ratios` has what is
@@ -27,6 +27,7 @@ from rich.console import Console
 
 from bcp_analytics.archive import archive, forget_lake
 from benchmarks.archive import DAY, RANGE, fill
+from benchmarks.scale_federation import measure
 from benchmarks.server import server, target
 from tests.targets import why_unavailable
 
@@ -223,10 +224,17 @@ def work(dsn: str, folder: str) -> None:
         archive(conn, folder, table="tool_usage_logs", since=DAY, until=DAY + timedelta(days=8))
 
 
+def shards() -> dict[str, Any]:
+    """Return what three shards and a head take for a dashboard's questions, beside one store."""
+    with server(**SETTINGS) as conn:
+        return measure(conn.info.dsn, CALLS, 3) | {"target": target(conn)}
+
+
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "lake_layout": lake_layout,
     "lake_files": lake_files,
     "archive_runs": archive_runs,
+    "shards": shards,
 }
 
 
