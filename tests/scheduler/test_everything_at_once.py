@@ -49,7 +49,7 @@ pytestmark = [
 
 @pytest.fixture
 def cluster(target: str) -> Iterator[NativeCluster]:  # noqa: ARG001 - it is there for native
-    workers = {"timescaledb.max_background_workers": "40", "max_worker_processes": "60"}
+    workers = {"timescaledb.max_background_workers": "48", "max_worker_processes": "70"}
     found = NativeCluster(**workers, synchronous_commit="on")  # what was acknowledged survives a kill
     try:
         found.start()

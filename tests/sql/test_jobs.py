@@ -214,7 +214,7 @@ def test_a_server_without_workers_is_told_of(db: Db) -> None:
 @pytest.fixture
 def scheduler(target: str) -> Iterator[str]:  # noqa: ARG001 - it is there for native
     """A migrated database whose jobs TimescaleDB's own scheduler runs."""
-    cluster = NativeCluster(**{"timescaledb.max_background_workers": "40", "max_worker_processes": "50"})
+    cluster = NativeCluster(**{"timescaledb.max_background_workers": "48", "max_worker_processes": "60"})
     try:
         cluster.start()
         with psycopg.connect(cluster.dsn("postgres"), autocommit=True) as conn:
