@@ -10,7 +10,7 @@ as $func$
     from pg_proc p
     where p.pronamespace = 'public'::regnamespace
       and p.proname in (
-          'add_continuous_aggregate_policy', 'add_job', 'by_range', 'chunks_detailed_size',
+          'add_continuous_aggregate_policy', 'add_job', 'alter_job', 'by_range', 'chunks_detailed_size',
           'compress_chunk', 'create_hypertable', 'decompress_chunk', 'delete_job', 'drop_chunks', 'hypertable_size',
           'refresh_continuous_aggregate', 'remove_columnstore_policy', 'remove_continuous_aggregate_policy',
           'set_chunk_time_interval', 'show_chunks', 'time_bucket')

@@ -257,8 +257,8 @@ end
 $func$;
 
 comment on function bcp_internal.latency_counts is
-    'Latency sketch of a range by bucket, all tools together, one row per lat_idx, for a head that adds up those of its '
-    'shards. If the interval is null, one bucket begins at p_since.';
+    'Latency sketch of a range by bucket, all tools together, one row per lat_idx, for a head that adds up those of '
+    'its shards. If the interval is null, one bucket begins at p_since.';
 
 grant execute on function bcp_internal.latency_counts to bcp_reader;
 

@@ -26,8 +26,8 @@ _NEWER = "TimescaleDB Community 2.28 or later"
 
 # Functions of TimescaleDB that we call: as in bcp_internal.foreign_overloads, which is not there yet.
 CALLED = (
-    "add_continuous_aggregate_policy", "add_job", "by_range", "chunks_detailed_size", "compress_chunk",
-    "create_hypertable", "decompress_chunk", "delete_job", "drop_chunks", "hypertable_size",
+    "add_continuous_aggregate_policy", "add_job", "alter_job", "by_range", "chunks_detailed_size",
+    "compress_chunk", "create_hypertable", "decompress_chunk", "delete_job", "drop_chunks", "hypertable_size",
     "refresh_continuous_aggregate", "remove_columnstore_policy", "remove_continuous_aggregate_policy",
     "set_chunk_time_interval", "show_chunks", "time_bucket",
 )  # fmt: skip

@@ -75,8 +75,9 @@ def test_whole_days_come_from_aggregates_and_the_last_hour_from_raw_rows() -> No
 
 @pytest.mark.usefixtures("store")
 def test_a_filter_that_aggregates_do_not_know_is_seen_to_read_raw_rows() -> None:
-    # A client is known to no aggregate.
-    answer = explained("tool_usage_stats", "--since", "2026-06-11", "--interval", "none", "--client", "none")
+    # A client and a user together are known to no aggregate.
+    who = ("--client", "none", "--user", "u1")
+    answer = explained("tool_usage_stats", "--since", "2026-06-11", "--interval", "none", *who)
     [raw] = [row for row in answer["read"] if row["kind"] == "raw rows"]
     assert raw["relation"] == "bcp.tool_usage_logs"
     assert raw["row_count"] >= 2 * 24 * 4

@@ -26,10 +26,10 @@ def test_beside_a_database_it_says_how_to_get_in(dsn: str, capsys: pytest.Captur
     for _ in range(2):
         with _serve.serving_beside(dsn, 0):
             said = capsys.readouterr().err
-            found = re.search(r"(http://\S+), .* (Bearer bcpa_\w+)", said)
+            found = re.search(r"(http://\S+)\n.* (bcpa_\w+)", said)
             assert found is not None
-            url, authorization = found.groups()
-            answer = httpx2.get(f"{url}/v1/session", headers={"authorization": authorization})
+            url, token = found.groups()
+            answer = httpx2.get(f"{url}/v1/session", headers={"authorization": f"Bearer {token}"})
             assert answer.json() == {"name": "this-terminal", "role": "admin"}
     with psycopg.connect(dsn) as conn:
         states = conn.execute("select state from bcp.api_tokens() order by 1").fetchall()

@@ -23,6 +23,9 @@ pytestmark = pytest.mark.native("the embedded engine runs one transaction at a t
 WEEK_AFTER = "2026-06-22T12:00:00Z"
 NO_READERS = {
     "bcp_internal.calls": "becomes a part of the statement that calls it",
+    "bcp_internal.cell_rules": "has SQL for functions of a head, as text",
+    "bcp_internal.head_body": "has SQL for functions of a head, as text",
+    "bcp_internal.question_rules": "has SQL for functions of a head, as text",
     "bcp_internal.load_anonymizer": "names a function to call, in a message",
     "bcp_internal.pseudonym": "names a function to call, in a message",
 }
