@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from tests.property import calls as model
 from tests.property.calls import AUTUMN, INTERVALS, SPRING, ZONES, Call
+from tests.sql.events import refresh_at_once
 
 # The data are only read, so the examples of one test may share them.
 shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -31,7 +32,7 @@ class Store:
         conn.execute("select set_config('bcp.now', %s, false)", [now.isoformat()])
         self.calls = model.some_calls(7, 1500, now, 12)
         model.insert(conn, self.calls)
-        conn.execute("call bcp.refresh_analytics_views()")
+        refresh_at_once(conn)
         self.compress()
         self.calls = model.change_late(conn, self.calls, 11, now)
         stale = conn.execute(
@@ -39,7 +40,7 @@ class Store:
         )
         assert stale.fetchone() != (0,)
         if refreshed:
-            conn.execute("call bcp.refresh_analytics_views()")
+            refresh_at_once(conn)
 
     def compress(self) -> None:
         relations = [

@@ -77,6 +77,25 @@ def raw_calls_read(conn: psycopg.Connection[Any], query: str, before: str) -> in
     return int(then["n"]) - int(already["n"])
 
 
+def refresh_at_once(conn: psycopg.Connection[Any]) -> None:
+    """Do as bcp.refresh_analytics_views, but have at once what that fills day by day, which takes seconds."""
+    [batches] = rows(conn, "select bcp_internal.refreshes_in_batches() as are")
+    once = """, options => '{"buckets_per_batch": 0}'""" if batches["are"] else ""
+    asked = rows(
+        conn,
+        "select a.name, public.time_bucket(a.bucket, bcp_internal.now()) as until,"
+        " case when not a.all_time then bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) end"
+        " as since"
+        " from bcp_internal.aggregates() a"
+        " join bcp.data_retention_policies r on r.table_name = a.source_table order by a.ordinal",
+    )
+    for one in asked:
+        conn.execute(
+            f"call public.refresh_continuous_aggregate(%s::regclass, %s::timestamptz, %s::timestamptz{once})",  # type: ignore[arg-type]
+            [f"bcp.{one['name']}", one["since"], one["until"]],
+        )
+
+
 def open_alert(conn: psycopg.Connection[Any]) -> None:
     """Open an alert that no rule asked for, and note that somebody was told."""
     conn.execute(

@@ -9,7 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.sql.events import ingest, rows, usage
+from tests.sql.events import ingest, refresh_at_once, rows, usage
+
+# Each has months of calls aggregated.
+pytestmark = pytest.mark.slow
 
 NOW = "2026-06-15T12:34:56Z"
 LEVELS = "{1mo,1d,1h,1m}"
@@ -66,7 +69,7 @@ def conn(clean_db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
         " as r (start_time timestamptz, duration_ms integer, bcp_name text, tool_name text)",
         [json.dumps(events)],
     )
-    clean_db.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(clean_db)
     return clean_db
 
 
