@@ -14,12 +14,28 @@ $func$;
 
 comment on function bcp_internal.is_lost is 'Whether an error says that a shard could not be asked at all.';
 
+create or replace function bcp_internal.clock_for_shards() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Shards take the head for their owner, who may set the clock. Who may not set it here may not set it there.
+    select case
+        when pg_has_role(session_user, n.nspowner, 'usage') then coalesce(current_setting('bcp.now', true), '')
+        else ''
+    end
+    from pg_namespace n
+    where n.nspname = 'bcp'
+$func$;
+
+comment on function bcp_internal.clock_for_shards is
+    'The clock of this session, as bcp_internal.now has it: what the owner has set, else nothing.';
+
 create or replace function bcp_internal.shard_connection(p_shard text, p_as text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
     -- A session that has set its own clock has other connections, which have that clock, too.
-    select format('bcp:%s:%s:%s', p_shard, p_as, left(md5(coalesce(current_setting('bcp.now', true), '')), 8))
+    select format('bcp:%s:%s:%s', p_shard, p_as, left(md5(bcp_internal.clock_for_shards()), 8))
 $func$;
 
 comment on function bcp_internal.shard_connection is 'Name of the connection to a shard that asks as a role.';
@@ -41,7 +57,7 @@ begin
         ' set extra_float_digits = 1; set bytea_output = hex; set standard_conforming_strings = on;'
         ' set client_min_messages = error;'
         ' set application_name = %L; set bcp.now = %L; set bcp.partial = off; %s',
-        'bcp head', coalesce(current_setting('bcp.now', true), ''),
+        'bcp head', bcp_internal.clock_for_shards(),
         case when p_as <> 'owner' then format('set role %I', p_as) else '' end));
     return true;
 end

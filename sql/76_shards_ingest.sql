@@ -23,8 +23,9 @@ begin
     from bcp_internal.ingest(p_kind, p_batch_id, p_events, p_source, p_unreadable) i;
 exception
     -- A statement that fails goes into the server's log with its values, and dblink has no parameters. So it does not
-    -- fail. Only our own messages are known to repeat no value.
-    when others then
+    -- fail, not even where the head gives up and cancels it, which is none of the others. Only our own messages are
+    -- known to repeat no value.
+    when query_canceled or others then
         error_state := sqlstate;
         error_message := case when sqlstate ~ '^(ZB|53400)' then sqlerrm else 'SQLSTATE ' || sqlstate end;
 end

@@ -69,6 +69,23 @@ comment on function bcp_internal.head_body is
     'Body of a function on a head: it asks the same of all shards and makes one answer of theirs. Arguments are sent '
     'as quoted literals.';
 
+create or replace function bcp_internal.erase_on_head(p_user_id text, p_note text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_erasure constant uuid := bcp_internal.begin_erasure(p_user_id, p_note);
+begin
+    perform bcp_internal.erase_chunk(v_erasure, c.table_name, c.range_start, c.range_end)
+    from bcp_internal.event_chunks() c;
+    perform bcp_internal.erase_tables(v_erasure);
+    perform bcp_internal.end_erasure(v_erasure);
+end
+$func$;
+
+comment on function bcp_internal.erase_on_head is
+    'Erases a user from what a head keeps itself: actions on issues, alerts, what was sent, and reports of collectors.';
+
 create or replace function bcp_internal.make_head() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -119,7 +136,7 @@ begin
         ' language sql set search_path = pg_catalog, pg_temp as %L',
         'select a.answer from bcp_internal.on_shards(''owner'', ''answer text'','
         ' format(''call bcp.erase_user(%L, %L)'', p_user_id, p_note), p_partial => false)'
-        ' as a (shard text, answer text)');
+        ' as a (shard text, answer text); select bcp_internal.erase_on_head(p_user_id, p_note)');
     -- A head has no event in its tables, and an empty table would be an answer.
     for v in
         select c.oid::regclass as relation

@@ -12,6 +12,7 @@ from pyiceberg.catalog import Catalog as AnyCatalog
 from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
+    NoSuchNamespaceError,
     NoSuchTableError,
     RESTError,
     ValidationException,
@@ -87,7 +88,10 @@ class Catalog:
 
     def names(self) -> list[str]:
         """Return the tables there are."""
-        return [identifier[-1] for identifier in self._catalog.list_tables(NAMESPACE)]
+        try:
+            return [identifier[-1] for identifier in self._catalog.list_tables(NAMESPACE)]
+        except NoSuchNamespaceError:  # nothing was published yet
+            return []
 
     def create(self, archive: Archive, time_column: str) -> Table:
         """Make the table of an archive: by day, and sorted as its files are."""

@@ -124,7 +124,16 @@ def test_one_person_has_one_hash_and_is_erased_from_every_shard(made: Federation
     [(hashed,)] = ids  # type: ignore[misc]
     plan = dict(made.head.execute("select * from bcp.erasure_plan(%s)", [PERSON]).fetchall())
     assert plan["tool_usage_logs"] == 3
+    made.head.execute(
+        "insert into bcp.issue_actions (fingerprint, acted_at, action, notes, acted_by)"
+        " values ('f1', now(), 'resolved', %s, 'somebody')",
+        [f"{PERSON} complained"],
+    )
     made.head.execute("call bcp.erase_user(%s)", [PERSON])
+    # The head keeps who did what about issues itself.
+    assert made.head.execute("select notes from bcp.issue_actions where fingerprint = 'f1'").fetchall() == [
+        ("[ERASED] complained",)
+    ]
     for shard in made.shards.values():
         for table in ("tool_usage_logs", "users", "user_sessions", "error_logs", "rejected_events"):
             left = shard.execute(
@@ -138,6 +147,30 @@ def test_one_person_has_one_hash_and_is_erased_from_every_shard(made: Federation
         dict(made.head.execute("select * from bcp.erasure_plan(%s)", [PERSON]).fetchall())["tool_usage_logs"]
         == 0
     )
+
+
+def test_a_sender_sets_the_clock_of_no_shard(made: Federation) -> None:
+    made.head.execute("create role federation_sender login in role bcp_writer")
+    event = calls(["files"], tool_name="of another time")[0] | {"start_time": "1999-01-01T00:00:00Z"}
+    with psycopg.connect(made.dsns["head"], user="federation_sender", autocommit=True) as sender:
+        sender.execute("set bcp.now = '1999-01-02'")
+        assert send(sender, {"tool_usage": [event]}) == [(1, 0, 0, 1)]
+    assert stored(made, "of another time") == {"a": 0, "b": 0, "c": 0}
+
+
+def test_what_a_head_cancels_is_no_failed_statement_of_the_shard(made: Federation) -> None:
+    """Which the server would log, with the events in it."""
+    with (
+        psycopg.connect(made.dsns["a"]) as holder,
+        psycopg.connect(made.dsns["a"], autocommit=True) as asked,
+    ):
+        holder.execute("lock table bcp_internal.batch_keys")
+        asked.execute("set statement_timeout = '200 ms'")
+        row = asked.execute(
+            "select error_state, error_message from bcp_internal.ingest_for_head("
+            "'tool_usage', gen_random_uuid(), '[{\"password\": \"hunter2\"}]', 'test', '[]')"
+        ).fetchone()
+    assert row == ("57014", "SQLSTATE 57014")
 
 
 def test_a_shard_that_is_away_is_an_error_or_a_partial_answer_that_says_so(made: Federation) -> None:
