@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
+from tests.sql.events import refresh_at_once
+from tests.targets import Target
+
 NOW = datetime(2026, 4, 2, 13, 37, 21, 123456, tzinfo=UTC)
 FIRST = NOW - timedelta(days=12)
-# The data are only read, so the examples of one test may share them.
-shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 Range = tuple[datetime, datetime]
 
 
@@ -55,15 +57,17 @@ def sent() -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture
-def conn(clean_db: psycopg.Connection[Any], sent: list[dict[str, Any]]) -> psycopg.Connection[Any]:
+# Tests only read it, so those of one worker share it.
+@pytest.fixture(scope="module")
+def conn(_server: Target, sent: list[dict[str, Any]]) -> Iterator[psycopg.Connection[Any]]:
     """Calls below, at and above the watermarks."""
-    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW.isoformat()])
-    clean_db.execute("select bcp.ingest_tool_usage(null, %s::text)", [json.dumps(sent)])
-    clean_db.execute("call bcp.refresh_analytics_views()")
-    [(mark,)] = clean_db.execute("select bcp_internal.watermark('user_activity_1d')").fetchall()
-    assert FIRST < mark < NOW  # both sides are there, else this tests nothing
-    return clean_db
+    with _server.clean() as dsn, psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("select set_config('bcp.now', %s, false)", [NOW.isoformat()])
+        conn.execute("select bcp.ingest_tool_usage(null, %s::text)", [json.dumps(sent)])
+        refresh_at_once(conn)
+        [(mark,)] = conn.execute("select bcp_internal.watermark('user_activity_1d')").fetchall()
+        assert FIRST < mark < NOW  # both sides are there, else this tests nothing
+        yield conn
 
 
 def stored(conn: psycopg.Connection[Any], since: datetime, until: datetime) -> list[dict[str, Any]]:
@@ -98,7 +102,6 @@ def named(where: dict[str, str]) -> str:
     return "".join(f", p_{name} => %s" for name in where)
 
 
-@shared
 @given(drawn=ranges, where=filters)
 def test_top_users_and_context_cost_equal_the_raw_rows(
     conn: psycopg.Connection[Any], drawn: Range, where: dict[str, str]
@@ -141,7 +144,6 @@ def test_top_users_and_context_cost_equal_the_raw_rows(
             assert abs(cost["tokens"] - tokens[key, cost["key"]]) <= 0.5 * cost["rows"]
 
 
-@shared
 @given(drawn=ranges, zone=st.sampled_from(["UTC", "Asia/Kolkata", "Europe/Berlin"]), where=filters)
 def test_active_users_equal_the_raw_rows(
     conn: psycopg.Connection[Any], drawn: Range, zone: str, where: dict[str, str]
@@ -170,7 +172,6 @@ def test_active_users_equal_the_raw_rows(
     }
 
 
-@shared
 @given(drawn=ranges)
 def test_every_call_of_a_session_begins_one_pair(conn: psycopg.Connection[Any], drawn: Range) -> None:
     since, until = drawn
@@ -184,7 +185,6 @@ def test_every_call_of_a_session_begins_one_pair(conn: psycopg.Connection[Any], 
     assert ended == len({c["session_id"] for c in calls})
 
 
-@shared
 @given(drawn=ranges, where=filters)
 def test_pairs_are_those_of_the_raw_rows_in_their_order(
     conn: psycopg.Connection[Any], drawn: Range, where: dict[str, str]
@@ -223,7 +223,6 @@ def test_pairs_are_those_of_the_raw_rows_in_their_order(
         )
 
 
-@shared
 @given(
     drawn=ranges,
     interval=st.sampled_from(["1 hour", "1 day", None]),
@@ -254,7 +253,6 @@ def test_a_heatmap_has_every_timed_call_within_one_percent_of_its_band(
         assert sum(d < bound / 1.01 for d in durations) <= below <= sum(d < bound * 1.01 for d in durations)
 
 
-@shared
 @given(drawn=ranges, where=tool_filters)
 def test_trends_equal_the_raw_rows_of_both_periods(
     conn: psycopg.Connection[Any], drawn: Range, where: dict[str, str]
@@ -272,7 +270,6 @@ def test_trends_equal_the_raw_rows_of_both_periods(
         assert (row["call_count"], row["previous_call_count"]) == (now[key], before[key])
 
 
-@shared
 @given(drawn=ranges, where=tool_filters)
 def test_retries_are_the_calls_that_begin_after_a_failed_one_ends(
     conn: psycopg.Connection[Any], drawn: Range, where: dict[str, str]

@@ -10,16 +10,15 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
 from tests.property import calls as model
 from tests.property.calls import AUTUMN, INTERVALS, SPRING, ZONES, Call
 from tests.sql.events import refresh_at_once
+from tests.targets import Target
 
-# The data are only read, so the examples of one test may share them.
-shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 Range = tuple[datetime, datetime]
 
 
@@ -79,12 +78,13 @@ class Store:
         ]
 
 
-@pytest.fixture(params=["spring, stale", "autumn, stale", "spring, refreshed"])
-def store(request: pytest.FixtureRequest, clean_db: psycopg.Connection[Any], target: str) -> Iterator[Store]:
+# Tests only read it, so those of one worker share each.
+@pytest.fixture(scope="module", params=["spring, stale", "autumn, stale", "spring, refreshed"])
+def store(request: pytest.FixtureRequest, _server: Target, target: str) -> Iterator[Store]:
     season, state = request.param.split(", ")
     now = SPRING if season == "spring" else AUTUMN
-    yield Store(clean_db, now, refreshed=state == "refreshed", target=target)
-    clean_db.execute("reset timezone")
+    with _server.clean() as dsn, psycopg.connect(dsn, autocommit=True) as conn:
+        yield Store(conn, now, refreshed=state == "refreshed", target=target)
 
 
 def ranges(now: datetime) -> st.SearchStrategy[Range]:
@@ -123,7 +123,6 @@ filters = st.fixed_dictionaries(
 ) | st.just({})
 
 
-@shared
 @given(data=st.data(), interval=st.sampled_from(INTERVALS), zone=st.sampled_from(ZONES), chosen=filters)
 def test_usage_stats_and_rates_equal_the_raw_rows(
     store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, Any]
@@ -173,7 +172,6 @@ def test_usage_stats_and_rates_equal_the_raw_rows(
             )
 
 
-@shared
 @given(data=st.data(), shares=st.lists(st.floats(0, 1), max_size=4), chosen=filters)
 def test_percentiles_are_within_one_percent_of_percentile_disc(
     store: Store, data: st.DataObject, shares: list[float], chosen: dict[str, Any]
@@ -190,7 +188,6 @@ def test_percentiles_are_within_one_percent_of_percentile_disc(
         assert row["duration_ms"] == pytest.approx(exact, rel=0.01, abs=1e-9)
 
 
-@shared
 @given(data=st.data(), interval=st.sampled_from(INTERVALS), zone=st.sampled_from(ZONES), chosen=filters)
 def test_latency_over_time_equals_the_raw_rows(
     store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, Any]
@@ -211,7 +208,6 @@ def test_latency_over_time_equals_the_raw_rows(
             )
 
 
-@shared
 @given(data=st.data(), interval=st.sampled_from(INTERVALS), zone=st.sampled_from(ZONES), chosen=filters)
 def test_throughput_equals_the_raw_rows(
     store: Store, data: st.DataObject, interval: str | None, zone: str, chosen: dict[str, Any]
@@ -245,7 +241,6 @@ def test_throughput_equals_the_raw_rows(
         assert row["calls_per_minute"] == pytest.approx(len(group) / minutes)
 
 
-@shared
 @given(data=st.data(), least=st.sampled_from([0.0, 20.0, 5000.0]), limit=st.integers(1, 60), chosen=filters)
 def test_the_slowest_calls_are_those_of_the_raw_rows(
     store: Store, data: st.DataObject, least: float, limit: int, chosen: dict[str, Any]
@@ -261,7 +256,6 @@ def test_the_slowest_calls_are_those_of_the_raw_rows(
     assert [row["event_id"].hex for row in found] == [c.event_id for c in timed[:limit]]
 
 
-@shared
 @given(data=st.data(), zone=st.sampled_from(ZONES[:3]), by_weekday=st.booleans(), chosen=filters)
 def test_peak_hours_equal_the_raw_rows(
     store: Store, data: st.DataObject, zone: str, *, by_weekday: bool, chosen: dict[str, Any]
@@ -302,7 +296,6 @@ def test_peak_hours_equal_the_raw_rows(
         assert row["peak_hour"] == min(t for t, g in most.items() if len(g) == row["peak_calls"])
 
 
-@shared
 @given(data=st.data())
 def test_hourly_usage_equals_the_raw_rows(store: Store, data: st.DataObject) -> None:
     since, until = data.draw(ranges(store.now))

@@ -77,8 +77,11 @@ def raw_calls_read(conn: psycopg.Connection[Any], query: str, before: str) -> in
     return int(then["n"]) - int(already["n"])
 
 
-def refresh_at_once(conn: psycopg.Connection[Any]) -> None:
-    """Do as bcp.refresh_analytics_views, but have at once what that fills day by day, which takes seconds."""
+def refresh_at_once(conn: psycopg.Connection[Any], *, added_later: bool = True) -> None:
+    """Do as bcp.refresh_analytics_views, but have at once what that fills day by day, which takes seconds.
+
+    Without `added_later` those aggregates stay empty, and what they are made from answers.
+    """
     [batches] = rows(conn, "select bcp_internal.refreshes_in_batches() as are")
     once = """, options => '{"buckets_per_batch": 0}'""" if batches["are"] else ""
     asked = rows(
@@ -87,7 +90,9 @@ def refresh_at_once(conn: psycopg.Connection[Any]) -> None:
         " case when not a.all_time then bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) end"
         " as since"
         " from bcp_internal.aggregates() a"
-        " join bcp.data_retention_policies r on r.table_name = a.source_table order by a.ordinal",
+        " join bcp.data_retention_policies r on r.table_name = a.source_table"
+        " where %s or not a.added_later order by a.ordinal",
+        [added_later],
     )
     for one in asked:
         conn.execute(

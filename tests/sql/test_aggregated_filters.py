@@ -36,53 +36,56 @@ def store(clean_db: Db) -> Db:
     return clean_db
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        f"tool_usage_stats({WEEK}, '1 day', p_user_id => 'ann')",
-        f"tool_usage_stats({WEEK}, '1 day', p_user_id => 'ann', p_failed => true)",
-        f"tool_usage_stats({WEEK}, '1 hour', p_failed => true)",
-        f"tool_usage_stats({WEEK}, null, p_outcome => 'error')",
-        f"latency_percentiles({WEEK}, p_user_id => 'bob')",
-        f"tool_usage_stats({WEEK}, '1 day', p_client_name => 'ide')",
-        f"latency_percentiles({WEEK}, p_client_name => 'ide')",
-        f"usage_breakdown({WEEK})",
-        f"usage_breakdown({WEEK}, '{{client_name,release}}', '1 day', p_client_model => 'large')",
-        f"usage_breakdown({WEEK}, '{{client_name,bcp_name,tool_name}}')",
-        f"usage_breakdown({WEEK}, '{{tool_name}}', p_failed => true)",
-        f"throughput({WEEK})",
-        f"throughput({WEEK}, '15 minutes')",
-        f"peak_usage_hours({WEEK})",
-        f"top_users({WEEK})",
-        f"active_users({WEEK})",
-    ],
-)
-def test_an_answer_needs_no_raw_rows_once_they_are_aggregated(store: Db, question: str) -> None:
-    before = rows(store, f"select * from bcp.{question}")
-    assert before
+BY_DAY = [
+    f"tool_usage_stats({WEEK}, '1 day', p_user_id => 'ann')",
+    f"tool_usage_stats({WEEK}, '1 day', p_user_id => 'ann', p_failed => true)",
+    f"tool_usage_stats({WEEK}, '1 hour', p_failed => true)",
+    f"tool_usage_stats({WEEK}, null, p_outcome => 'error')",
+    f"latency_percentiles({WEEK}, p_user_id => 'bob')",
+    f"tool_usage_stats({WEEK}, '1 day', p_client_name => 'ide')",
+    f"latency_percentiles({WEEK}, p_client_name => 'ide')",
+    f"usage_breakdown({WEEK})",
+    f"usage_breakdown({WEEK}, '{{client_name,release}}', '1 day', p_client_model => 'large')",
+    f"usage_breakdown({WEEK}, '{{client_name,bcp_name,tool_name}}')",
+    f"usage_breakdown({WEEK}, '{{tool_name}}', p_failed => true)",
+    f"throughput({WEEK})",
+    f"throughput({WEEK}, '15 minutes')",
+    f"peak_usage_hours({WEEK})",
+    f"top_users({WEEK})",
+    f"active_users({WEEK})",
+]
+
+
+def answers(conn: Db, questions: list[str]) -> dict[str, list[dict[str, Any]]]:
+    return {question: rows(conn, f"select * from bcp.{question}") for question in questions}
+
+
+def test_an_answer_needs_no_raw_rows_once_they_are_aggregated(store: Db) -> None:
+    before = answers(store, BY_DAY)
+    assert all(before.values())
     store.execute("call bcp.refresh_analytics_views()")
-    assert rows(store, f"select * from bcp.{question}") == before
+    assert answers(store, BY_DAY) == before
     store.execute("call bcp_internal.columnstore_aggregates()")
-    assert rows(store, f"select * from bcp.{question}") == before
-    assert raw_calls_read(store, f"select * from bcp.{question}", "2026-06-15") == 0
+    assert answers(store, BY_DAY) == before
+    for question in BY_DAY:
+        assert raw_calls_read(store, f"select * from bcp.{question}", "2026-06-15") == 0, question
 
 
 MONTHS = "'2026-04-20', '2026-06-15'"
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        f"tool_usage_stats({MONTHS}, null, p_client_name => 'ide')",
-        f"tool_usage_stats({MONTHS}, '1 month', p_client_name => 'ide')",
-        f"tool_usage_stats({MONTHS}, null, p_failed => true)",
-        f"tool_usage_stats({MONTHS}, '1 month', p_outcome => 'timeout')",
-        f"tool_usage_stats({MONTHS}, null, p_failed => true, p_time_zone => 'Europe/Berlin')",
-        f"latency_percentiles({MONTHS}, p_failed => true)",
-        f"usage_breakdown({MONTHS}, '{{client_name,tool_name}}', '1 month')",
-    ],
-)
-def test_months_of_clients_and_failures_say_what_their_calls_do(store: Db, question: str) -> None:
+BY_MONTH = [
+    f"tool_usage_stats({MONTHS}, null, p_client_name => 'ide')",
+    f"tool_usage_stats({MONTHS}, '1 month', p_client_name => 'ide')",
+    f"tool_usage_stats({MONTHS}, null, p_failed => true)",
+    f"tool_usage_stats({MONTHS}, '1 month', p_outcome => 'timeout')",
+    f"tool_usage_stats({MONTHS}, null, p_failed => true, p_time_zone => 'Europe/Berlin')",
+    f"latency_percentiles({MONTHS}, p_failed => true)",
+    f"usage_breakdown({MONTHS}, '{{client_name,tool_name}}', '1 month')",
+]
+
+
+def test_months_of_clients_and_failures_say_what_their_calls_do(store: Db) -> None:
     for day in ("2026-04-29", "2026-05-01", "2026-05-17", "2026-05-31"):
         ingest(
             store,
@@ -98,10 +101,10 @@ def test_months_of_clients_and_failures_say_what_their_calls_do(store: Db, quest
                 for hour in range(12)
             ],
         )
-    before = rows(store, f"select * from bcp.{question}")
-    assert before
+    before = answers(store, BY_MONTH)
+    assert all(before.values())
     store.execute("call bcp.refresh_analytics_views()")
-    assert rows(store, f"select * from bcp.{question}") == before
+    assert answers(store, BY_MONTH) == before
     for name in ("client_tool_usage_1mo", "failed_usage_1mo"):
         assert rows(store, f"select distinct bucket::date::text as m from bcp.{name} order by 1")
 

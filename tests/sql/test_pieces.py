@@ -69,7 +69,7 @@ def conn(clean_db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
         " as r (start_time timestamptz, duration_ms integer, bcp_name text, tool_name text)",
         [json.dumps(events)],
     )
-    refresh_at_once(clean_db)
+    refresh_at_once(clean_db, added_later=False)
     return clean_db
 
 
@@ -97,7 +97,7 @@ def test_months_need_the_days_of_a_refresh_that_reaches_no_further_than_retentio
         "update bcp.data_retention_policies set retention_days = 20 where table_name = 'tool_usage_logs'"
     )
     conn.execute("select bcp.apply_policies()")
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn, added_later=False)
     assert pieces(conn, "2026-05-01", "2026-06-01") == {"tool_usage_1mo": [("05-01T00:00", "06-01T00:00")]}
     jobs = conn.execute(
         "select job_id from timescaledb_information.jobs"
@@ -119,7 +119,7 @@ def test_what_came_late_is_read_from_raw_rows_until_a_refresh(
     assert found[f"{family}_1d"] == [("05-01T00:00", "05-20T00:00"), ("05-21T00:00", "06-01T00:00")]
     assert found[f"{family}_1h"] == [("05-20T00:00", "05-20T08:00"), ("05-20T09:00", "05-21T00:00")]
     assert len(found["tool_usage_logs"]) == 1
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn, added_later=False)
     assert pieces(conn, "2026-05-01", "2026-06-01", family) == {
         f"{family}_1mo": [("05-01T00:00", "06-01T00:00")]
     }
@@ -149,7 +149,7 @@ def test_late_errors_and_late_calls_of_people_and_tools_show_at_once(conn: psyco
 
     ingest(conn, [error], "errors")
     ingest(conn, [call])
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn, added_later=False)
     before = counts()
     assert min(before.values()) > 0
     ingest(conn, [error], "errors")
@@ -170,7 +170,7 @@ def test_a_correction_shows_at_once(conn: psycopg.Connection[Any]) -> None:
     )
     expected = [{"call_count": 23, "success_count": 22, "max_duration_ms": 9000.0}]
     assert rows(conn, question) == expected
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn, added_later=False)
     assert rows(conn, question) == expected
     assert pieces(conn, "2026-05-20", "2026-05-21") == {"tool_usage_1d": [("05-20T00:00", "05-21T00:00")]}
 
@@ -194,7 +194,7 @@ def test_chunks_are_merged_in_the_columnstore_and_take_what_comes_late(conn: psy
         "select call_count, p95_duration_ms from bcp.tool_usage_stats('2026-04-20', '2026-05-01', null)"
     )
     raw = conn.execute(question).fetchall()  # type: ignore[arg-type]
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn, added_later=False)
     assert conn.execute(question).fetchall() == raw  # type: ignore[arg-type]
     assert raw[0][0] == 2000 + 11 * 24
     assert total(conn) == before + 2000
@@ -203,7 +203,7 @@ def test_chunks_are_merged_in_the_columnstore_and_take_what_comes_late(conn: psy
 def test_percentiles_of_an_operation_come_from_hours(conn: psycopg.Connection[Any]) -> None:
     times = [f"2026-05-{day:02}T08:30:30Z" for day in range(1, 21)]
     ingest(conn, [usage(start_time=time, operation="rare", duration_ms=5000) for time in times])
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn, added_later=False)
     [(query,)] = conn.execute(
         "select bcp_internal.sketch_statement("
         "'2026-04-15', '2026-06-10', null, 'UTC', null, bcp_internal.filters(p_operation => 'rare'))"
@@ -239,7 +239,7 @@ def test_calls_older_than_any_refresh_reaches_are_answered_from_raw_rows(
         [usage(start_time="2026-02-01T08:30:30Z", duration_ms=7), usage(start_time="2026-01-10T08:30:30Z")],
     )
     assert total(conn) == before + 2
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn, added_later=False)
     assert total(conn) == before + 2
     [(p95,)] = conn.execute(
         "select p95_duration_ms from bcp.tool_usage_stats('2026-01-01', '2026-03-01', null)"
@@ -252,7 +252,7 @@ def test_aggregates_answer_for_what_was_dropped(conn: psycopg.Connection[Any]) -
     conn.execute("select set_config('bcp.now', '2026-10-01T00:00:00Z', false)")
     conn.execute("select drop_chunks('bcp.tool_usage_logs', timestamptz '2026-06-10')")
     assert total(conn) == before
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn, added_later=False)
     assert total(conn) == before
     assert "tool_usage_1mo" in pieces(conn, "2026-04-01", "2026-06-01")
     [(calls,)] = conn.execute(
