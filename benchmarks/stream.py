@@ -30,7 +30,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import socket
 import statistics
@@ -50,6 +49,7 @@ from websockets.asyncio.client import connect
 from bcp_analytics.serve import Config, run
 from bcp_analytics.serve._stream._reader import Reader
 from benchmarks import otlp
+from benchmarks.paint import CHROMIUM, paint
 from benchmarks.server import server, target
 from tests.targets import free_port, why_unavailable
 
@@ -77,7 +77,6 @@ SETTINGS = {
     "max_connections": "40",
 }
 PATH = "/analytics-stream"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 COUNTED = re.compile(r'"calls_today":(\d+)')
 
 FILL: LiteralString = """
@@ -204,45 +203,6 @@ def subscribe(port: int, token: str, number: int, stop: Event, pipe: Pipe) -> No
         return seen
 
     pipe.send(asyncio.run(watch_all()))
-
-
-# Of each total that is shown: when the frame that it is in was done, and the total.
-WATCH_TOTAL = """() => {
-    window.painted = []
-    let last = null
-    const look = () => {
-        const shown = document.querySelector('[data-total]')?.textContent.replaceAll(',', '')
-        if (shown === undefined || shown === last) return
-        last = shown
-        // Before the frame is painted, and after.
-        requestAnimationFrame(() => setTimeout(() => painted.push([Date.now() / 1000, Number(shown)])))
-    }
-    new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true })
-    look()
-}"""
-
-
-def paint(port: int, token: str, path: str, stop: Event, pipe: Pipe) -> None:
-    """Have the overview open in a browser, and send when it had painted which total."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - of the extra dev
-
-    with sync_playwright() as playwright:
-        # Root has no user namespace to put its pages into.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(
-            viewport={"width": 1280, "height": 900}, base_url=f"http://127.0.0.1:{port}"
-        )
-        if context.request.post("/v1/session", data={"token": token}).status != 200:  # noqa: PLR2004
-            raise RuntimeError("the browser could not log in")
-        page = context.new_page()
-        page.goto(path)
-        page.locator("[data-total]").wait_for()
-        page.locator(".pill", has_text="Live").wait_for()
-        page.evaluate(WATCH_TOTAL)
-        while not stop.is_set():
-            page.wait_for_timeout(200)
-        pipe.send([[(at, total) for at, total in page.evaluate("painted")]])
-        browser.close()
 
 
 @dataclass
