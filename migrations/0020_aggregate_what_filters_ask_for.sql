@@ -77,9 +77,10 @@ do $block$
 declare
     v_view record;
     v_column record;
-    -- A sum that bigint does not hold would fail each refresh. least would make 9e18 of null.
+    -- A sum that bigint does not hold would fail each refresh. least and greatest would make a number of null.
     v_bounded constant text[] := array(
-        select pg_catalog.format('case when %1$s > 9e18 then 9e18 else %1$s end::bigint', a.expression)
+        select pg_catalog.format(
+            'case when %1$s > 9e18 then 9e18 when %1$s < -9e18 then -9e18 else %1$s end::bigint', a.expression)
         from pg_catalog.unnest(array[
             'sum(duration_ms) * 1000', 'min(duration_ms) * 1000', 'max(duration_ms) * 1000', 'sum(request_bytes)',
             'sum(response_bytes)', 'sum(response_tokens)',

@@ -127,27 +127,34 @@ def test_counts_of_a_collector_are_bounded(conn: psycopg.Connection[Any]) -> Non
     assert rows(conn, "select dropped from bcp.ingest_ledger") == [{"dropped": 9 * 10**18}]
 
 
-def test_what_is_stored_already_stops_nothing(clean_db: psycopg.Connection[Any]) -> None:
+@pytest.mark.parametrize("ago", ["0 hours", "1 hour", "1 day", "2 months"])
+def test_what_is_stored_already_stops_nothing(clean_db: psycopg.Connection[Any], ago: str) -> None:
+    # Hours, days and months are aggregated once they are over. The latest calls are read from rows, and
+    # alerts look only at those. A metric's minutes are refreshed for a month.
+    [[last]] = clean_db.execute("select now() - %s::interval", [ago]).fetchall()
     tools = '{"tools": [{"name": "spare", "bytes": 1e400}, {"name": "other", "bytes": -1e99}]}'
     clean_db.execute(
         "insert into bcp.tool_usage_logs (start_time, end_time, created_at, event_id, bcp_name, tool_name,"
         " operation, success, request_bytes, response_bytes, user_id, session_id, response_data)"
         " select t, t + interval '1 minute', t, gen_random_uuid(), 'files', tool, operation, false,"
         " 9223372036854775807, -9223372036854775807, 'u', 's', %s"
-        " from generate_series(now() - interval '5 minutes', now(), '10 seconds') as t,"
+        " from generate_series(%s - interval '5 minutes', %s, '10 seconds') as t,"
         " (values ('read', 'call'), ('tools/list', 'tools/list')) as c (tool, operation)",
-        [tools],
+        [tools, last, last],
     )
     clean_db.execute(
         "insert into bcp.performance_metrics (timestamp, created_at, event_id, metric_name, metric_value)"
-        " select now() - interval '5 minutes', now(), gen_random_uuid(), 'm', v * 1.7e308"
-        " from (values (1), (1), (-1)) as c (v)"
+        " select %s - interval '5 minutes', %s, gen_random_uuid(), 'm', v * 1.7e308"
+        " from (values (1), (1), (-1)) as c (v)",
+        [last, last],
     )
     clean_db.execute("call bcp.refresh_analytics_views()")
-    assert rows(clean_db, "select sum(samples)::integer as n from bcp.metrics_1m") == [{"n": 3}]
+    if ago != "2 months":
+        assert rows(clean_db, "select sum(samples)::integer as n from bcp.metrics_1m") == [{"n": 3}]
     for ask, _ in QUESTIONS.values():
         ask(clean_db)
-    assert clean_db.execute("select bcp_internal.evaluate_alerts()").fetchone() != (0,)
+    opened = clean_db.execute("select bcp_internal.evaluate_alerts()").fetchone()
+    assert (opened != (0,)) == (ago == "0 hours")
     clean_db.execute("call bcp.run_cleanup()")
 
 
