@@ -235,6 +235,8 @@ def up(
             f"An embedded database already runs on {found.path} (pid {found.pid}): {found.dsn}",
             hint="Use it, or stop it with bcp-analytics down.",
         )
+    if serve:
+        _serve.check_beside(serve_port)
     database = embedded.EmbeddedDatabase(data, port=port)
     say(f"starting the embedded database on {database.path}")
     stopped = threading.Event()
@@ -392,6 +394,8 @@ def demo(
 
     if serve and stop:
         raise typer.BadParameter("there is nothing to serve once it is stopped.", param_hint="--stop")
+    if serve:
+        _serve.check_beside(serve_port)
     code = run_demo(calls=calls, seed=seed, data=data, stop=stop, real_calls=real_calls)
     found = embedded.status(data)
     if serve and found is not None:

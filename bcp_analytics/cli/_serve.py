@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # The token that `up --serve` and `demo --serve` make anew each time.
 _OWN_TOKEN = "this-terminal"  # noqa: S105 - a name
 PORT = 8787
+_LOOPBACK = "127.0.0.1"
 ServeToo = Annotated[
     bool,
     typer.Option(
@@ -122,6 +124,18 @@ def _server_room() -> ModuleType:
             hint='pip install "bcp_analytics[server]"',
         ) from None
     return room
+
+
+def check_beside(port: int) -> None:
+    """Raise `BcpAnalyticsError` where a server could not serve, before a minute goes into its database."""
+    _server_room()
+    try:
+        socket.create_server((_LOOPBACK, port)).close()
+    except OSError as error:
+        raise BcpAnalyticsError(
+            f"The server cannot listen on {_LOOPBACK}, port {port}: {error.strerror or error}.",
+            hint="Another program may use the port: give another by --serve-port.",
+        ) from None
 
 
 @contextmanager

@@ -64,6 +64,19 @@ def test_a_port_in_use_is_said(dsn: str) -> None:
     assert f"cannot listen on 127.0.0.1, port {port}" in said.stderr
 
 
+@pytest.mark.any_target("it ends before any database is started")
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_port_in_use_is_said_before_a_database_is_started(tmp_path: Path, command: str) -> None:
+    data = tmp_path / "data"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = run("", command, "--data", str(data), "--serve", "--serve-port", port)
+    assert said.exit_code == 1
+    assert f"cannot listen on 127.0.0.1, port {port}" in said.stderr
+    assert "--serve-port" in said.stderr
+    assert not data.exists()
+
+
 @pytest.mark.native("the embedded database has no logins of other roles")
 def test_a_role_that_owns_nothing_serves(dsn: str) -> None:
     create = re.search(r"^create role bcp_server .*;$", INSTALL.read_text(encoding="utf-8"), re.MULTILINE)
