@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Where make up keeps a store of your own.
+DATA   ?= mine
 # How many tests run at a time, each worker with databases of its own.
 WORKERS ?= auto
 PARALLEL = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -15,11 +17,12 @@ EXTRAS := archive,demo,iceberg,mcp,pool,report,server,dev
 DOCS   := $(VENV)/docs/.ready
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: demo check test test-lowest coverage mutations lint docs dist bench format clean
+.PHONY: demo up check test test-lowest coverage mutations lint docs dist bench format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   start an embedded TimescaleDB, send tool calls, print the answers"
+	@echo "make up     a store of your own in ./$(DATA), with its dashboard, until Ctrl-C"
 	@echo "make check  lint, and the tests that take no seconds each: while you work"
 	@echo "make test   run all tests"
 	@echo "make lint   ruff, mypy --strict, import-linter, pgspot, eslint, tsc --checkJs"
@@ -37,8 +40,8 @@ $(BIN)/python:
 	  echo "Python's venv module is missing: install it (Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
 
 $(DEMO): pyproject.toml | $(BIN)/python
-	@echo "Installing what the demo needs into $(VENV), once: 310 MB."
-	@$(PIP) --editable '.[demo]'
+	@echo "Installing what the demo and the dashboard need into $(VENV), once: 330 MB."
+	@$(PIP) --editable '.[demo,server]'
 	@touch $@
 
 $(READY): pyproject.toml | $(BIN)/python
@@ -48,6 +51,9 @@ $(READY): pyproject.toml | $(BIN)/python
 
 demo: $(DEMO)
 	@$(BIN)/bcp-analytics demo
+
+up: $(DEMO)
+	@$(BIN)/bcp-analytics up --data '$(DATA)' --serve
 
 check: lint
 	@$(BIN)/python -m pytest --quick $(PARALLEL)
