@@ -59,6 +59,12 @@ function clocks(splits, interval) {
   })
 }
 
+/** @param {(number | null)[]} values  Where a value has none beside it, which no line would show. */
+function alone(values) {
+  const none = (/** @type {number} */ i) => values[i] === null || values[i] === undefined
+  return [...values.keys()].filter((i) => !none(i) && none(i - 1) && none(i + 1))
+}
+
 /** @param {any} props @param {HTMLElement} box @returns {any} */
 function options(props, box) {
   const { series, kind, format, log, markers, interval } = props
@@ -95,7 +101,7 @@ function options(props, box) {
       width: kind === 'bars' ? 0 : 2,
       dash: one.dash ? [4, 4] : undefined,
       paths: kind === 'bars' ? bars : undefined,
-      points: { show: kind !== 'bars' && most < 3 },
+      points: { show: kind !== 'bars' && most < 3, filter: (/** @type {any} */ u, /** @type {number} */ i, /** @type {boolean} */ shown) => shown || kind === 'bars' ? null : alone(u.data[i]) },
       spanGaps: false,
     }))],
     hooks: {

@@ -1,6 +1,6 @@
 // The overview: how things are, what has changed, and where to look.
 import { html } from './lib.js'
-import { bytes, count, cut, ms, msTick, percent, short, showMetric, time } from './format.js'
+import { bytes, count, cut, ms, msTick, percent, plural, short, showMetric, time } from './format.js'
 import { ZONE, compares, filters, go, here, href, interval, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
 import { alerts, metric } from './live.js'
@@ -53,8 +53,8 @@ function Tile({ title, value, to, values, tone, now, children }) {
     ${values && html`<${Spark} values=${values} tone=${tone} />`}${now && html`<em>${now}</em>`}</a>`
 }
 
-/** @param {{ rows: any[], totals: any, before: any, sessions: any, sessionsBefore: any, minutes: number }} props */
-function Tiles({ rows, totals, before, sessions, sessionsBefore, minutes }) {
+/** @param {{ rows: any[], totals: any, before: any, sessions: any, sessionsBefore: any, begun: number[], minutes: number }} props */
+function Tiles({ rows, totals, before, sessions, sessionsBefore, begun, minutes }) {
   const live = param('client') || param('release') ? null
     : param('bundle') ? metric.value?.bundles.find((/** @type {any} */ row) => row.bcp_name === param('bundle')) : metric.value?.all
   const judged = totals.success_count + totals.error_count
@@ -69,7 +69,7 @@ function Tiles({ rows, totals, before, sessions, sessionsBefore, minutes }) {
       ${count(totals.error_count)} failed ${successBefore !== null && success !== null && html`<span class=${Math.abs(success - successBefore) < 0.0005 ? 'change' : `change ${success > successBefore ? 'is-ok' : 'is-fail'}`}>${points(success - successBefore)}</span>`}<//>
     <${Tile} title="p95 duration" value=${ms(totals.p95_duration_ms)} to=${href('/calls', { slow: Math.floor(totals.p95_duration_ms ?? 0) || 1 })} tone="--p95" values=${rows.map((row) => row.p95_duration_ms)} now=${live && live.p95_duration_ms !== null && `${ms(live.p95_duration_ms)} in the last minute`}>
       p50 ${ms(totals.p50_duration_ms)} <${Change} value=${relative(totals.p95_duration_ms, before?.p95_duration_ms)} good="down" /><//>
-    <${Tile} title="Sessions" value=${short(sessions?.session_count ?? 0)} to=${href('/sessions')}>
+    <${Tile} title="Sessions" value=${short(sessions?.session_count ?? 0)} to=${href('/sessions')} values=${begun}>
       ${count(Number((sessions?.calls / (sessions?.session_count || 1) || 0).toPrecision(3)))} calls each <${Change} value=${relative(sessions?.session_count, sessionsBefore?.session_count)} /><//>
   </section>`
 }
@@ -77,6 +77,16 @@ function Tiles({ rows, totals, before, sessions, sessionsBefore, minutes }) {
 /** @param {any[] | null} rows  Sessions by client, as one. */
 const added = (rows) => rows && rows.reduce((sum, row) =>
   ({ session_count: sum.session_count + row.session_count, calls: sum.calls + row.call_count }), { session_count: 0, calls: 0 })
+
+/** @param {any[] | null} rows @param {number[]} times  Sessions that began in each bucket, of all clients. */
+function inBuckets(rows, times) {
+  const sums = new Map()
+  for (const row of rows ?? []) {
+    const at = Date.parse(row.time_bucket) / 1000
+    sums.set(at, (sums.get(at) ?? 0) + row.session_count)
+  }
+  return times.map((at) => sums.get(at) ?? 0)
+}
 
 /** @param {any} row  What is worth saying about how a tool has changed. */
 function Story({ row }) {
@@ -132,9 +142,11 @@ export function Overview() {
   const client = filters('client_name')
   const sessions = useAsk('session_stats', { since, until, interval: 'none', ...client })
   const sessionsBefore = useAsk('session_stats', { ...old, interval: 'none', ...client }, { skip: !compares() })
+  const sessionsOver = useAsk('session_stats', { since, until, interval: step.name, ...client, time_zone: ZONE })
   const ranks = useView('tool_ranks', { since, until, limit: 6, ...filters(...names) })
   const releases = useView('releases', { since, until, limit: 50, ...filters('bcp_name') }, { pace: 'never' })
   const { all, times } = inTime(usage.rows)
+  const begun = inBuckets(sessionsOver.rows, times)
   const markers = (releases.rows ?? []).filter((row) => row.is_new).map((row) => ({ at: Date.parse(row.first_seen), text: cut(row.release, 16) }))
     .reverse()
   const ranked = ranks.rows ?? []
@@ -144,7 +156,7 @@ export function Overview() {
   const chart = { times, interval: step.size, markers, onRange: zoom, onOpen: openCalls() }
   return html`<h1 class="sr">Overview</h1><${Alarms} />
     ${few && html`<${NoCalls} calls=${totals.rows?.[0]?.call_count ?? 0} />`}
-    ${totals.rows?.[0] ? html`<${Tiles} rows=${all} totals=${totals.rows[0]} before=${compares() ? before.rows?.[0] : null} sessions=${added(sessions.rows)} sessionsBefore=${compares() ? added(sessionsBefore.rows) : null} minutes=${span.length / 60_000} />` : html`<section class="tiles" aria-hidden="true">${[1, 2, 3, 4].map((i) => html`<div key=${i} class="tile wait"></div>`)}</section>`}
+    ${totals.rows?.[0] ? html`<${Tiles} rows=${all} totals=${totals.rows[0]} before=${compares() ? before.rows?.[0] : null} sessions=${added(sessions.rows)} sessionsBefore=${compares() ? added(sessionsBefore.rows) : null} begun=${begun} minutes=${span.length / 60_000} />` : html`<section class="tiles" aria-hidden="true">${[1, 2, 3, 4].map((i) => html`<div key=${i} class="tile wait"></div>`)}</section>`}
     <div class="grid">
       <${Panel} title="Calls" half note=${`by ${step.name}, by how they ended`} of=${usage}>${times.length > 0 && html`<${Chart} title="calls over time" kind="bars" series=${callSeries(all)} format=${short} ...${chart} />`}<//>
       <${Panel} title="Latency" half note="logarithmic scale" of=${usage}>${times.length > 0 && html`<${Chart} title="latency over time" kind="lines" log series=${latencySeries(all, inTime(usageBefore.rows).all)} format=${ms} tick=${msTick} ...${chart} />`}<//>
@@ -161,7 +173,7 @@ export function Overview() {
           { key: 'client_name', title: 'client', show: (/** @type {string} */ value) => value ? html`<a href=${here({ client: value })}>${cut(value, 40)}</a>` : 'not given' },
           { key: 'session_count', title: 'sessions', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/sessions', { client: row.client_name })}>${count(value)}</a>` }]} /><//>
     </div>
-    <p class="muted">${ranked[0] && `${count(ranked[0].tool_count)} tools were called; their answers were ${bytes(ranked.reduce((sum, row) => sum + row.response_bytes, 0))} in those shown.`}</p>`
+    <p class="muted">${ranked[0] && `${plural(ranked[0].tool_count, 'tool was', 'tools were')} called; the answers of those shown were ${bytes(ranked.reduce((sum, row) => sum + row.response_bytes, 0))}.`}</p>`
 }
 
 /** @param {{ calls: number }} props  What to do where there are no calls, in the range or at all. */
