@@ -89,6 +89,19 @@ group by l.outcome, l.error_type
 order by call_count desc
 limit %(limit)s"""
 
+# What one row of CAUSES counts.
+CAUSE_CALLS: LiteralString = """\
+select
+    l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message, l.duration_ms,
+    l.response_bytes, l.user_id, l.session_id, l.client_name, l.event_id
+from bcp.tool_usage_logs l
+where l.success is false
+  and l.start_time >= %(since)s and l.start_time < %(until)s
+  and l.bcp_name = %(bcp_name)s and l.tool_name = %(tool_name)s
+  and l.outcome is not distinct from %(outcome)s and l.error_type is not distinct from %(error_type)s
+order by l.start_time desc
+limit %(limit)s"""
+
 # is_new tells a release that came in the range from one that was called in the period before too.
 RELEASES: LiteralString = """\
 select

@@ -55,6 +55,8 @@ _TAKES: dict[str, tuple[str, Any]] = {
     "client_name": ("text", None),
     "user_id": ("text", None),
     "release": ("text", None),
+    "outcome": ("text", None),
+    "error_type": ("text", None),
 }
 _CASTS: dict[str, LiteralString] = {
     "uuid": "uuid",
@@ -156,6 +158,7 @@ VIEWS = {
         "tool_ranks": sql.TOOL_RANKS,
         "tools_before": sql.BEFORE,
         "causes": sql.CAUSES,
+        "cause_calls": sql.CAUSE_CALLS,
         "releases": sql.RELEASES,
         "choices": sql.CHOICES,
         "sessions": sql.SESSIONS,

@@ -34,21 +34,24 @@ export function Calls() {
   const { since, until } = range()
   const takes = {
     since, until: param('until') ?? until, ...filters('bcp_name', 'client_name', 'release'), tool_name: param('tool'), user_id: param('user'),
-    session_id: param('session'), outcome: param('outcome'), failed: param('failed'), client_model: param('model'),
+    session_id: param('session'), outcome: param('outcome'), failed: param('failed'), client_model: param('model'), client_version: param('version'),
   }
   const slow = param('slow')
-  const found = useAsk(slow ? 'slow_calls' : 'find_calls', slow
+  const cause = param('cause') && { since, until, bcp_name: param('bundle'), tool_name: takes.tool_name, outcome: takes.outcome, error_type: param('type'), limit: 100 }
+  const of = useView('cause_calls', cause || {}, { skip: !cause })
+  const listed = useAsk(slow ? 'slow_calls' : 'find_calls', slow
     ? { ...takes, min_duration_ms: slow, limit: 100 }
-    : { ...takes, limit: SIZE, after: param('after') }, { pace: param('after') ? 'never' : 'slow' })
+    : { ...takes, limit: SIZE, after: param('after') }, { pace: param('after') ? 'never' : 'slow', skip: Boolean(cause) })
+  const found = cause ? of : listed
   const last = found.rows?.at(-1)
-  const about = [['tool', takes.tool_name], ['user', takes.user_id], ['session', takes.session_id], ['outcome', takes.outcome], ['model', takes.client_model]]
+  const about = [['tool', takes.tool_name], ['user', takes.user_id], ['session', takes.session_id], ['outcome', takes.outcome], ['model', takes.client_model], ['version', takes.client_version], ['type', param('type')]]
     .filter(([, value]) => value)
-  return html`<h1>Calls</h1><p class="about">${about.map(([name, value]) => html`<span class="chip" key=${name}>${name} <b>${cut(value, 60)}</b> <a href=${here({ [String(name)]: null, after: null, until: null })} aria-label=${`Any ${name}`}>×</a></span>`)}
-      <label class="check"><input type="checkbox" checked=${param('failed') === 'true'} onchange=${(/** @type {any} */ e) => go(here({ failed: e.target.checked ? 'true' : null, after: null, until: null }))} />failed only</label></p>
+  return html`<h1>Calls</h1><p class="about">${about.map(([name, value]) => html`<span class="chip" key=${name}>${name} <b>${cut(value, 60)}</b> <a href=${here({ [String(name)]: null, cause: null, type: null, after: null, until: null })} aria-label=${`Any ${name}`}>×</a></span>`)}
+      <label class="check"><input type="checkbox" checked=${param('failed') === 'true'} onchange=${(/** @type {any} */ e) => go(here({ failed: e.target.checked ? 'true' : null, cause: null, type: null, after: null, until: null }))} />failed only</label></p>
     <${Panel} title=${slow ? `Calls of ${ms(Number(slow))} and more` : 'Calls'} wide of=${found} note=${slow ? 'slowest first' : 'latest first'}
       empty="No call in this range fits. Choose a longer range, or fewer filters.">
       <${Table} title="Calls" columns=${CALL_COLUMNS} rows=${found.rows ?? []} link=${callLink} id=${(/** @type {any} */ row) => row.event_id} />
-      ${!slow && (found.rows?.length === SIZE || param('after')) && html`<nav class="pages" aria-label="More rows">
+      ${!slow && !cause && (found.rows?.length === SIZE || param('after')) && html`<nav class="pages" aria-label="More rows">
         ${param('after') ? html`<a href=${here({ after: null, until: null })}>Newest</a>` : html`<span class="muted">Newest</span>`}
         ${found.rows?.length === SIZE ? html`<a rel="next" href=${here({ after: last.event_id, until: last.start_time })}>Older</a>` : html`<span class="muted">Older</span>`}</nav>`}<//>`
 }

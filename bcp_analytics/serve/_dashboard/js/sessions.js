@@ -26,9 +26,13 @@ export function Sessions() {
       { key: 'session_id', title: 'session', show: (/** @type {string} */ value) => cut(value, 40) }, { key: 'last_activity', title: 'last active', sort: 'last', show: (/** @type {string} */ value) => html`<time datetime=${value} title=${time(value)}>${ago(value)}</time>` },
       { key: 'client_name', title: 'client', show: (/** @type {any} */ value, /** @type {any} */ row) => cut([value, row.client_version].filter(Boolean).join(' ') || '–', 40) },
       { key: 'user_id', title: 'user', show: (/** @type {any} */ value) => value ? html`<a href=${here({ user: value, page: null })}>${cut(value, 30)}</a>` : '–' },
-      { key: 'call_count', title: 'calls', number: true, sort: 'calls', bar: true, show: count }, { key: 'error_count', title: 'errors', number: true, sort: 'errors', show: count }, { key: 'duration_ms', title: 'length', number: true, sort: 'duration', show: ms }]} />
+      { key: 'call_count', title: 'calls', number: true, sort: 'calls', bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${callsOf(row)}>${count(value)}</a>` }, { key: 'error_count', title: 'errors', number: true, sort: 'errors', show: count }, { key: 'duration_ms', title: 'length', number: true, sort: 'duration', show: ms }]} />
       <${Pages} page=${page} size=${SIZE} count=${rows.length} />` : html`<p class="empty">${param('q') ? 'No session of this range has this in its id.' : 'No session was active in this range. Senders name a session by session_id; the proxy and the middleware do it by themselves.'}</p>`}<//>`
 }
+
+/** @param {any} one  A session's calls, whatever the range. */
+const callsOf = (one) => href('/calls', { session: one.session_id, bundle: null, client: null, release: null, range: null,
+  from: new Date(Date.parse(one.started_at) - 1000).toISOString(), to: new Date(Date.parse(one.last_activity) + 86_400_000).toISOString() })
 
 /** @param {any[]} rows  Which rows are part of a loop: the same tool with the same arguments, time after time. */
 function loops(rows) {
@@ -55,7 +59,7 @@ export function Session() {
   const looping = loops(rows)
   const longest = Math.max(1, ...rows.map((row) => row.since_previous_ms ?? 0))
   return html`<h1>Session ${cut(id, 80)}</h1>
-    ${one ? html`<dl class="now">${[['calls', html`<a href=${href('/calls', { session: id, range: null, from: new Date(Date.parse(one.started_at) - 1000).toISOString(), to: new Date(Date.parse(one.last_activity) + 86_400_000).toISOString() })}>${count(one.call_count)}</a>`], ['errors', count(one.error_count)], ['length', ms(Date.parse(one.ended_at ?? one.last_activity) - Date.parse(one.started_at))],
+    ${one ? html`<dl class="now">${[['calls', html`<a href=${callsOf(one)}>${count(one.call_count)}</a>`], ['errors', count(one.error_count)], ['length', ms(Date.parse(one.ended_at ?? one.last_activity) - Date.parse(one.started_at))],
       ['answers in all', bytes(sum)], ['client', cut([one.client_name, one.client_version].filter(Boolean).join(' ') || '–', 40)], ['user', one.user_id ? html`<a href=${href('/calls', { user: one.user_id })}>${cut(one.user_id, 30)}</a>` : '–'], ['began', time(one.started_at)], ['end', one.ended_at ? time(one.ended_at) : 'open']].map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
       : session.rows && html`<p class="empty">The store knows no session of this id.</p>`}
     ${looping.size > 0 && html`<section class="panel hint"><p><b>It went in circles:</b> ${plural(looping.size, 'call')} repeat the call before, with the same arguments. They are marked below.</p></section>`}

@@ -15,7 +15,7 @@ function Breakdown({ of, by, title, own }) {
   return html`<${Panel} title=${title} of=${of} half empty="No call says which.">
     <${Table} title=${title} rows=${rows} columns=${[
       { key: by, title: name, show: (/** @type {any} */ value) => value === null ? html`<span class="muted">not given</span>` : by === 'client_model' ? html`<a href=${href('/calls', { ...own, model: value })}>${cut(value, 40)}</a>` : html`<a href=${here({ [String(name)]: value })}>${cut(value, 40)}</a>` },
-      { key: 'call_count', title: 'calls', number: true, bar: true, show: count }, { key: 'success_rate', title: 'success', number: true, show: percent },
+      { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => row[by] === null ? count(value) : html`<a href=${href('/calls', { ...own, [String(name)]: row[by] })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent },
       { key: 'p50_duration_ms', title: 'p50', number: true, show: ms }, { key: 'p95_duration_ms', title: 'p95', number: true, show: ms }]} /><//>`
 }
 
@@ -40,6 +40,8 @@ function Inside({ bundle, name }) {
   const { since, until, before: old } = span
   const step = interval(span.length)
   const own = { bundle, tool: name }
+  // An outcome has several types of errors, so the calls of a cause are those of both.
+  const behind = (/** @type {any} */ row) => ({ ...own, failed: 'true', outcome: row.outcome, type: row.error_type, cause: 'yes', client: null, release: null })
   const takes = { bcp_name: bundle, tool_name: name, ...filters('client_name', 'release') }
   const zoned = { ...takes, time_zone: ZONE }
   const usage = useAsk('usage_over_time', { since, until, interval: step.name, ...zoned }, { pace: 'medium' })
@@ -76,8 +78,8 @@ function Inside({ bundle, name }) {
       <${Panel} title="Latency" half note="logarithmic scale" of=${usage}>${times.length > 0 && html`<${Chart} title="latency over time" kind="lines" log series=${latencySeries(all, inTime(usageBefore.rows).all)} format=${ms} tick=${msTick} ...${chart} />`}<//>
       <${Panel} title="Durations" half note="darker: more calls" of=${heat} empty="No call was timed."><${Heat} title="durations over time" rows=${heat.rows ?? []} times=${times} interval=${step.size} show=${msTick} onOpen=${openCalls(own)} /><//>
       <${Panel} title="Causes of failures" half of=${causes} empty="No call failed."><${Table} title="Causes of failures" rows=${causes.rows ?? []} columns=${[
-        { key: 'error_type', title: 'cause', show: (/** @type {any} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { ...own, failed: 'true', outcome: row.outcome })}>${cut(value ?? row.outcome ?? 'not given', 60)}</a>` },
-        { key: 'call_count', title: 'calls', number: true, bar: true, show: count }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) },
+        { key: 'error_type', title: 'cause', show: (/** @type {any} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', behind(row))}>${cut(value ?? row.outcome ?? 'not given', 60)}</a>` },
+        { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', behind(row))}>${count(value)}</a>` }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) },
         { key: 'error_message', title: 'latest message', long: true, show: (/** @type {string} */ value) => cut(value ?? '', 160) }]} /><//>
       <${Panel} title="Arguments of failures" half of=${failures} empty="No call failed.">${(failures.rows ?? []).slice(0, 5).map((row) => html`<article key=${row.event_id}>
         <a class="row" href=${callLink(row)}>${time(row.start_time)} ${cut(row.error_type ?? row.outcome ?? '', 60)}</a><${Json} value=${row.parameters} /></article>`)}<//>
@@ -87,7 +89,7 @@ function Inside({ bundle, name }) {
       <${Breakdown} of=${models} by="client_model" title="By model" own=${own} />
       <${Panel} title="Who calls it" half of=${users} empty="No call names its user."><${Table} title="Who calls it" rows=${users.rows ?? []} columns=${[
         { key: 'user_id', title: 'user', show: (/** @type {string} */ value) => html`<a href=${href('/calls', { ...own, user: value })}>${cut(value, 40)}</a>` },
-        { key: 'call_count', title: 'calls', number: true, bar: true, show: count }, { key: 'success_rate', title: 'success', number: true, show: percent }]} /><//>
+        { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { ...own, user: row.user_id })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent }]} /><//>
       <${Beside} of=${before} title="What comes before" columns=${['bcp_name', 'tool_name']} empty="It is the first call of its sessions, or no call names its session." />
       <${Beside} of=${after} title="What comes after" columns=${['next_bcp_name', 'next_tool_name']} empty="No call of it names its session." />
       <${Panel} title="Context cost" of=${cost} half empty="No call returned anything."><${Facts} pairs=${[['answers', bytes(cost.rows?.[0]?.response_bytes)], ['tokens', count(cost.rows?.[0]?.tokens)], ['given by senders', count(cost.rows?.[0]?.given_tokens)], ['calls', count(cost.rows?.[0]?.call_count)]]} /><//>

@@ -6,13 +6,17 @@ import { useAsk, useView } from './api.js'
 import { Change, Dialog, Json, Pages, Panel, Search, Table, ToolName } from './parts.js'
 
 const SIZE = 50
+/** @param {number} value @param {any} row */
+const calls = (value, row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name })}>${count(value)}</a>`
+/** @param {number} value @param {any} row */
+const failed = (value, row) => value ? html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name, failed: 'true' })}>${count(value)}</a>` : '0'
 
 /** @type {import('./parts.js').Column[]} */
 const COLUMNS = [
   { key: 'tool_name', title: 'tool', sort: 'name', show: (_, row) => html`<${ToolName} row=${row} />` },
-  { key: 'call_count', title: 'calls', number: true, sort: 'calls', bar: true, show: (value, row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name })}>${count(value)}</a>` },
+  { key: 'call_count', title: 'calls', number: true, sort: 'calls', bar: true, show: calls },
   { key: 'call_change', title: 'change', number: true, sort: 'change', show: (value) => html`<${Change} value=${value} />` },
-  { key: 'error_count', title: 'failed', number: true, sort: 'errors', show: (value, row) => value ? html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name, failed: 'true' })}>${count(value)}</a>` : '0' },
+  { key: 'error_count', title: 'failed', number: true, sort: 'errors', show: failed },
   { key: 'success_rate', title: 'success', number: true, sort: 'success', show: percent },
   { key: 'p50_duration_ms', title: 'p50', number: true, sort: 'p50', show: ms },
   { key: 'p95_duration_ms', title: 'p95', number: true, sort: 'p95', show: ms },
@@ -47,7 +51,7 @@ function Wishes() {
     <${Panel} title="Tools that agents miss" half of=${missing} empty="No agent asked for a tool that is not there, or no server offers get_more_tools.">
       <${Table} title="Tools that agents miss" rows=${missing.rows ?? []} columns=${[
         { key: 'intent', title: 'wish, masked', long: true, show: (/** @type {any} */ value) => value === null ? html`<span class="muted">not said</span>` : cut(value, 160) }, { key: 'bcp_name', title: 'bundle', show: (/** @type {string} */ value) => cut(value, 40) },
-        { key: 'request_count', title: 'times', number: true, bar: true, show: count }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) }]} /><//>
+        { key: 'request_count', title: 'times', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: 'get_more_tools' })}>${count(value)}</a>` }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) }]} /><//>
     <${Panel} title="What changed in the tools" wide of=${changes} note="figures of a day before and after" empty="No list of this range defines a tool anew or lacks one that lists had.">
       <${Table} title="What changed in the tools" rows=${changes.rows ?? []} columns=${[name,
         { key: 'changed_at', title: 'when', show: (/** @type {string} */ value) => time(value, false) }, { key: 'change', title: 'what' },
@@ -80,5 +84,5 @@ export function Tools() {
         { key: 'last_listed', title: 'last listed', show: (/** @type {string} */ value) => time(value, false) }]} more=${unused.rows && unused.rows.length > 50 && html`<p class="muted">${count(unused.rows.length - 50)} more are in the CSV.</p>`} /><//>
     <${Panel} title="Called and never listed" half of=${unknown} note="made up by a model, or taken away" empty="No tool was called that its bundle's lists do not have.">
       <${Table} title="Called and never listed" rows=${(unknown.rows ?? []).slice(0, 50)} columns=${[name,
-        { key: 'call_count', title: 'calls', number: true, show: count, bar: true }, { key: 'error_count', title: 'failed', number: true, show: count }]} more=${unknown.rows && unknown.rows.length > 50 && html`<p class="muted">${count(unknown.rows.length - 50)} more are in the CSV.</p>`} /><//><${Wishes} /></div>`
+        { key: 'call_count', title: 'calls', number: true, show: calls, bar: true }, { key: 'error_count', title: 'failed', number: true, show: failed }]} more=${unknown.rows && unknown.rows.length > 50 && html`<p class="muted">${count(unknown.rows.length - 50)} more are in the CSV.</p>`} /><//><${Wishes} /></div>`
 }
