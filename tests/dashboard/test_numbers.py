@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
+
+from tests.dashboard.conftest import HOSTILE
 
 if TYPE_CHECKING:
     from tests.dashboard.conftest import Watched
@@ -65,3 +70,51 @@ def test_a_number_leads_to_as_many_calls(look: Watched, path: str, panel: str) -
     page.wait_for_load_state("networkidle")
     # A page has 50 of them.
     assert rows.count() == min(counted, 50)
+
+
+def test_a_tools_trend_is_drawn_for_each_release_and_client(look: Watched) -> None:
+    page = look.page
+    page.goto("/tool?bundle=mail&tool=search&range=7d")
+    for kind, names in (("release", ["1.0", "1.1"]), ("client", ["desktop-chat", "ide-plugin"])):
+        trend = page.locator(f"section[aria-label='Trend by {kind}']")
+        trend.locator("canvas").wait_for()
+        assert sorted(trend.locator(".legend span").all_inner_texts()) == names
+        trend.locator("select").select_option("calls")
+        trend.locator("summary").click()
+        # As many as the calls of the tool: the trend counts each call once.
+        trend.locator("td").first.wait_for()
+        counted = sum(int(text) for text in trend.locator("td").all_inner_texts() if text.isdigit())
+        assert counted == 48, kind
+    assert "trend=calls" in page.url
+
+
+def test_the_keys_read_a_heat_map_and_open_its_calls(look: Watched) -> None:
+    page = look.page
+    page.goto(f"/tool?bundle=files&tool={quote(HOSTILE)}&range=7d")
+    heat = page.locator(".heatbox [role=group]")
+    heat.wait_for()
+    heat.focus()
+    page.keyboard.press("End")
+    for _ in range(20):
+        said = page.locator(".heat .cursor").inner_text()
+        if not said.endswith(": 0 calls"):
+            break
+        page.keyboard.press("ArrowUp")
+    assert "calls" in said
+    assert not said.endswith(": 0 calls")
+    page.keyboard.press("Enter")
+    page.locator("h1", has_text="Calls").wait_for()
+
+
+def test_what_no_question_answers_is_csv_too(look: Watched, tmp_path: Path) -> None:
+    page = look.page
+    page.goto("/setup")
+    panel = page.locator("section[aria-label=Tokens]")
+    panel.locator("td").first.wait_for()
+    with page.expect_download() as found:
+        panel.locator("button", has_text="CSV").click()
+    found.value.save_as(tmp_path / "tokens.csv")
+    with (tmp_path / "tokens.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["token_name"] for row in rows} >= {"admin", "reader", "ingest"}
+    assert found.value.suggested_filename == "tokens.csv"

@@ -64,7 +64,7 @@ export function Alerts() {
     ${me.value?.role !== 'admin' && html`<p class="muted">You see all of it with a token of the role reader. To acknowledge and snooze alerts and to change rules and channels, log in with one of the role admin.</p>`}
     <div class="grid">
     <${Panel} title="Open" wide keep of=${open} note="now, whatever the range">${fresh.length ? table('Open', fresh, [acknowledged, SNOOZED]) : html`<p class="empty">${alerts.length ? 'Somebody takes care of every open alert.' : 'No alert is open.'}</p>`}<//>
-    ${taken.length > 0 && html`<${Panel} title="Acknowledged" wide note="still open, and somebody takes care">${table('Acknowledged', taken, [acknowledged, SNOOZED])}<//>`}
+    ${taken.length > 0 && html`<${Panel} title="Acknowledged" wide keep of=${open} note="still open, and somebody takes care">${table('Acknowledged', taken, [acknowledged, SNOOZED])}<//>`}
     <${Rules} />
     <${Channels} />
     <${Log} />

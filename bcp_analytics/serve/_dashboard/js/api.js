@@ -177,6 +177,20 @@ export function csvOf({ of, name, takes }) {
   return `/v1/${of}/${name}?${query}`
 }
 
+// What a spreadsheet takes for a formula, as in bcp_analytics/_render/tables.py.
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/
+
+/** @param {any[]} rows  As CSV, in which a spreadsheet finds no formula: as the server writes it. */
+export function csvText(rows) {
+  const names = Object.keys(rows[0] ?? {})
+  const field = (/** @type {any} */ value) => {
+    const text = value === null || value === undefined ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value)
+    const safe = typeof value === 'string' && FORMULA.test(text) ? `'${visible(text)}` : visible(text)
+    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
+  }
+  return [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => `${line.map(field).join(',')}\r\n`).join('')
+}
+
 const LISTS = new Set(['percentiles', 'bands', 'by'])
 const TIMES = new Set(['since', 'until', 'at', 'before'])
 const WORDS = { s: 'second', m: 'minute', h: 'hour', d: 'day', w: 'week', mo: 'month', y: 'year' }

@@ -289,9 +289,23 @@ export function Heat({ title, rows, times, interval, show, onOpen }) {
   const line = new Map(bands.map((band, i) => [band.from_ms, i]))
   const label = (/** @type {any} */ band) => band.to_ms === null ? `${show(band.from_ms)} and more`
     : `${show(band.from_ms)} to ${show(band.to_ms)}`
+  const cells = new Map(rows.map((row) => [`${Date.parse(row.time_bucket) / 1000} ${row.from_ms}`, row.call_count]))
+  // What the cursor is on: the number of a column, and of a line.
+  const [at, setAt] = useState(/** @type {[number, number] | null} */ (null))
+  const note = useId()
+  const cell = at && times[at[0]] !== undefined && bands[at[1]] ? { from: 1000 * times[at[0]], band: bands[at[1]] } : null
+  const key = (/** @type {KeyboardEvent} */ event) => {
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-Infinity, 0], End: [Infinity, 0] }[event.key]
+    if (event.key === 'Enter' && cell) onOpen?.(new Date(cell.from), new Date(cell.from + interval))
+    if (!step || !times.length || !bands.length) return
+    event.preventDefault()
+    const [x, y] = at ?? [step[0] > 0 ? -1 : times.length, bands.length - 1]
+    setAt([Math.min(times.length - 1, Math.max(0, x + step[0])), Math.min(bands.length - 1, Math.max(0, y + step[1]))])
+  }
   return html`<figure class="chart heat">
     <div class="heatbox"><ol class="bands" aria-hidden="true">${bands.map((band) => html`<li key=${band.from_ms}>${band.from_ms ? `≥ ${show(band.from_ms)}` : `< ${show(band.to_ms)}`}</li>`)}</ol>
-    <svg role="img" aria-label=${`${title}; the table below has its numbers`} viewBox=${`0 0 ${Math.max(times.length, 1)} ${Math.max(bands.length, 1)}`} preserveAspectRatio="none">
+    <div tabindex="0" role="group" aria-label=${`Chart: ${title}. Arrow keys read it${onOpen ? ', Enter opens the calls' : ''}.`} aria-describedby=${note} onkeydown=${key} onblur=${() => setAt(null)}>
+    <svg aria-hidden="true" viewBox=${`0 0 ${Math.max(times.length, 1)} ${Math.max(bands.length, 1)}`} preserveAspectRatio="none">
       ${rows.map((row) => {
         const from = Date.parse(row.time_bucket)
         const x = column.get(from / 1000)
@@ -299,10 +313,10 @@ export function Heat({ title, rows, times, interval, show, onOpen }) {
           style=${{ fillOpacity: 0.08 + 0.92 * Math.sqrt(row.call_count / most) }}
           onclick=${() => onOpen?.(new Date(from), new Date(from + interval))}>
           <title>${`${bucket(new Date(from), interval)}, ${label(row)}: ${count(row.call_count)} calls`}</title></rect>`
-      })}</svg></div>
-    <p class="cursor muted">${times.length > 0 && `${bucket(new Date(1000 * times[0]), interval)} to ${bucket(new Date(1000 * times[times.length - 1]), interval)}`}</p>
+      })}${at && cell && html`<rect class="at" x=${at[0]} y=${at[1]} width="1" height="1" />`}</svg></div></div>
+    <p id=${note} class="cursor" aria-live="polite">${cell ? html`<b>${bucket(new Date(cell.from), interval)}</b> ${label(cell.band)}: ${count(cells.get(`${cell.from / 1000} ${cell.band.from_ms}`) ?? 0)} calls`
+      : html`<span class="muted">${times.length > 0 && `${bucket(new Date(1000 * times[0]), interval)} to ${bucket(new Date(1000 * times[times.length - 1]), interval)}`}</span>`}</p>
     <${Numbers} title=${title} times=${times} interval=${interval} format=${count}
-      series=${bands.map((band) => ({ name: label(band), values: times.map((at) => rows.find((row) =>
-        row.from_ms === band.from_ms && Date.parse(row.time_bucket) === 1000 * at)?.call_count ?? 0) }))} />
+      series=${bands.map((band) => ({ name: label(band), values: times.map((time) => cells.get(`${time} ${band.from_ms}`) ?? 0) }))} />
   </figure>`
 }

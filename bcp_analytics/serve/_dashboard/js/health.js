@@ -19,7 +19,7 @@ function Ignored() {
   useEffect(() => {
     send('GET', '/metrics').then((text) => setRows(ignoredIn(text)), () => setRows([]))
   }, [tick])
-  return html`<${Panel} title="What OpenTelemetry ignored" half note="since this server began">${rows === null ? '' : rows.length ? html`<${Table} title="What OpenTelemetry ignored" rows=${rows} columns=${[
+  return html`<${Panel} title="What OpenTelemetry ignored" half of=${{ rows, own: { rows: rows ?? [] } }} note="since this server began">${rows === null ? '' : rows.length ? html`<${Table} title="What OpenTelemetry ignored" rows=${rows} columns=${[
     { key: 'signal', title: 'signal' }, { key: 'reason', title: 'why', long: true, show: (/** @type {string} */ value) => cut(value, 200) }, { key: 'number', title: 'records', number: true, bar: true, show: count }]} />`
     : html`<p class="empty">Nothing was ignored: every record that came was a tool call, or none came.</p>`}<//>`
 }

@@ -78,7 +78,7 @@ export function Live() {
         onfocusin=${() => setHeld(true)} onfocusout=${(/** @type {any} */ e) => { if (!e.currentTarget.contains(e.relatedTarget)) setHeld(false) }}>
         <${Table} title="Newest calls" columns=${COLUMNS} rows=${shown} link=${callLink} id=${(/** @type {any} */ row) => row.event_id} /></div>`
         : first.rows !== null && html`<p class="empty">${failed ? 'No call failed in the last 24 hours.' : 'No call was stored in the last 24 hours.'} New ones appear here within a second.</p>`}<//>
-    ${busiest.length > 0 && html`<${Panel} title="Busiest in the last minute" wide><${Table} title="Busiest in the last minute" rows=${busiest} columns=${[
+    ${busiest.length > 0 && html`<${Panel} title="Busiest in the last minute" wide of=${{ rows: busiest, asked: { of: 'views', name: 'tools', takes: { since: '1m', until: 'now', sort: 'calls', limit: 8 } } }}><${Table} title="Busiest in the last minute" rows=${busiest} columns=${[
       { key: 'tool_name', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => html`<${ToolName} row=${row} />` },
       { key: 'calls', title: 'calls', number: true, bar: true, show: count }, { key: 'errors', title: 'failed', number: true, show: count },
       { key: 'p95_duration_ms', title: 'p95', number: true, show: ms }]} /><//>`}</div>`

@@ -1,7 +1,7 @@
 // What pages are made of: panels, tables, tiles, and what is said where there is nothing or something failed.
 import { html, useLayoutEffect, useRef, useState } from './lib.js'
 import { change, cut, plural, visible } from './format.js'
-import { csvOf, sqlOf } from './api.js'
+import { csvOf, csvText, sqlOf } from './api.js'
 import { go, here, href, param, said, say } from './state.js'
 import { renew } from './live.js'
 
@@ -28,7 +28,7 @@ export function Panel({ title, note, of, empty, wide, half, children, tools, id,
   return html`
     <section class=${['panel', wide && 'wide', half && 'half', of?.loading && 'loading'].filter(Boolean).join(' ')} id=${id} aria-label=${title} aria-busy=${Boolean(of?.loading)}>
       <header><h2>${title}${note && html` <small>${note}</small>`}</h2>
-        <div class="tools">${tools}${of?.asked && html`<${Get} asked=${of.asked} title=${title} />`}</div></header>
+        <div class="tools">${tools}${of?.asked && html`<${Get} asked=${of.asked} title=${title} />`}${of?.own && html`<${GetOwn} ...${of.own} title=${title} />`}</div></header>
       ${of?.error && html`<${Failed} error=${of.error} />`}
       ${known ? none ? html`<${Empty}>${empty}<//>` : children : !of.error && html`<p class="wait" aria-hidden="true"></p>`}
     </section>`
@@ -41,6 +41,21 @@ function Get({ asked, title }) {
   return html`<button class="quiet" onclick=${show} title="The same rows in psql">SQL<span class="sr"> of ${title}</span></button>
     <a class="quiet" href=${csvOf(asked)} download=${`${asked.name}.csv`} title="All rows as CSV">CSV<span class="sr"> of ${title}</span></a>
     ${sql && html`<${Dialog} title=${`${title}, as SQL`} close=${() => setSql('')}><${Copy} text=${sql} /><//>`}`
+}
+
+/** @param {{ title: string, sql?: string, rows: any[] }} props  The same of rows that are no answer of a question. */
+function GetOwn({ title, sql, rows }) {
+  const [open, setOpen] = useState(false)
+  const save = () => {
+    const link = document.createElement('a')
+    link.href = URL.createObjectURL(new Blob([csvText(rows)], { type: 'text/csv' }))
+    link.download = `${title.toLowerCase().replaceAll(' ', '_')}.csv`
+    link.click()
+    URL.revokeObjectURL(link.href)
+  }
+  return html`${sql && html`<button class="quiet" onclick=${() => setOpen(true)} title="The same rows in psql">SQL<span class="sr"> of ${title}</span></button>`}
+    <button class="quiet" onclick=${save} title="All rows as CSV">CSV<span class="sr"> of ${title}</span></button>
+    ${open && html`<${Dialog} title=${`${title}, as SQL`} close=${() => setOpen(false)}><${Copy} text=${sql ?? ''} /><//>`}`
 }
 
 /** @param {{ text: string, label?: string }} props  Text to be copied. */

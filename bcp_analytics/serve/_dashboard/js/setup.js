@@ -116,7 +116,7 @@ function Tokens({ made }) {
   const revoke = async (/** @type {string} */ name) => {
     if (confirm(`Revoke the token ${name.slice(0, 100)}? Who has it is refused within five seconds.`) && await attempt(() => send('DELETE', `/v1/tokens/${encodeURIComponent(name)}`), 'Revoked.')) setTick(tick + 1)
   }
-  return html`<${Panel} title="Tokens" wide note="the tokens themselves are not stored"><${Table} title="Tokens" rows=${rows.slice(0, 100)} columns=${[
+  return html`<${Panel} title="Tokens" wide of=${{ rows, own: { sql: 'select * from bcp.api_tokens();', rows } }} note="the tokens themselves are not stored"><${Table} title="Tokens" rows=${rows.slice(0, 100)} columns=${[
     { key: 'token_name', title: 'name', show: (/** @type {string} */ value) => cut(value, 60) }, { key: 'role', title: 'role', show: (/** @type {string} */ value, /** @type {any} */ row) => [value, row.vantage].filter(Boolean).join(', ') },
     { key: 'state', title: 'state', show: (/** @type {string} */ value) => html`<${Badge} state=${value === 'valid' ? 'ok' : 'unknown'}>${value}<//>` }, { key: 'created_at', title: 'made', show: (/** @type {string} */ value) => time(value, false) },
     { key: 'expires_at', title: 'expires', show: (/** @type {any} */ value) => value ? time(value, false) : 'never' }, { key: 'last_used_at', title: 'last used', show: (/** @type {any} */ value) => value ? time(value, false) : 'never' },

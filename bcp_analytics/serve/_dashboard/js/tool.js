@@ -1,7 +1,7 @@
 // One tool: how it does over time, why it fails, who calls it, and what comes before and after.
 import { html } from './lib.js'
 import { bytes, count, cut, ms, msTick, percent, short, time, visible } from './format.js'
-import { ZONE, compares, filters, here, href, interval, param, range } from './state.js'
+import { ZONE, compares, filters, go, here, href, interval, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
 import { Chart, Heat } from './chart.js'
 import { Badge, Empty, Facts, Json, Panel, Table, ToolName, nameOf } from './parts.js'
@@ -17,6 +17,29 @@ function Breakdown({ of, by, title, own }) {
       { key: by, title: name, show: (/** @type {any} */ value) => value === null ? html`<span class="muted">not given</span>` : by === 'client_model' ? html`<a href=${href('/calls', { ...own, model: value })}>${cut(value, 40)}</a>` : html`<a href=${here({ [String(name)]: value })}>${cut(value, 40)}</a>` },
       { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => row[by] === null ? count(value) : html`<a href=${href('/calls', { ...own, [String(name)]: row[by] })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent },
       { key: 'p50_duration_ms', title: 'p50', number: true, show: ms }, { key: 'p95_duration_ms', title: 'p95', number: true, show: ms }]} /><//>`
+}
+
+const TRENDS = {
+  p95: { key: 'p95_duration_ms', title: 'p95', format: ms, tick: msTick, log: true }, success: { key: 'success_rate', title: 'success', format: percent }, calls: { key: 'call_count', title: 'calls', format: short },
+}
+const TONES = ['--p50', '--p95', '--p99', '--fine', '--muted']
+
+/** @param {{ of: any, by: string, title: string, chart: any }} props  A figure over time, of each of those with most calls. */
+function Trend({ of, by, title, chart }) {
+  const chosen = param('trend') ?? 'p95'
+  const { key, ...shown } = TRENDS[chosen] ?? TRENDS.p95
+  const calls = new Map()
+  const values = new Map()
+  for (const row of of.rows ?? []) {
+    if (row[by] === null) continue
+    calls.set(row[by], (calls.get(row[by]) ?? 0) + row.call_count)
+    values.set(`${Date.parse(row.time_bucket) / 1000} ${row[by]}`, row[key])
+  }
+  const most = [...calls].sort((a, b) => b[1] - a[1]).slice(0, TONES.length)
+  const series = most.map(([name], i) => ({ name: cut(name, 24), color: TONES[i], values: chart.times.map((/** @type {number} */ at) => values.get(`${at} ${name}`) ?? null) }))
+  const choose = html`<label><span class="sr">Figure of ${title}</span><select class="quiet" value=${chosen} onchange=${(/** @type {any} */ e) => go(here({ trend: e.target.value === 'p95' ? null : e.target.value }), true)}>
+    ${Object.entries(TRENDS).map(([name, one]) => html`<option key=${name} value=${name}>${one.title}</option>`)}</select></label>`
+  return html`<${Panel} title=${title} of=${of} half tools=${choose}>${series.length && chart.times.length ? html`<${Chart} title=${`${shown.title}, ${title.toLowerCase()}`} kind="lines" series=${series} ...${shown} ...${chart} />` : html`<${Empty}>No call says which.<//>`}<//>`
 }
 
 /** @param {{ of: any, title: string, columns: string[], empty: string }} props  Tools that come before or after. */
@@ -58,6 +81,8 @@ function Inside({ bundle, name }) {
   const clients = useAsk('usage_breakdown', { since, until, by: 'client_name', ...takes })
   const releases = useAsk('usage_breakdown', { since, until, by: 'release', ...takes })
   const models = useAsk('usage_breakdown', { since, until, by: 'client_model', ...takes })
+  const byRelease = useAsk('usage_breakdown', { since, until, by: 'release', interval: step.name, ...zoned })
+  const byClient = useAsk('usage_breakdown', { since, until, by: 'client_name', interval: step.name, ...zoned })
   const cost = useAsk('context_cost', { since, until, limit: 1, ...takes })
   const marks = useView('releases', { since, until, bcp_name: bundle, tool_name: name, limit: 20 }, { pace: 'never' })
   const { all, times } = inTime(usage.rows)
@@ -85,6 +110,7 @@ function Inside({ bundle, name }) {
         <a class="row" href=${callLink(row)}>${time(row.start_time)} ${cut(row.error_type ?? row.outcome ?? '', 60)}</a><${Json} value=${row.parameters} /></article>`)}<//>
       <${Panel} title="Issues" half of=${issues} empty="No error of this tool was logged."><${Table} title="Issues" rows=${issues.rows ?? []} link=${(/** @type {any} */ row) => href('/issue', { id: row.fingerprint })} columns=${[
         { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 120) }, { key: 'state', title: 'state', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` }, { key: 'error_count', title: 'errors', number: true, show: count }]} /><//>
+      <${Trend} of=${byRelease} by="release" title="Trend by release" chart=${chart} /><${Trend} of=${byClient} by="client_name" title="Trend by client" chart=${chart} />
       <${Breakdown} of=${releases} by="release" title="By release" own=${own} /><${Breakdown} of=${clients} by="client_name" title="By client" own=${own} />
       <${Breakdown} of=${models} by="client_model" title="By model" own=${own} />
       <${Panel} title="Who calls it" half of=${users} empty="No call names its user."><${Table} title="Who calls it" rows=${users.rows ?? []} columns=${[
