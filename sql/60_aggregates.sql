@@ -74,19 +74,30 @@ as $func$
 declare
     v_changed constant tstzmultirange :=
         bcp_internal.invalidated(p_name) * tstzmultirange(tstzrange(p_since, greatest(p_since, p_until)));
+    v_filled tstzmultirange := '{}';
+    v_first timestamptz;
 begin
     if p_since is not null and (
             -- A month does not fit into a day.
             select a.added_later and not a.all_time from bcp_internal.aggregates() a where a.name = p_name)
         and (select sum(upper(r) - lower(r)) > interval '4 days' from unnest(v_changed) r)
     then
+        -- All of a new store counts as changed, back to where its retention begins. Its days before the first chunk
+        -- are empty, and a refresh for each of them takes longer than all the others.
+        select min(c.range_start) into v_first
+        from bcp_internal.aggregates() a
+        join bcp_internal.event_chunks() c on c.table_name = a.source_table
+        where a.name = p_name;
+        v_filled := v_changed * tstzmultirange(tstzrange(coalesce(v_first, 'infinity'), null));
+    end if;
+    if (select sum(upper(r) - lower(r)) > interval '4 days' from unnest(v_filled) r) then
         return query
             select w.first, w.last
             from generate_series(
-                date_trunc('day', p_since + interval '24 hours', 'UTC'), p_until - interval '1 microsecond',
-                interval '24 hours') with ordinality as d (day, n)
+                date_trunc('day', greatest(p_since + interval '24 hours', v_first), 'UTC'),
+                p_until - interval '1 microsecond', interval '24 hours') with ordinality as d (day, n)
             cross join lateral (
-                -- What lies before the first whole day goes with it, because alone it may be less than a bucket.
+                -- What lies before the first day goes with it, because alone it may be less than a bucket.
                 select case when d.n = 1 then p_since else d.day end, least(d.day + interval '24 hours', p_until)
             ) as w (first, last)
             where v_changed && tstzrange(w.first, w.last)

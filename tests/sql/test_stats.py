@@ -7,7 +7,7 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 
-from tests.sql.events import ingest, rows, usage
+from tests.sql.events import ingest, refresh_at_once, rows, usage
 
 NOW = "2026-06-15T12:34:56Z"
 HOURS: LiteralString = "select * from bcp.tool_usage_stats('2026-06-10 06:20Z', '2026-06-15 12:34:56Z')"
@@ -91,7 +91,7 @@ def test_days_of_a_time_zone_have_the_percentiles_of_the_raw_rows(
     )
     before = conn.execute(question).fetchall()
     assert split(conn, "1 day", zone) == "{}"
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn)
     assert split(conn, "1 day", zone) == '{"11 to 15"}'
     assert conn.execute(question).fetchall() == before
     # A late call is in the answer at once, and its day is read by other means until the next refresh.
@@ -105,7 +105,7 @@ def test_days_of_a_time_zone_have_the_percentiles_of_the_raw_rows(
 
 
 def test_only_days_that_two_buckets_share_are_split(conn: psycopg.Connection[Any]) -> None:
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn)
     # Monday begins at 22:00 UTC of Sunday, the 14th.
     assert split(conn, "7 days", "Europe/Berlin") == '{"14 to 15"}'
     for interval, zone in [("1 day", "UTC"), ("1 day", "Asia/Kolkata"), ("6 hours", "Europe/Berlin")]:
@@ -113,7 +113,7 @@ def test_only_days_that_two_buckets_share_are_split(conn: psycopg.Connection[Any
 
 
 def test_hours_that_a_day_has_not_seen_are_not_taken_from_it(conn: psycopg.Connection[Any]) -> None:
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn)
     ingest(conn, [usage(start_time="2026-06-12T23:30:00Z", tool_name="late", duration_ms=7)])
     conn.execute(
         "call bcp_internal.refresh_aggregate('tool_latency_1h', '2026-06-12 00:00Z', '2026-06-13 00:00Z')"
@@ -125,7 +125,7 @@ def test_hours_that_a_day_has_not_seen_are_not_taken_from_it(conn: psycopg.Conne
 def test_ready_cells_are_those_of_the_raw_rows(
     conn: psycopg.Connection[Any], question: LiteralString, width: str
 ) -> None:
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn)
     expected = conn.execute(RAW, [width]).fetchall()
     found = rows(conn, question)
     assert [(r["time_bucket"], r["tool_name"], r["call_count"]) for r in found] == [r[:3] for r in expected]
@@ -149,18 +149,25 @@ def test_what_was_dropped_before_there_were_ready_cells_is_added_up(conn: psycop
 def test_a_store_in_use_is_filled_by_days_the_latest_first(conn: psycopg.Connection[Any]) -> None:
     asked = "select since, until from bcp_internal.refresh_windows(%s, %s, %s)"
     since, until = "2026-06-08 05:00Z", "2026-06-15 12:00Z"
-    windows = conn.execute(asked, ["tool_stats_1h", since, until]).fetchall()
-    assert [(f"{a:%d %H}", f"{b:%d %H}") for a, b in windows] == [
+
+    def windows(since: str) -> list[tuple[str, str]]:
+        found = conn.execute(asked, ["tool_stats_1h", since, until]).fetchall()
+        return [(f"{a:%d %H}", f"{b:%d %H}") for a, b in found]
+
+    days = [
         ("15 00", "15 12"), ("14 00", "15 00"), ("13 00", "14 00"), ("12 00", "13 00"), ("11 00", "12 00"),
-        ("10 00", "11 00"), ("08 05", "10 00"),
+        ("10 00", "11 00"),
     ]  # fmt: skip
+    assert windows(since) == [*days, ("08 05", "10 00")]
+    # Days before the first chunk have nothing to fill in: they go with the day on which it begins.
+    assert windows("2026-03-20Z") == [*days, ("09 00", "10 00"), ("08 00", "09 00"), ("20 00", "08 00")]
     assert len(conn.execute(asked, ["tool_usage_1h", since, until]).fetchall()) == 1
     conn.execute("call bcp.refresh_analytics_views()")
     assert len(conn.execute(asked, ["tool_stats_1h", since, until]).fetchall()) == 1
 
 
 def test_weeks_of_a_time_zone_are_made_of_days_and_hours(conn: psycopg.Connection[Any]) -> None:
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn)
     found = rows(
         conn,
         "select relation, lower(r) as first, upper(r) as last"
@@ -182,7 +189,7 @@ def test_cells_that_masking_makes_equal_are_added_up(conn: psycopg.Connection[An
         " 'tool_name', array[to_jsonb(%s::text)]) where tool_name = 'write'",
         [name],
     )
-    conn.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(conn)
     conn.execute("select set_config('bcp.now', '2026-10-01T00:00:00Z', false)")
     conn.execute("select drop_chunks('bcp.tool_usage_logs', timestamptz '2026-07-01')")
     for (aggregate,) in conn.execute(
