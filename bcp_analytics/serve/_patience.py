@@ -10,9 +10,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 if TYPE_CHECKING:
     import asyncio
 
-# Until the headers of a request are there, and its body: seconds.
+# Until the headers of a request are there, its body, and the next request: seconds.
 HEADERS_S = 10.0
 BODY_S = 60.0
+NEXT_S = 5
 
 
 class PatientProtocol(H11Protocol):
@@ -21,6 +22,7 @@ class PatientProtocol(H11Protocol):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - passed on
         """Begin without a connection."""
         super().__init__(*args, **options)
+        self.timeout_keep_alive = NEXT_S
         self._late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

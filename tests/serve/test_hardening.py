@@ -82,9 +82,9 @@ def test_a_forwarded_address_is_believed_of_named_proxies_only(dsn: str) -> None
 def test_who_sends_too_slowly_is_not_waited_for(
     server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert (_patience.HEADERS_S, _patience.BODY_S) == (10, 60)
-    monkeypatch.setattr(_patience, "HEADERS_S", 0.2)
-    monkeypatch.setattr(_patience, "BODY_S", 0.2)
+    assert (_patience.HEADERS_S, _patience.BODY_S, _patience.NEXT_S) == (10, 60, 5)
+    for name in ("HEADERS_S", "BODY_S", "NEXT_S"):
+        monkeypatch.setattr(_patience, name, 0.2)
     post = b"POST /v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
     for sent, said in ((b"", []), (get, []), (get + b"\r\n" + get, [b"200"]), (post, [b"408"])):
