@@ -200,7 +200,7 @@ def shared_dsn(_server: Target) -> str:
 
 @pytest.fixture
 def db(_server: Target) -> Iterator[psycopg.Connection[Any]]:
-    conn = psycopg.connect(_server.shared())
+    conn = _server.connect()
     conn.commit = _refuse_commit  # type: ignore[method-assign]
     try:
         yield conn
