@@ -278,6 +278,30 @@ comment on function bcp_internal.has_regressed is
 
 grant execute on function bcp_internal.has_regressed to bcp_reader;
 
+create or replace function bcp_internal.issue_state(
+    p_fingerprint text, p_first_seen timestamptz, p_last_seen timestamptz, p_since timestamptz, p_action text,
+    p_acted_at timestamptz, p_release text)
+returns text
+language sql volatile
+-- No search_path, so that it is inlined, as bcp_internal.calls.
+as $func$
+    select case
+        -- Nested, because null does not end an "and": each issue that nobody has touched would be looked up.
+        when p_action operator(pg_catalog.=) 'resolved' then
+            case when p_last_seen operator(pg_catalog.>) p_acted_at
+                and bcp_internal.has_regressed(p_fingerprint, p_acted_at, p_release)
+                then 'regressed' else 'resolved' end
+        when p_first_seen operator(pg_catalog.>=) p_since then 'new'
+        else 'ongoing'
+    end
+$func$;
+
+comment on function bcp_internal.issue_state is
+    'The state of an issue for a range that begins at p_since: resolved or regressed after its last action, new where '
+    'its first error is of the range, else ongoing.';
+
+grant execute on function bcp_internal.issue_state to bcp_reader;
+
 create or replace function bcp.error_issues(
     p_since timestamptz default null, p_until timestamptz default null, p_state text default null,
     p_level bcp.error_level_enum default null, p_bcp_name text default null, p_tool_name text default null,
@@ -312,15 +336,8 @@ begin
     ), states as (
         select
             i.*, c.errors, coalesce(b.errors, 0) as errors_before, a.action, a.acted_at, a.acted_by, a.release, a.notes,
-            case
-                -- Nested, because null does not end an "and": each issue that nobody has touched would be looked up.
-                when a.action = 'resolved' then
-                    case when i.last_seen > a.acted_at
-                        and bcp_internal.has_regressed(i.fingerprint, a.acted_at, a.release)
-                        then 'regressed' else 'resolved' end
-                when i.first_seen >= v_range.range_from then 'new'
-                else 'ongoing'
-            end as state
+            bcp_internal.issue_state(
+                i.fingerprint, i.first_seen, i.last_seen, v_range.range_from, a.action, a.acted_at, a.release) as state
         from counted c
         join bcp_internal.issues(array(select x.fingerprint from counted x)) i using (fingerprint)
         left join before b using (fingerprint)

@@ -139,6 +139,52 @@ comment on function bcp.session_timeline is
 
 grant execute on function bcp.session_timeline to bcp_reader;
 
+create or replace function bcp_internal.session_steps(p_session_id text, p_limit integer)
+returns table (
+    step bigint, happened_at timestamptz, since_previous_ms double precision, kind text, bcp_name text, tool_name text,
+    operation text, duration_ms double precision, outcome text, level text, error_type text, message text,
+    request_bytes bigint, response_bytes bigint, context_bytes bigint, in_loop boolean, event_id uuid)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    with steps as materialized (
+        select
+            t.*, t.kind = 'call' and t.operation is distinct from 'tools/list' as is_call, c.request_bytes,
+            c.response_bytes, md5(c.parameters::text) as arguments,
+            row_number() over (order by t.happened_at, t.kind = 'end', t.kind <> 'start', t.event_id) as step
+        from bcp.session_timeline(p_session_id, p_limit => p_limit) as t
+        left join lateral (
+            select l.request_bytes, l.response_bytes, l.parameters
+            from bcp.tool_usage_logs l
+            where t.kind = 'call' and l.start_time = t.happened_at and l.event_id = t.event_id
+        ) as c on true
+    ), runs as (
+        -- Calls in a row of one tool with the same arguments have the same difference, and others another one.
+        select
+            s.*,
+            row_number() over (partition by s.is_call order by s.step)
+                - row_number() over (
+                    partition by s.is_call, s.bcp_name, s.tool_name, s.arguments order by s.step) as run
+        from steps s
+    )
+    select
+        r.step, r.happened_at, r.since_previous_ms, r.kind, r.bcp_name, r.tool_name, r.operation, r.duration_ms,
+        r.outcome, r.level::text, r.error_type, r.message, r.request_bytes, r.response_bytes,
+        least(coalesce(sum(r.response_bytes) over (order by r.step), 0), 9e18)::bigint,
+        r.is_call
+            and count(*) over (partition by r.is_call, r.bcp_name, r.tool_name, r.arguments, r.run) >= 3,
+        r.event_id
+    from runs r
+    order by r.step
+$func$;
+
+comment on function bcp_internal.session_steps is
+    'bcp.session_timeline with sizes. context_bytes are those of all answers up to a step. in_loop: the call is one of '
+    'three or more in a row of the same tool with the same arguments; errors and lists of tools between them do not '
+    'count.';
+
+grant execute on function bcp_internal.session_steps to bcp_reader;
+
 create or replace function bcp.session_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 day',
     p_user_id text default null, p_client_name text default null, p_time_zone text default 'UTC',

@@ -155,36 +155,21 @@ where s.session_id = %(session_id)s"""
 
 TIMELINE: LiteralString = """\
 select
-    t.happened_at, t.since_previous_ms, t.kind, t.bcp_name, t.tool_name, t.operation, t.duration_ms, t.outcome,
-    t.level::text as level, t.error_type, t.message, c.request_bytes, c.response_bytes, md5(c.parameters::text) as
-    arguments_digest, t.event_id
-from bcp.session_timeline(%(session_id)s, p_limit => %(limit)s) as t
-left join bcp.user_sessions s on s.session_id = t.session_id
-left join lateral (
-    select l.request_bytes, l.response_bytes, l.parameters
-    from bcp.tool_usage_logs l
-    where t.kind = 'call' and l.start_time = t.happened_at and l.event_id = t.event_id
-) as c on true
-order by t.happened_at, t.kind = 'end', t.kind <> 'start', t.event_id"""
+    t.happened_at, t.since_previous_ms, t.kind, t.bcp_name, t.tool_name, t.operation, t.duration_ms, t.outcome, t.level,
+    t.error_type, t.message, t.request_bytes, t.response_bytes, t.context_bytes, t.in_loop, t.event_id
+from bcp_internal.session_steps(%(session_id)s, %(limit)s) as t
+order by t.step"""
 
-# The question says the state of issues with an error in its range, so the range reaches to the last one. Of an issue
-# whose errors retention took, it is known what was last done.
 ISSUE: LiteralString = """\
 select
     i.fingerprint, i.level::text as level, i.bcp_name, i.tool_name, i.error_type, i.message, i.events as total_count,
     i.first_seen, i.last_seen, a.action, a.acted_at, a.acted_by, a.release as resolved_release, a.notes,
-    coalesce(
-        nullif(q.state, case when i.first_seen < %(since)s then 'new' end), a.action, 'ongoing') as state
+    bcp_internal.issue_state(
+        i.fingerprint, i.first_seen, i.last_seen, %(since)s, a.action, a.acted_at, a.release) as state
 from bcp.error_issues i
 left join lateral (
     select * from bcp.issue_actions x where x.fingerprint = i.fingerprint order by x.action_id desc limit 1
 ) as a on true
-left join lateral (
-    select e.state
-    from bcp.error_issues(
-        least(%(since)s, i.last_seen), greatest(%(until)s, i.last_seen + interval '1 microsecond'),
-        p_fingerprint => i.fingerprint) as e
-) as q on true
 where i.fingerprint = %(fingerprint)s"""
 
 ISSUE_ERRORS: LiteralString = """\

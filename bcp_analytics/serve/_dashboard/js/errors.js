@@ -64,7 +64,7 @@ export function Issue() {
   const { since, until } = span
   const step = interval(span.length, 60)
   const some = { skip: !id }
-  const found = useView('issue', { fingerprint: id, since, until }, some)
+  const found = useView('issue', { fingerprint: id, since }, some)
   const errors = useView('issue_errors', { fingerprint: id, limit: 20, before: param('before') }, some)
   const over = useView('issue_over_time', { fingerprint: id, since, until, interval: step.name }, some)
   const spread = useView('issue_spread', { fingerprint: id, since, until, limit: 60 }, some)
@@ -81,7 +81,7 @@ export function Issue() {
       <span class="muted">${plural(issue.total_count, 'error')} ever, first ${time(issue.first_seen, false)}, last ${time(issue.last_seen, false)}</span></p>
     <div class="grid">
       <${Panel} title="Errors over time" half of=${over} empty="It did not happen in this range.">${times.length > 0 && html`<${Chart} title="errors over time" kind="bars" times=${times} interval=${step.size} series=${[{ name: 'errors', color: '--bad', values: all.map((row) => row.error_count) }]} height=${150} onRange=${zoom} />`}<//>
-      <${Panel} title="What to do" half><${Actions} issue=${issue} />
+      <${Panel} title="What to do" half keep of=${{ ...actions, rows: actions.rows ?? [] }}><${Actions} issue=${issue} />
         ${actions.rows?.map((row) => html`<p key=${row.acted_at} class="muted"><${Badge} state=${row.action} /> ${time(row.acted_at)} by ${cut(row.acted_by, 60)}${row.release && ` in ${cut(row.release, 60)}`}${row.notes && `: ${visible(row.notes)}`}</p>`)}<//>
       ${['tool', 'client', 'release'].map((kind) => {
         const rows = (spread.rows ?? []).filter((row) => row.kind === kind)

@@ -7,8 +7,6 @@ import { Empty, Pages, Panel, Search, Table, ToolName } from './parts.js'
 import { Outcome, callLink } from './calls.js'
 
 const SIZE = 50
-// From so many calls in a row of one tool with the same arguments on it is called a loop.
-const LOOP = 3
 
 export function Sessions() {
   const { since, until } = range()
@@ -34,42 +32,27 @@ export function Sessions() {
 const callsOf = (one) => href('/calls', { session: one.session_id, bundle: null, client: null, release: null, range: null,
   from: new Date(Date.parse(one.started_at) - 1000).toISOString(), to: new Date(Date.parse(one.last_activity) + 86_400_000).toISOString() })
 
-/** @param {any[]} rows  Which rows are part of a loop: the same tool with the same arguments, time after time. */
-function loops(rows) {
-  const calls = rows.filter((row) => row.kind === 'call' && row.operation !== 'tools/list')
-  const found = new Set()
-  for (let from = 0; from < calls.length;) {
-    const same = (/** @type {any} */ row) => row.tool_name === calls[from].tool_name && row.bcp_name === calls[from].bcp_name && row.arguments_digest === calls[from].arguments_digest
-    let to = from + 1
-    while (to < calls.length && same(calls[to])) to++
-    if (to - from >= LOOP) for (const row of calls.slice(from, to)) found.add(row)
-    from = to
-  }
-  return found
-}
-
 export function Session() {
   const id = param('id') ?? ''
   const session = useView('session', { session_id: id }, { skip: !id })
   const found = useView('timeline', { session_id: id, limit: 2000 }, { skip: !id })
   const one = session.rows?.[0]
   if (!id) return html`<h1>Session</h1><${Empty}>Choose a session from <a href=${href('/sessions')}>all sessions</a>.<//>`
-  let sum = 0
-  const rows = (found.rows ?? []).map((row) => ({ ...row, context: sum += row.kind === 'call' ? row.response_bytes ?? 0 : 0 }))
-  const looping = loops(rows)
+  const rows = found.rows ?? []
+  const looping = rows.filter((row) => row.in_loop).length
   const longest = Math.max(1, ...rows.map((row) => row.since_previous_ms ?? 0))
   return html`<h1>Session ${cut(id, 80)}</h1>
     ${one ? html`<dl class="now">${[['calls', html`<a href=${callsOf(one)}>${count(one.call_count)}</a>`], ['errors', count(one.error_count)], ['length', ms(Date.parse(one.ended_at ?? one.last_activity) - Date.parse(one.started_at))],
-      ['answers in all', bytes(sum)], ['client', cut([one.client_name, one.client_version].filter(Boolean).join(' ') || '–', 40)], ['user', one.user_id ? html`<a href=${href('/calls', { user: one.user_id })}>${cut(one.user_id, 30)}</a>` : '–'], ['began', time(one.started_at)], ['end', one.ended_at ? time(one.ended_at) : 'open']].map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
+      ['answers in all', bytes(rows.at(-1)?.context_bytes ?? 0)], ['client', cut([one.client_name, one.client_version].filter(Boolean).join(' ') || '–', 40)], ['user', one.user_id ? html`<a href=${href('/calls', { user: one.user_id })}>${cut(one.user_id, 30)}</a>` : '–'], ['began', time(one.started_at)], ['end', one.ended_at ? time(one.ended_at) : 'open']].map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
       : session.rows && html`<p class="empty">The store knows no session of this id.</p>`}
-    ${looping.size > 0 && html`<section class="panel hint"><p><b>It went in circles:</b> ${plural(looping.size, 'call')} repeat the call before, with the same arguments. They are marked below.</p></section>`}
+    ${looping > 0 && html`<section class="panel hint"><p><b>It went in circles:</b> ${plural(looping, 'call')} repeat the call before, with the same arguments. They are marked below.</p></section>`}
     <${Panel} title="What happened" wide of=${found} note="in order of time; the bar is the gap before" empty="Nothing of this session is in the store any more: retention took it."><${Table} title="What happened" rows=${rows} link=${(/** @type {any} */ row) => row.kind === 'call' ? callLink(row) : here({})} columns=${[
       { key: 'happened_at', title: 'when', show: (/** @type {string} */ value) => time(value) },
       { key: 'since_previous_ms', title: 'gap', number: true, show: (/** @type {any} */ value) => html`<span class="gap" style=${{ '--share': (value ?? 0) / longest }}>${value ? `+ ${ms(value)}` : ''}</span>` },
-      { key: 'kind', title: 'what', show: (/** @type {string} */ value, /** @type {any} */ row) => value === 'call' ? html`<${ToolName} row=${row} />${row.operation !== 'tools/call' ? html` <span class="muted">${cut(row.operation, 30)}</span>` : ''}${looping.has(row) ? html` <span class="is-warn">loop</span>` : ''}` : html`<b class=${value === 'error' ? 'is-fail' : 'muted'}>${value}</b>` },
+      { key: 'kind', title: 'what', show: (/** @type {string} */ value, /** @type {any} */ row) => value === 'call' ? html`<${ToolName} row=${row} />${row.operation !== 'tools/call' ? html` <span class="muted">${cut(row.operation, 30)}</span>` : ''}${row.in_loop ? html` <span class="is-warn">loop</span>` : ''}` : html`<b class=${value === 'error' ? 'is-fail' : 'muted'}>${value}</b>` },
       { key: 'outcome', title: 'outcome', long: true, show: (/** @type {any} */ _, /** @type {any} */ row) => row.kind === 'call' ? html`<${Outcome} row=${row} /> ${cut(row.message ?? '', 120)}` : cut(row.message ?? '', 200) },
       { key: 'duration_ms', title: 'duration', number: true, show: (/** @type {any} */ value, /** @type {any} */ row) => row.kind === 'call' ? ms(value) : '' },
       { key: 'response_bytes', title: 'answer', number: true, show: (/** @type {any} */ value, /** @type {any} */ row) => row.kind === 'call' ? bytes(value) : '' },
-      { key: 'context', title: 'context so far', number: true, show: (/** @type {number} */ value) => `${short(Math.round(value / 4))} tokens` }]} />
+      { key: 'context_bytes', title: 'context so far', number: true, show: (/** @type {number} */ value) => `${short(Math.round(value / 4))} tokens` }]} />
       <p class="muted">Tokens are estimated as four bytes each.</p><//>`
 }
