@@ -87,7 +87,8 @@ class Asked:
 
 
 def postgres(conn: Connection) -> Ask:
-    return lambda query: conn.execute(query.encode()).fetchall()
+    # In the binary format, in which the package fetches answers, too (bcp_analytics/_core/function.py).
+    return lambda query: conn.execute(query.encode(), binary=True).fetchall()
 
 
 def duckdb_way(folder: Path) -> Ask:
