@@ -22,48 +22,46 @@ comment on function bcp_internal.stats_level is
 
 grant execute on function bcp_internal.stats_level to bcp_reader;
 
+create or replace function bcp_internal.ready_statement(
+    p_level text, p_ranges tstzmultirange, p_filters jsonb)
+returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- The columnstore has its rows in the order of buckets, so an answer that asks for this order is sorted only within
+    -- each bucket. Above it, what is made of a row is made once. Bytes are bounded as in bcp_internal.usage_statement.
+    select format(
+        'select bucket, bcp_name, tool_name, calls, successes, errors, timed_calls, sum_duration_ms, min_duration_ms,'
+        ' max_duration_ms, least(greatest(coalesce(request_bytes, 0), 0), 9e18)::bigint,'
+        ' least(greatest(coalesce(response_bytes, 0), 0), 9e18)::bigint, bcp_internal.latency_ms(p50_lat_idx),'
+        ' bcp_internal.latency_ms(p95_lat_idx), bcp_internal.latency_ms(p99_lat_idx)'
+        ' from (select * from bcp.%I where %s%s order by bucket desc offset 0) ready',
+        p_level, bcp_internal.within('bucket', p_ranges), bcp_internal.call_filter(p_filters, p_lists => true))
+$func$;
+
+comment on function bcp_internal.ready_statement is
+    'Statement for the rows of bcp_internal.tool_cells from an aggregate that has their buckets, with percentiles.';
+
+grant execute on function bcp_internal.ready_statement to bcp_reader;
+
 create or replace function bcp_internal.edge_statement(
     p_interval interval, p_ranges tstzmultirange, p_filters jsonb)
 returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- Counted by lat_idx first, because sorting that takes less than sorting the calls. A call without a duration has
-    -- no lat_idx, and comes last.
+    -- Sorting a group's lat_idx takes less than counting by lat_idx, and then running sums.
     select format(
-        $query$
-            with counted as (
-                select %1$s as bucket, bcp_name, tool_name, lat_idx, count(*) as calls,
-                       count(*) filter (where success) as successes, count(*) filter (where not success) as errors,
-                       count(duration_ms) as timed_calls, sum(duration_ms) as sum_ms, min(duration_ms) as min_ms,
-                       max(duration_ms) as max_ms, count(lat_idx) as in_sketch,
-                       sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes
-                from bcp.tool_usage_logs
-                where %2$s%3$s
-                group by 1, 2, 3, 4
-            ), ranked as (
-                select
-                    c.*,
-                    sum(in_sketch) over (partition by bucket, bcp_name, tool_name order by lat_idx) as up_to,
-                    sum(in_sketch) over (partition by bucket, bcp_name, tool_name) as total
-                from counted c
-            )
-            select bucket, bcp_name, tool_name, sum(calls)::bigint, sum(successes)::bigint, sum(errors)::bigint,
-                   sum(timed_calls)::bigint, sum(sum_ms), min(min_ms), max(max_ms),
-                   least(greatest(coalesce(sum(request_bytes), 0), 0), 9e18)::bigint,
-                   least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint,
-                   %4$s
-            from ranked
-            group by 1, 2, 3
-        $query$,
+        'select %s as bucket, bcp_name, tool_name, count(*), count(*) filter (where success),'
+        ' count(*) filter (where not success), count(duration_ms), sum(duration_ms), min(duration_ms),'
+        ' max(duration_ms), least(greatest(coalesce(sum(request_bytes), 0), 0), 9e18)::bigint,'
+        ' least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint,'
+        ' bcp_internal.latency_ms(percentile_disc(0.5) within group (order by lat_idx)),'
+        ' bcp_internal.latency_ms(percentile_disc(0.95) within group (order by lat_idx)),'
+        ' bcp_internal.latency_ms(percentile_disc(0.99) within group (order by lat_idx))'
+        ' from bcp.tool_usage_logs where %s%s group by 1, 2, 3',
         bcp_internal.bucket_of('start_time', p_interval, 'UTC', '0'),
-        bcp_internal.within('start_time', p_ranges), bcp_internal.call_filter(p_filters),
-        (select string_agg(
-             format(
-                 'bcp_internal.latency_ms(min(lat_idx)'
-                 ' filter (where up_to >= greatest(ceil(%s::double precision * total::double precision), 1)))', p),
-             ', ' order by p)
-         from unnest('{0.5,0.95,0.99}'::double precision[]) as p))
+        bcp_internal.within('start_time', p_ranges), bcp_internal.call_filter(p_filters))
 $func$;
 
 comment on function bcp_internal.edge_statement is
@@ -140,6 +138,74 @@ comment on function bcp_internal.ranked_statement is
 
 grant execute on function bcp_internal.ranked_statement to bcp_reader;
 
+create or replace function bcp_internal.tool_statements(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb,
+    p_timed boolean default true)
+returns text[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_level constant text := bcp_internal.stats_level(p_since, p_until, p_interval, p_time_zone, p_filters);
+    v_ready tstzmultirange := '{}';
+    v_left tstzmultirange;
+    v_are_edges boolean;
+    v_scan text;
+begin
+    if v_level is not null then
+        v_ready := bcp_internal.covered(v_level, bcp_internal.finite(p_since, p_until));
+    end if;
+    if not isempty(v_ready) then
+        v_left := bcp_internal.finite(p_since, p_until) - v_ready;
+        -- Raw rows answer for the hour that is not over, and for the other end of the range, because two statements of
+        -- many pieces would take longer. Older ones may have been dropped.
+        v_are_edges := isempty(v_left) or v_level = 'tool_stats_1h'
+            and (select sum(upper(r) - lower(r)) <= interval '3 hours' from unnest(v_left) r)
+            and lower(v_left) >= coalesce((
+                select bcp_internal.now() - bcp_internal.refresh_start(r.retention_days)
+                from bcp.data_retention_policies r
+                where r.table_name = 'tool_usage_logs'), 'infinity');
+        if v_are_edges then
+            return array(
+                select p.statement
+                from (
+                    select r, bcp_internal.ready_statement(v_level, tstzmultirange(r), p_filters)
+                    from unnest(v_ready) r
+                    union all
+                    select r, bcp_internal.edge_statement(p_interval, tstzmultirange(r), p_filters)
+                    from unnest(v_left) r
+                ) as p (range, statement)
+                order by p.range desc);
+        end if;
+        v_scan := bcp_internal.ready_statement(v_level, v_ready, p_filters);
+    end if;
+    if bcp_internal.is_ranked(p_filters, 'bcp_name, tool_name', p_interval) and p_timed then
+        return array_remove(
+            array[bcp_internal.ranked_statement(
+                p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name', p_filters)], null);
+    end if;
+    return array[concat_ws(' union all ', v_scan, format(
+        'select u.time_bucket, u.bcp_name, u.tool_name, u.calls, u.successes, u.errors, u.timed_calls,'
+        ' u.sum_duration_ms, u.min_duration_ms, u.max_duration_ms, u.request_bytes, u.response_bytes, %1$s'
+        ' from bcp_internal.usage_cells('
+        '%3$L, %4$L, %5$L, %6$L, %7$L, p_by_operation => false, p_without => %8$L) u%2$s',
+        case when p_timed then 'q.durations_ms[1], q.durations_ms[2], q.durations_ms[3]'
+             else 'null::double precision, null::double precision, null::double precision' end,
+        case when p_timed then format(
+            ' left join bcp_internal.latency_quantiles(%L, %L, %L, %L, ''{0.5,0.95,0.99}'', %L, p_without => %L) q'
+            ' using (time_bucket, bcp_name, tool_name)',
+            p_since, p_until, p_interval, p_time_zone, p_filters, v_ready) end,
+        p_since, p_until, p_interval, p_time_zone, p_filters, v_ready))];
+end
+$func$;
+
+comment on function bcp_internal.tool_statements is
+    'Statements for the rows of bcp_internal.tool_cells, with its columns in their order. No bucket is in two of them, '
+    'and those with the latest come first.';
+
+grant execute on function bcp_internal.tool_statements to bcp_reader;
+
 create or replace function bcp_internal.tool_cells(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb,
     p_timed boolean default true)
@@ -156,74 +222,13 @@ set parallel_setup_cost = 20000
 set enable_sort = off
 as $func$
 declare
-    v_level constant text := bcp_internal.stats_level(p_since, p_until, p_interval, p_time_zone, p_filters);
-    v_ready tstzmultirange := '{}';
-    v_left tstzmultirange;
-    v_ranked text;
+    v_statement text;
 begin
-    if v_level is not null then
-        v_ready := bcp_internal.covered(v_level, bcp_internal.finite(p_since, p_until));
-    end if;
-    if not isempty(v_ready) then
-        -- Bytes are bounded as in bcp_internal.usage_statement.
-        return query execute format(
-            'select bucket, bcp_name, tool_name, calls, successes, errors, timed_calls, sum_duration_ms,'
-            ' min_duration_ms, max_duration_ms,'
-            ' least(greatest(coalesce(request_bytes, 0), 0), 9e18)::bigint,'
-            ' least(greatest(coalesce(response_bytes, 0), 0), 9e18)::bigint,'
-            ' bcp_internal.latency_ms(p50_lat_idx), bcp_internal.latency_ms(p95_lat_idx),'
-            ' bcp_internal.latency_ms(p99_lat_idx)'
-            ' from bcp.%I where %s%s',
-            v_level, bcp_internal.within('bucket', v_ready), bcp_internal.call_filter(p_filters, p_lists => true));
-        v_left := bcp_internal.finite(p_since, p_until) - v_ready;
-        if isempty(v_left) then
-            return;
-        end if;
-        -- Raw rows answer for the hour that is not over, and for the other end of the range, in one statement instead
-        -- of two of many pieces. Older ones may have been dropped.
-        if v_level = 'tool_stats_1h'
-            and (select sum(upper(r) - lower(r)) <= interval '3 hours' from unnest(v_left) r)
-            and lower(v_left) >= coalesce((
-                select bcp_internal.now() - bcp_internal.refresh_start(r.retention_days)
-                from bcp.data_retention_policies r
-                where r.table_name = 'tool_usage_logs'), 'infinity')
-        then
-            return query execute (
-                select string_agg(
-                    format(
-                        '(%s)', bcp_internal.edge_statement(p_interval, tstzmultirange(r), p_filters)),
-                    ' union all ')
-                from unnest(v_left) r);
-            return;
-        end if;
-    end if;
-    if not p_timed then
-        return query
-            select u.time_bucket, u.bcp_name, u.tool_name, u.calls, u.successes, u.errors, u.timed_calls,
-                   u.sum_duration_ms, u.min_duration_ms, u.max_duration_ms, u.request_bytes, u.response_bytes,
-                   null::double precision, null::double precision, null::double precision
-            from bcp_internal.usage_cells(
-                p_since, p_until, p_interval, p_time_zone, p_filters, p_by_operation => false,
-                p_without => v_ready) u;
-        return;
-    end if;
-    if bcp_internal.is_ranked(p_filters, 'bcp_name, tool_name', p_interval) then
-        v_ranked := bcp_internal.ranked_statement(
-            p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name', p_filters);
-        if v_ranked is not null then
-            return query execute v_ranked;
-        end if;
-        return;
-    end if;
-    return query
-        select u.time_bucket, u.bcp_name, u.tool_name, u.calls, u.successes, u.errors, u.timed_calls,
-               u.sum_duration_ms, u.min_duration_ms, u.max_duration_ms, u.request_bytes, u.response_bytes,
-               q.durations_ms[1], q.durations_ms[2], q.durations_ms[3]
-        from bcp_internal.usage_cells(
-            p_since, p_until, p_interval, p_time_zone, p_filters, p_by_operation => false, p_without => v_ready) u
-        left join bcp_internal.latency_quantiles(
-            p_since, p_until, p_interval, p_time_zone, '{0.5,0.95,0.99}', p_filters, p_without => v_ready) q
-            using (time_bucket, bcp_name, tool_name);
+    foreach v_statement in array bcp_internal.tool_statements(
+        p_since, p_until, p_interval, p_time_zone, p_filters, p_timed)
+    loop
+        return query execute v_statement;
+    end loop;
 end
 $func$;
 

@@ -12,24 +12,43 @@ returns table (
     success_rate double precision, avg_duration_ms double precision, p50_duration_ms double precision,
     p95_duration_ms double precision, p99_duration_ms double precision, max_duration_ms double precision,
     request_bytes bigint, response_bytes bigint)
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
+set enable_sort = off
 as $func$
-    select
-        c.time_bucket, c.bcp_name, c.tool_name, c.calls, c.successes, c.errors,
-        c.successes::double precision / nullif(c.successes + c.errors, 0), c.sum_duration_ms / nullif(c.timed_calls, 0),
-        -- A value of the sketch may lie up to 1 percent outside of what was measured, but the extremes are known
-        -- exactly.
-        least(greatest(c.p50_duration_ms, c.min_duration_ms), c.max_duration_ms),
-        least(greatest(c.p95_duration_ms, c.min_duration_ms), c.max_duration_ms),
-        least(greatest(c.p99_duration_ms, c.min_duration_ms), c.max_duration_ms), c.max_duration_ms, c.request_bytes,
-        c.response_bytes
-    from bcp_internal.checked_range(p_since, p_until) r
-    cross join lateral bcp_internal.tool_cells(
+declare
+    v_statements text[];
+    v_statement text;
+begin
+    select bcp_internal.tool_statements(
         r.range_from, r.range_to, bcp_internal.checked_interval(p_interval, p_time_zone), p_time_zone,
         bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome,
-            p_failed, p_client_version, p_client_model, p_release)) c
-    order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name
+            p_failed, p_client_version, p_client_model, p_release))
+    into v_statements
+    from bcp_internal.checked_range(p_since, p_until) r;
+    foreach v_statement in array v_statements loop
+        -- Not from bcp_internal.tool_cells, because each function that hands on 30,000 rows takes longer than reading
+        -- them does.
+        return query execute format(
+            $query$
+                select
+                    c.time_bucket, c.bcp_name, c.tool_name, c.calls, c.successes, c.errors,
+                    c.successes::double precision / nullif(c.successes + c.errors, 0),
+                    c.sum_ms / nullif(c.timed_calls, 0),
+                    -- A value of the sketch may lie up to 1 percent outside of what was measured, but the extremes are
+                    -- known exactly.
+                    least(greatest(c.p50_ms, c.min_ms), c.max_ms), least(greatest(c.p95_ms, c.min_ms), c.max_ms),
+                    least(greatest(c.p99_ms, c.min_ms), c.max_ms), c.max_ms, c.request_bytes, c.response_bytes
+                from (%s) as c (
+                    time_bucket, bcp_name, tool_name, calls, successes, errors, timed_calls, sum_ms, min_ms, max_ms,
+                    request_bytes, response_bytes, p50_ms, p95_ms, p99_ms)
+                order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name
+            $query$, v_statement);
+    end loop;
+end
 $func$;
 
 comment on function bcp.tool_usage_stats is

@@ -76,6 +76,11 @@ as $func$
         ) k
         group by k.time_bucket
     $rule$, '{}', '{}'),
+    ('bcp_internal.tool_statements', $rule$
+        select array[format(
+            'select * from bcp_internal.tool_cells(%L, %L, %L, %L, %L, %L)',
+            p_since, p_until, p_interval, p_time_zone, p_filters, p_timed)]
+    $rule$, '{}', '{}'),
     ('bcp_internal.breakdown_statement', $rule$
         select format(
             'select time_bucket, %s, lat_idx, in_sketch, calls, successes, errors, timed_calls, sum_ms, min_ms, max_ms,'
