@@ -44,27 +44,6 @@ comment on function bcp_internal.calls is
 
 grant execute on function bcp_internal.calls to bcp_reader;
 
-create or replace function bcp_internal.latest_first(p_since timestamptz, p_until timestamptz)
-returns table (range_from timestamptz, range_to timestamptz)
-language sql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-    select greatest(p_since, p_until - d.upto), p_until - d.after
-    from (values
-        (interval '0', interval '1 day'), ('1 day', '4 days'), ('4 days', '16 days'), ('16 days', '64 days'),
-        ('64 days', null)
-    ) as d (after, upto)
-    where p_until - d.after > p_since
-    order by d.after
-$func$;
-
-comment on function bcp_internal.latest_first is
-    'Splits [p_since, p_until) into up to five spans, latest first, each longer than the one before. Planning takes '
-    'about 0.15 ms per chunk in the columnstore and a third of that per other chunk. A question for the latest few '
-    'rows asks span by span, and mostly finds them in the first.';
-
-grant execute on function bcp_internal.latest_first to bcp_reader;
-
 create or replace function bcp.failed_calls(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_user_id text default null,
@@ -125,6 +104,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
+-- Compiling takes longer than running.
+set jit = off
 as $func$
 declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
@@ -150,12 +131,13 @@ begin
         v_predicate := v_path;
         v_path := null;
     end if;
-    for v_span in select * from bcp_internal.latest_first(v_range.range_from, v_range.range_to) loop
+    for v_span in select * from bcp_internal.spans_of_parameters(v_range.range_from, v_range.range_to, p_contains) loop
         return query
         select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.duration_ms, l.parameters, l.user_id,
                l.session_id, l.client_name, l.request_id, l.event_id
         from bcp_internal.calls(v_span.range_from, v_span.range_to, v_filters) l
-        where (p_contains is null or l.parameters @> p_contains)
+        where (v_span.bcp_names is null or l.bcp_name = any (v_span.bcp_names))
+          and (p_contains is null or l.parameters @> p_contains)
           and (v_path is null or l.parameters @? v_path)
           and (v_predicate is null or l.parameters @@ v_predicate)
         order by l.start_time desc, l.event_id
@@ -172,7 +154,8 @@ comment on function bcp.search_parameters is
     'what the JSON path p_path looks for (as @?, or as @@ if it is a predicate), latest first, at most p_limit (1 to '
     '10000). Values are as stored: masked. Reads the GIN index on parameters where there is one. Chunks in the '
     'columnstore have none, and neither has a store with the setting index_parameters off: there it reads the '
-    'parameters of the whole range. The range is [p_since, p_until), the last 24 hours by default.';
+    'parameters of the bundles that have the keys of p_contains, or without p_contains those of all. The range is '
+    '[p_since, p_until), the last 24 hours by default.';
 
 grant execute on function bcp.search_parameters to bcp_reader;
 
@@ -209,6 +192,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
+-- Compiling takes longer than running.
+set jit = off
 as $func$
 declare
     v_range record := bcp_internal.checked_event_range(p_since, p_until, p_event_id);
@@ -221,10 +206,11 @@ declare
 begin
     for v_span in
         select range_from, range_to
-        from bcp_internal.latest_first(
+        from bcp_internal.spans_of_calls(
             v_range.range_from,
             -- Calls of one time are listed by their ids, so the next page may begin within that time.
-            v_range.range_to + case when p_after is null then interval '0' else interval '1 microsecond' end)
+            v_range.range_to + case when p_after is null then interval '0' else interval '1 microsecond' end,
+            p_event_id)
     loop
         return query
         select l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message,
@@ -248,7 +234,8 @@ comment on function bcp.find_calls is
     'p_event_id, any text or a UUID. p_failed true finds calls whose success is false; p_failed false finds all '
     'others: succeeded, cancelled or unknown. intent is why the agent called, where it said so. For the next page give '
     'start_time of the last row as p_until, and its event_id as p_after. Reads the calls of the range '
-    '[p_since, p_until): the last 24 hours by default, or with p_event_id all time.';
+    '[p_since, p_until): the last 24 hours by default, or with p_event_id all time, of which it reads the hours in '
+    'which bcp.call_ids_1h may have the id.';
 
 grant execute on function bcp.find_calls to bcp_reader;
 

@@ -45,7 +45,9 @@ as $func$
         (29, 'listed_tools_1d', 'tool_usage_logs', interval '1 day', true, false, null),
         (30, 'session_steps_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
         (31, 'tool_pairs_1d', 'tool_usage_logs', interval '1 day', false, false, interval '6 hours'),
-        (32, 'tool_pairs_1mo', 'tool_usage_logs', interval '1 month', false, true, null)
+        (32, 'tool_pairs_1mo', 'tool_usage_logs', interval '1 month', false, true, null),
+        (33, 'call_ids_1h', 'tool_usage_logs', interval '1 hour', true, false, null),
+        (34, 'parameter_keys_1d', 'tool_usage_logs', interval '1 day', true, false, null)
     ) as v
 $func$;
 

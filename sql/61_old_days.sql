@@ -1,5 +1,6 @@
 -- Days of users and sessions that go with their calls: bcp.user_usage_1d has nearly each call of a user and
--- bcp.session_steps_1d each of a session, so what retention promises of calls holds for them. Days of
+-- bcp.session_steps_1d each of a session, so what retention promises of calls holds for them. Where calls are goes with
+-- them, too. Days of
 -- activity have counts alone, and go only if the setting activity_retention says so.
 
 create or replace function bcp_internal.old_days_of_users() returns tstzmultirange
@@ -35,7 +36,7 @@ as $func$
     from gone g
     cross join lateral (
         select a.relation, g.days, 'past the retention of tool_usage_logs'
-        from unnest('{session_steps_1d,user_usage_1d}'::text[]) as a (relation)
+        from unnest('{session_steps_1d,user_usage_1d,call_ids_1h,parameter_keys_1d}'::text[]) as a (relation)
         union all
         select a.relation,
                g.days * tstzmultirange(tstzrange(null, date_trunc('day', bcp_internal.now() - g.kept, 'UTC'))),

@@ -64,6 +64,7 @@ def test_every_aggregate_is_refreshed_within_retention_and_days_made_from_rows_b
         "listed_tools_1d",
         "client_usage_1d",
         "client_tool_usage_1d",
+        "parameter_keys_1d",
     }
     assert {row["every"] for row in refresh.values()} == {"00:05:00", "01:00:00"}
     within = rows(
