@@ -36,6 +36,7 @@ import statistics
 import threading
 import time
 from bisect import bisect_left
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -54,6 +55,7 @@ from benchmarks.server import server, target
 from tests.targets import free_port, why_unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection as Pipe
     from multiprocessing.synchronize import Event
 
@@ -254,20 +256,33 @@ class Server:
         return 0
 
 
-def at_rate(it: Server, subscribers: int, seconds: float, dsn: str) -> dict[str, float]:
-    """Measure one number of subscribers."""
+@contextmanager
+def at_work(*tasks: tuple[Callable[..., None], tuple[Any, ...]]) -> Iterator[list[Any]]:
+    """Have each task work in a process of its own; the list has what each of them says at the end."""
     context = get_context("spawn")
     stop = context.Event()
-    ours: list[Pipe] = []
+    pipes: list[Pipe] = []
     processes = []
-    for work, arguments in ((subscribe, (it.port, it.token, subscribers)), (send, (dsn,))):
+    said: list[Any] = []
+    for work, arguments in tasks:
         here, there = context.Pipe()
-        ours.append(here)
+        pipes.append(here)
         processes.append(context.Process(target=work, args=(*arguments, stop, there), daemon=True))
         processes[-1].start()
         # So that reading fails where the process has ended.
         there.close()
     try:
+        yield said
+    finally:
+        stop.set()
+        said.extend(pipe.recv() for pipe in pipes)
+        for process in processes:
+            process.join(20)
+
+
+def at_rate(it: Server, subscribers: int, seconds: float, dsn: str) -> dict[str, float]:
+    """Measure one number of subscribers."""
+    with at_work((subscribe, (it.port, it.token, subscribers)), (send, (dsn,))) as told:
         # Everybody watches, and the totals of the day are read.
         it.wait_for_ticks(5)
         _, cpu_before = it.ticks()
@@ -276,11 +291,7 @@ def at_rate(it: Server, subscribers: int, seconds: float, dsn: str) -> dict[str,
         took, cpu = it.ticks()
         ended, statements = time.time(), it.statements() - statements
         memory = it.megabytes()
-    finally:
-        stop.set()
-        seen, (before, committed) = (pipe.recv() for pipe in ours)
-        for process in processes:
-            process.join(20)
+    seen, (before, committed) = told
     waits = delays(seen, before, committed, began, ended - 3)
     rate = BATCH * sum(began <= at < ended for at in committed) / (ended - began)
     return {
@@ -308,21 +319,11 @@ def painted(it: Server, subscribers: int, seconds: float, dsn: str) -> dict[str,
     ).fetchone()
     assert row is not None  # noqa: S101
     path, before = row
-    context = get_context("spawn")
-    stop = context.Event()
-    ours: list[Pipe] = []
-    processes = []
-    for work, arguments in (
+    with at_work(
         (paint, (it.port, it.token, path)),
         (subscribe, (it.port, it.token, subscribers - 1)),
         (send, (dsn,)),
-    ):
-        here, there = context.Pipe()
-        ours.append(here)
-        processes.append(context.Process(target=work, args=(*arguments, stop, there), daemon=True))
-        processes[-1].start()
-        there.close()
-    try:
+    ) as told:
         # The browser starts, and has asked everything once.
         it.wait_for_ticks(12)
         began = time.time()
@@ -330,11 +331,7 @@ def painted(it: Server, subscribers: int, seconds: float, dsn: str) -> dict[str,
         ended = time.time()
         # The last of them are painted.
         it.wait_for_ticks(8)
-    finally:
-        stop.set()
-        seen, _, (_, committed) = (pipe.recv() for pipe in ours)
-        for process in processes:
-            process.join(20)
+    seen, _, (_, committed) = told
     # What was not painted until the end waited at least until then.
     seen[0].append((time.time(), before + BATCH * len(committed)))
     waits = delays(seen, before, committed, began, ended)
