@@ -1,56 +1,5 @@
 -- Questions about errors.
 
-create or replace function bcp_internal.error_cells(
-    p_since timestamptz, p_until timestamptz, p_level bcp.error_level_enum, p_bcp_name text, p_tool_name text,
-    p_by_day boolean default false, p_release text default null, p_fingerprint text default null)
-returns table (
-    day timestamptz, level bcp.error_level_enum, bcp_name text, tool_name text, error_type text, fingerprint text,
-    errors bigint, first_seen timestamptz, last_seen timestamptz)
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_width constant interval := case when p_by_day then interval '1 day' end;
-    v_scans text;
-begin
-    select string_agg(
-        format(
-            'select %s as day, level, bcp_name, tool_name, error_type, fingerprint, %s from bcp.%I where %s',
-            bcp_internal.bucket_of(c.time, v_width, 'UTC', interval '0'), c.counts, r.relation,
-            bcp_internal.within(c.time, r.ranges)
-                || coalesce(' and release = ' || quote_literal(p_release), '')
-                || coalesce(' and fingerprint = ' || quote_literal(p_fingerprint), '')),
-        ' union all ')
-    into v_scans
-    from bcp_internal.pieces(
-        -- Aggregates have no release.
-        'errors', case when p_release is null then '{1d,1h}' else '{}' end::text[], p_since, p_until) r
-    cross join lateral (
-        select
-            case r.relation when 'error_logs' then 'timestamp' else 'bucket' end,
-            case r.relation
-                when 'error_logs' then '1 as errors, "timestamp" as first_seen, "timestamp" as last_seen'
-                else 'errors, first_seen, last_seen'
-            end
-    ) as c (time, counts);
-    if v_scans is null then
-        return;
-    end if;
-    return query execute format(
-        'select e.day, e.level, e.bcp_name, e.tool_name, e.error_type, e.fingerprint, sum(e.errors)::bigint,'
-        ' min(e.first_seen), max(e.last_seen) from (%s) e'
-        ' where ($1 is null or e.level = $1) and ($2 is null or e.bcp_name = $2) and ($3 is null or e.tool_name = $3)'
-        ' group by 1, 2, 3, 4, 5, 6', v_scans)
-    using p_level, p_bcp_name, p_tool_name;
-end
-$func$;
-
-comment on function bcp_internal.error_cells is
-    'Errors of a range by level, bundle, tool, type and issue, and by UTC day if p_by_day is true; of one issue if '
-    'p_fingerprint is given. With a release all rows come from the raw table.';
-
-grant execute on function bcp_internal.error_cells to bcp_reader;
-
 create or replace function bcp_internal.issues(p_fingerprints text[]) returns setof bcp.error_issues
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -82,7 +31,9 @@ as $func$
             -- A cell is one issue, and counting without distinct needs no sort.
             count(*) as issues,
             min(first_seen) as first_seen, max(last_seen) as last_seen,
-            (array_agg(fingerprint order by errors desc, fingerprint))[1] as top_issue
+            -- The least of these texts has the most errors, and of as many the first fingerprint. An array in that
+            -- order takes three times as long.
+            substr(min(lpad((9223372036854775807 - errors)::text, 19, '0') || fingerprint), 20) as top_issue
         from cells
         group by 1, 2, 3, 4
     )
@@ -144,20 +95,46 @@ create or replace function bcp.daily_error_summary(
     p_since timestamptz default null, p_until timestamptz default null, p_level bcp.error_level_enum default null,
     p_bcp_name text default null, p_tool_name text default null, p_release text default null)
 returns setof bcp.daily_error_summary
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set enable_sort = off
 as $func$
+declare
+    v_range constant record := bcp_internal.checked_range(p_since, p_until);
+    v_from constant timestamptz := date_trunc('day', v_range.range_from, 'UTC');
+    v_to constant timestamptz :=
+        date_trunc('day', v_range.range_to + interval '24 hours' - interval '1 microsecond', 'UTC');
+    v_order constant text := ' order by 1 desc, 6 desc, 2 desc, 3, 4, 5';
+    v_ready tstzmultirange := '{}';
+    v_query text;
+begin
+    if v_range.range_from = v_range.range_to then
+        return;
+    end if;
+    if p_release is null then
+        v_ready := bcp_internal.ready_error_days(v_from, v_to);
+    end if;
     -- A cell is one issue, and counting without distinct needs no sort.
-    select c.day, c.level, c.bcp_name, c.tool_name, c.error_type, sum(c.errors)::bigint, count(*),
-           min(c.first_seen), max(c.last_seen)
-    from bcp_internal.checked_range(p_since, p_until) r
-    cross join lateral bcp_internal.error_cells(
-        date_trunc('day', r.range_from, 'UTC'),
-        date_trunc('day', r.range_to + interval '24 hours' - interval '1 microsecond', 'UTC'),
-        p_level, p_bcp_name, p_tool_name, p_by_day => true, p_release => p_release) c
-    where r.range_from < r.range_to
-    group by 1, 2, 3, 4, 5
-    order by 1 desc, sum(c.errors) desc, c.level desc, c.bcp_name, c.tool_name, c.error_type
+    v_query := '(select c.day, c.level, c.bcp_name, c.tool_name, c.error_type, sum(c.errors)::bigint, count(*),'
+        ' min(c.first_seen), max(c.last_seen) from unnest($1) as r'
+        ' cross join lateral bcp_internal.error_cells('
+        'lower(r), upper(r), $2, $3, $4, p_by_day => true, p_release => $5) c'
+        ' group by 1, 2, 3, 4, 5' || v_order || ')';
+    -- The order is that of the columnstore. Each part is in order by itself, so that they are merged, not sorted.
+    if not isempty(v_ready) then
+        v_query := '(select bucket, level, bcp_name, tool_name, error_type, errors, issues, first_seen, last_seen'
+            ' from bcp.error_totals_1d where ' || bcp_internal.within('bucket', v_ready)
+            || coalesce(' and level = ' || quote_literal(p_level), '')
+            || coalesce(' and bcp_name = ' || quote_literal(p_bcp_name), '')
+            || coalesce(' and tool_name = ' || quote_literal(p_tool_name), '')
+            || v_order || ') union all ' || v_query || v_order;
+    end if;
+    return query execute v_query
+    using bcp_internal.finite(v_from, v_to) - v_ready, p_level, p_bcp_name, p_tool_name, p_release;
+end
 $func$;
 
 comment on function bcp.daily_error_summary is
@@ -192,10 +169,13 @@ grant execute on function bcp_internal.period_before to bcp_reader;
 
 create or replace function bcp_internal.relative_change(p_now double precision, p_before double precision)
 returns double precision
-language sql immutable parallel safe
+-- In PL/pgSQL, which keeps its plan, because answers call it for each row.
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select (p_now - p_before) / nullif(p_before, 0)
+begin
+    return (p_now - p_before) / nullif(p_before, 0);
+end
 $func$;
 
 comment on function bcp_internal.relative_change is
@@ -319,28 +299,43 @@ declare
     v_before constant timestamptz := bcp_internal.period_before(v_range.range_from, v_range.range_to);
     v_limit constant integer := bcp_internal.checked_limit(p_limit);
     v_state constant text := bcp_internal.checked_choice('p_state', p_state, '{new,ongoing,regressed,resolved}');
+    v_counted record;
+    v_first integer;
+    v_frequent text[];
 begin
+    select coalesce(array_agg(c.fingerprint order by c.errors desc), '{}') as fingerprints,
+           array_agg(c.errors order by c.errors desc) as errors,
+           array_agg(c.errors_before order by c.errors desc) as errors_before
+    into v_counted
+    from bcp_internal.issue_cells(
+        v_before, v_range.range_from, v_range.range_to, p_level, p_bcp_name, p_tool_name, p_release => p_release,
+        p_fingerprint => p_fingerprint) c
+    where c.errors > 0;
+    v_first := cardinality(v_counted.fingerprints);
+    -- Unless a state is asked for, only the most frequent need a look at their issue, and those as frequent as the last
+    -- of them: if none of these is gone.
+    if v_state is null and v_first > v_limit then
+        v_frequent := array(
+            select f
+            from unnest(v_counted.fingerprints, v_counted.errors) as c (f, errors)
+            where c.errors >= v_counted.errors[v_limit]);
+        if (select count(*) from bcp_internal.issues(v_frequent)) >= v_limit then
+            v_first := cardinality(v_frequent);
+        end if;
+    end if;
     return query
     with counted as (
-        select c.fingerprint, sum(c.errors)::bigint as errors
-        from bcp_internal.error_cells(
-            v_range.range_from, v_range.range_to, p_level, p_bcp_name, p_tool_name, p_release => p_release,
-            p_fingerprint => p_fingerprint) c
-        group by c.fingerprint
-    ), before as (
-        select c.fingerprint, sum(c.errors)::bigint as errors
-        from bcp_internal.error_cells(
-            v_before, v_range.range_from, p_level, p_bcp_name, p_tool_name, p_release => p_release,
-            p_fingerprint => p_fingerprint) c
-        group by c.fingerprint
+        select c.*
+        from unnest(
+            v_counted.fingerprints[:v_first], v_counted.errors[:v_first], v_counted.errors_before[:v_first])
+            as c (fingerprint, errors, errors_before)
     ), states as (
         select
-            i.*, c.errors, coalesce(b.errors, 0) as errors_before, a.action, a.acted_at, a.acted_by, a.release, a.notes,
+            i.*, c.errors, c.errors_before, a.action, a.acted_at, a.acted_by, a.release, a.notes,
             bcp_internal.issue_state(
                 i.fingerprint, i.first_seen, i.last_seen, v_range.range_from, a.action, a.acted_at, a.release) as state
         from counted c
         join bcp_internal.issues(array(select x.fingerprint from counted x)) i using (fingerprint)
-        left join before b using (fingerprint)
         left join lateral (
             select *
             from bcp.issue_actions x

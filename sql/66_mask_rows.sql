@@ -272,12 +272,13 @@ create or replace function bcp_internal.adds_up(p_relation regclass) returns boo
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    select not exists (select from pg_attribute where attrelid = p_relation and attname = 'p50_lat_idx')
+    select not exists (select from pg_attribute where attrelid = p_relation and attname in ('p50_lat_idx', 'issues'))
 $func$;
 
 comment on function bcp_internal.adds_up is
-    'Whether rows of the hypertable of an aggregate may be equal but for what they count. Those with percentiles may '
-    'not: they are read as they are. Below the horizon, a bucket of these may be deleted: bcp_internal.unseen.';
+    'Whether rows of the hypertable of an aggregate may be equal but for what they count. Those with percentiles or '
+    'numbers of issues may not: they are read as they are. Below the horizon, a bucket of these may be deleted: '
+    'bcp_internal.unseen.';
 
 create or replace function bcp_internal.mask_aggregate(p_aggregate text, p_before timestamptz) returns bigint
 language plpgsql volatile
@@ -296,8 +297,8 @@ begin
     into strict v_relation
     from timescaledb_information.continuous_aggregates
     where view_schema = 'bcp' and view_name = p_aggregate;
-    -- Rows that become equal are not merged, because every question adds them up. Percentiles cannot be added up:
-    -- without the bucket, usage and sketch answer.
+    -- Rows that become equal are not merged, because every question adds them up. Percentiles and numbers of
+    -- issues cannot be added up: without the bucket, the aggregates that they are made from answer.
     for v_column in
         select column_name, kind = 'json' as is_json
         from bcp_internal.written_columns(v_relation)

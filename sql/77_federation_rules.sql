@@ -39,6 +39,11 @@ as $func$
         from r
         group by 1, 2, 3, 4, 5, 6
     $rule$, '{}', '{}'),
+    ('bcp_internal.issue_cells', $rule$
+        select r.fingerprint, sum(r.errors)::bigint, sum(r.errors_before)::bigint from r group by 1
+    $rule$, '{}', '{}'),
+    -- Numbers of issues that are ready do not add up either.
+    ('bcp_internal.ready_error_days', 'select ''{}''::tstzmultirange', '{}', '{}'),
     -- The busiest minute of all is not the busiest of a shard, so all minutes come here.
     ('bcp_internal.usage_peaks', $rule$
         select b.start, sum(m.calls)::bigint, max(m.calls),

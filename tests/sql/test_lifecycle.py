@@ -75,7 +75,7 @@ def test_every_aggregate_is_refreshed_within_retention_and_days_made_from_rows_b
     )
     assert len(within) == len(names)
     assert all(row["ok"] for row in within)
-    # A month may be longer than retention; what it is made from is not dropped.
+    # A month may be longer than retention. What these are made from is not dropped.
     unbounded = {name for name, row in refresh.items() if row["config"]["start_offset"] is None}
     assert unbounded == {
         "tool_usage_1mo",
@@ -83,6 +83,9 @@ def test_every_aggregate_is_refreshed_within_retention_and_days_made_from_rows_b
         "client_tool_usage_1mo",
         "failed_usage_1mo",
         "tool_pairs_1mo",
+        "error_totals_1d",
+        "errors_1d_packed",
+        "errors_1mo",
     }
 
 
