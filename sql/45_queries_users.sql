@@ -1,5 +1,38 @@
 -- Who calls, how much, and who comes back.
 
+create or replace function bcp_internal.activity_pieces(
+    p_of text, p_levels text[], p_since timestamptz, p_until timestamptz, p_filters jsonb)
+returns table (relation text, ranges tstzmultirange)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- The aggregates have the id and the bundle. Any other filter needs the raw rows.
+    v_aggregated constant boolean :=
+        p_filters - array['bcp_name', p_of || '_id'] = '{}' and '1d' = any (p_levels);
+    v_totals tstzmultirange := '{}';
+begin
+    -- Days by bundle have what those of all bundles together have not seen, as in bcp_internal.total_statement.
+    if v_aggregated and p_of = 'user' and not p_filters ? 'bcp_name' then
+        v_totals := bcp_internal.covered('user_totals_1d', bcp_internal.finite(p_since, p_until));
+        if not isempty(v_totals) then
+            return query select 'user_totals_1d', v_totals;
+        end if;
+    end if;
+    return query
+        select p.relation, p.ranges
+        from bcp_internal.pieces(
+            p_of || '_activity', case when v_aggregated then '{1d}' else '{}' end::text[], p_since, p_until,
+            v_totals) p;
+end
+$func$;
+
+comment on function bcp_internal.activity_pieces is
+    'Which relations answer for the calls of users or sessions (p_of) in which ranges, as bcp_internal.pieces. '
+    'p_levels are those of bcp_internal.grain.';
+
+grant execute on function bcp_internal.activity_pieces to bcp_reader;
+
 create or replace function bcp_internal.activity_cells(
     p_of text, p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
 returns table (
@@ -8,10 +41,16 @@ returns table (
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
+set enable_sort = off
 as $func$
 declare
     v_id constant text := p_of || '_id';
     v_filter constant text := bcp_internal.call_filter(p_filters, p_lists => true);
+    -- No question asks for the tokens of users, and adding them up would take a fifth of the time.
+    v_tokens constant boolean := p_of = 'session';
     v_grain record;
     v_scans text;
 begin
@@ -25,14 +64,7 @@ begin
             concat_ws(', ', case when p_interval is not null then '1' end, v_id)),
         ' union all ')
     into v_scans
-    from bcp_internal.pieces(
-        p_of || '_activity',
-        case
-            -- The aggregates have the id and the bundle. Any other filter needs the raw rows.
-            when p_filters - array['bcp_name', v_id] = '{}' and '1d' = any (v_grain.levels)
-            then '{1d}'
-            else '{}'
-        end::text[], p_since, p_until) r
+    from bcp_internal.activity_pieces(p_of, v_grain.levels, p_since, p_until, p_filters) r
     cross join lateral (
         select
             case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end,
@@ -40,17 +72,19 @@ begin
                 when 'tool_usage_logs' then format(
                     'count(*)%1$s as calls, count(*) filter (where success%2$s) as successes,'
                     ' count(*) filter (where not success%2$s) as errors,'
-                    ' sum(response_bytes)::double precision as response_bytes,'
-                    ' sum(response_tokens)::double precision as given_tokens,'
-                    ' (sum(response_bytes) filter (where response_tokens is not null))::double precision'
-                    ' as given_bytes',
+                    ' sum(response_bytes)::double precision as response_bytes%3$s',
                     -- A list of tools is no call, but it fills the context of the model.
                     case when not p_filters ? 'operation' then ' filter (where operation <> ''tools/list'')' end,
-                    case when not p_filters ? 'operation' then ' and operation <> ''tools/list''' end)
+                    case when not p_filters ? 'operation' then ' and operation <> ''tools/list''' end,
+                    case when v_tokens then
+                        ', sum(response_tokens)::double precision as given_tokens,'
+                        ' (sum(response_bytes) filter (where response_tokens is not null))::double precision'
+                        ' as given_bytes' end)
                 else
                     'sum(calls) as calls, sum(successes) as successes, sum(errors) as errors,'
-                    ' sum(response_bytes) as response_bytes, sum(given_tokens) as given_tokens,'
-                    ' sum(given_bytes) as given_bytes'
+                    ' sum(response_bytes) as response_bytes'
+                    || case when v_tokens then
+                           ', sum(given_tokens) as given_tokens, sum(given_bytes) as given_bytes' else '' end
             end
     ) as c (time, counts);
     if v_scans is null then
@@ -60,15 +94,17 @@ begin
     return query execute format(
         'select coalesce(c.bucket, %L), c.id, sum(c.calls)::bigint, coalesce(sum(c.successes), 0)::bigint,'
         ' coalesce(sum(c.errors), 0)::bigint, least(greatest(coalesce(sum(c.response_bytes), 0), 0), 9e18)::bigint,'
-        ' coalesce(sum(c.given_tokens), 0), coalesce(sum(c.given_bytes), 0)'
-        ' from (%s) c group by 1, 2', p_since, v_scans);
+        ' %s from (%s) c group by 1, 2', p_since,
+        case when v_tokens then 'coalesce(sum(c.given_tokens), 0), coalesce(sum(c.given_bytes), 0)'
+             else 'null::double precision, null::double precision' end, v_scans);
 end
 $func$;
 
 comment on function bcp_internal.activity_cells is
     'Calls of a range by bucket and by user or session (p_of). If the interval is null, one bucket begins at p_since. '
-    'Lists of tools count only with the bytes of their answers, unless the filters name an operation. Rows come from '
-    'daily aggregates, unless a filter or the time zone needs the raw rows.';
+    'Lists of tools count only with the bytes of their answers, unless the filters name an operation. given_tokens and '
+    'given_bytes are null for users. Rows come from daily aggregates, unless a filter or the time zone needs the raw '
+    'rows.';
 
 grant execute on function bcp_internal.activity_cells to bcp_reader;
 
@@ -112,51 +148,64 @@ comment on function bcp.top_users is
 
 grant execute on function bcp.top_users to bcp_reader;
 
+create or replace function bcp_internal.active_statement(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_grain record;
+begin
+    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    -- No sums, as bcp_internal.activity_cells has them: they are most of the time. Days of all bundles together have
+    -- one row per user already.
+    return (
+        select string_agg(
+            format(
+                'select %s as time_bucket, user_id as id from bcp.%I where %s and user_id is not null%s%s', c.start,
+                r.relation, bcp_internal.within(c.time, r.ranges), c.filter,
+                case when r.relation <> 'user_totals_1d' or c.start <> 'bucket' then ' group by 1, 2' else '' end),
+            ' union all ')
+        from bcp_internal.activity_pieces('user', v_grain.levels, p_since, p_until, p_filters) r
+        cross join lateral (
+            select t.time,
+                   case when t.time = 'bucket' and p_interval = interval '1 day' then 'bucket'
+                        else bcp_internal.bucket_of(t.time, p_interval, v_grain.zone, v_grain.shift) end,
+                   case when t.time = 'start_time' then bcp_internal.call_filter(p_filters)
+                        -- A day on which a user only asked for lists of tools has no calls.
+                        else bcp_internal.call_filter(p_filters, p_lists => true) || ' and calls > 0' end
+            from (select case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end) as t (time)
+        ) as c (time, start, filter));
+end
+$func$;
+
+comment on function bcp_internal.active_statement is
+    'Statement for users with a call, by bucket: time_bucket and id, the same ones maybe more than once. Null if the '
+    'range is empty. Rows come from daily aggregates, unless a filter or the time zone needs the raw rows.';
+
+grant execute on function bcp_internal.active_statement to bcp_reader;
+
 create or replace function bcp_internal.active_days(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
 returns table (time_bucket timestamptz, id text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO'
--- The settings have the same reason as those of bcp_internal.usage_cells.
+-- The setting has the same reason as those of bcp_internal.usage_cells.
 set jit = off
 as $func$
 declare
-    v_grain record;
-    v_scans text;
+    v_active constant text := bcp_internal.active_statement(p_since, p_until, p_interval, p_time_zone, p_filters);
 begin
-    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
-    -- No sums, as bcp_internal.activity_cells has them: they are most of the time.
-    select string_agg(
-        format(
-            'select %s as bucket, user_id from bcp.%I where %s and user_id is not null%s group by 1, 2',
-            bcp_internal.bucket_of(c.time, p_interval, v_grain.zone, v_grain.shift), r.relation,
-            bcp_internal.within(c.time, r.ranges), c.filter),
-        -- Two scans may have a part of one day each.
-        ' union ')
-    into v_scans
-    from bcp_internal.pieces(
-        'user_activity',
-        case when p_filters - 'bcp_name' = '{}' and '1d' = any (v_grain.levels) then '{1d}' else '{}' end::text[],
-        p_since, p_until) r
-    cross join lateral (
-        select
-            case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end,
-            case r.relation
-                when 'tool_usage_logs' then bcp_internal.call_filter(p_filters)
-                -- A day on which a user only asked for lists of tools has no calls.
-                else bcp_internal.call_filter(p_filters, p_lists => true) || ' and calls > 0'
-            end
-    ) as c (time, filter);
-    if v_scans is not null then
-        return query execute v_scans;
+    if v_active is not null then
+        return query execute format('select distinct a.time_bucket, a.id from (%s) a', v_active);
     end if;
 end
 $func$;
 
 comment on function bcp_internal.active_days is
-    'Users with a call, by bucket. Rows come from a daily aggregate, unless a filter or the time zone needs the raw '
-    'rows.';
+    'The rows of bcp_internal.active_statement, each once, for a head that adds up those of its shards.';
 
 grant execute on function bcp_internal.active_days to bcp_reader;
 
@@ -172,6 +221,62 @@ comment on function bcp_internal.first_seen is 'When the store first saw each of
 
 grant execute on function bcp_internal.first_seen to bcp_reader;
 
+create or replace function bcp_internal.active_users_statement(p_active text, p_days integer) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Each user is one row, with a bit for each day. A day with a call counts for the six and for the 29 days after it,
+    -- too: these bits are moved, and moved again. So nothing is sorted.
+    select format(
+        $query$
+            with masks as materialized (
+                select a.id, bit_or(%2$L::bit(%3$s) >> ((a.time_bucket at time zone $1)::date - $2)) as days
+                from (%1$s) a
+                group by a.id
+            ), spread as (
+                select m.days, v.week, y.days | (y.days >> 14) as month
+                from masks m
+                cross join lateral (select m.days | (m.days >> 1) as days offset 0) t
+                cross join lateral (select t.days | (t.days >> 2) as days offset 0) u
+                cross join lateral (select u.days | (u.days >> 3) as week, u.days | (u.days >> 4) as days offset 0) v
+                cross join lateral (select v.days | (v.days >> 8) as days offset 0) y
+            ), counted as (
+                select
+                    n, count(*) filter (where get_bit(s.days, n) = 1) as daily,
+                    count(*) filter (where get_bit(s.week, n) = 1) as weekly,
+                    count(*) filter (where get_bit(s.month, n) = 1) as monthly
+                from spread s
+                cross join generate_series(29, %3$s - 1) as n
+                group by n
+            ), newcomers as (
+                select f.n, count(*) as users
+                from masks m
+                join bcp_internal.first_seen(array(select x.id from masks x)) u on u.user_id = m.id
+                cross join lateral (select (u.first_seen at time zone $1)::date - $2) as f (n)
+                where f.n between 29 and %3$s - 1 and get_bit(m.days, f.n) = 1
+                group by f.n
+            )
+            select
+                ($2 + c.n)::timestamp at time zone $1, c.daily, c.weekly, c.monthly, coalesce(w.users, 0),
+                c.daily::double precision / nullif(c.monthly, 0)
+            from (
+                select counted.*, min(n) filter (where monthly > 0) over () as first,
+                       max(n) filter (where monthly > 0) over () as last
+                from counted
+            ) c
+            left join newcomers w using (n)
+            where c.n between c.first and c.last
+            order by c.n desc
+        $query$,
+        p_active, '1' || repeat('0', p_days - 1), p_days)
+$func$;
+
+comment on function bcp_internal.active_users_statement is
+    'Statement for the answer of bcp.active_users, from that of bcp_internal.active_statement. $1 is the time zone, $2 '
+    'the first of p_days days, of which the last ones, after the first 29, are in the answer.';
+
+grant execute on function bcp_internal.active_users_statement to bcp_reader;
+
 create or replace function bcp.active_users(
     p_since timestamptz default null, p_until timestamptz default null, p_bcp_name text default null,
     p_tool_name text default null, p_operation text default null, p_client_name text default null,
@@ -183,62 +288,38 @@ returns table (
     stickiness double precision)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
 as $func$
 declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
     v_width constant interval := bcp_internal.checked_interval('1 day', p_time_zone);
     -- All days that the range overlaps, each as a whole.
-    v_first constant date := v_range.range_from at time zone p_time_zone;
-    v_end constant date := (v_range.range_to - interval '1 microsecond') at time zone p_time_zone;
+    v_first date := v_range.range_from at time zone p_time_zone;
+    v_last date := (v_range.range_to - interval '1 microsecond') at time zone p_time_zone;
+    v_active text;
 begin
-    return query
-    with active as materialized (
-        select c.id, (c.time_bucket at time zone p_time_zone)::date as day
-        from bcp_internal.active_days(
-            (v_first - 29)::timestamp at time zone p_time_zone, (v_end + 1)::timestamp at time zone p_time_zone,
-            v_width, p_time_zone,
-            bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, null, null, p_client_name, p_outcome, p_failed,
-                p_client_version, p_client_model, p_release)) c
-    ), runs as materialized (
-        -- A day with activity counts for as many days as the window is wide, or until the user's next such day, which
-        -- counts from there. All users whose days lie as far apart are one row.
-        select s.day, least(s.next_day - s.day, 30) as lasting, count(*) as users
-        from (
-            select a.day, lead(a.day) over (partition by a.id collate "C" order by a.day) as next_day from active a
-        ) s
-        group by 1, 2
-    ), changes as (
-        select w.width, x.day, x.step
-        from runs r
-        cross join (values (1), (7), (30)) as w (width)
-        cross join lateral (values (r.day, r.users), (r.day + least(r.lasting, w.width), - r.users)) as x (day, step)
-        union all
-        select w.width, d.day::date, 0
-        from (select min(r.day) as first, max(r.day) as last from runs r) b
-        cross join generate_series(greatest(b.first, v_first), least(b.last + 29, v_end), interval '1 day') as d (day)
-        cross join (values (1), (7), (30)) as w (width)
-        where b.first is not null
-    ), counted as (
-        select c.width, c.day, sum(sum(c.step)) over (partition by c.width order by c.day)::bigint as users
-        from changes c
-        group by c.width, c.day
-    ), newcomers as (
-        select a.day, count(*) as users
-        from active a
-        join bcp_internal.first_seen(array(select distinct x.id from active x)) u on u.user_id = a.id
-        where (u.first_seen at time zone p_time_zone)::date = a.day
-        group by a.day
-    )
-    select
-        c.day::timestamp at time zone p_time_zone, max(c.users) filter (where c.width = 1),
-        max(c.users) filter (where c.width = 7), max(c.users) filter (where c.width = 30), coalesce(max(n.users), 0),
-        max(c.users) filter (where c.width = 1)::double precision / nullif(max(c.users) filter (where c.width = 30), 0)
-    from counted c
-    left join newcomers n using (day)
-    where c.day between v_first and v_end
-      and v_range.range_from < v_range.range_to
-    group by c.day
-    order by c.day desc;
+    if v_range.range_from = v_range.range_to then
+        return;
+    end if;
+    v_active := bcp_internal.active_statement(
+        (v_first - 29)::timestamp at time zone p_time_zone, (v_last + 1)::timestamp at time zone p_time_zone, v_width,
+        p_time_zone,
+        bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, null, null, p_client_name, p_outcome, p_failed,
+            p_client_version, p_client_model, p_release));
+    -- A range without an end is as long as there are calls.
+    if not isfinite(v_first) or not isfinite(v_last) or v_last - v_first > 400 then
+        execute format(
+            'select greatest(min(a.time_bucket at time zone $1)::date, $2),'
+            ' least(max(a.time_bucket at time zone $1)::date + 29, $3) from (%s) a', v_active)
+        into v_first, v_last using p_time_zone, v_first, v_last;
+    end if;
+    if v_active is not null and v_first <= v_last then
+        return query execute bcp_internal.active_users_statement(v_active, v_last - v_first + 30)
+        using p_time_zone, v_first - 29;
+    end if;
 end
 $func$;
 

@@ -8,10 +8,11 @@ language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
     -- In the order in which they are refreshed: an aggregate that is not made from rows (of_rows) is made from the
-    -- finer one before it, total_usage_1m from tool_usage_1m, call_latency_1h from tool_latency_1h, and the last three
-    -- from errors_1d. Months are refreshed whatever their age, because a month may be longer than retention, and the
-    -- days that it is made from are never dropped; so are days that are made from such days. What a store in use was
-    -- given later (added_later) is filled day by day, and has seen nothing of what had been dropped before.
+    -- finer one before it, total_usage_1m from tool_usage_1m, call_latency_1h from tool_latency_1h, user_totals_1d from
+    -- user_activity_1d, and the last three from errors_1d. Months are refreshed whatever their age, because a month may
+    -- be longer than retention, and the days that it is made from are never dropped; so are days that are made from such
+    -- days. What a store in use was given later (added_later) is filled day by day, and has seen nothing of what had
+    -- been dropped before.
     select v.*, v.column1 > 15
     from (values
         (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', true, false, interval '1 day'),
@@ -48,9 +49,10 @@ as $func$
         (32, 'tool_pairs_1mo', 'tool_usage_logs', interval '1 month', false, true, null),
         (33, 'call_ids_1h', 'tool_usage_logs', interval '1 hour', true, false, null),
         (34, 'parameter_keys_1d', 'tool_usage_logs', interval '1 day', true, false, null),
-        (35, 'error_totals_1d', 'error_logs', interval '1 day', false, true, interval '6 hours'),
-        (36, 'errors_1d_packed', 'error_logs', interval '1 day', false, true, interval '6 hours'),
-        (37, 'errors_1mo', 'error_logs', interval '1 month', false, true, null)
+        (35, 'user_totals_1d', 'tool_usage_logs', interval '1 day', false, false, interval '6 hours'),
+        (36, 'error_totals_1d', 'error_logs', interval '1 day', false, true, interval '6 hours'),
+        (37, 'errors_1d_packed', 'error_logs', interval '1 day', false, true, interval '6 hours'),
+        (38, 'errors_1mo', 'error_logs', interval '1 month', false, true, null)
     ) as v
 $func$;
 

@@ -41,7 +41,7 @@ as $func$
         select a.relation,
                g.days * tstzmultirange(tstzrange(null, date_trunc('day', bcp_internal.now() - g.kept, 'UTC'))),
                'past the setting activity_retention'
-        from unnest('{user_activity_1d,session_activity_1d}'::text[]) as a (relation)
+        from unnest('{user_activity_1d,user_totals_1d,session_activity_1d}'::text[]) as a (relation)
         where g.kept is not null
     ) as o (relation, days, reason)
     where not isempty(o.days)

@@ -154,7 +154,7 @@ begin
         select format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass as relation
         from timescaledb_information.continuous_aggregates
         where view_schema = 'bcp' and view_name in (
-            'user_usage_1d', 'user_activity_1d', 'session_activity_1d', 'session_steps_1d')
+            'user_usage_1d', 'user_activity_1d', 'user_totals_1d', 'session_activity_1d', 'session_steps_1d')
     loop
         execute format('delete from %s where bucket <= $1 - interval ''24 hours''', v_aggregate.relation)
         using v_before;

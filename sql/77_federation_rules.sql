@@ -27,6 +27,11 @@ as $func$
     -- What has percentiles ready does not add up.
     ('bcp_internal.is_ranked', 'select false', '{}', '{}'),
     ('bcp_internal.active_days', 'select distinct r.time_bucket, r.id from r', '{}', '{}'),
+    ('bcp_internal.active_statement', $rule$
+        select format(
+            'select time_bucket, id from bcp_internal.active_days(%L, %L, %L, %L, %L)', p_since, p_until, p_interval,
+            p_time_zone, p_filters)
+    $rule$, '{}', '{}'),
     ('bcp_internal.activity_cells', $rule$
         select r.time_bucket, r.id, sum(r.calls)::bigint, sum(r.successes)::bigint, sum(r.errors)::bigint,
                least(sum(r.response_bytes), 9e18)::bigint, sum(r.given_tokens), sum(r.given_bytes)

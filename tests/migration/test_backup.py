@@ -99,7 +99,7 @@ def test_a_dump_comes_back_on_a_server_without_the_roles(target: str, tmp_path: 
                 )
                 assert asked.fetchone() != (None,)
             jobs = conn.execute("select count(*) from bcp_internal.jobs()").fetchone()
-            assert jobs == (43,)
+            assert jobs == (44,)
 
 
 @pytest.fixture

@@ -60,11 +60,17 @@ def sent() -> list[dict[str, Any]]:
 # Tests only read it, so those of one worker share it.
 @pytest.fixture(scope="module")
 def conn(_server: Target, sent: list[dict[str, Any]]) -> Iterator[psycopg.Connection[Any]]:
-    """Calls below, at and above the watermarks."""
+    """Calls below, at and above the watermarks, and some that came late."""
     with _server.clean() as dsn, psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("select set_config('bcp.now', %s, false)", [NOW.isoformat()])
-        conn.execute("select bcp.ingest_tool_usage(null, %s::text)", [json.dumps(sent)])
+        conn.execute("select bcp.ingest_tool_usage(null, %s::text)", [json.dumps(sent[30:])])
         refresh_at_once(conn)
+        conn.execute(
+            "select compress_chunk(c)"
+            " from show_chunks('bcp.user_totals_1d', older_than => %s::timestamptz) as c",
+            [NOW - timedelta(days=1)],
+        )
+        conn.execute("select bcp.ingest_tool_usage(null, %s::text)", [json.dumps(sent[:30])])
         [(mark,)] = conn.execute("select bcp_internal.watermark('user_activity_1d')").fetchall()
         assert FIRST < mark < NOW  # both sides are there, else this tests nothing
         yield conn

@@ -27,6 +27,7 @@ RAW = {
     "client_usage_1d": ("tool_usage_logs", "1 day", "calls", "operation, client_name, client_model"),
     "client_tool_usage_1d": ("tool_usage_logs", "1 day", "calls", "tool_name, client_name"),
     "user_activity_1d": ("tool_usage_logs", "1 day", "calls", "user_id"),
+    "user_totals_1d": ("tool_usage_logs", "1 day", "calls", "user_id"),
     "session_activity_1d": ("tool_usage_logs", "1 day", "calls", "session_id"),
     "session_steps_1d": ("tool_usage_logs", "1 day", "calls", "session_id"),
     "errors_1h": ("error_logs", "1 hour", "errors", "level, error_type"),

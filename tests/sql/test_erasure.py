@@ -352,6 +352,7 @@ def test_a_day_of_which_a_part_was_dropped_keeps_that_part(clean_db: psycopg.Con
     for aggregate, column in (
         ("user_usage_1d", "user_id"),
         ("user_activity_1d", "user_id"),
+        ("user_totals_1d", "user_id"),
         ("session_activity_1d", "session_id"),
     ):
         found = clean_db.execute(

@@ -243,7 +243,7 @@ def test_the_scheduler_runs_every_job(scheduler: str) -> None:
                 assert "cannot drop portal" in " ".join(troubles(conn))
                 pytest.skip("every background job of this TimescaleDB fails on this PostgreSQL")
             assert [row for row in found if row["error"] is not None] == []
-            return len(found) == 43 and all((row["n"] or 0) >= times for row in found)
+            return len(found) == 44 and all((row["n"] or 0) >= times for row in found)
 
         until(lambda: ran(1), timeout=60)
         now = datetime.now(UTC)

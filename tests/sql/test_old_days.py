@@ -123,7 +123,7 @@ def test_days_of_activity_go_if_a_setting_says_so_once_their_calls_are_gone(
     store.execute("call bcp.run_cleanup()")
     # Retention of 90 days has dropped the calls of nine days.
     assert users() == {day: n for day, n in before.items() if int(day[3:]) >= first}
-    for relation in ("user_activity_1d", "session_activity_1d"):
+    for relation in ("user_activity_1d", "user_totals_1d", "session_activity_1d"):
         [left] = rows(store, f"select count(*) as n, min(bucket) as first from bcp.{relation}")
         assert (left["n"] > 0, left["first"].day) == (True, first)
         [logged] = rows(
