@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,18 +200,22 @@ def test_it_prints_to_a_terminal_without_unicode(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
-    demo(tmp_path, real_calls=False)
-    status = embedded.status(tmp_path)
+def test_a_folder_of_somebody_elses_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    # A copy of what there is takes less than a store from nothing, and a demo may have run there before.
+    embedded.stop(folder)
+    theirs = tmp_path / "theirs"
+    shutil.copytree(folder, theirs, ignore=shutil.ignore_patterns("*.s.PGSQL.*"))
+    demo(theirs, real_calls=False)
+    status = embedded.status(theirs)
     assert status is not None
     try:
         with psycopg.connect(status.dsn, autocommit=True) as conn:
             conn.execute("update bcp.ingest_batches set source = 'the application'")
         with pytest.raises(BcpAnalyticsError, match="--data"):
-            demo(tmp_path, real_calls=False)
-        assert embedded.status(tmp_path) is not None, "a database that ran before goes on"
+            demo(theirs, real_calls=False)
+        assert embedded.status(theirs) is not None, "a database that ran before goes on"
     finally:
-        embedded.stop(tmp_path)
+        embedded.stop(theirs)
 
 
 needs_server = pytest.mark.skipif(
