@@ -198,6 +198,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- A custom plan, as in bcp.failed_calls.
 set plan_cache_mode = force_custom_plan
+-- Compiling takes longer than running.
+set jit = off
 as $func$
 declare
     v_range record := bcp_internal.checked_range(p_since, p_until);
@@ -205,19 +207,28 @@ declare
 begin
     return query
     select
-        case when v_width is null then v_range.range_from
-            else public.time_bucket(v_width, s.started_at, p_time_zone, null::timestamptz, null::interval) end,
-        s.client_name, count(*), count(distinct s.user_id), count(s.ended_at), sum(s.tool_calls_count)::bigint,
-        sum(s.errors_count)::bigint, avg(s.tool_calls_count)::double precision,
-        count(*) filter (where s.tool_calls_count = 1), avg(d.ms), percentile_disc(0.5) within group (order by d.ms),
-        percentile_disc(0.95) within group (order by d.ms), max(d.ms)
-    from bcp_internal.sessions_begun(v_range.range_from, v_range.range_to) s
-    cross join lateral bcp_internal.session_duration_ms(s.started_at, s.last_activity, s.ended_at) as d (ms)
-    where (p_user_id is null or s.user_id = p_user_id)
-      and (p_client_name is null or s.client_name = p_client_name)
-      and (p_client_version is null or s.client_version = p_client_version)
-    group by 1, s.client_name
-    order by 1 desc, count(*) desc, s.client_name;
+        s.bucket, s.client_name, count(*), count(distinct s.user_id), count(s.ended_at),
+        sum(s.tool_calls_count)::bigint, sum(s.errors_count)::bigint, avg(s.tool_calls_count)::double precision,
+        count(*) filter (where s.tool_calls_count = 1), avg(s.ms), percentile_disc(0.5) within group (order by s.ms),
+        percentile_disc(0.95) within group (order by s.ms), max(s.ms)
+    from (
+        -- Sorting takes most of the time. In the collation C it compares bytes.
+        select
+            case when v_width is null then v_range.range_from
+                else public.time_bucket(v_width, b.started_at, p_time_zone, null::timestamptz, null::interval)
+            end as bucket,
+            b.client_name collate "C" as client_name, b.user_id collate "C" as user_id, b.ended_at,
+            b.tool_calls_count, b.errors_count,
+            bcp_internal.session_duration_ms(b.started_at, b.last_activity, b.ended_at) as ms
+        from bcp_internal.sessions_begun(v_range.range_from, v_range.range_to) b
+        where (p_user_id is null or b.user_id = p_user_id)
+          and (p_client_name is null or b.client_name = p_client_name)
+          and (p_client_version is null or b.client_version = p_client_version)
+        -- This computes each column once, and not in each aggregate.
+        offset 0
+    ) s
+    group by s.bucket, s.client_name
+    order by s.bucket desc, count(*) desc, s.client_name collate "default";
 end
 $func$;
 
