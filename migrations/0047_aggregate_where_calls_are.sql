@@ -28,9 +28,9 @@ comment on column bcp.call_ids_1h.slot is 'The last four bits of the hashes of t
 comment on column bcp.call_ids_1h.calls is 'Calls of the bucket in the slot, with lists of tools.';
 comment on column bcp.call_ids_1h.ids is 'The first three bytes of the hash of each id, in no order.';
 
--- In which bundles the parameters of a call may have a key. A search in parameters reads the bundles that have it, which
--- are segments of the columnstore, in place of all. Hashes of 10 bits, because nothing bounds how many keys callers
--- send, and a key may name a person.
+-- In which bundles the parameters of a call may have a key. A search in parameters reads the bundles that have it,
+-- which are segments of the columnstore, in place of all. Hashes of 10 bits, because nothing bounds how many keys
+-- callers send, and a key may name a person.
 create materialized view bcp.parameter_keys_1d
 with (
     timescaledb.continuous,
