@@ -138,6 +138,141 @@ comment on function bcp_internal.ranked_statement is
 
 grant execute on function bcp_internal.ranked_statement to bcp_reader;
 
+create or replace function bcp_internal.sketched_scans(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_grain record;
+    v_filter constant text := bcp_internal.call_filter(p_filters);
+    v_start constant text := case when p_interval is null then '' else '%s as bucket, ' end;
+    v_by constant text := ' group by ' || case when p_interval is null then '' else '1, ' end || p_keys;
+    -- What costs least to add up for each group.
+    v_sums constant text :=
+        'calls::double precision as calls, successes::double precision as successes,'
+        ' errors::double precision as errors, timed_calls::double precision as timed_calls, sum_ms, min_ms, max_ms,'
+        ' request_bytes::double precision as request_bytes, response_bytes::double precision as response_bytes';
+    v_aggregated text;
+    v_raw text;
+begin
+    select * into v_grain from bcp_internal.zone_grain(p_interval, p_time_zone, p_since, p_until);
+    select
+        string_agg(
+            format(
+                'select %s%s, lat_base, %s, %s from (%s) scan', format(v_start, z.label), p_keys, v_sums,
+                bcp_internal.sketch_columns('n%1$s::double precision as n%1$s'),
+                -- A month has few rows, so grouping the scan first costs more than it saves.
+                case when r.relation ~ '_1mo$'
+                    then format(
+                        'select %s%s, lat_base, calls, successes, errors, timed_calls, sum_duration_ms as sum_ms,'
+                        ' min_duration_ms as min_ms, max_duration_ms as max_ms, request_bytes, response_bytes, %s'
+                        ' from %s',
+                        t.start, p_keys, bcp_internal.sketch_columns('n%s'), t.source)
+                    else format(
+                        'select %s%s, lat_base, %s, %s from %s%s, lat_base', t.start, p_keys,
+                        bcp_internal.sums_of_calls(r.relation), bcp_internal.sketch_columns('sum(n%1$s) as n%1$s'),
+                        t.source, v_by)
+                end), ' union all ')
+            filter (where r.relation <> 'tool_usage_logs'),
+        string_agg(
+            format(
+                'select %s%s, lat_idx, %s from (select %s%s, lat_idx, %s from %s%s, lat_idx) scan',
+                format(v_start, z.label), p_keys, v_sums, t.start, p_keys,
+                bcp_internal.sums_of_calls('tool_usage_logs'), t.source, v_by), ' union all ')
+            filter (where r.relation = 'tool_usage_logs')
+    into v_aggregated, v_raw
+    from bcp_internal.usage_family(p_filters, p_keys) f
+    cross join lateral bcp_internal.pieces(
+        f.family, v_grain.levels, p_since, p_until, bcp_internal.ranges_without(p_filters, p_since, p_until),
+        v_grain.cuts) r
+    cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z
+    cross join lateral (
+        select case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end) as n (time)
+    cross join lateral (
+        select format(v_start, bcp_internal.bucket_of(n.time, p_interval, z.zone, z.shift)),
+               format('bcp.%I where %s%s', r.relation, bcp_internal.within(n.time, z.ranges), v_filter)
+    ) as t (start, source);
+    -- Counting by lat_idx is vectorised and folding the counts is not, as in bcp_internal.sketch_statement.
+    if v_raw is not null then
+        v_raw := format(
+            'select %s%s, (lat_idx & -32)::smallint as lat_base, sum(calls) as calls, sum(successes) as successes,'
+            ' sum(errors) as errors, sum(timed_calls) as timed_calls, sum(sum_ms) as sum_ms, min(min_ms) as min_ms,'
+            ' max(max_ms) as max_ms, sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes, %s'
+            ' from (select *, lat_idx & 31 as place from (%s) counted offset 0) placed%s, lat_base',
+            format(v_start, 'bucket'), p_keys,
+            bcp_internal.sketch_columns('coalesce(sum(calls) filter (where place = %1$s), 0) as n%1$s'), v_raw, v_by);
+    end if;
+    return nullif(concat_ws(' union all ', v_aggregated, v_raw), '');
+end
+$func$;
+
+comment on function bcp_internal.sketched_scans is
+    'Scans for bcp_internal.sketched_statement, each of which adds up its own rows: bucket (unless the interval is '
+    'null), the columns in p_keys, lat_base, the sums, and the counts n0 to n31. Null if the range is empty.';
+
+grant execute on function bcp_internal.sketched_scans to bcp_reader;
+
+create or replace function bcp_internal.sketched_statement(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+as $func$
+declare
+    v_scans constant text := bcp_internal.sketched_scans(
+        p_since, p_until, p_interval, p_time_zone, p_keys, p_filters);
+    v_keys constant text := concat_ws(', ', case when p_interval is not null then 'bucket' end, p_keys);
+begin
+    if v_scans is null then
+        return null;
+    end if;
+    -- The rank of a percentile lies in one row of the sketch, as in bcp_internal.quantile_statement. A call without a
+    -- duration has no lat_base, and comes last. Bytes are bounded as in bcp_internal.usage_statement.
+    return format(
+        $query$
+            select %3$s, %2$s, sum(calls)::bigint, sum(successes)::bigint, sum(errors)::bigint,
+                   sum(timed_calls)::bigint, sum(sum_ms), min(min_ms), max(max_ms),
+                   least(greatest(coalesce(sum(request_bytes), 0), 0), 9e18)::bigint,
+                   least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint, %6$s
+            from (
+                select
+                    c.*, sum(in_sketch) over (partition by %4$s order by lat_base rows unbounded preceding) as up_to,
+                    sum(in_sketch) over (partition by %4$s) as total
+                from (
+                    select
+                        %4$s, lat_base, sum(calls) as calls, coalesce(sum(successes), 0) as successes,
+                        coalesce(sum(errors), 0) as errors, sum(timed_calls) as timed_calls, sum(sum_ms) as sum_ms,
+                        min(min_ms) as min_ms, max(max_ms) as max_ms, sum(request_bytes) as request_bytes,
+                        sum(response_bytes) as response_bytes, %5$s as in_sketch, array[%7$s] as counts
+                    from (%1$s) scans
+                    group by %4$s, lat_base
+                ) c
+            ) ranked
+            group by %4$s
+        $query$,
+        v_scans, p_keys, case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end, v_keys,
+        bcp_internal.sketch_columns('sum(n%s)', ' + '),
+        (select string_agg(
+             format(
+                 'bcp_internal.latency_ms(max(lat_base + bcp_internal.sketch_place('
+                 'counts, greatest(ceil(%1$s::double precision * total), 1) - (up_to - in_sketch) - 0.5))'
+                 ' filter (where greatest(ceil(%1$s::double precision * total), 1) > up_to - in_sketch'
+                 ' and greatest(ceil(%1$s::double precision * total), 1) <= up_to))', p), ', ' order by p)
+         from unnest('{0.5,0.95,0.99}'::double precision[]) as p),
+        bcp_internal.sketch_columns('sum(n%s)'));
+end
+$func$;
+
+comment on function bcp_internal.sketched_statement is
+    'Statement for the rows of bcp_internal.tool_cells from aggregates whose rows have usage and latency sketch, each '
+    'read once. Null if the range is empty.';
+
+grant execute on function bcp_internal.sketched_statement to bcp_reader;
+
 create or replace function bcp_internal.tool_statements(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb,
     p_timed boolean default true)
@@ -180,9 +315,13 @@ begin
         end if;
         v_scan := bcp_internal.ready_statement(v_level, v_ready, p_filters);
     end if;
-    if bcp_internal.is_ranked(p_filters, 'bcp_name, tool_name', p_interval) and p_timed then
+    if p_timed and bcp_internal.is_ranked(p_filters, 'bcp_name, tool_name', p_interval) then
         return array_remove(
             array[bcp_internal.ranked_statement(
+                p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name', p_filters)], null);
+    elsif p_timed and bcp_internal.usage_family(p_filters, 'bcp_name, tool_name') = 'client_tool_usage' then
+        return array_remove(
+            array[bcp_internal.sketched_statement(
                 p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name', p_filters)], null);
     end if;
     return array[concat_ws(' union all ', v_scan, format(

@@ -1,0 +1,1 @@
+drop index _timescaledb_internal.client_tool_usage_1mo_client_idx;
