@@ -304,6 +304,7 @@ IDS: dict[str, Callable[[random.Random], str]] = {
 }
 
 
+@pytest.mark.any_target("the patterns are the same, and of ASCII alone")
 @pytest.mark.parametrize("kind", IDS)
 def test_no_id_of_twenty_thousand_is_a_key(db: Db, kind: str) -> None:
     rng = random.Random(kind)  # noqa: S311  # the same ids each time
