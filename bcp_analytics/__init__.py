@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         MigrationError,
         UnsupportedServer,
     )
+    from bcp_analytics.federation._answers import missing_shards
     from bcp_analytics.ingest import (
         IngestResult,
         RejectionReason,
@@ -151,7 +152,6 @@ if TYPE_CHECKING:
         erasure_plan,
         find_erasure,
         hash_of,
-        missing_shards,
         notification_channels,
         put_alert_rule,
         refresh_analytics_views,
@@ -373,7 +373,6 @@ _HOMES = {
         "erasure_plan",
         "find_erasure",
         "hash_of",
-        "missing_shards",
         "notification_channels",
         "put_alert_rule",
         "refresh_analytics_views",
@@ -386,6 +385,7 @@ _HOMES = {
         "snooze_alert_rule",
         "test_notification_channel",
     ],
+    "federation._answers": ["missing_shards"],
 }
 
 if not TYPE_CHECKING:

@@ -498,14 +498,3 @@ def anonymize_history(
     where it is not.
     """
     return locals()
-
-
-@scalar(list[str])
-def missing_shards() -> Arguments:
-    """Which shards are not in the latest answer of this session?
-
-    Their names; empty where the answer is whole, and in a database that is no head. Shards are left out only
-    where the session has said set bcp.partial = on; otherwise a shard that does not answer is an error. For
-    bcp_reader.
-    """
-    return locals()

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from importlib import import_module
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -15,20 +16,9 @@ import pytest
 from psycopg.rows import dict_row
 
 import bcp_analytics
-from bcp_analytics import Collector, errors, ingest, upkeep
+from bcp_analytics import Collector, HealthCheck, errors
 from bcp_analytics._core.function import question
 from bcp_analytics._core.resources import sql_folder
-from bcp_analytics.queries import (
-    _alerts,
-    _calls,
-    _errors,
-    _intents,
-    _live,
-    _report,
-    _sessions,
-    _tools,
-    _usage,
-)
 from bcp_analytics.queries._questions import QUESTIONS
 from tools import twins
 
@@ -36,7 +26,7 @@ pytestmark = pytest.mark.any_target("names, parameters and columns are those of 
 
 # The one name that differs: the overload that takes the events as text is what Python calls.
 RENAMED = {"events": "events_text"}
-MODULES = (ingest, upkeep, _alerts, _calls, _errors, _intents, _live, _report, _sessions, _tools, _usage)
+MODULES = [import_module(f"bcp_analytics.{path.replace('/', '.')}") for path in twins.MODULES]
 TWINS: dict[str, Any] = {
     name: value
     for module in MODULES
@@ -190,7 +180,7 @@ def test_every_twin_says_what_it_does() -> None:
 
 def test_a_twin_of_nothing_is_noticed(db: psycopg.Connection[Any]) -> None:
     # The checks above rest on the query being made of the names: a wrong one must fail.
-    @question(_usage.HealthCheck)
+    @question(HealthCheck)
     def healthy() -> dict[str, object]:
         return {}
 
