@@ -4,7 +4,9 @@
 gets a database by one of these fixtures, and then runs once a target:
 
 - `db`: a connection to a migrated, empty database, in a transaction that is rolled back. On the embedded
-  target that transaction holds up every other connection, so a test that needs two takes `clean_db`.
+  target that transaction holds up every other connection, so a test that needs two takes `clean_db`. On
+  both, the backend is that of the tests before, which keeps what it has compiled; a test that alters a type
+  connects to `shared_dsn` by itself.
 - `shared_dsn`: where that database is, for what a module asks once; whoever connects leaves it as it was.
 - `clean_db`: an autocommit connection to a migrated database with no events; `dsn` is where it is, for
   further connections.

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -40,27 +42,34 @@ def test_outcomes_are_the_same_everywhere(db: Db) -> None:
     assert f"<{'|'.join(outcomes)}>" in re.sub(r"\s", "", shown)
 
 
-# All sessions of the embedded engine share one backend, and functions that it has compiled keep the altered
-# type after the rollback: another test then failed with "cache lookup failed for type 46".
+# Functions that a backend has compiled keep the altered type after the rollback: in the one backend that all
+# sessions of the embedded engine share, another test then failed with "cache lookup failed for type 46".
+@pytest.fixture
+def alone(shared_dsn: str) -> Iterator[Db]:
+    """Give a backend of the test's own; what it does is rolled back."""
+    with closing(psycopg.connect(shared_dsn)) as conn:
+        yield conn
+
+
 ALTERS_A_TYPE = pytest.mark.native("the embedded engine keeps what it compiled with the altered type")
 
 
 @ALTERS_A_TYPE
-def test_a_field_with_a_column_is_masked_and_stored_without_another_change(db: Db) -> None:
-    db.execute("alter type bcp.tool_call add attribute shoe_size text")
-    db.execute("alter table bcp.tool_usage_logs add column shoe_size text")
-    run_blocks(db, "26_anonymize_tool_calls.sql")
-    run_blocks(db, "30_tool_calls.sql")
-    run_blocks(db, "31_ingest_tool_usage.sql")
+def test_a_field_with_a_column_is_masked_and_stored_without_another_change(alone: Db) -> None:
+    alone.execute("alter type bcp.tool_call add attribute shoe_size text")
+    alone.execute("alter table bcp.tool_usage_logs add column shoe_size text")
+    run_blocks(alone, "26_anonymize_tool_calls.sql")
+    run_blocks(alone, "30_tool_calls.sql")
+    run_blocks(alone, "31_ingest_tool_usage.sql")
     event = '{"bcp_name": "b", "tool_name": "t", "shoe_size": "44, ask ada@example.com"}'
-    stored = db.execute(
+    stored = alone.execute(
         "select stored from bcp.ingest_tool_usage("
         "null, array[jsonb_populate_record(null::bcp.tool_call, %s)])",
         [event],
     ).fetchall()
     assert stored == [(1,)]
-    db.execute("select bcp_internal.store_tool_usage(array[%s]::jsonb[])", [event])
-    sizes = [size for (size,) in db.execute("select shoe_size from bcp.tool_usage_logs")]
+    alone.execute("select bcp_internal.store_tool_usage(array[%s]::jsonb[])", [event])
+    sizes = [size for (size,) in alone.execute("select shoe_size from bcp.tool_usage_logs")]
     assert len(sizes) == 2
     assert all(size.startswith("44, ask email#k") for size in sizes)
 
@@ -76,8 +85,8 @@ def test_a_field_with_a_column_is_masked_and_stored_without_another_change(db: D
         ),
     ],
 )
-def test_the_load_names_each_place_that_lacks_a_field(db: Db, file: str, lacking: str) -> None:
-    db.execute("alter type bcp.tool_call add attribute shoe_size text")
+def test_the_load_names_each_place_that_lacks_a_field(alone: Db, file: str, lacking: str) -> None:
+    alone.execute("alter type bcp.tool_call add attribute shoe_size text")
     with pytest.raises(psycopg.errors.RaiseException) as raised:
-        run_blocks(db, file)
+        run_blocks(alone, file)
     assert re.search(lacking, raised.value.diag.message_primary or "")
