@@ -52,7 +52,7 @@ from bcp_analytics.serve._stream._reader import Reader
 from benchmarks import otlp
 from benchmarks.paint import CHROMIUM, paint
 from benchmarks.server import server, target
-from tests.targets import free_port, why_unavailable
+from tests.targets import free_port, until_it_listens, why_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -411,7 +411,7 @@ def measure(conn: Connection, seconds: float) -> tuple[Rows, Rows, dict[str, flo
     process.start()
     it = Server(conn, port, row[0], process, here)
     try:
-        _wait_for(port)
+        until_it_listens(port, lambda: not process.is_alive())
         found = {number: at_rate(it, number, seconds, dsn) for number in SUBSCRIBERS}
         shown = {number: painted(it, number, seconds, dsn) for number in PAINTED}
         gone = stalled(it)
@@ -425,19 +425,6 @@ def measure(conn: Connection, seconds: float) -> tuple[Rows, Rows, dict[str, flo
         process.join(20)
         if process.is_alive():
             process.kill()
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
 
 
 def main() -> None:

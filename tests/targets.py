@@ -27,7 +27,7 @@ from bcp_analytics.migrate import migrate
 from tests.reset import Reset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from psycopg.pq.abc import PGconn
 
@@ -106,6 +106,20 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def until_it_listens(port: int, has_ended: Callable[[], bool]) -> None:
+    """Return once a server that was just started takes connections; an error if it ends or takes a minute."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            if has_ended() or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 class NativeCluster:

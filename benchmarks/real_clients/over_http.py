@@ -13,11 +13,9 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -28,7 +26,7 @@ import psycopg
 from benchmarks.real_clients import check, load
 from benchmarks.real_clients.install import NPM, PYPI, Packages
 from tests.python.http_upstream import Relay, proxied
-from tests.targets import MAKERS, free_port
+from tests.targets import MAKERS, free_port, until_it_listens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,15 +69,7 @@ def running(command: list[str], port: int, log: Path, environment: dict[str, str
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)  # noqa: S603
     try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                if time.monotonic() > until or process.poll() is not None:
-                    raise
-                time.sleep(0.1)
+        until_it_listens(port, lambda: process.poll() is not None)
         yield
     finally:
         process.kill()

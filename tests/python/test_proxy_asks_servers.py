@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 
 from tests.python.http_upstream import Relay, proxied
 from tests.python.test_proxy_servers import TEE, rows
-from tests.targets import free_port
+from tests.targets import free_port, until_it_listens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,18 +84,6 @@ async def talk(to: Any, mode: str) -> dict[str, set[str]]:
         return {tool.name: set(tool.input_schema["properties"]) for tool in tools}
 
 
-def wait_for(process: subprocess.Popen[bytes], port: int) -> None:
-    until = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            assert time.monotonic() < until
-            assert process.poll() is None
-        else:
-            return
-
-
 def recorded(conn: psycopg.Connection[Any]) -> list[Any]:
     return rows(
         conn,
@@ -139,7 +125,7 @@ def test_over_http(made: str, mode: str, dsn: str, clean_db: psycopg.Connection[
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", SERVERS[made] + TOOLS, str(port)])
     try:
-        wait_for(process, port)
+        until_it_listens(port, lambda: process.poll() is not None)
         with (
             closing(Relay(port)) as behind,
             proxied(tmp_path, f"http://127.0.0.1:{behind.port}/mcp", *ASK, dsn=dsn) as proxy,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,7 @@ from mcp import Client, MCPError
 from mcp.types import ElicitResult, Implementation
 
 from tests.python.http_upstream import Relay, proxied
-from tests.targets import free_port
+from tests.targets import free_port, until_it_listens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,14 +68,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", SERVERS[request.param] + TOOLS, str(port)])
     try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                assert time.monotonic() < until
-                assert process.poll() is None
+        until_it_listens(port, lambda: process.poll() is not None)
         yield request.param, port
     finally:
         process.kill()
