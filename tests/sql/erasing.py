@@ -10,7 +10,7 @@ from psycopg import sql
 
 from bcp_analytics import ingest as send
 from bcp_analytics import upkeep
-from tests.sql.events import ingest, rows, usage
+from tests.sql.events import ingest, refresh, rows, usage
 
 JANE = "Jane.Roe@example.com"
 NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
@@ -48,8 +48,9 @@ def stored_as(conn: psycopg.Connection[Any], user_id: str) -> str:
 
 def refresh_all(conn: psycopg.Connection[Any]) -> None:
     """Make every aggregate from all that there is, below the horizon of the policies too."""
+    [(until,)] = conn.execute("select now()").fetchall()
     for (name,) in conn.execute("select name from bcp_internal.aggregates() order by ordinal").fetchall():
-        conn.execute(f"call public.refresh_continuous_aggregate('bcp.{name}', null, now())")
+        refresh(conn, name, None, until)
 
 
 def fill(conn: psycopg.Connection[Any], jane: str = JANE) -> None:

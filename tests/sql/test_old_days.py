@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.sql.events import ingest, rows, usage
+from tests.sql.events import ingest, refresh_at_once, rows, usage
 
 Db = psycopg.Connection[Any]
 RANGE = "'2026-06-01', '2026-10-02'"
@@ -40,7 +40,7 @@ def store(clean_db: Db) -> Db:
             for hour in (10, 13, 16, 19)
         ],
     )
-    clean_db.execute("call bcp.refresh_analytics_views()")
+    refresh_at_once(clean_db)
     clean_db.execute("call bcp_internal.columnstore_aggregates()")
     clean_db.execute("update bcp.data_retention_policies set archive_before_delete = false")
     at(clean_db, "2026-09-08T12:00:00Z")
