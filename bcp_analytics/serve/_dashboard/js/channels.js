@@ -106,7 +106,7 @@ export function Channels() {
     setTested((before) => ({ ...before, [name]: outcome }))
     renew()
   }
-  const remove = (/** @type {string} */ name) => confirm(`Delete the channel ${name.slice(0, 100)}? What waits to be sent to it is lost.`) && act(() => send('DELETE', pathOf(name)), 'Deleted.')
+  const remove = (/** @type {string} */ name) => confirm(`Delete the channel ${cut(name, 100)}? What waits to be sent to it is lost.`) && act(() => send('DELETE', pathOf(name)), 'Deleted.')
   return html`<${Panel} title="Channels" wide of=${{ ...channels, own: { sql: 'select * from bcp.notification_channels();', rows: channels.rows ?? [] } }} note="who is told" empty="Nobody is told of alerts: make a channel." tools=${html`<button onclick=${() => setEdited(null)}>New channel</button>`}>
     <${Table} title="Channels" rows=${channels.rows ?? []} id=${(/** @type {any} */ row) => row.channel_name} columns=${[
       { key: 'channel_name', title: 'channel', show: (/** @type {string} */ value, /** @type {any} */ row) => html`<b>${cut(value, 60)}</b>${!row.enabled && html` <span class="muted">off</span>`}` }, { key: 'kind', title: 'kind' },

@@ -96,7 +96,7 @@ export function Rules() {
   const [edited, setEdited] = useState(/** @type {any} */ (null))
   const admin = me.value?.role === 'admin'
   const remove = async (/** @type {string} */ name) => {
-    if (confirm(`Delete the rule ${name.slice(0, 100)}? Its open alerts close at the next evaluation.`) && await attempt(() => send('DELETE', pathOf(name)), 'Deleted.')) renew()
+    if (confirm(`Delete the rule ${cut(name, 100)}? Its open alerts close at the next evaluation.`) && await attempt(() => send('DELETE', pathOf(name)), 'Deleted.')) renew()
   }
   return html`<${Panel} title="Rules" wide of=${rules} note="a job evaluates them every minute" empty="There is no rule: without one nothing opens." tools=${admin && html`<button onclick=${() => setEdited(NEW_RULE)}>New rule</button>`}>
     <${Table} title="Rules" rows=${rules.rows ?? []} id=${(/** @type {any} */ row) => row.rule_name} columns=${[

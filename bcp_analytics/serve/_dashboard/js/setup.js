@@ -114,7 +114,7 @@ function Tokens({ made }) {
   }, [made, tick])
   if (!admin) return null
   const revoke = async (/** @type {string} */ name) => {
-    if (confirm(`Revoke the token ${name.slice(0, 100)}? Who has it is refused within five seconds.`) && await attempt(() => send('DELETE', `/v1/tokens/${encodeURIComponent(name)}`), 'Revoked.')) setTick(tick + 1)
+    if (confirm(`Revoke the token ${cut(name, 100)}? Who has it is refused within five seconds.`) && await attempt(() => send('DELETE', `/v1/tokens/${encodeURIComponent(name)}`), 'Revoked.')) setTick(tick + 1)
   }
   return html`<${Panel} title="Tokens" wide of=${{ rows, own: { sql: 'select * from bcp.api_tokens();', rows } }} note="the tokens themselves are not stored"><${Table} title="Tokens" rows=${rows.slice(0, 100)} columns=${[
     { key: 'token_name', title: 'name', show: (/** @type {string} */ value) => cut(value, 60) }, { key: 'role', title: 'role', show: (/** @type {string} */ value, /** @type {any} */ row) => [value, row.vantage].filter(Boolean).join(', ') },

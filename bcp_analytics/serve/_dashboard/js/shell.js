@@ -1,6 +1,6 @@
 // What stands round every page: the way in, the pages, the range and filters, the pill, and the keys.
 import { computed, effect, html, signal, useEffect, useState } from './lib.js'
-import { plural, time } from './format.js'
+import { cut, plural, time } from './format.js'
 import { RANGES, compares, go, here, href, me, param, range, route, said, say } from './state.js'
 import { away, send, useView } from './api.js'
 import { alerts, link } from './live.js'
@@ -41,7 +41,7 @@ function Choice({ name, label, values }) {
   const value = param(name) ?? ''
   const all = value && !values.includes(value) ? [value, ...values] : values
   return html`<select aria-label=${label} disabled=${!all.length} value=${value} onchange=${(/** @type {any} */ e) => go(here({ [name]: e.target.value, page: null }))}>
-    <option value="">${`Any ${label}`}</option>${all.map((one) => html`<option key=${one} value=${one} title=${one.slice(0, 300)}>${one.slice(0, 40)}</option>`)}</select>`
+    <option value="">${`Any ${label}`}</option>${all.map((one) => html`<option key=${one} value=${one} title=${cut(one, 300)}>${cut(one, 40)}</option>`)}</select>`
 }
 
 function Range() {
