@@ -30,6 +30,14 @@ _DRAWN = """canvas => {
     return found
 }"""
 
+# How much of what was seen has moved since the page was opened, as browsers count it.
+_MOVED = """new Promise((done) => {
+    let sum = 0
+    const seen = new PerformanceObserver((list) => { for (const one of list.getEntries()) sum += one.value })
+    seen.observe({ type: 'layout-shift', buffered: true })
+    setTimeout(() => done(sum), 500)
+})"""
+
 
 def test_each_tile_has_its_line_and_calls_apart_are_points(look: Watched) -> None:
     page = look.page
@@ -118,3 +126,15 @@ def test_what_no_question_answers_is_csv_too(look: Watched, tmp_path: Path) -> N
         rows = list(csv.DictReader(file))
     assert {row["token_name"] for row in rows} >= {"admin", "reader", "ingest"}
     assert found.value.suggested_filename == "tokens.csv"
+
+
+def test_what_is_seen_of_the_overview_stays_where_it_is(look: Watched) -> None:
+    page = look.page
+    page.goto("/")
+    # It comes above all else, and there is one.
+    page.locator(".alarm").first.wait_for()
+    page.locator("section[aria-label=Clients] td").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    moved = page.evaluate(_MOVED)
+    # What browsers call good.
+    assert moved < 0.1

@@ -112,9 +112,8 @@ function Changed({ since, until }) {
       { key: 'error_count', title: 'errors', number: true, show: count }]} />` : html`<${Empty}>No cause of errors is new in this range, and none came back.<//>`}<//>`
 }
 
-function Alarms() {
-  const asked = useAsk('active_alerts', {})
-  const rows = alerts.value?.open ?? asked.rows ?? []
+/** @param {{ rows: any[] }} props */
+function Alarms({ rows }) {
   if (!rows.length) return null
   return html`<section class="alarms" aria-label="Open alerts">${rows.slice(0, 4).map((/** @type {any} */ row) => html`<a key=${row.alert_id} href=${href('/alerts')} class=${`alarm is-${row.severity}`}>
     <b>${row.severity}</b> ${cut(nameOf(row.bcp_name, row.tool_name), 60)}: ${showMetric(row.metric, row.value)} <span class="muted">${cut(row.rule_name, 40)}, since ${time(row.opened_at, false)}</span></a>`)}
@@ -140,6 +139,9 @@ export function Overview() {
   const usage = useAsk('usage_over_time', { since, until, interval: step.name, ...asked }, { pace: 'medium' })
   const usageBefore = useAsk('usage_over_time', { ...old, interval: step.name, ...asked }, { skip: !compares() })
   const client = filters('client_name')
+  const alarms = useAsk('active_alerts', {}, { pace: 'fast' })
+  const open = alerts.value?.open ?? alarms.rows
+  const placed = Boolean(open || alarms.error)
   const sessions = useAsk('session_stats', { since, until, interval: 'none', ...client })
   const sessionsBefore = useAsk('session_stats', { ...old, interval: 'none', ...client }, { skip: !compares() })
   const sessionsOver = useAsk('session_stats', { since, until, interval: step.name, ...client, time_zone: ZONE })
@@ -154,10 +156,10 @@ export function Overview() {
   // The log-in of who looks is a call too, so a store with few calls may have none of anybody else's.
   const few = totals.rows !== null && !(totals.rows[0]?.call_count > 20)
   const chart = { times, interval: step.size, markers, onRange: zoom, onOpen: openCalls() }
-  return html`<h1 class="sr">Overview</h1><${Alarms} />
+  return html`<h1 class="sr">Overview</h1><${Alarms} rows=${open ?? []} />
     ${few && html`<${NoCalls} calls=${totals.rows?.[0]?.call_count ?? 0} />`}
-    ${totals.rows?.[0] ? html`<${Tiles} rows=${all} totals=${totals.rows[0]} before=${compares() ? before.rows?.[0] : null} sessions=${added(sessions.rows)} sessionsBefore=${compares() ? added(sessionsBefore.rows) : null} begun=${begun} minutes=${span.length / 60_000} />` : html`<section class="tiles" aria-hidden="true">${[1, 2, 3, 4].map((i) => html`<div key=${i} class="tile wait"></div>`)}</section>`}
-    <div class="grid">
+    ${totals.rows?.[0] && placed ? html`<${Tiles} rows=${all} totals=${totals.rows[0]} before=${compares() ? before.rows?.[0] : null} sessions=${added(sessions.rows)} sessionsBefore=${compares() ? added(sessionsBefore.rows) : null} begun=${begun} minutes=${span.length / 60_000} />` : html`<section class=${placed ? 'tiles' : 'tiles unplaced'} aria-hidden="true">${[1, 2, 3, 4].map((i) => html`<div key=${i} class="tile wait"></div>`)}</section>`}
+    <div class=${placed ? 'grid' : 'grid unplaced'}>
       <${Panel} title="Calls" half note=${`by ${step.name}, by how they ended`} of=${usage}>${times.length > 0 && html`<${Chart} title="calls over time" kind="bars" series=${callSeries(all)} format=${short} ...${chart} />`}<//>
       <${Panel} title="Latency" half note="logarithmic scale" of=${usage}>${times.length > 0 && html`<${Chart} title="latency over time" kind="lines" log series=${latencySeries(all, inTime(usageBefore.rows).all)} format=${ms} tick=${msTick} ...${chart} />`}<//>
       <${Panel} title="What changed" half note="tools, against the period before" of=${ranks}>${changed.length ? html`<${Table} title="What changed" rows=${changed} columns=${[
