@@ -203,7 +203,7 @@ comment on function bcp_internal.unfold_documents(jsonb[], integer, bcp_internal
     'document is nested too deep.';
 
 create or replace function bcp_internal.mask_strings(
-    p_nodes jsonb[], p_parents integer[], p_keys text[], p_state bcp_internal.anonymizer_state,
+    p_nodes jsonb[], p_parents integer[], p_keys text[], p_clean text[], p_state bcp_internal.anonymizer_state,
     out numbers integer[], out masked jsonb[], out renamed integer[])
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -217,13 +217,17 @@ begin
     renamed := '{}';
     -- A number of 13 digits or more may be a card's: 4111111111111111, or 4.111111111111111e15.
     v_found := bcp_internal.unclean_texts(array(
-        select v #>> '{}' from unnest(p_nodes) as v where jsonb_typeof(v) = 'string'
-        union
-        select trim_scale(v::numeric)::text
-        from unnest(p_nodes) as v
-        where jsonb_typeof(v) = 'number' and length(v::text) >= 13
-        union
-        select key from unnest(p_keys) as key where key is not null), p_state);
+        select s
+        from (
+            select v #>> '{}' from unnest(p_nodes) as v where jsonb_typeof(v) = 'string'
+            union
+            select trim_scale(v::numeric)::text
+            from unnest(p_nodes) as v
+            where jsonb_typeof(v) = 'number' and length(v::text) >= 13
+            union
+            select key from unnest(p_keys) as key where key is not null
+        ) as t (s)
+        where s not in (select unnest(p_clean))), p_state);
     if v_found = '{}' then
         return;
     end if;
@@ -245,9 +249,10 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mask_strings(jsonb[], integer[], text[], bcp_internal.anonymizer_state) is
+comment on function bcp_internal.mask_strings(jsonb[], integer[], text[], text[], bcp_internal.anonymizer_state) is
     'Of the nodes of bcp_internal.unfold_documents the numbers of those whose string, or number that is a card, the '
-    'rules change; what takes their place; and the numbers of the objects that have a key to mask.';
+    'rules change; what takes their place; and the numbers of the objects that have a key to mask. p_clean has '
+    'strings that are not looked at, since the gates have let them pass before.';
 
 create or replace function bcp_internal.fold_documents(
     p_nodes jsonb[], p_parents integer[], p_keys text[], p_changed boolean[], p_first integer[], p_wrapped integer[],
@@ -324,7 +329,7 @@ comment on function bcp_internal.fold_documents(
     'mask.';
 
 create or replace function bcp_internal.mask_documents(
-    p_docs jsonb[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
+    p_docs jsonb[], p_max_depth integer, p_clean text[], p_state bcp_internal.anonymizer_state)
 returns jsonb[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -337,7 +342,7 @@ declare
     v_node record;
 begin
     t := bcp_internal.unfold_documents(p_docs, p_max_depth, p_state);
-    s := bcp_internal.mask_strings(t.nodes, t.parents, t.keys, p_state);
+    s := bcp_internal.mask_strings(t.nodes, t.parents, t.keys, p_clean, p_state);
     v_nodes := t.nodes;
     v_changed := t.changed;
     for v_node in select n, masked from unnest(s.numbers, s.masked) as u (n, masked) loop
@@ -349,9 +354,10 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mask_documents(jsonb[], integer, bcp_internal.anonymizer_state) is
+comment on function bcp_internal.mask_documents(jsonb[], integer, text[], bcp_internal.anonymizer_state) is
     'Documents, masked: the values of sensitive keys, then strings, numbers that are cards, and keys. A string that is '
-    'JSON is masked as JSON and stays a string. ZB005 where a document is nested too deep.';
+    'JSON is masked as JSON and stays a string. p_clean has strings with nothing to mask, as '
+    'bcp_internal.unclean_documents finds them. ZB005 where a document is nested too deep.';
 
 create or replace function bcp_internal.anonymize_documents(p_docs jsonb[]) returns jsonb[]
 language plpgsql stable
@@ -365,19 +371,22 @@ declare
     v_state bcp_internal.anonymizer_state;
     v_max_depth integer;
     v_docs jsonb[] := p_docs;
+    u record;
     v_unclean integer[];
     v_masked jsonb[];
 begin
     v_state := bcp_internal.load_anonymizer();
     v_max_depth := bcp_internal.setting('max_json_depth');
-    v_unclean := bcp_internal.unclean_documents(array(
+    u := bcp_internal.unclean_documents(array(
         select coalesce(doc::text, '') from unnest(p_docs) with ordinality as d (doc, n) order by n
             ), v_max_depth, v_state);
+    v_unclean := u.numbers;
     if v_unclean = '{}' then
         return p_docs;
     end if;
     v_masked := bcp_internal.mask_documents(
-        array(select p_docs[n] from unnest(v_unclean) with ordinality as u (n, o) order by o), v_max_depth, v_state);
+        array(select p_docs[n] from unnest(v_unclean) with ordinality as u (n, o) order by o), v_max_depth, u.clean,
+        v_state);
     for i in 1..cardinality(v_unclean) loop
         v_docs[v_unclean[i]] := v_masked[i];
     end loop;

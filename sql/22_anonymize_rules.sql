@@ -151,6 +151,8 @@ declare
     v_active integer[] := array(select generate_subscripts(p_texts, 1));
     v_now text[];
     v_lower text[];
+    -- The same with 9 in place of every digit.
+    v_shapes text[];
     v_all integer[];
     v_digits integer[];
     -- Without the gates of the rules that most texts are here for: e-mail addresses and numbers.
@@ -159,6 +161,9 @@ declare
     v_hard integer[];
     -- Those of them in which a rule finds its words, and not only a sensitive key.
     v_worded integer[];
+    -- What the gates found, and the numbers of those texts that they have not all seen.
+    u record;
+    v_unseen integer[];
     v_gate text;
     -- Sensitive keys in the texts, and numbers of the texts that have one.
     v_labels jsonb;
@@ -175,6 +180,8 @@ begin
         exit when v_active = '{}';
         v_now := array(select v_texts[a] from unnest(v_active) with ordinality as active (a, o) order by o);
         v_lower := array(select lower(s collate "C") from unnest(v_now) with ordinality as t (s, o) order by o);
+        v_shapes := array(
+            select translate(s, '012345678', '999999999') from unnest(v_lower) with ordinality as t (s, o) order by o);
         v_all := array(select generate_subscripts(v_now, 1));
         v_digits := case
             when p_state.word_gates is null then v_all
@@ -182,14 +189,19 @@ begin
                 end;
         -- Where the other gates find nothing, no other rule can match: to try it costs as much as those that do, and
         -- makes PostgreSQL forget the expressions that are used most.
-        v_hard := bcp_internal.unclean(v_now, v_other_gates);
-        v_worded := case when p_state.word_gates is null then v_hard else '{}' end;
-        foreach v_gate in array coalesce(p_state.word_gates, '{}') loop
-            v_worded := v_worded || bcp_internal.matching(v_hard, v_lower, v_gate, false);
-        end loop;
+        u := bcp_internal.unclean(v_now, v_other_gates, false);
+        v_hard := u.unclean;
+        v_worded := case when p_state.word_gates is null then v_hard else u.worded end;
+        v_unseen := case when p_state.word_gates is null then '{}' else u.unasked end;
+        if v_unseen <> '{}' then
+            foreach v_gate in array p_state.word_gates loop
+                v_worded := v_worded || bcp_internal.matching(v_unseen, v_lower, v_gate, false);
+            end loop;
+        end if;
         v_labels := case
             when v_hard = '{}' then '{}'
-            else bcp_internal.sensitive_labels(bcp_internal.joined(v_hard, v_now), p_state)
+            else bcp_internal.sensitive_labels(
+                bcp_internal.joined(array(select v_now[h.n] from unnest(v_hard) as h (n))), p_state)
         end;
         v_keyed := case when v_labels = '{}' then '{}' else array(
             select h.n from unnest(v_hard) as h (n)
@@ -201,16 +213,17 @@ begin
                 select r.ordinal, r.hint_ordinal, t.o::integer
                 from bcp_internal.anonymizer_rules r
                 join unnest(
-                    v_lower, bcp_internal.are_among(v_worded, cardinality(v_now)),
+                    v_lower, v_shapes, bcp_internal.are_among(v_worded, cardinality(v_now)),
                     bcp_internal.are_among(v_digits, cardinality(v_now)),
                     bcp_internal.are_among(v_keyed, cardinality(v_now))
-                ) with ordinality as t (s, is_worded, has_digits, is_keyed, o)
+                ) with ordinality as t (s, shape, is_worded, has_digits, is_keyed, o)
                     on case
                         when r.is_digits then t.has_digits
                         when r.validation in ('sensitive_key', 'table') then t.is_keyed
                         else t.is_worded or r.hint is null and r.likes && p_state.quick_likes
                     end
                     and (r.likes is null or t.s like any (r.likes))
+                    and (r.shapes is null or t.shape like any (r.shapes))
             ), hinted as materialized (
                 select r.ordinal as hint_ordinal, m.o
                 from (

@@ -105,24 +105,31 @@ comment on function bcp_internal.keys_to_mask(integer[], text[], bcp_internal.an
     'Those of the numbers whose text of JSON has a sensitive key, one with a quote in it, or a sensitive name apart '
     'from its value.';
 
-create or replace function bcp_internal.joined(p_numbers integer[], p_texts text[], p_is_flat boolean default false)
-returns text
-language plpgsql immutable
+create or replace function bcp_internal.joined(p_texts text[]) returns text
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
     -- U+0001 separates the texts, so none of them may contain it: bcp_internal.matching_in counts it. The line ends
     -- around it stop a match of [^ ], in the mode in which that matches no line end, from going on into the next text.
-    return array_to_string(array(
-        select case when p_is_flat then translate(p_texts[n], E'\n', E'\r') else p_texts[n] end
-        from unnest(p_numbers) with ordinality as number (n, o)
-        order by o), E'\n\x01\n');
+    return replace(array_to_string(p_texts, E'\x01', ''), E'\x01', E'\n\x01\n');
 end
 $func$;
 
-comment on function bcp_internal.joined(integer[], text[], boolean) is
-    'The texts with the given numbers, joined. None may contain U+0001. Flat texts are what bcp_internal.matching_in '
-    'takes: in them \r stands for \n.';
+comment on function bcp_internal.joined(text[]) is
+    'The texts, joined. None may contain U+0001. Null is joined like an empty text.';
+
+create or replace function bcp_internal.joined_flat(p_texts text[]) returns text
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return replace(replace(array_to_string(p_texts, E'\x01', ''), E'\n', E'\r'), E'\x01', E'\n\x01\n');
+end
+$func$;
+
+comment on function bcp_internal.joined_flat(text[]) is
+    'What bcp_internal.matching_in takes: the texts like bcp_internal.joined, with \r for \n in them.';
 
 create or replace function bcp_internal.matching_in(p_numbers integer[], p_text text, p_gate text) returns integer[]
 language plpgsql immutable
@@ -175,7 +182,8 @@ begin
     from unnest(p_numbers) as n;
     for v_first in 1..cardinality(v_joinable) by 256 loop
         v_numbers := v_joinable[v_first:v_first + 255];
-        v_text := bcp_internal.joined(v_numbers, p_texts, true);
+        v_text := bcp_internal.joined_flat(array(
+            select p_texts[n] from unnest(v_numbers) with ordinality as number (n, o) order by o));
         if p_lower then
             v_text := lower(v_text);
         end if;
@@ -201,7 +209,7 @@ begin
     -- which are most of what stands before a colon, are left to bcp_internal.keys_to_mask.
     v_labels := array(
         select jsonb_object_keys(bcp_internal.sensitive_labels(
-            replace(bcp_internal.joined(p_numbers, p_texts), '":', '"'), p_state)));
+            replace(bcp_internal.joined(array(select p_texts[n] from unnest(p_numbers) as n)), '":', '"'), p_state)));
     if v_labels = '{}' then
         return '{}';
     end if;
@@ -230,29 +238,20 @@ $func$;
 comment on function bcp_internal.without(integer[], integer[]) is
     'Those of the numbers that are not among the others, in order.';
 
-create or replace function bcp_internal.unclean(p_texts text[], p_state bcp_internal.anonymizer_state) returns integer[]
+create or replace function bcp_internal.texts_for_gates(
+    p_texts text[], p_state bcp_internal.anonymizer_state, out numbers integer[], out texts text[], out has_wide boolean)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_all constant integer[] := array(select generate_subscripts(p_texts, 1));
-    v_texts text[] := p_texts;
-    v_gate text;
-    v_candidates integer[];
     v_wide integer[];
     -- A text has these only to hide something in it.
     v_controls constant text := '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]';
     v_has_controls boolean;
     v_escaped text;
-    v_left integer[];
-    v_clean integer[] := '{}';
-    v_lower text collate "C";
-    v_found integer[];
     n integer;
 begin
-    if p_state.word_gates is null or v_all = '{}' then
-        return v_all;
-    end if;
+    texts := p_texts;
     -- The cheapest test comes first, and the next ones see only what is left. A text with an escape, which may stand
     -- for any character, or with U+0001, which separates texts below, is not looked at further. Characters outside
     -- ASCII, and escapes, may stand for ASCII characters.
@@ -263,49 +262,128 @@ begin
     select array_agg(t.n order by t.n), array_agg(t.n) filter (
         where octet_length(t.s) > length(t.s) or strpos(t.s, '%') > 0 or strpos(t.s, '&') > 0
             or v_has_controls and t.s ~ v_controls)
-    into v_candidates, v_wide
+    into numbers, v_wide
     from unnest(p_texts) with ordinality as t (s, n)
     where (strpos(t.s, '\') = 0 or strpos(replace(t.s, '\"', ''), '\') = 0)
       and strpos(t.s, E'\x01') = 0
       and not t.s like any (p_state.quick_likes);
     foreach n in array coalesce(v_wide, '{}') loop
-        v_texts[n] := array_to_string(array(
+        texts[n] := array_to_string(array(
             select distinct f.s from (values
-                (1, v_texts[n]), (2, bcp_internal.fold_text(v_texts[n])), (3, bcp_internal.fold_key(v_texts[n])),
-                (4, bcp_internal.small_letters(v_texts[n]))) as f (o, s)), E'\n');
+                (1, texts[n]), (2, bcp_internal.fold_text(texts[n])), (3, bcp_internal.fold_key(texts[n])),
+                (4, bcp_internal.small_letters(texts[n]))) as f (o, s)), E'\n');
     end loop;
+    has_wide := v_wide is not null;
+end
+$func$;
+
+comment on function bcp_internal.texts_for_gates(text[], bcp_internal.anonymizer_state) is
+    'Numbers of the texts that gates can look at, null where there are none; all texts, those with other characters '
+    'than ASCII or with escapes in all ways to read them; and whether there are such.';
+
+create or replace function bcp_internal.unclean(
+    p_texts text[], p_state bcp_internal.anonymizer_state, p_look_up boolean, out unclean integer[],
+    out worded integer[], out unasked integer[])
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_texts text[];
+    v_gate text;
+    v_candidates integer[];
+    v_has_wide boolean;
+    -- The numbers of the texts of a block; the texts themselves, null where something was found; their places.
+    v_numbers integer[];
+    v_left text[];
+    v_places integer[];
+    v_clean integer[] := '{}';
+    v_lower text collate "C";
+    v_found integer[];
+    v_is_word boolean;
+    n integer;
+begin
+    worded := '{}';
+    if p_state.word_gates is null or coalesce(cardinality(p_texts), 0) = 0 then
+        unclean := array(select generate_subscripts(p_texts, 1));
+        unasked := unclean;
+        return;
+    end if;
+    select t.numbers, t.texts, t.has_wide
+    into v_candidates, v_texts, v_has_wide
+    from bcp_internal.texts_for_gates(p_texts, p_state) as t;
+    unasked := '{}';
     for v_first in 1..coalesce(cardinality(v_candidates), 0) by 1024 loop
-        v_left := v_candidates[v_first:v_first + 1023];
-        v_found := bcp_internal.keys_to_mask(v_left, v_texts, p_state);
-        if v_found <> '{}' then
-            v_left := bcp_internal.without(v_left, v_found);
+        v_numbers := v_candidates[v_first:v_first + 1023];
+        v_left := array(select v_texts[u.n] from unnest(v_numbers) with ordinality as u (n, o) order by u.o);
+        v_places := array(select generate_subscripts(v_left, 1));
+        if v_has_wide then
+            -- A character may stand for one that the first test looks for.
+            foreach n in array v_places loop
+                if v_left[n] like any (p_state.quick_likes) then
+                    v_left[n] := null;
+                    unasked := unasked || v_numbers[n];
+                end if;
+            end loop;
         end if;
-        v_lower := lower(bcp_internal.joined(v_left, v_texts, true));
-        foreach v_gate in array p_state.digit_gate || p_state.word_gates loop
-            continue when v_gate = '(?!)';
-            v_found := bcp_internal.matching_in(v_left, v_lower, v_gate);
+        v_lower := lower(bcp_internal.joined_flat(v_left));
+        if strpos(v_lower, '":') > 0 or strpos(v_lower, '[["') > 0 then
+            v_found := bcp_internal.keys_to_mask(v_places, v_left, p_state);
             if v_found <> '{}' then
-                v_left := bcp_internal.without(v_left, v_found);
-                v_lower := lower(bcp_internal.joined(v_left, v_texts, true));
+                foreach n in array v_found loop
+                    v_left[n] := null;
+                    unasked := unasked || v_numbers[n];
+                end loop;
+                v_lower := lower(bcp_internal.joined_flat(v_left));
             end if;
+        end if;
+        v_is_word := false;
+        foreach v_gate in array p_state.digit_gate || p_state.word_gates loop
+            if v_gate <> '(?!)' then
+                v_found := bcp_internal.matching_in(v_places, v_lower, v_gate);
+                if v_found <> '{}' then
+                    foreach n in array v_found loop
+                        v_left[n] := null;
+                        if v_is_word then
+                            worded := worded || v_numbers[n];
+                        else
+                            unasked := unasked || v_numbers[n];
+                        end if;
+                    end loop;
+                    v_lower := lower(bcp_internal.joined_flat(v_left));
+                end if;
+            end if;
+            v_is_word := true;
         end loop;
         -- What else is a key in text: what stands before a colon that follows no quote or time of day, or before = or
         -- >, in a table, as an option, or as the first of a pair.
         v_found := bcp_internal.matching_in(
-            v_left, bcp_internal.joined(v_left, v_texts, true),
+            v_places, bcp_internal.joined_flat(v_left),
             '[^"0-9]:|(?:[^0-9T]|[^0-9T]T)[0-9]+:|[0-9]:[^0-9]|[=>|\t\r]|[ \t](?:-|is|was|are|i?like) |[(\[]''|\u2013|\u2014|\u2192');
         if v_found <> '{}' then
-            v_left := bcp_internal.without(v_left, bcp_internal.labelled(v_found, v_texts, p_state));
+            -- In doubt all texts are found, those of other gates among them.
+            v_found := array(select u.n from unnest(v_found) as u (n) where v_left[u.n] is not null);
+            if p_look_up then
+                v_found := bcp_internal.labelled(v_found, v_left, p_state);
+            end if;
+            foreach n in array v_found loop
+                v_left[n] := null;
+            end loop;
         end if;
-        v_clean := v_clean || v_left;
+        v_clean := v_clean || array(
+            select u.n from unnest(v_numbers, v_left) as u (n, s) where u.s is not null);
     end loop;
-    return bcp_internal.without(v_all, v_clean);
+    unclean := array(select generate_subscripts(p_texts, 1));
+    if v_candidates is null or cardinality(v_candidates) < cardinality(unclean) then
+        unasked := unasked || bcp_internal.without(unclean, v_candidates);
+    end if;
+    unclean := bcp_internal.without(unclean, v_clean);
 end
 $func$;
 
-comment on function bcp_internal.unclean(text[], bcp_internal.anonymizer_state) is
+comment on function bcp_internal.unclean(text[], bcp_internal.anonymizer_state, boolean) is
     'Numbers of all texts except those of which it is certain that masking the text, or JSON in it, would change '
-    'nothing.';
+    'nothing. Of these numbers, worded are those whose text a gate of words matches, and unasked those whose text no '
+    'such gate has seen. Without p_look_up any key in text, such as key=value, is taken for a sensitive one.';
 
 create or replace function bcp_internal.unclean_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
 returns text[]
@@ -313,9 +391,12 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    return array(select p_texts[n] from unnest(bcp_internal.unclean(p_texts, p_state)) as n);
+    if p_texts = '{}' then
+        return p_texts;
+    end if;
+    return array(select p_texts[n] from unnest((bcp_internal.unclean(p_texts, p_state, true)).unclean) as n);
 end
 $func$;
 
 comment on function bcp_internal.unclean_texts(text[], bcp_internal.anonymizer_state) is
-    'The texts whose numbers bcp_internal.unclean returns.';
+    'The texts that bcp_internal.unclean returns the numbers of.';

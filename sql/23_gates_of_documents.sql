@@ -87,7 +87,7 @@ comment on function bcp_internal.strings_in(text[]) is
     'The pieces of blocks of JSON, each once: strings, keys with U+0003 after them, long numbers, and each list of '
     'strings as one piece. U+0001 stands for \ and U+0002 for a quote.';
 
-create or replace function bcp_internal.documents_with(p_blocks text[], p_pieces text[])
+create or replace function bcp_internal.documents_with(p_blocks text[], p_starts integer[], p_pieces text[])
 returns table (n integer, piece text)
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -97,7 +97,7 @@ declare
 ';
 begin
     return query
-        select distinct (256 * (f.block - 1) + f.doc)::integer, f.piece
+        select distinct (p_starts[f.block] + f.doc)::integer, f.piece
         from (
             select
                 b.n, w.piece, 1 + count(*) filter (where w.piece = v_end) over (partition by b.n order by s.o)
@@ -117,8 +117,9 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.documents_with(text[], text[]) is
-    'Which documents of blocks of JSON have which of these pieces of bcp_internal.strings_in.';
+comment on function bcp_internal.documents_with(text[], integer[], text[]) is
+    'Which documents of blocks of JSON have which of these pieces of bcp_internal.strings_in. p_starts has for each '
+    'block how many documents come before it.';
 
 create or replace function bcp_internal.documents_in_doubt(p_docs text[], p_max_depth integer, p_pieces text[])
 returns integer[]
@@ -235,86 +236,149 @@ comment on function bcp_internal.names_apart(text[], text[], text[], integer[], 
     'Of the keys in documents, and of the names that stand apart from their value as in {"name": "password", "value": '
     '"x"} or [["password", "x"]], those that are sensitive; and the numbers of the documents with such pairs.';
 
+create or replace function bcp_internal.pieces_of_documents(
+    p_docs text[], p_max_depth integer, out docs text[], out nested_in text[], out blocks text[], out starts integer[],
+    out raw text[], out strings text[], out in_doubt integer[])
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_docs text[] := p_docs;
+    v_blocks text[];
+    v_raw text[];
+    v_strings text[];
+    v_nested text[];
+begin
+    docs := '{}';
+    nested_in := '{}';
+    blocks := '{}';
+    starts := '{}';
+    raw := '{}';
+    strings := '{}';
+    in_doubt := '{}';
+    loop
+        v_blocks := bcp_internal.json_blocks(v_docs);
+        blocks := blocks || v_blocks;
+        starts := starts || array(
+            select (cardinality(docs) + 256 * (b.n - 1))::integer from unnest(v_blocks) with ordinality as b (text, n));
+        -- The documents of a batch share most of their strings.
+        select
+            array_agg(d.piece order by d.n),
+            -- Not a function: here a call each would cost 4 percent of ingest.
+            array_agg(case
+                when d.piece = translate(d.piece, E'\\\x01\x02\x03', '') then d.piece
+                else concat(
+                    '"', replace(replace(rtrim(d.piece, E'\x03'), E'\x01', '\\'), E'\x02', '\"'), '"')::jsonb #>> '{}'
+            end order by d.n)
+        into v_raw, v_strings
+        from (
+            select s.piece, s.n
+            from bcp_internal.strings_in(v_blocks) with ordinality as s (piece, n)
+            where s.piece not in (select unnest(raw))
+        ) as d;
+        raw := raw || coalesce(v_raw, '{}');
+        strings := strings || coalesce(v_strings, '{}');
+        in_doubt := in_doubt || array(
+            select (cardinality(docs) + d.n)::integer
+            from unnest(bcp_internal.documents_in_doubt(v_docs, p_max_depth, raw)) as d (n));
+        docs := docs || v_docs;
+        exit when v_raw is null;
+        select array_agg(r.piece), array_agg(j.value::text)
+        into v_nested, v_docs
+        from unnest(v_raw, v_strings) as r (piece, string)
+        cross join lateral bcp_internal.read_json_text(r.string, p_max_depth) as j
+        where left(ltrim(r.string, E' \t\r\n'), 1) in ('{', '[', '"') and j.wraps > 0;
+        exit when v_nested is null;
+        nested_in := nested_in || v_nested;
+    end loop;
+end
+$func$;
+
+comment on function bcp_internal.pieces_of_documents(text[], integer) is
+    'The documents and, after them, those that are JSON in one of their strings, with the piece that each of these is '
+    'in (nested_in). Of all documents their blocks, as bcp_internal.json_blocks makes them, how many documents come '
+    'before each block, and their pieces, each once: as they stand in blocks (raw) and as they read (strings); and the '
+    'numbers that bcp_internal.documents_in_doubt finds.';
+
 create or replace function bcp_internal.unclean_documents(
-    p_docs text[], p_max_depth integer, p_state bcp_internal.anonymizer_state)
-returns integer[]
+    p_docs text[], p_max_depth integer, p_state bcp_internal.anonymizer_state, out numbers integer[], out clean text[])
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    -- The pieces of the documents, each once: as they stand in JSON and as they read; and the numbers of those that are
-    -- keys.
+    v_docs text[];
+    v_nested_in text[];
+    v_blocks text[];
+    v_starts integer[];
     v_raw text[];
     v_strings text[];
-    v_keys integer[];
-    v_blocks text[];
-    v_docs integer[];
     v_apart record;
-    -- JSON in strings, with the strings' numbers.
-    v_json text[];
-    v_nested integer[];
-    -- What was found, and whether it counts in any document or only in those in which it may be a name.
-    v_found text[];
+    -- The pieces in which something was found, by number, and whether it counts in any document or only in those in
+    -- which it may be a name.
+    v_found integer[];
     v_anywhere boolean[];
+    -- Which documents have which of these pieces, or of those that are JSON.
+    v_in integer[];
+    v_pieces text[];
+    v_more integer[];
 begin
+    clean := '{}';
     if p_state.word_gates is null or p_docs is null then
-        return array(select generate_subscripts(p_docs, 1));
+        numbers := array(select generate_subscripts(p_docs, 1));
+        return;
     end if;
-    v_blocks := bcp_internal.json_blocks(p_docs);
-    -- The documents of a batch share most of their strings.
-    select
-        array_agg(d.piece order by d.n),
-        -- Not a function: here a call each would cost 4 percent of ingest.
-        array_agg(case
-            when d.piece = translate(d.piece, E'\\\x01\x02\x03', '') then d.piece
-            else concat(
-                '"', replace(replace(rtrim(d.piece, E'\x03'), E'\x01', '\\'), E'\x02', '\"'), '"')::jsonb #>> '{}'
-        end order by d.n),
-        array_agg(d.n::integer order by d.n) filter (where right(d.piece, 1) = E'\x03')
-    into v_raw, v_strings, v_keys
-    from (
-        select s.piece, s.n from bcp_internal.strings_in(v_blocks) with ordinality as s (piece, n)
-    ) as d;
-    if v_strings is null then
-        v_strings := '{}';
-        v_keys := '{}';
-    end if;
-    v_docs := bcp_internal.documents_in_doubt(p_docs, p_max_depth, v_raw);
-    select array_agg(n), array_agg(doc)
-    into v_nested, v_json
-    from (
-        select r.n::integer, j.value::text as doc
-        from unnest(v_strings) with ordinality as r (string, n)
-        cross join lateral bcp_internal.read_json_text(r.string, p_max_depth) as j
-        where left(ltrim(r.string, E' \t\r\n'), 1) in ('{', '[', '"') and j.wraps > 0
-    ) as nested;
-    v_apart := bcp_internal.names_apart(p_docs, v_raw, v_strings, v_keys, p_state);
-    select array_agg(v_raw[n]), array_agg(is_unclean)
+    select p.docs, p.nested_in, p.blocks, p.starts, p.raw, p.strings, p.in_doubt
+    into v_docs, v_nested_in, v_blocks, v_starts, v_raw, v_strings, numbers
+    from bcp_internal.pieces_of_documents(p_docs, p_max_depth) as p;
+    v_apart := bcp_internal.names_apart(
+        v_docs, v_raw, v_strings, array(
+            select r.n::integer from unnest(v_raw) with ordinality as r (piece, n)
+            where right(r.piece, 1) = E'\x03' order by r.n), p_state);
+    select coalesce(array_agg(f.n), '{}'), array_agg(f.is_unclean)
     into v_found, v_anywhere
     from (
         select n, bool_or(is_unclean) as is_unclean
         from (
-            select n, v_raw[n] <> rtrim(v_raw[n], E'\x03') as is_unclean
-            from unnest(v_strings) with ordinality as r (string, n)
-            join unnest(v_apart.names) as found (string) using (string)
+            select r.n, r.piece <> rtrim(r.piece, E'\x03') as is_unclean
+            from unnest(v_raw, v_strings) with ordinality as r (piece, string, n)
+            where r.string in (select unnest(v_apart.names))
             union all
-            select n, true from unnest(bcp_internal.unclean(v_strings, p_state)) as u (n)
-            union all
-            select v_nested[n], true from unnest(bcp_internal.unclean_documents(v_json, p_max_depth, p_state)) as u (n)
+            select u.n, true from unnest((bcp_internal.unclean(v_strings, p_state, true)).unclean) as u (n)
         ) as found
         group by n
-    ) as found;
-    if v_found is not null then
-        v_docs := v_docs || array(
-            select distinct s.n::integer
-            from bcp_internal.documents_with(v_blocks, v_found) as s
-            join unnest(v_found, v_anywhere) as found (piece, is_anywhere) using (piece)
-            where found.is_anywhere or s.n = any (v_apart.pairs));
+    ) as f;
+    clean := array(
+        select r.string from unnest(v_strings) with ordinality as r (string, n)
+        where r.n not in (select unnest(v_found)));
+    if v_found <> '{}' or numbers <> '{}' and v_nested_in <> '{}' then
+        select array_agg(s.n), array_agg(s.piece)
+        into v_in, v_pieces
+        from bcp_internal.documents_with(
+            v_blocks, v_starts, array(select v_raw[f.n] from unnest(v_found) as f (n)) || v_nested_in) as s;
+        numbers := numbers || array(
+            select h.n
+            from unnest(v_in, v_pieces) as h (n, piece)
+            join (select v_raw[f.n] as piece, f.is_anywhere from unnest(v_found, v_anywhere) as f (n, is_anywhere))
+                as found using (piece)
+            where found.is_anywhere or h.n = any (v_apart.pairs));
     end if;
-    return v_docs;
+    -- What is found in JSON in a string is found in the document that has the string.
+    v_more := numbers;
+    while v_nested_in <> '{}' and v_more <> '{}' loop
+        v_more := array(
+            select distinct h.n
+            from unnest(v_in, v_pieces) as h (n, piece)
+            where h.piece in (
+                    select v_nested_in[m.n - cardinality(p_docs)] from unnest(v_more) as m (n)
+                    where m.n > cardinality(p_docs))
+              and h.n not in (select unnest(numbers)));
+        numbers := numbers || v_more;
+    end loop;
+    numbers := array(select distinct d.n from unnest(numbers) as d (n) where d.n <= cardinality(p_docs) order by d.n);
 end
 $func$;
 
 comment on function bcp_internal.unclean_documents(text[], integer, bcp_internal.anonymizer_state) is
     'Numbers of all documents, each given as the text of JSON or of several strings of JSON, except those of which it '
-    'is certain that masking would change nothing and raise no error.';
+    'is certain that masking would change nothing and raise no error; and those of their strings and keys of which '
+    'the gates say that masking them would change nothing.';

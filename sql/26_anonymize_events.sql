@@ -114,7 +114,7 @@ declare
     v_ids constant text[] := array(select field from bcp_internal.event_fields(p_kind) where is_id and not p_rejected);
     v_state bcp_internal.anonymizer_state;
     v_parts record;
-    v_numbers integer[];
+    u record;
     v_fields record;
     v_masked jsonb[];
 begin
@@ -123,12 +123,12 @@ begin
     if v_parts.too_long is not null then
         raise exception using errcode = 'ZB005', message = v_parts.too_long || ' is longer than 500 characters';
     end if;
-    v_numbers := bcp_internal.unclean_documents(v_parts.texts, v_max_depth, v_state);
+    u := bcp_internal.unclean_documents(v_parts.texts, v_max_depth, v_state);
     v_fields := bcp_internal.fields_to_mask(
-        v_parts.events, v_parts.names, v_parts.docs, v_parts.large, v_numbers, v_ids, v_max_text, v_max_document,
+        v_parts.events, v_parts.names, v_parts.docs, v_parts.large, u.numbers, v_ids, v_max_text, v_max_document,
         v_max_depth, p_rejected);
     if v_fields.docs is not null then
-        v_masked := bcp_internal.mask_documents(v_fields.docs, v_max_depth, v_state);
+        v_masked := bcp_internal.mask_documents(v_fields.docs, v_max_depth, u.clean, v_state);
     end if;
     return query
         with masked as materialized (

@@ -65,6 +65,7 @@ language plpgsql immutable strict
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
+    v_separators constant text := E'_-./:!"#$%&''()*+,;<=>?@[\\]^`{|}~\t\r\x0b\f\b';
     v_text text collate "C" := array_to_string(p_keys, E'\n');
     v_spaced text;
 begin
@@ -76,11 +77,12 @@ begin
     if v_text <> lower(v_text) then
         v_text := lower(regexp_replace(v_text, '([a-z0-9])(?=[A-Z])|([A-Z])(?=[A-Z][a-z])', '\1\2 ', 'g'));
     end if;
-    -- Most keys have no other separators than these, one at a time, and then no expression is needed.
-    v_spaced := translate(v_text, '_-./:', '     ');
-    if strpos(v_spaced, '  ') = 0
-        and translate(v_spaced, 'abcdefghijklmnopqrstuvwxyz0123456789 ' || E'\n', '') = ''
-    then
+    -- Between words of ASCII no expression is needed.
+    v_spaced := translate(v_text, v_separators, repeat(' ', length(v_separators)));
+    if translate(v_spaced, 'abcdefghijklmnopqrstuvwxyz0123456789 ' || E'\n', '') = '' then
+        while strpos(v_spaced, '  ') > 0 loop
+            v_spaced := replace(v_spaced, '  ', ' ');
+        end loop;
         return v_spaced;
     end if;
     return regexp_replace(v_text, '[^a-z0-9\u00aa-\U0010FFFF\n]+', ' ', 'g');

@@ -182,7 +182,7 @@ declare
     v_state bcp_internal.anonymizer_state;
     t record;
     v_large integer[] := '{}';
-    v_numbers integer[];
+    u record;
     f record;
     v_masked jsonb[];
     v_one record;
@@ -202,19 +202,19 @@ begin
             from unnest(t.texts) with ordinality as a (text, k)
         ) as u (text, k, is_large);
     end if;
-    v_numbers := bcp_internal.unclean_documents(t.texts, v_max_depth, v_state);
+    u := bcp_internal.unclean_documents(t.texts, v_max_depth, v_state);
     calls := p_calls;
     parameters := array_fill(null::jsonb, array[v_count]);
     response_data := parameters;
     attributes := parameters;
     answers := parameters;
-    if v_numbers = '{}' and v_large = '{}' then
+    if u.numbers = '{}' and v_large = '{}' then
         return;
     end if;
     f := bcp_internal.call_parts_to_mask(
-        p_calls, v_numbers || v_large, t.text_fields, t.id_fields, t.parameter_bytes, t.response_bytes, v_max_text,
+        p_calls, u.numbers || v_large, t.text_fields, t.id_fields, t.parameter_bytes, t.response_bytes, v_max_text,
         v_max_document, v_max_depth);
-    v_masked := bcp_internal.mask_documents(f.docs, v_max_depth, v_state);
+    v_masked := bcp_internal.mask_documents(f.docs, v_max_depth, u.clean, v_state);
     for v_one in
         select m.n, m.name, m.value, m.bytes
         from unnest(f.numbers, f.names, v_masked, f.bytes) as m (n, name, value, bytes)

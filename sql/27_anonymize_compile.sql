@@ -67,18 +67,89 @@ $func$;
 comment on function bcp_internal.is_in_force(boolean, text) is
     'Whether a key or rule counts: it is enabled, and so is its pack, if it has one.';
 
+create or replace function bcp_internal.shapes_of_hint(p_hint text) returns text[]
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_tokens constant text[] := array(
+        select m[1]
+        from regexp_matches(
+            p_hint,
+            '(\\u[0-9A-Fa-f]{4}|\\.|\[\^?\]?[^]]*\]|\{[0-9]+\}|\{[0-9]+,[0-9]*\}|.)', 'g') as m);
+    v_token text;
+    -- How deep in groups this is, the pattern so far, and the last of it, which a quantifier may repeat.
+    v_depth integer := 0;
+    v_shape text := '%';
+    v_last text := '';
+    v_shapes text[] := '{}';
+begin
+    -- Classes of characters by name, escapes with a number, and brackets in brackets are not looked into.
+    if p_hint ~ '\[[^]]*\[[:.=]|\\\]|\\[xUc0-9]|^[*]{3}' then
+        return null;
+    end if;
+    foreach v_token in array v_tokens || '|'::text loop
+        if v_token = '(' then
+            v_depth := v_depth + 1;
+        elsif v_token = ')' then
+            v_depth := v_depth - 1;
+        end if;
+        if v_depth > 0 then
+            continue;
+        elsif v_token = ')' then
+            -- What a group matches is not looked into.
+            v_shape := v_shape || v_last;
+            v_last := '%';
+        elsif v_token in ('?', '*') then
+            v_last := '%';
+        elsif v_token = '+' then
+            v_last := v_last || '%';
+        elsif v_token like '{_%}' then
+            v_last := repeat(v_last, substring(v_token from '[0-9]+')::integer)
+                || case when strpos(v_token, ',') > 0 then '%' else '' end;
+        elsif v_token = '|' then
+            v_shapes := v_shapes || regexp_replace(v_shape || v_last || '%', '%+', '%', 'g');
+            v_shape := '%';
+            v_last := '';
+        elsif v_token in ('\m', '\M', '\y', '\Y', '\A', '\Z') then
+            continue;
+        elsif v_token in ('^', '$') then
+            return null;
+        else
+            v_shape := v_shape || v_last;
+            v_last := case
+                when v_token ~ '^(?:\[(?:[0-9]-[0-9]|[0-9])+\]|[0-9])$' then '9'
+                when v_token ~ '^[a-z :;,@=&#°-]$' then v_token
+                when v_token ~ '^\\[.:;,/+-]$' then right(v_token, 1)
+                when v_token ~ '^\[[^]%_\\^]\]$' then substr(v_token, 2, 1)
+                else '_'
+            end;
+        end if;
+    end loop;
+    -- Where a branch asks for hardly anything, every text would have to be looked at anyway.
+    if exists (select from unnest(v_shapes) as s where length(translate(s, '%_', '')) < 2) then
+        return null;
+    end if;
+    return v_shapes;
+end
+$func$;
+
+comment on function bcp_internal.shapes_of_hint(text) is
+    'Patterns of LIKE of which every text that a hint matches has one, once 9 has taken the place of all its digits; '
+    'null where they would say nothing. PostgreSQL keeps only 32 compiled expressions, and LIKE needs none.';
+
 create or replace function bcp_internal.compile_rules() returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     delete from bcp_internal.anonymizer_rules;
     insert into bcp_internal.anonymizer_rules (
-        ordinal, name, kind, pattern, value_pattern, value_exceptions, likes, hint, hint_ordinal, is_digits, has_groups,
-        validation, action, replacement)
+        ordinal, name, kind, pattern, value_pattern, value_exceptions, likes, hint, hint_ordinal, shapes, is_digits,
+        has_groups, validation, action, replacement)
     select
         n, name, kind, pattern, value_pattern, value_exceptions,
         (select array_agg('%' || regexp_replace(w, '[%_]', '\\\&', 'g') || '%') from unnest(words) as w),
-        hint, case when hint is not null then min(n) over (partition by hint) end,
+        hint, case when hint is not null then min(n) over (partition by hint) end, bcp_internal.shapes_of_hint(hint),
         coalesce(hint ~ '\[' and hint !~ '[a-z]{2}', false), regexp_match('', pattern || '|') <> '{""}', validation,
         action, replacement
     from (
@@ -110,10 +181,12 @@ as $func$
     ), pieces as (
         select string_agg(branch, '|' order by branch) as gate
         from (
-            select branch, alone, sum(length(branch) + 1) over (partition by alone order by branch) / 500 as n
+            select branch, alone, sum(length(branch) + 1) over (partition by alone order by branch) / 1000 as n
             from branches
             cross join lateral (select case when length(branch) > 300 then branch end) as l (alone)
             where not is_digits
+              -- LIKE finds a single character, and whoever reads these gates has looked for it before.
+              and branch !~ '^[@#&=~^|]$'
         ) as b
         group by alone, n
     )

@@ -135,7 +135,10 @@ def test_what_is_skipped_is_what_a_full_walk_leaves_alone(db: Db, docs: list[Any
     masked = query(db, "select to_jsonb(bcp_internal.anonymize_documents(%s::jsonb[]))", events)
     with db.transaction(force_rollback=True):
         db.execute("update bcp_internal.anonymizer_state set word_gates = null, key_parts = '|'")
-        db.execute("update bcp_internal.anonymizer_rules set likes = null, hint = null, hint_ordinal = null")
+        db.execute(
+            "update bcp_internal.anonymizer_rules"
+            " set likes = null, hint = null, hint_ordinal = null, shapes = null"
+        )
         alone = {event: mask(db, json.loads(event)) for event in dict.fromkeys(events)}
     assert [alone[event] for event in events] == masked
 
@@ -168,6 +171,50 @@ def test_a_gate_misses_no_text_of_a_batch(db: Db, found: list[str], gate: str) -
     assert len(told) == len(set(told))
     if "x01" not in gate and "W" not in gate:
         assert sorted(told) == matching
+
+
+@given(texts=st.lists(st.text("0123456789 .-:/()+x\u00b0\n", max_size=40), min_size=1, max_size=60))
+@example(texts=["10.0.0.1", "52.5200, 13.4050", "219-09-9999", "9 \u00b0", "2001:db8::1"])
+@shared
+def test_a_hint_matches_no_text_without_its_shape(db: Db, texts: list[str]) -> None:
+    assert not query(
+        db,
+        "select coalesce(jsonb_agg(distinct r.name), '[]')"
+        " from jsonb_array_elements_text(%s::jsonb) as t (text)"
+        " join bcp_internal.anonymizer_rules r on t.text ~ r.hint"
+        " where not translate(t.text, '012345678', '999999999') like any (r.shapes)",
+        json.dumps(texts),
+    )
+
+
+@given(
+    branches=st.lists(
+        st.lists(
+            st.sampled_from([
+                "[0-9]", "[2-6]", "[0-9-]", "[a-z]", "[^0-9]", "[.]", "7", "a", "%", "_", "\\.", "\\m",
+                "(?:a|1)", "(b)", "[0-9]{2}", "[a-z]{0,2}", "a?", "[0-9]*", "-+", "(?:1a){2}", "[0-9]{1,}",
+                "[[:digit:]]", "\\d", ".",
+            ]),
+            min_size=1,
+            max_size=6,
+        ).map("".join),
+        min_size=1,
+        max_size=3,
+    ),
+    texts=st.lists(st.text("0123a.-%_b\n", max_size=12), min_size=1, max_size=30),
+)  # fmt: skip
+@shared
+def test_shapes_hold_for_any_hint(db: Db, branches: list[str], texts: list[str]) -> None:
+    hint = "|".join(branches)
+    assert not query(
+        db,
+        "select coalesce(jsonb_agg(t.text), '[]') from jsonb_array_elements_text(%s::jsonb) as t (text)"
+        " where t.text ~ %s and not translate(t.text, '012345678', '999999999') like any ("
+        " bcp_internal.shapes_of_hint(%s))",
+        json.dumps(texts),
+        hint,
+        hint,
+    )
 
 
 sensitive_keys = st.lists(

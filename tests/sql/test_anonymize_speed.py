@@ -188,6 +188,37 @@ def test_a_batch_of_plain_calls_needs_fewer_expressions_than_are_kept_compiled(d
         for n in range(100)
     ]
     calls[50]["parameters"] = {"sql": f"select * from visits where contact = '{EMAIL}'"}
+    assert_few_expressions(db, calls)
+
+
+def test_a_half_masked_batch_needs_fewer_expressions_than_are_kept_compiled(db: Db) -> None:
+    """E-mail addresses, telephone and card numbers, sensitive keys, and names beside all that has none."""
+    if db.info.server_version < 160000:
+        pytest.skip("PostgreSQL shows what it keeps compiled since version 16")
+    calls = [
+        usage(
+            user_id=f"u{n}",
+            session_id=f"s-{n % 7}",
+            parameters={"customer_id": n, "to": f"ada{n}@example.com", "ssn": "219-09-9999"}
+            if n % 2
+            else {"query": f"visits of 2026-01-{n % 28 + 1:02}", "limit": n},
+            response_data={
+                "content": [
+                    {
+                        "type": "text",
+                        "text": json.dumps({"name": f"Ada {n}", "note": note, "dob": "1990-01-01"}),
+                    }
+                ]
+            },
+        )
+        for n, note in enumerate(
+            ["asked to be called at +1 377 555 1088", "card 4111111111111111 of ada@example.com", "paid"] * 33
+        )
+    ]
+    assert_few_expressions(db, calls)
+
+
+def assert_few_expressions(db: Db, calls: list[dict[str, Any]]) -> None:
     ingest(db, calls)
     db.execute("select count(*) from generate_series(1, 32) as n where 'x' ~ ('unused' || n)")
     ingest(db, calls)
