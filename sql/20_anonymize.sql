@@ -424,18 +424,20 @@ comment on function bcp_internal.anonymize_text(text) is
     'Text without personal data; errors are those of bcp_internal.anonymize_documents.';
 
 create or replace function bcp_internal.cut_ip(p_ip inet, p_bits_v4 integer, p_bits_v6 integer) returns inet
-language plpgsql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
+language sql immutable parallel safe
+-- No search_path: with one it could not be inlined; every name is qualified instead.
 as $func$
-begin
-    return case
-        when family(p_ip) = 4 then network(set_masklen(p_ip, least(p_bits_v4, masklen(p_ip))))::inet
-        when not p_ip <<= '::ffff:0:0/96' then network(set_masklen(p_ip, least(p_bits_v6, masklen(p_ip))))::inet
+    select case
+        when pg_catalog.family(p_ip) operator(pg_catalog.=) 4 then pg_catalog.network(
+            pg_catalog.set_masklen(p_ip, least(p_bits_v4, pg_catalog.masklen(p_ip))))::pg_catalog.inet
+        when not p_ip operator(pg_catalog.<<=) '::ffff:0:0/96'::pg_catalog.inet then pg_catalog.network(
+            pg_catalog.set_masklen(p_ip, least(p_bits_v6, pg_catalog.masklen(p_ip))))::pg_catalog.inet
         -- An IPv4 address in IPv6 form would lose all of itself to the longer prefix.
-        else network(set_masklen(
-            '0.0.0.0'::inet + (host(p_ip)::inet - '::ffff:0:0'::inet), least(p_bits_v4, masklen(p_ip) - 96)))::inet
-    end;
-end
+        else pg_catalog.network(pg_catalog.set_masklen(
+            '0.0.0.0'::pg_catalog.inet operator(pg_catalog.+) (
+                pg_catalog.host(p_ip)::pg_catalog.inet operator(pg_catalog.-) '::ffff:0:0'::pg_catalog.inet),
+            least(p_bits_v4, pg_catalog.masklen(p_ip) operator(pg_catalog.-) 96)))::pg_catalog.inet
+    end
 $func$;
 
 comment on function bcp_internal.cut_ip(inet, integer, integer) is

@@ -120,7 +120,8 @@ $func$;
 
 comment on function bcp_internal.apply_rule(
     text, bcp_internal.anonymizer_rules, jsonb, bcp_internal.anonymizer_state) is
-    'Text after a rule has been applied once.';
+    'Text after a rule has been applied once. p_state may be null where the validation of the rule is not table, '
+    'insert or tag.';
 
 create or replace function bcp_internal.are_among(p_numbers integer[], p_count integer) returns boolean[]
 language plpgsql immutable parallel safe
@@ -169,6 +170,8 @@ declare
     v_labels jsonb;
     v_keyed integer[];
     v_hits record;
+    -- The compiled rules are large, and few rules need them.
+    v_state bcp_internal.anonymizer_state;
     v_new text[];
     n integer;
 begin
@@ -243,8 +246,9 @@ begin
             join bcp_internal.anonymizer_rules r using (ordinal)
             order by r.ordinal
         loop
+            v_state := case when (v_hits.rule).validation in ('table', 'insert', 'tag') then p_state end;
             v_new := array(
-                select bcp_internal.apply_rule(v_now[h], v_hits.rule, v_labels, p_state)
+                select bcp_internal.apply_rule(v_now[h], v_hits.rule, v_labels, v_state)
                 from unnest(v_hits.numbers) with ordinality as hit (h, o) order by o);
             for i in 1..cardinality(v_new) loop
                 v_now[v_hits.numbers[i]] := v_new[i];

@@ -10,6 +10,7 @@ as $func$
 declare
     -- A variable, because session_user itself has a collation that no index has.
     v_role constant text := session_user;
+    v_now constant timestamptz := bcp_internal.now();
 begin
     if p_names is null or p_names = '{}' then
         return;
@@ -17,7 +18,7 @@ begin
     -- There is no unique key: a batch that waits for another batch's commit would wait for all that it does. A name
     -- that was noted twice counts once.
     insert into bcp_internal.names_seen (kind, name, seen_at)
-    select p_kind, n.name, bcp_internal.now()
+    select p_kind, n.name, v_now
     from (select distinct hashtextextended(x, 0) from unnest(p_names) as x where x is not null) as n (name)
     -- The limit keeps this from becoming a join, which the planner, while it knows nothing of the table, makes one of
     -- each name with all names of the role.

@@ -14,6 +14,7 @@ begin
                 when a.atttypid = 'timestamptz'::regtype then format(
                     $value$
                     case
+                        when r.%1$I is null then null
                         when r.%1$I like '____-__-__T__:__%%' then r.%1$I::timestamptz
                         else bcp_internal.event_time(%1$L, r.%1$I, '-infinity', 'infinity')
                     end$value$, a.attname)

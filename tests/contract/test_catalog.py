@@ -12,6 +12,8 @@ UNPINNED = {
     "bcp_internal.grams(text,text,text,text,text,text)": "inlined",
     "bcp_internal.uuidv7(timestamp with time zone)": "inlined",
     "bcp_internal.says_error(jsonb)": "inlined",
+    "bcp_internal.cut_ip(inet,integer,integer)": "inlined",
+    "bcp_internal.hmac_sha256(bytea,bytea,bytea)": "inlined",
     f"bcp_internal.session_duration_ms({','.join(['timestamp with time zone'] * 3)})": "inlined",
     "bcp_internal.suspect_success(boolean,jsonb)": "inlined",
     "bcp_internal.calls(timestamp with time zone,timestamp with time zone,jsonb)": "inlined",
