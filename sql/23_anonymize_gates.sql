@@ -239,7 +239,8 @@ comment on function bcp_internal.without(integer[], integer[]) is
     'Those of the numbers that are not among the others, in order.';
 
 create or replace function bcp_internal.texts_for_gates(
-    p_texts text[], p_state bcp_internal.anonymizer_state, out numbers integer[], out texts text[], out has_wide boolean)
+    p_texts text[], p_state bcp_internal.anonymizer_state, out numbers integer[], out texts text[],
+    out has_wide boolean)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
