@@ -17,7 +17,7 @@ from tests.sql.anonymizer_corpus import API_KEY, CARDS, JWT, PLAIN, wide
 Db = psycopg.Connection[Any]
 # Each example only reads, so they may share one transaction.
 shared = settings(
-    max_examples=int(os.environ.get("BCP_ANONYMIZER_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("BCP_TEST_EXAMPLES", "60")),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     deadline=None,
 )
