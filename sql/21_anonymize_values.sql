@@ -1,5 +1,4 @@
--- Values: keyed hashes and their keys; text as it reads, without escapes and look-alikes; what is a card, an account or
--- a telephone number; JSON inside strings.
+-- Values: keyed hashes and their keys; what is a card, an account or a telephone number; JSON inside strings.
 
 create or replace function bcp_internal.hmac_blocks(p_key bytea, out inner_block bytea, out outer_block bytea)
 language plpgsql immutable strict
@@ -173,103 +172,6 @@ comment on function bcp.hash_of(text, text) is
     'under, such as login, because some values are hashed only there. Only bcp_admin may call it, as it tells whether '
     'somebody is in the store. The hash is of the key in use: values stored before bcp.rotate_anonymization_key have '
     'another one.';
-
-create or replace function bcp_internal.decode_escapes(p_text text) returns text
-language plpgsql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_text text collate "C" := p_text;
-    v_before text collate "C";
-    v_code record;
-begin
-    -- Twice, because %2540 stands for %40, which stands for @.
-    for v_round in 1..2 loop
-        v_before := v_text;
-        if v_text ~ '%[2-7][0-9A-Fa-f]' then
-            for v_code in
-                select distinct m[1] as code, chr(('x' || m[1])::bit(8)::integer) as letter
-                from regexp_matches(v_text, '%([2-6][0-9A-Fa-f]|7[0-9A-Ea-e])', 'g') as m
-            loop
-                v_text := replace(v_text, '%' || v_code.code, v_code.letter);
-            end loop;
-        end if;
-        if v_text ~ '&(?:#|quot|apos|lt|gt|amp|nbsp|commat|colon|equals)' then
-            for v_code in
-                select distinct m[1] as code, m[2] as decimal, m[3] as hex
-                from regexp_matches(
-                    v_text,
-                    '&(#0*([0-9]{2,3});|#[xX]0*([2-7][0-9A-Fa-f]);|(?:quot|apos|lt|gt|amp|nbsp|commat|colon|equals);)',
-                    'g') as m
-            loop
-                v_text := replace(v_text, '&' || v_code.code, case
-                    when v_code.hex is not null then chr(('x' || v_code.hex)::bit(8)::integer)
-                    when v_code.decimal::integer between 32 and 126 then chr(v_code.decimal::integer)
-                    when v_code.code = 'quot;' then '"'
-                    when v_code.code = 'apos;' then ''''
-                    when v_code.code = 'lt;' then '<'
-                    when v_code.code = 'gt;' then '>'
-                    when v_code.code = 'amp;' then '&'
-                    when v_code.code = 'commat;' then '@'
-                    when v_code.code = 'colon;' then ':'
-                    when v_code.code = 'equals;' then '='
-                    else ' '
-                end);
-            end loop;
-        end if;
-        exit when v_text = v_before;
-    end loop;
-    return v_text;
-end
-$func$;
-
-comment on function bcp_internal.decode_escapes(text) is
-    'The text with ASCII characters written out that were in URL encoding (%40) or HTML entities (&#64;).';
-
-create or replace function bcp_internal.fold_text(p_text text) returns text
-language plpgsql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_controls constant text :=
-        E'\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x7f';
-    v_text text collate "C" := p_text;
-begin
-    if strpos(v_text, '%') > 0 or strpos(v_text, '&') > 0 then
-        v_text := bcp_internal.decode_escapes(v_text);
-    end if;
-    -- Remove control characters other than tabs and line ends.
-    -- Most texts have none, which is found without one of the 32 expressions that PostgreSQL keeps compiled.
-    if v_text <> translate(v_text, v_controls, '') then
-        v_text := regexp_replace(v_text, '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]+', '', 'g');
-    end if;
-    if octet_length(v_text) = length(v_text) then
-        return v_text;
-    end if;
-    -- Make wide letters and digits plain, every dash a hyphen and every digit 0 to 9. Remove invisible characters, and
-    -- U+FFFD, which stands for what could not be read.
-    v_text := regexp_replace(
-        normalize(v_text, NFKC),
-        '[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufffd\U0001D173-\U0001D17A\U000E0000-\U000E0FFF]',
-        '', 'g');
-    if v_text !~ '[\u2010-\u2015\u2043\u2212\u2024\u3002\u2044\u2215\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\u0e50-\u0e59]' then
-        return v_text;
-    end if;
-    return translate(
-        v_text,
-        E'\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2024\u3002\u2044\u2215'
-        '\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669'
-        '\u06f0\u06f1\u06f2\u06f3\u06f4\u06f5\u06f6\u06f7\u06f8\u06f9'
-        '\u0966\u0967\u0968\u0969\u096a\u096b\u096c\u096d\u096e\u096f'
-        '\u09e6\u09e7\u09e8\u09e9\u09ea\u09eb\u09ec\u09ed\u09ee\u09ef'
-        '\u0e50\u0e51\u0e52\u0e53\u0e54\u0e55\u0e56\u0e57\u0e58\u0e59',
-        '--------..//01234567890123456789012345678901234567890123456789');
-end
-$func$;
-
-comment on function bcp_internal.fold_text(text) is
-    'The text as it reads: without escapes, compatibility forms and invisible characters, and with plain dashes and '
-    'digits.';
 
 create or replace function bcp_internal.is_card(p_digits text) returns boolean
 language plpgsql immutable strict parallel safe
