@@ -9,11 +9,22 @@ as $func$
 declare
     v_blank constant text := E' \t';
     -- Without quotes, and without the space between them and the word.
-    v_unquoted constant text := rtrim(p_label, '"''`*\');
+    -- An error of validation has its key on a line of its own.
+    v_unquoted constant text := rtrim(split_part(p_label, E'\n', 1), '"''`*\');
     v_ends constant text := rtrim(v_unquoted, v_blank || ':');
+    v_key constant text := rtrim(v_ends, v_blank || '=>');
+    -- Where a hint in brackets begins: Password (required).
+    v_hint constant integer := case right(v_key, 1)
+        when ')' then strpos(reverse(v_key), '( ')
+        when ']' then strpos(reverse(v_key), '[ ')
+        else 0
+    end;
     v_word text;
     v_name text;
 begin
+    if v_hint > 0 then
+        return left(v_key, -v_hint - 1);
+    end if;
     if strpos(p_label, '<') = 0 then
         -- Without an expression, of which PostgreSQL keeps only 32 compiled.
         foreach v_word in array '{is,was,are,like,ilike}'::text[] loop

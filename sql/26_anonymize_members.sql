@@ -90,14 +90,25 @@ begin
         -- Names that stand apart from their values.
         select
             v.n, v.type,
-            case when k.beside = 'op' then regexp_replace(m.doc #>> '{}', '^.*/', '') else m.doc #>> '{}' end as key
+            case when k.is_path then regexp_replace(s.name, '^.*[/.]', '') else s.name end as key
         from members m
         join plain mp on mp.key = m.key
         join bcp.name_value_keys k on k.name_key = mp.plain
+        cross join lateral (
+            select case
+                when jsonb_typeof(m.doc) = 'string' then m.doc #>> '{}'
+                when k.is_path then (
+                    select e.step #>> '{}'
+                    from jsonb_array_elements(case jsonb_typeof(m.doc) when 'array' then m.doc else '[]' end)
+                        with ordinality as e (step, n)
+                    where jsonb_typeof(e.step) = 'string'
+                    order by e.n desc
+                    limit 1)
+            end
+        ) as s (name)
         join members v on v.parent = m.parent and v.n <> m.n
         join plain vp on vp.key = v.key and vp.plain = any (k.value_keys)
-        where jsonb_typeof(m.doc) = 'string'
-          and length(m.doc #>> '{}') <= 60
+        where length(s.name) <= 60
           and (k.beside is null or exists (select from members b where b.parent = m.parent and lower(b.key) = k.beside))
     ), asked as materialized (
         select d.key, d.type, row_number() over () as i
