@@ -10,9 +10,9 @@ as $func$
     -- In the order in which they are refreshed: an aggregate that is not made from rows (of_rows) is made from the
     -- finer one before it, total_usage_1m from tool_usage_1m, call_latency_1h from tool_latency_1h, user_totals_1d from
     -- user_activity_1d, and the last three from errors_1d. Months are refreshed whatever their age, because a month may
-    -- be longer than retention, and the days that it is made from are never dropped; so are days that are made from such
-    -- days. What a store in use was given later (added_later) is filled day by day, and has seen nothing of what had
-    -- been dropped before.
+    -- be longer than retention, and the days that it is made from are never dropped; so are days that are made from
+    -- such days. What a store in use was given later (added_later) is filled day by day, and has seen nothing of what
+    -- had been dropped before.
     select v.*, v.column1 > 15
     from (values
         (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', true, false, interval '1 day'),
