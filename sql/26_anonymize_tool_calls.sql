@@ -194,13 +194,13 @@ begin
     response_bytes := t.response_bytes;
     if t.longest_text > v_max_text or t.longest_document > v_max_document then
         select
-            array_agg(case when u.is_large then '' else u.text end order by u.k),
-            coalesce(array_agg(u.k) filter (where u.is_large), '{}')
+            array_agg(case when w.is_large then '' else w.text end order by w.k),
+            coalesce(array_agg(w.k) filter (where w.is_large), '{}')
         into t.texts, v_large
         from (
             select text, k, octet_length(text) > case when k <= v_count then v_max_text else v_max_document end
             from unnest(t.texts) with ordinality as a (text, k)
-        ) as u (text, k, is_large);
+        ) as w (text, k, is_large);
     end if;
     u := bcp_internal.unclean_documents(t.texts, v_max_depth, v_state);
     calls := p_calls;
