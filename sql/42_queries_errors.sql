@@ -108,6 +108,8 @@ declare
     v_to constant timestamptz :=
         date_trunc('day', v_range.range_to + interval '24 hours' - interval '1 microsecond', 'UTC');
     v_order constant text := ' order by 1 desc, 6 desc, 2 desc, 3, 4, 5';
+    -- Columnstores have a level as its place among these.
+    v_levels constant bcp.error_level_enum[] := enum_range(null::bcp.error_level_enum);
     v_ready tstzmultirange := '{}';
     v_query text;
 begin
@@ -118,22 +120,25 @@ begin
         v_ready := bcp_internal.ready_error_days(v_from, v_to);
     end if;
     -- A cell is one issue, and counting without distinct needs no sort.
-    v_query := '(select c.day, c.level, c.bcp_name, c.tool_name, c.error_type, sum(c.errors)::bigint, count(*),'
-        ' min(c.first_seen), max(c.last_seen) from unnest($1) as r'
+    v_query := '(select c.day, array_position($6, c.level)::smallint as level, c.bcp_name, c.tool_name, c.error_type,'
+        ' sum(c.errors)::bigint as errors, count(*) as issues, min(c.first_seen) as first_seen,'
+        ' max(c.last_seen) as last_seen from unnest($1) as r'
         ' cross join lateral bcp_internal.error_cells('
         'lower(r), upper(r), $2, $3, $4, p_by_day => true, p_release => $5) c'
         ' group by 1, 2, 3, 4, 5' || v_order || ')';
     -- The order is that of the columnstore. Each part is in order by itself, so that they are merged, not sorted.
     if not isempty(v_ready) then
-        v_query := '(select bucket, level, bcp_name, tool_name, error_type, errors, issues, first_seen, last_seen'
-            ' from bcp.error_totals_1d where ' || bcp_internal.within('bucket', v_ready)
-            || coalesce(' and level = ' || quote_literal(p_level), '')
+        v_query := '(select bucket as day, level, bcp_name, tool_name, error_type, errors, issues, first_seen,'
+            ' last_seen from bcp.error_totals_1d where ' || bcp_internal.within('bucket', v_ready)
+            || coalesce(' and level = ' || array_position(v_levels, p_level), '')
             || coalesce(' and bcp_name = ' || quote_literal(p_bcp_name), '')
             || coalesce(' and tool_name = ' || quote_literal(p_tool_name), '')
             || v_order || ') union all ' || v_query || v_order;
     end if;
-    return query execute v_query
-    using bcp_internal.finite(v_from, v_to) - v_ready, p_level, p_bcp_name, p_tool_name, p_release;
+    return query execute
+        'select d.day, $6[d.level], d.bcp_name, d.tool_name, d.error_type, d.errors, d.issues, d.first_seen,'
+        ' d.last_seen from (' || v_query || ') d'
+    using bcp_internal.finite(v_from, v_to) - v_ready, p_level, p_bcp_name, p_tool_name, p_release, v_levels;
 end
 $func$;
 

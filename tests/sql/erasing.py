@@ -32,7 +32,9 @@ RAW = {
     "session_steps_1d": ("tool_usage_logs", "1 day", "calls", "session_id"),
     "errors_1h": ("error_logs", "1 hour", "errors", "level, error_type"),
     "errors_1d": ("error_logs", "1 day", "errors", "level, error_type"),
-    "error_totals_1d": ("error_logs", "1 day", "errors", "level, error_type"),
+    # Their levels are numbers.
+    "error_totals_1d": ("error_logs", "1 day", "errors", "error_type is null, error_type"),
+    "errors_1d_packed": ("error_logs", "1 day", "errors", "error_type is null, error_type"),
     "metrics_1m": ("performance_metrics", "1 minute", "samples", "metric_name, labels"),
     "metrics_1d": ("performance_metrics", "1 day", "samples", "metric_name, labels"),
 }
