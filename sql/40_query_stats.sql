@@ -25,7 +25,7 @@ grant execute on function bcp_internal.stats_level to bcp_reader;
 create or replace function bcp_internal.ready_statement(
     p_level text, p_ranges tstzmultirange, p_filters jsonb)
 returns text
-language sql immutable
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     -- The columnstore has its rows in the order of buckets, so an answer that asks for this order is sorted only within
