@@ -402,6 +402,7 @@ def test_a_digest_says_what_changed(conn: Db) -> None:
 def test_a_digest_that_cannot_be_made_is_told_and_stops_nothing(conn: Db) -> None:
     at(conn, "12:00", "2026-06-10")
     channel(conn, digest=True)
+    ingest(conn, [{"level": "error", "message": "disk full", "timestamp": "2026-06-10T11:00:00Z"}], "errors")
     at(conn, "12:00", MONDAY)
     conn.execute("alter table bcp.error_issues rename to elsewhere")
     break_tools(conn, "11:59", "read")
