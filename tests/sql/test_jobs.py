@@ -214,7 +214,7 @@ def test_a_server_without_workers_is_told_of(db: Db) -> None:
 @pytest.fixture
 def scheduler(target: str) -> Iterator[str]:  # noqa: ARG001 - it is there for native
     """A migrated database whose jobs TimescaleDB's own scheduler runs."""
-    cluster = NativeCluster(**{"timescaledb.max_background_workers": "48", "max_worker_processes": "60"})
+    cluster = NativeCluster(**{"timescaledb.max_background_workers": "48", "max_worker_processes": "58"})
     try:
         cluster.start()
         with psycopg.connect(cluster.dsn("postgres"), autocommit=True) as conn:
@@ -269,5 +269,5 @@ def test_the_scheduler_runs_every_job(scheduler: str) -> None:
         ingest(conn, [usage(success=True)] * 1000)
         until(lambda: rows(conn, alert.format("closed_at is not null")), timeout=30)
     # TimescaleDB's workers, those of parallel queries, and three more.
-    told = "set max_worker_processes = 51 or more (it is 50) and restart PostgreSQL"
+    told = "set max_worker_processes = 59 or more (it is 58) and restart PostgreSQL"
     assert [warning[-len(told) :] for warning in status(scheduler).warnings] == [told]
