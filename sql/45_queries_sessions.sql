@@ -170,7 +170,7 @@ as $func$
     select
         r.step, r.happened_at, r.since_previous_ms, r.kind, r.bcp_name, r.tool_name, r.operation, r.duration_ms,
         r.outcome, r.level::text, r.error_type, r.message, r.request_bytes, r.response_bytes,
-        least(coalesce(sum(r.response_bytes) over (order by r.step), 0), 9e18)::bigint,
+        least(sum(greatest(r.response_bytes, 0)) over (order by r.step), 9e18)::bigint,
         r.is_call
             and count(*) over (partition by r.is_call, r.bcp_name, r.tool_name, r.arguments, r.run) >= 3,
         r.event_id

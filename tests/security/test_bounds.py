@@ -153,6 +153,9 @@ def test_what_is_stored_already_stops_nothing(clean_db: psycopg.Connection[Any],
         assert rows(clean_db, "select sum(samples)::integer as n from bcp.metrics_1m") == [{"n": 3}]
     for ask, _ in QUESTIONS.values():
         ask(clean_db)
+    steps = rows(clean_db, "select context_bytes from bcp_internal.session_steps('s', 100)")
+    # A session that has no row of its own is looked for in the last 24 hours.
+    assert {step["context_bytes"] for step in steps} == ({0} if ago.endswith(("hours", "hour")) else set())
     opened = clean_db.execute("select bcp_internal.evaluate_alerts()").fetchone()
     assert (opened != (0,)) == (ago == "0 hours")
     clean_db.execute("call bcp.run_cleanup()")
