@@ -218,7 +218,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_since constant timestamptz := greatest(p_since, '1970-01-01Z');
+    v_since constant timestamptz := greatest(p_since, '1900-01-01Z');
     v_until constant timestamptz := least(p_until, '2970-01-01Z');
 begin
     if p_interval <= interval '1 day' or p_interval is null
@@ -309,11 +309,14 @@ create or replace function bcp_internal.finite(p_since timestamptz, p_until time
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select tstzmultirange(tstzrange(greatest(p_since, '1970-01-01Z'), least(greatest(p_until, p_since), '2970-01-01Z')))
+    select tstzmultirange(tstzrange(
+        least(greatest(p_since, '1900-01-01Z'), '2970-01-01Z'),
+        least(greatest(p_until, p_since, '1900-01-01Z'), '2970-01-01Z')))
 $func$;
 
 comment on function bcp_internal.finite(timestamptz, timestamptz) is
-    'A range that is cut into pieces. It must be finite, because an infinite time has no bucket.';
+    'A range that is cut into pieces. It must be finite, because an infinite time has no bucket: what lies before 1900 '
+    'or after 2970 is left out.';
 
 grant execute on function bcp_internal.finite to bcp_reader;
 

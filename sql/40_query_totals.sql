@@ -47,7 +47,7 @@ begin
     if v_scans is null then
         return null;
     end if;
-    -- Of minutes with as many calls the first: minutes since 1970 take less than 32 bits.
+    -- Of minutes with as many calls the first: minutes since 1970 take less than 32 bits, with their sign.
     return format(
         'select t.bucket as time_bucket, t.calls, t.successes, t.errors, t.peak_calls,'
         ' to_timestamp((t.peak_calls * 4294967296 - t.peak) * 60) as peak_minute'

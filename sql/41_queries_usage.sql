@@ -204,7 +204,7 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
-        select greatest(r.range_from, '1970-01-01Z') as range_from,
+        select greatest(r.range_from, '1900-01-01Z') as range_from,
                least(r.range_to, bcp_internal.now() + interval '366 days') as range_to,
                bcp_internal.checked_interval('1 hour', p_time_zone) as width
         from bcp_internal.checked_range(p_since, p_until) r

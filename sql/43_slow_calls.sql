@@ -16,9 +16,7 @@ declare
     -- A cell has no other columns. Without their filters its longest call is an upper bound still.
     v_filter constant text := bcp_internal.call_filter(
         (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(p_filters) where key = any (v_known)));
-    -- An infinite end as in bcp_internal.pieces.
-    v_left tstzmultirange := tstzmultirange(tstzrange(
-        greatest(p_since, '1970-01-01Z'), least(greatest(p_until, p_since), '2970-01-01Z')));
+    v_left tstzmultirange := bcp_internal.finite(p_since, p_until);
     v_least double precision := p_min_duration_ms;
     v_cells text;
     v_nth double precision;

@@ -67,8 +67,8 @@ begin
         return query select * from bcp_internal.latest_first(p_since, p_until);
         return;
     end if;
-    v_ranges := bcp_internal.finite(p_since, p_until);
-    v_known := bcp_internal.looked_up('call_ids_1h', v_ranges);
+    v_ranges := tstzmultirange(tstzrange(p_since, greatest(p_since, p_until)));
+    v_known := bcp_internal.looked_up('call_ids_1h', bcp_internal.finite(p_since, p_until));
     if not isempty(v_known) then
         execute format(
             'select range_agg(tstzrange(bucket, bucket + interval ''1 hour'')) from bcp.call_ids_1h'

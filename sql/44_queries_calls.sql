@@ -154,7 +154,8 @@ comment on function bcp.search_parameters is
     'what the JSON path p_path looks for (as @?, or as @@ if it is a predicate), latest first, at most p_limit (1 to '
     '10000). Values are as stored: masked. Reads the GIN index on parameters where there is one. Chunks in the '
     'columnstore have none, and neither has a store with the setting index_parameters off: there it reads the '
-    'parameters of the bundles that have the keys of p_contains, or without p_contains those of all. The range is '
+    'parameters of the bundles that have the keys of p_contains, or without p_contains those of all. A call that comes '
+    'late for a day that is aggregated is found once the transaction that sent it has committed. The range is '
     '[p_since, p_until), the last 24 hours by default.';
 
 grant execute on function bcp.search_parameters to bcp_reader;
@@ -235,7 +236,8 @@ comment on function bcp.find_calls is
     'others: succeeded, cancelled or unknown. intent is why the agent called, where it said so. For the next page give '
     'start_time of the last row as p_until, and its event_id as p_after. Reads the calls of the range '
     '[p_since, p_until): the last 24 hours by default, or with p_event_id all time, of which it reads the hours in '
-    'which bcp.call_ids_1h may have the id.';
+    'which bcp.call_ids_1h may have the id. A call that comes late for an hour that is aggregated is found by its id '
+    'once the transaction that sent it has committed.';
 
 grant execute on function bcp.find_calls to bcp_reader;
 

@@ -151,7 +151,8 @@ as $func$
         select
             t.*, t.kind = 'call' and t.operation is distinct from 'tools/list' as is_call, c.request_bytes,
             c.response_bytes, md5(c.parameters::text) as arguments,
-            row_number() over (order by t.happened_at, t.kind = 'end', t.kind <> 'start', t.event_id) as step
+            row_number() over (
+                order by t.happened_at, array_position('{start,call,error,end}', t.kind), t.event_id) as step
         from bcp.session_timeline(p_session_id, p_limit => p_limit) as t
         left join lateral (
             select l.request_bytes, l.response_bytes, l.parameters

@@ -309,10 +309,10 @@ begin
         p_time_zone,
         bcp_internal.filters(p_bcp_name, p_tool_name, p_operation, null, null, p_client_name, p_outcome, p_failed,
             p_client_version, p_client_model, p_release));
-    -- A range without an end is as long as there are calls.
-    if not isfinite(v_first) or not isfinite(v_last) or v_last - v_first > 400 then
+    -- A range without an end is as long as there are calls; without any it has no days.
+    if v_active is not null and (not isfinite(v_first) or not isfinite(v_last) or v_last - v_first > 400) then
         execute format(
-            'select greatest(min(a.time_bucket at time zone $1)::date, $2),'
+            'select case when count(*) > 0 then greatest(min(a.time_bucket at time zone $1)::date, $2) end,'
             ' least(max(a.time_bucket at time zone $1)::date + 29, $3) from (%s) a', v_active)
         into v_first, v_last using p_time_zone, v_first, v_last;
     end if;

@@ -171,7 +171,8 @@ def find_calls(
     cancelled or unknown. intent is why the agent called, where it said so. For the next page give start_time
     of the last row as `until`, and its event_id as `after`. Reads the calls of the range [`since`, `until`):
     the last 24 hours by default, or with `event_id` all time, of which it reads the hours in which
-    bcp.call_ids_1h may have the id.
+    bcp.call_ids_1h may have the id. A call that comes late for an hour that is aggregated is found by its id
+    once the transaction that sent it has committed.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
@@ -223,8 +224,9 @@ def search_parameters(
     (as @?, or as @@ if it is a predicate), latest first, at most `limit` (1 to 10000). Values are as stored:
     masked. Reads the GIN index on parameters where there is one. Chunks in the columnstore have none, and
     neither has a store with the setting index_parameters off: there it reads the parameters of the bundles
-    that have the keys of `contains`, or without `contains` those of all. The range is [`since`, `until`), the
-    last 24 hours by default.
+    that have the keys of `contains`, or without `contains` those of all. A call that comes late for a day
+    that is aggregated is found once the transaction that sent it has committed. The range is [`since`,
+    `until`), the last 24 hours by default.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.sql.events import KINDS, NOW, ingest, loaded, rows, usage
+from tests.sql.events import KINDS, NOW, ingest, loaded, refresh_at_once, rows, usage
 
 ERRORS = [
     {
@@ -80,6 +81,57 @@ def test_error_analysis_filters(conn: psycopg.Connection[Any]) -> None:
         )
         found[filters] = row["n"]
     assert found == counts
+
+
+RANGES = [
+    ("-infinity", "infinity"),
+    ("-infinity", "1850-01-01"),
+    ("1850-01-01", "1855-01-01"),
+    ("2980-01-01", "infinity"),
+]
+
+
+def test_calls_from_before_1970_count(conn: psycopg.Connection[Any]) -> None:
+    conn.execute("update bcp.settings set value = '36500 days' where name = 'max_event_age'")
+    ingest(conn, [usage(start_time="1969-07-20T20:17:00Z"), usage(start_time="1950-01-01T00:00:00Z")])
+    for aggregated in (False, True):
+        if aggregated:
+            refresh_at_once(conn)
+        for question in ("throughput", "success_and_error_rates", "peak_usage_hours", "tool_usage_stats"):
+            [counted] = rows(
+                conn, f"select sum(call_count)::int as n from bcp.{question}('-infinity', 'infinity')"
+            )
+            assert counted["n"] == len(TIMES) + 2, (question, aggregated)
+
+
+def test_every_question_answers_for_every_range(conn: psycopg.Connection[Any]) -> None:
+    asked = [
+        question
+        for (question,) in conn.execute(
+            """
+            select p.oid::regproc::text
+            from pg_proc p
+            where p.pronamespace = 'bcp'::regnamespace and p.proargnames @> '{p_since,p_until}'
+              and p.pronargs = p.pronargdefaults and has_function_privilege('bcp_reader', p.oid, 'execute')
+            order by 1
+            """
+        )
+    ]
+    assert len(asked) > 30
+    wrong = []
+    for empty in (False, True):
+        if empty:
+            conn.execute("delete from bcp.tool_usage_logs")
+            conn.execute("delete from bcp.error_logs")
+        for question, (since, until) in itertools.product(asked, RANGES):
+            ask = f"select * from {question}(p_since => %s, p_until => %s)"
+            try:
+                conn.execute(ask, [since, until])  # type: ignore[arg-type]
+            except psycopg.Error as error:
+                # Some say that they need an end; nothing else may go wrong.
+                if error.sqlstate != "ZB002":
+                    wrong.append((question, since, until, empty, str(error)))
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

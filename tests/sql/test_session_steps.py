@@ -75,3 +75,19 @@ def test_a_loop_is_three_or_more_in_a_row(conn: psycopg.Connection[Any]) -> None
         ).fetchall()
         assert [row[0] for row in found] == expected, calls
     assert loops > 50
+
+
+def test_a_call_comes_before_an_error_of_the_same_moment(conn: psycopg.Connection[Any]) -> None:
+    same = {"error_message": "x", "success": False}
+    for n in range(1, 5):
+        ingest(conn, [call(n, event_id=f"call {n}", **same)])
+        at = f"2026-06-15T10:00:{n:02}Z"
+        ingest(
+            conn,
+            [{"level": "error", "message": "x", "session_id": "s", "timestamp": at, "event_id": f"e{n}"}],
+            "errors",
+        )
+    steps = [(r["happened_at"], r["kind"], r["event_id"]) for r in rows(conn, STEPS)]
+    assert [kind for _, kind, _ in steps] == ["start"] + ["call", "error"] * 4
+    told = rows(conn, "select happened_at, kind, event_id from bcp.session_timeline('s')")
+    assert steps == [(r["happened_at"], r["kind"], r["event_id"]) for r in told]

@@ -118,6 +118,15 @@ def test_every_call_is_found_whatever_the_aggregates_have_seen(store: Db, rng: r
     hold(store)
 
 
+def test_a_call_before_1970_is_found(store: Db) -> None:
+    store.execute("update bcp.settings set value = '36500 days' where name = 'max_event_age'")
+    early = {"bcp_name": "files", "tool_name": "t", "event_id": "early", "start_time": "1969-07-20T20:17:00Z"}
+    ingest(store, [early])
+    refresh_at_once(store)
+    [found] = rows(store, "select start_time from bcp.find_calls(p_event_id => 'early')")
+    assert found["start_time"] == datetime(1969, 7, 20, 20, 17, tzinfo=UTC)
+
+
 def test_a_call_is_found_whose_day_was_dropped_before_it_came(store: Db, rng: random.Random) -> None:
     refresh_at_once(store)
     store.execute("select set_config('bcp.now', %s, false)", [(NOW + timedelta(days=88)).isoformat()])
