@@ -20,8 +20,13 @@ begin
     select
         string_agg(
             format(
-                'select bcp_name, tool_name, next_bcp_name, next_tool_name, sum(pairs) as pairs,'
-                ' sum(sum_gap_ms) as gap_ms from bcp.%I where %s group by 1, 2, 3, 4 union all ',
+                case r.relation
+                    when 'tool_pairs_1d' then
+                        'select bcp_name, tool_name, next_bcp_name, next_tool_name, sum(pairs)::bigint as pairs,'
+                        ' sum(sum_gap_ms) as gap_ms from bcp.%I where %s group by 1, 2, 3, 4 union all '
+                    else 'select bcp_name, tool_name, next_bcp_name, next_tool_name, pairs, sum_gap_ms as gap_ms'
+                        ' from bcp.%I where %s union all '
+                end,
                 r.relation, bcp_internal.within('bucket', r.ranges)), '')
             filter (where r.relation <> 'tool_usage_logs'),
         string_agg(
@@ -51,28 +56,34 @@ begin
                     lead(bcp_name) over w as next_bcp, lead(tool_name) over w as next_tool,
                     lead(start_time) over w as next_start, row_number() over w = 1 as is_first
                 from (%1$s) l
-                -- Sorting is what takes the time, and half of it by the rules of a language, which nobody asks for.
-                window w as (partition by part, session_id collate "C" order by start_time, event_id)
+                -- Sorting is what takes the time. Hashes are compared first, and ids not by the rules of a language.
+                window w as (
+                    partition by part, hashtextextended(session_id, 0), session_id collate "C"
+                    order by start_time, event_id)
             ), parted as materialized (
-                select session_id
+                -- Sorting hashes takes half as long as grouping ids. Two sessions of one hash do no harm, because what
+                -- follows is looked for within a session.
+                select distinct hash
                 from (
-                    select session_id, count(*) as parts from bcp.session_steps_1d where %2$s group by 1
-                    union all
-                    select session_id, 1 from raw where is_first
-                ) x
-                group by 1
-                having sum(parts) > 1
+                    select hash, lag(hash) over (order by hash) as previous
+                    from (
+                        select hashtextextended(session_id, 0) as hash from bcp.session_steps_1d where %2$s
+                        union all
+                        select hashtextextended(session_id, 0) from raw where is_first
+                    ) x
+                ) y
+                where hash = previous
             ), ends as (
                 select session_id, first_bcp_name, first_tool_name, first_start, last_bcp_name, last_tool_name, last_end
                 from bcp.session_steps_1d
-                where %2$s and session_id in (select session_id from parted)
+                where %2$s and hashtextextended(session_id, 0) in (select hash from parted)
                 union all
                 select
                     session_id, max(bcp_name) filter (where is_first), max(tool_name) filter (where is_first),
                     min(start_time), max(bcp_name) filter (where next_start is null),
                     max(tool_name) filter (where next_start is null), max(ended) filter (where next_start is null)
                 from raw
-                where session_id in (select session_id from parted)
+                where hashtextextended(session_id, 0) in (select hash from parted)
                 group by part, session_id
             ), links as (
                 select
@@ -85,10 +96,9 @@ begin
             select bcp_name, tool_name, next_bcp_name, next_tool_name, sum(pairs)::bigint, sum(gap_ms)
             from (
                 %3$s
-                select bcp_name, tool_name, next_bcp as next_bcp_name, next_tool as next_tool_name, count(*) as pairs,
-                       sum(extract(epoch from next_start - ended)::double precision * 1000) as gap_ms
+                select bcp_name, tool_name, next_bcp as next_bcp_name, next_tool as next_tool_name, 1 as pairs,
+                       extract(epoch from next_start - ended)::double precision * 1000 as gap_ms
                 from raw
-                group by 1, 2, 3, 4
                 union all
                 select l.last_bcp_name, l.last_tool_name, x.bcp_name, x.tool_name, x.pairs, x.gap_ms
                 from links l
@@ -123,20 +133,30 @@ returns table (
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
+    with cells as materialized (
+        select c.*
+        from bcp_internal.checked_range(p_since, p_until) r
+        cross join lateral bcp_internal.sequence_cells(
+            r.range_from, r.range_to,
+            bcp_internal.filters(
+                p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name,
+                p_client_version => p_client_version, p_client_model => p_client_model, p_release => p_release)) c
+        where (p_bcp_name is null or c.bcp_name = p_bcp_name)
+          and (p_tool_name is null or c.tool_name = p_tool_name)
+    ), tools as materialized (
+        select bcp_name, tool_name, sum(pairs)::double precision as calls from cells group by 1, 2
+    ), top as (
+        select *
+        from cells
+        order by pairs desc, bcp_name, tool_name, next_bcp_name, next_tool_name
+        limit bcp_internal.checked_limit(p_limit)
+    )
     select
-        c.bcp_name, c.tool_name, c.next_bcp_name, c.next_tool_name, c.pairs,
-        c.pairs / sum(c.pairs) over (partition by c.bcp_name, c.tool_name)::double precision,
+        c.bcp_name, c.tool_name, c.next_bcp_name, c.next_tool_name, c.pairs, c.pairs / t.calls,
         case when c.next_tool_name is not null then c.gap_ms / c.pairs end
-    from bcp_internal.checked_range(p_since, p_until) r
-    cross join lateral bcp_internal.sequence_cells(
-        r.range_from, r.range_to,
-        bcp_internal.filters(
-            p_user_id => p_user_id, p_session_id => p_session_id, p_client_name => p_client_name,
-            p_client_version => p_client_version, p_client_model => p_client_model, p_release => p_release)) c
-    where (p_bcp_name is null or c.bcp_name = p_bcp_name)
-      and (p_tool_name is null or c.tool_name = p_tool_name)
+    from top c
+    join tools t using (bcp_name, tool_name)
     order by c.pairs desc, c.bcp_name, c.tool_name, c.next_bcp_name, c.next_tool_name
-    limit bcp_internal.checked_limit(p_limit)
 $func$;
 
 comment on function bcp.tool_sequences is
