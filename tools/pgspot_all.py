@@ -32,6 +32,7 @@ _COMMITS = "a procedure that commits cannot have SET; it sets search_path again 
 ACCEPTED: dict[tuple[str, str], str] = {
     ("PS010", "bcp"): _IF_NOT_EXISTS,
     ("PS010", "bcp_internal"): _IF_NOT_EXISTS,
+    ("PS005", "bcp_internal.aggregates("): _INLINED,
     ("PS005", "bcp_internal.latency_ms("): _INLINED,
     ("PS005", "bcp_internal.grams("): _INLINED,
     ("PS005", "bcp_internal.uuidv7("): _INLINED,

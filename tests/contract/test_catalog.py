@@ -8,6 +8,7 @@ import psycopg
 
 # Without search_path, and why.
 UNPINNED = {
+    "bcp_internal.aggregates()": "inlined",
     "bcp_internal.latency_ms(integer)": "inlined",
     "bcp_internal.grams(text,text,text,text,text,text)": "inlined",
     "bcp_internal.uuidv7(timestamp with time zone)": "inlined",
