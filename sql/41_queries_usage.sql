@@ -204,10 +204,16 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     with asked as materialized (
-        select greatest(r.range_from, '1900-01-01Z') as range_from,
-               least(r.range_to, bcp_internal.now() + interval '366 days') as range_to,
-               bcp_internal.checked_interval('1 hour', p_time_zone) as width
-        from bcp_internal.checked_range(p_since, p_until) r
+        select r.range_from, r.range_to, w.width,
+               -- Since 1972 every time zone differs from UTC by whole quarters of an hour, and most by whole hours.
+               case when '1h' = any (g.levels) then interval '1 hour' else interval '15 minutes' end as step
+        from (
+            select greatest(c.range_from, '1900-01-01Z') as range_from,
+                   least(c.range_to, bcp_internal.now() + interval '366 days') as range_to
+            from bcp_internal.checked_range(p_since, p_until) c
+        ) r
+        cross join lateral bcp_internal.checked_interval('1 hour', p_time_zone) as w (width)
+        cross join lateral bcp_internal.grain(w.width, p_time_zone, r.range_from, r.range_to) g
     ), hours as (
         select c.time_bucket as hour, c.calls
         from asked a
@@ -225,17 +231,15 @@ as $func$
         cross join lateral (select h.hour at time zone p_time_zone as time) l
         group by 1, 2
     ), lasting as (
-        -- Every time zone differs from UTC by whole quarters of an hour.
         select
             case when p_by_weekday then extract(isodow from l.time)::integer end as weekday,
                 extract(hour from l.time)::integer as hour_of_day,
             sum(extract(
-                epoch from least(q.time + interval '15 minutes', a.range_to) - greatest(q.time, a.range_from))) / 3600
+                epoch from least(q.time + a.step, a.range_to) - greatest(q.time, a.range_from))) / 3600
                 as hours
         from asked a
         cross join lateral generate_series(
-            public.time_bucket(interval '15 minutes', a.range_from), a.range_to - interval '1 microsecond',
-            interval '15 minutes') as q (time)
+            public.time_bucket(a.step, a.range_from), a.range_to - interval '1 microsecond', a.step) as q (time)
         cross join lateral (select q.time at time zone p_time_zone as time) l
         where a.range_from < a.range_to
         group by 1, 2
