@@ -190,6 +190,19 @@ comment on function bcp_internal.usage_family is
 
 grant execute on function bcp_internal.usage_family to bcp_reader;
 
+create or replace function bcp_internal.bounded_bytes(p_sum text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Earlier calls may claim any number of bytes. A sum that exceeds bigint would fail the whole answer.
+    select format('least(greatest(coalesce(%s, 0), 0), 9e18)::bigint', p_sum)
+$func$;
+
+comment on function bcp_internal.bounded_bytes is
+    'Expression for a sum of bytes as an answer has it, from 0 to 9e18, of the expression for the sum.';
+
+grant execute on function bcp_internal.bounded_bytes to bcp_reader;
+
 create or replace function bcp_internal.bucket_of(p_column text, p_interval interval, p_zone text, p_shift interval)
 returns text
 language sql immutable parallel safe

@@ -29,14 +29,14 @@ language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     -- The columnstore has its rows in the order of buckets, so an answer that asks for this order is sorted only within
-    -- each bucket. Above it, what is made of a row is made once. Bytes are bounded as in bcp_internal.usage_statement.
+    -- each bucket. Above it, what is made of a row is made once.
     select format(
         'select bucket, bcp_name, tool_name, calls, successes, errors, timed_calls, sum_duration_ms, min_duration_ms,'
-        ' max_duration_ms, least(greatest(coalesce(request_bytes, 0), 0), 9e18)::bigint,'
-        ' least(greatest(coalesce(response_bytes, 0), 0), 9e18)::bigint, bcp_internal.latency_ms(p50_lat_idx),'
-        ' bcp_internal.latency_ms(p95_lat_idx), bcp_internal.latency_ms(p99_lat_idx)'
+        ' max_duration_ms, %s, %s, bcp_internal.latency_ms(p50_lat_idx), bcp_internal.latency_ms(p95_lat_idx),'
+        ' bcp_internal.latency_ms(p99_lat_idx)'
         ' from (select * from bcp.%I where %s%s order by bucket desc offset 0) ready',
-        p_level, bcp_internal.within('bucket', p_ranges), bcp_internal.call_filter(p_filters, p_lists => true))
+        bcp_internal.bounded_bytes('request_bytes'), bcp_internal.bounded_bytes('response_bytes'), p_level,
+        bcp_internal.within('bucket', p_ranges), bcp_internal.call_filter(p_filters, p_lists => true))
 $func$;
 
 comment on function bcp_internal.ready_statement is
@@ -54,14 +54,14 @@ as $func$
     select format(
         'select %s as bucket, bcp_name, tool_name, count(*), count(*) filter (where success),'
         ' count(*) filter (where not success), count(duration_ms), sum(duration_ms), min(duration_ms),'
-        ' max(duration_ms), least(greatest(coalesce(sum(request_bytes), 0), 0), 9e18)::bigint,'
-        ' least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint,'
+        ' max(duration_ms), %s, %s,'
         ' bcp_internal.latency_ms(percentile_disc(0.5) within group (order by lat_idx)),'
         ' bcp_internal.latency_ms(percentile_disc(0.95) within group (order by lat_idx)),'
         ' bcp_internal.latency_ms(percentile_disc(0.99) within group (order by lat_idx))'
         ' from bcp.tool_usage_logs where %s%s group by 1, 2, 3',
-        bcp_internal.bucket_of('start_time', p_interval, 'UTC', '0'),
-        bcp_internal.within('start_time', p_ranges), bcp_internal.call_filter(p_filters))
+        bcp_internal.bucket_of('start_time', p_interval, 'UTC', '0'), bcp_internal.bounded_bytes('sum(request_bytes)'),
+        bcp_internal.bounded_bytes('sum(response_bytes)'), bcp_internal.within('start_time', p_ranges),
+        bcp_internal.call_filter(p_filters))
 $func$;
 
 comment on function bcp_internal.edge_statement is
@@ -101,15 +101,14 @@ begin
         return null;
     end if;
     -- Several scans may have rows of one lat_idx: the running sum counts all of these at once. A call without a
-    -- duration has no lat_idx, and comes last. Bytes are bounded as in bcp_internal.usage_statement.
+    -- duration has no lat_idx, and comes last.
     return format(
         $query$
             select %4$s as time_bucket, %1$s, sum(calls)::bigint as calls,
                    coalesce(sum(successes), 0)::bigint as successes, coalesce(sum(errors), 0)::bigint as errors,
                    sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms, min(min_ms) as min_ms,
                    max(max_ms) as max_ms,
-                   least(greatest(coalesce(sum(request_bytes), 0), 0), 9e18)::bigint as request_bytes,
-                   least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint as response_bytes, %3$s
+                   %5$s as request_bytes, %6$s as response_bytes, %3$s
             from (
                 select
                     c.*, sum(in_sketch) over (partition by bucket, %1$s order by lat_idx) as up_to,
@@ -128,7 +127,8 @@ begin
                  ' filter (where up_to >= greatest(ceil(%s::double precision * total), 1))) as p%s',
                  p, p * 100), ', ' order by p)
          from unnest('{0.5,0.95,0.99}'::double precision[]) as p),
-        case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end);
+        case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end,
+        bcp_internal.bounded_bytes('sum(request_bytes)'), bcp_internal.bounded_bytes('sum(response_bytes)'));
 end
 $func$;
 
@@ -231,13 +231,12 @@ begin
         return null;
     end if;
     -- The rank of a percentile lies in one row of the sketch, as in bcp_internal.quantile_statement. A call without a
-    -- duration has no lat_base, and comes last. Bytes are bounded as in bcp_internal.usage_statement.
+    -- duration has no lat_base, and comes last.
     return format(
         $query$
             select %3$s, %2$s, sum(calls)::bigint, sum(successes)::bigint, sum(errors)::bigint,
                    sum(timed_calls)::bigint, sum(sum_ms), min(min_ms), max(max_ms),
-                   least(greatest(coalesce(sum(request_bytes), 0), 0), 9e18)::bigint,
-                   least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint, %6$s
+                   %8$s, %9$s, %6$s
             from (
                 select
                     c.*, sum(in_sketch) over (partition by %4$s order by lat_base rows unbounded preceding) as up_to,
@@ -263,7 +262,8 @@ begin
                  ' filter (where greatest(ceil(%1$s::double precision * total), 1) > up_to - in_sketch'
                  ' and greatest(ceil(%1$s::double precision * total), 1) <= up_to))', p), ', ' order by p)
          from unnest('{0.5,0.95,0.99}'::double precision[]) as p),
-        bcp_internal.sketch_columns('sum(n%s)'));
+        bcp_internal.sketch_columns('sum(n%s)'), bcp_internal.bounded_bytes('sum(request_bytes)'),
+        bcp_internal.bounded_bytes('sum(response_bytes)'));
 end
 $func$;
 

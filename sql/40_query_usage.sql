@@ -173,18 +173,15 @@ begin
     if v_scans is null then
         return null;
     end if;
-    -- Earlier calls may claim any number of bytes. A sum that exceeds bigint would fail the whole answer, so it is
-    -- bounded.
     return format(
         'select %s as time_bucket, %ssum(calls)::bigint as calls, coalesce(sum(successes), 0)::bigint as successes,'
         ' coalesce(sum(errors), 0)::bigint as errors, sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms,'
-        ' min(min_ms) as min_ms, max(max_ms) as max_ms,'
-        ' least(greatest(coalesce(sum(request_bytes), 0), 0), 9e18)::bigint as request_bytes,'
-        ' least(greatest(coalesce(sum(response_bytes), 0), 0), 9e18)::bigint as response_bytes,'
+        ' min(min_ms) as min_ms, max(max_ms) as max_ms, %s as request_bytes, %s as response_bytes,'
         ' coalesce(sum(given_tokens), 0) as given_tokens, coalesce(sum(given_bytes), 0) as given_bytes'
         ' from (%s) scans%s having sum(calls) > 0',
         case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end,
-        coalesce(p_keys || ', ', ''), v_scans, v_group);
+        coalesce(p_keys || ', ', ''), bcp_internal.bounded_bytes('sum(request_bytes)'),
+        bcp_internal.bounded_bytes('sum(response_bytes)'), v_scans, v_group);
 end
 $func$;
 

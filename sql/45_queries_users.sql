@@ -90,11 +90,10 @@ begin
     if v_scans is null then
         return;
     end if;
-    -- Bounded as in bcp_internal.usage_statement.
     return query execute format(
         'select coalesce(c.bucket, %L), c.id, sum(c.calls)::bigint, coalesce(sum(c.successes), 0)::bigint,'
-        ' coalesce(sum(c.errors), 0)::bigint, least(greatest(coalesce(sum(c.response_bytes), 0), 0), 9e18)::bigint,'
-        ' %s from (%s) c group by 1, 2', p_since,
+        ' coalesce(sum(c.errors), 0)::bigint, %s, %s from (%s) c group by 1, 2',
+        p_since, bcp_internal.bounded_bytes('sum(c.response_bytes)'),
         case when v_tokens then 'coalesce(sum(c.given_tokens), 0), coalesce(sum(c.given_bytes), 0)'
              else 'null::double precision, null::double precision' end, v_scans);
 end
