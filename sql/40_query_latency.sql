@@ -299,6 +299,32 @@ comment on function bcp_internal.sketch_place is
 
 grant execute on function bcp_internal.sketch_place to bcp_reader;
 
+create or replace function bcp_internal.rank_of(p_percentile text, p_total text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select format('greatest(ceil(%s::double precision * %s), 1)', p_percentile, p_total)
+$func$;
+
+comment on function bcp_internal.rank_of is
+    'Expression for the rank by duration of the call whose duration is a percentile, as percentile_disc has it, of the '
+    'expressions for the percentile and for the number of calls.';
+
+grant execute on function bcp_internal.rank_of to bcp_reader;
+
+create or replace function bcp_internal.has_rank(p_rank text, p_calls text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select format('%1$s > up_to - %2$s and %1$s <= up_to', p_rank, p_calls)
+$func$;
+
+comment on function bcp_internal.has_rank is
+    'Condition that the call of a rank is in a row, of which p_calls is the number of calls, and up_to that of all '
+    'calls up to and in it.';
+
+grant execute on function bcp_internal.has_rank to bcp_reader;
+
 create or replace function bcp_internal.quantile_statement(
     p_sketch text, p_start timestamptz, p_by_tool boolean, p_percentiles integer)
 returns text
@@ -310,9 +336,8 @@ declare
     v_keys constant text := nullif(concat_ws(
         ', ', case when p_start is null then 'bucket' end, case when p_by_tool then 'bcp_name, tool_name' end), '');
 begin
-    -- This does as percentile_disc does. It takes the value of the call whose rank by duration is ceil(percentile *
-    -- calls). That rank lies in one row of the sketch, and there in the first column at which the running sum of calls
-    -- reaches it.
+    -- The rank of a percentile lies in one row of the sketch, and there in the first column at which the running sum of
+    -- calls reaches it.
     --
     -- A store may have a million tools that are each called a few times. So rows with one call drop their counts before
     -- the sort, and one sort serves all that follows. A join with the percentiles would lose the order of the sort,
@@ -341,7 +366,7 @@ begin
                     s.lat_base + case
                         when s.calls = 1 then s.place
                         else bcp_internal.sketch_place(
-                            s.counts, greatest(ceil($1[s.ordinal] * s.total), 1) - (s.up_to - s.calls) - 0.5)
+                            s.counts, %10$s - (s.up_to - s.calls) - 0.5)
                     end as lat_idx
                 from sought s
                 %9$s
@@ -360,10 +385,12 @@ begin
          from generate_series(1, p_percentiles) n),
         coalesce('group by ' || v_keys, ''),
         (select string_agg(
-             format('case when greatest(ceil($1[%1$s] * total), 1) > up_to - calls'
-                    ' and greatest(ceil($1[%1$s] * total), 1) <= up_to then %1$s end', n), ', ' order by n)
+             format(
+                 'case when %s then %s end',
+                 bcp_internal.has_rank(bcp_internal.rank_of(format('$1[%s]', n), 'total'), 'calls'), n),
+             ', ' order by n)
          from generate_series(1, p_percentiles) n),
-        coalesce('order by ' || v_keys, ''));
+        coalesce('order by ' || v_keys, ''), bcp_internal.rank_of('$1[s.ordinal]', 's.total'));
 end
 $func$;
 

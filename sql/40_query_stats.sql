@@ -85,6 +85,35 @@ comment on function bcp_internal.is_ranked is
 
 grant execute on function bcp_internal.is_ranked to bcp_reader;
 
+create or replace function bcp_internal.lat_idxs_at(
+    p_lat_idxs smallint[], p_weights double precision[], p_ranks double precision[])
+returns smallint[]
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_found smallint[];
+    v_up_to double precision := 0;
+    v_place integer := 0;
+    v_rank double precision;
+begin
+    foreach v_rank in array p_ranks loop
+        while v_up_to < v_rank loop
+            v_place := v_place + 1;
+            v_up_to := v_up_to + p_weights[v_place];
+        end loop;
+        v_found := v_found || p_lat_idxs[v_place];
+    end loop;
+    return v_found;
+end
+$func$;
+
+comment on function bcp_internal.lat_idxs_at is
+    'The lat_idx of the calls with these ranks, from the least rank on. p_lat_idxs are in order, and p_weights says '
+    'how many calls each stands for. Null if there are none.';
+
+grant execute on function bcp_internal.lat_idxs_at to bcp_reader;
+
 create or replace function bcp_internal.ranked_statement(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb,
     p_without tstzmultirange default '{}')
@@ -94,40 +123,46 @@ set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
 as $func$
 declare
+    v_ranks constant text[] := array[
+        bcp_internal.rank_of('0.5', 'total'), bcp_internal.rank_of('0.95', 'total'),
+        bcp_internal.rank_of('0.99', 'total')];
     v_scans constant text := bcp_internal.usage_scans(
         p_since, p_until, p_interval, p_time_zone, p_keys || ', lat_idx', p_filters, p_without => p_without);
 begin
     if v_scans is null then
         return null;
     end if;
-    -- Several scans may have rows of one lat_idx: the running sum counts all of these at once. A call without a
-    -- duration has no lat_idx, and comes last.
+    -- Sorting by one number, and then grouping by hashes, takes half of sorting by the keys and of running sums: each
+    -- group gets its rows in order of lat_idx. A sort by the keys would lose this order, so the functions that run this
+    -- statement set enable_sort and enable_hashagg.
     return format(
         $query$
-            select %4$s as time_bucket, %1$s, sum(calls)::bigint as calls,
-                   coalesce(sum(successes), 0)::bigint as successes, coalesce(sum(errors), 0)::bigint as errors,
-                   sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms, min(min_ms) as min_ms,
-                   max(max_ms) as max_ms,
-                   %5$s as request_bytes, %6$s as response_bytes, %3$s
+            select time_bucket, %1$s, calls, successes, errors, timed_calls, sum_ms, min_ms, max_ms, request_bytes,
+                   response_bytes, bcp_internal.latency_ms(found[1]) as p50, bcp_internal.latency_ms(found[2]) as p95,
+                   bcp_internal.latency_ms(found[3]) as p99
             from (
                 select
-                    c.*, sum(in_sketch) over (partition by bucket, %1$s order by lat_idx) as up_to,
-                    sum(in_sketch) over (partition by bucket, %1$s) as total
+                    *, case when most_calls > 1 then bcp_internal.lat_idxs_at(lat_idxs, weights, array[%4$s])
+                            else array[%5$s] end as found
                 from (
-                    select u.*, case when lat_idx is null then 0 else calls end::double precision as in_sketch
-                    from (%2$s) u
-                ) c
+                    select
+                        %3$s as time_bucket, %1$s, sum(calls)::bigint as calls,
+                        coalesce(sum(successes), 0)::bigint as successes, coalesce(sum(errors), 0)::bigint as errors,
+                        sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms, min(min_ms) as min_ms,
+                        max(max_ms) as max_ms, %6$s as request_bytes, %7$s as response_bytes,
+                        array_agg(lat_idx) filter (where lat_idx is not null) as lat_idxs,
+                        array_agg(calls) filter (where lat_idx is not null) as weights,
+                        sum(calls) filter (where lat_idx is not null) as total, max(calls) as most_calls
+                    from (select * from (%2$s) scans order by lat_idx offset 0) cells
+                    group by bucket, %1$s
+                    offset 0
+                ) grouped
+                offset 0
             ) ranked
-            group by bucket, %1$s
         $query$,
-        p_keys, v_scans,
-        (select string_agg(
-             format(
-                 'bcp_internal.latency_ms(min(lat_idx)'
-                 ' filter (where up_to >= greatest(ceil(%s::double precision * total), 1))) as p%s',
-                 p, p * 100), ', ' order by p)
-         from unnest('{0.5,0.95,0.99}'::double precision[]) as p),
-        case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end,
+        p_keys, v_scans, case when p_interval is null then format('%L::timestamptz', p_since) else 'bucket' end,
+        array_to_string(v_ranks, ', '),
+        format('lat_idxs[%s::integer], lat_idxs[%s::integer], lat_idxs[%s::integer]', variadic v_ranks),
         bcp_internal.bounded_bytes('sum(request_bytes)'), bcp_internal.bounded_bytes('sum(response_bytes)'));
 end
 $func$;
@@ -258,10 +293,10 @@ begin
         (select string_agg(
              format(
                  'bcp_internal.latency_ms(max(lat_base + bcp_internal.sketch_place('
-                 'counts, greatest(ceil(%1$s::double precision * total), 1) - (up_to - in_sketch) - 0.5))'
-                 ' filter (where greatest(ceil(%1$s::double precision * total), 1) > up_to - in_sketch'
-                 ' and greatest(ceil(%1$s::double precision * total), 1) <= up_to))', p), ', ' order by p)
-         from unnest('{0.5,0.95,0.99}'::double precision[]) as p),
+                 'counts, %1$s - (up_to - in_sketch) - 0.5)) filter (where %2$s))',
+                 r.rank, bcp_internal.has_rank(r.rank, 'in_sketch')), ', ' order by p)
+         from unnest('{0.5,0.95,0.99}'::double precision[]) as p
+         cross join lateral bcp_internal.rank_of(p::text, 'total') as r (rank)),
         bcp_internal.sketch_columns('sum(n%s)'), bcp_internal.bounded_bytes('sum(request_bytes)'),
         bcp_internal.bounded_bytes('sum(response_bytes)'));
 end
@@ -359,6 +394,7 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 set parallel_setup_cost = 20000
 set enable_sort = off
+set enable_hashagg = on
 as $func$
 declare
     v_statement text;

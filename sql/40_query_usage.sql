@@ -31,13 +31,6 @@ as $func$
             ' sum(response_tokens) as given_tokens,'
             ' sum(response_bytes) filter (where response_tokens is not null) as given_bytes'
         -- Durations in milliseconds are made as those of raw rows are, so that both are equal to the last bit.
-        when p_relation = 'failed_usage_1h' and p_by_latency then
-            'calls, case when success then calls else 0 end as successes,'
-            ' case when not success then calls else 0 end as errors, timed_calls,'
-            ' sum_duration_us::double precision / 1000000 * 1000 as sum_ms,'
-            ' coalesce(min_duration_us, sum_duration_us)::double precision / 1000000 * 1000 as min_ms,'
-            ' coalesce(max_duration_us, sum_duration_us)::double precision / 1000000 * 1000 as max_ms,'
-            ' request_bytes, response_bytes, given_tokens, given_bytes'
         when bcp_internal.keeps_lat_idx(p_relation) then replace(
             'sum(calls%s) as calls, sum(calls%s) filter (where success) as successes,'
             ' sum(calls%s) filter (where not success) as errors, sum(timed_calls%s) as timed_calls,'
@@ -60,10 +53,36 @@ $func$;
 
 comment on function bcp_internal.sums_of_calls is
     'Sums over rows of an aggregate or of the raw table, as bcp_internal.usage_scans wants them. With p_by_latency, '
-    'where most groups have one row, their types are what costs least for each group, and hours of failed calls, of '
-    'which hardly two are of one group, stay rows.';
+    'where most groups have one row, their types are what costs least for each group.';
 
 grant execute on function bcp_internal.sums_of_calls to bcp_reader;
+
+create or replace function bcp_internal.stays_rows(p_relation text, p_filters jsonb, p_ranges tstzmultirange)
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return case p_relation
+        -- Hardly two of its rows are of one group.
+        when 'failed_usage_1h' then true
+        -- Few calls of a user are hardly ever of one group either, and many are.
+        when 'user_usage_1d' then (
+            select coalesce(sum(u.calls), 0) < 20000
+            from bcp.user_totals_1d u
+            where u.user_id = p_filters ->> 'user_id'
+              and u.bucket >= lower(p_ranges)
+              and u.bucket < upper(p_ranges))
+        else false
+    end;
+end
+$func$;
+
+comment on function bcp_internal.stays_rows is
+    'Whether a scan by lat_idx hands on the rows of an aggregate that keeps lat_idx as they are, because grouping them '
+    'first would cost more than it saves.';
+
+grant execute on function bcp_internal.stays_rows to bcp_reader;
 
 create or replace function bcp_internal.ranges_without(p_filters jsonb, p_since timestamptz, p_until timestamptz)
 returns tstzmultirange
@@ -118,18 +137,25 @@ begin
     select * into v_grain from bcp_internal.zone_grain(p_interval, p_time_zone, p_since, p_until);
     select string_agg(
         format(
-            'select %s as bucket, %scalls::bigint as calls, successes::bigint as successes, errors::bigint as errors,'
-            ' timed_calls::bigint as timed_calls, sum_ms, min_ms, max_ms,'
+            'select %1$s as bucket, %2$scalls::%3$s as calls, successes::%3$s as successes, errors::%3$s as errors,'
+            ' timed_calls::%3$s as timed_calls, sum_ms, min_ms, max_ms,'
             ' request_bytes::double precision as request_bytes, response_bytes::double precision as response_bytes,'
             ' given_tokens::double precision as given_tokens, given_bytes::double precision as given_bytes'
-            ' from (%s) scan',
-            z.label, v_keys,
+            ' from (%4$s) scan',
+            z.label, v_keys, case when v_by_latency then 'double precision' else 'bigint' end,
             format(
                 'select %s as bucket, %s%s from bcp.%I where %s%s%s',
                 bcp_internal.bucket_of(t.column_name, p_interval, z.zone, z.shift), v_keys,
-                bcp_internal.sums_of_calls(r.relation, v_by_latency), r.relation,
-                bcp_internal.within(t.column_name, z.ranges), v_filter,
-                case when v_by_latency and r.relation = 'failed_usage_1h' then '' else v_group end)),
+                case when g.as_rows then
+                    'calls, case when success then calls else 0 end as successes,'
+                    ' case when not success then calls else 0 end as errors, timed_calls,'
+                    ' sum_duration_us::double precision / 1000000 * 1000 as sum_ms,'
+                    ' coalesce(min_duration_us, sum_duration_us)::double precision / 1000000 * 1000 as min_ms,'
+                    ' coalesce(max_duration_us, sum_duration_us)::double precision / 1000000 * 1000 as max_ms,'
+                    ' request_bytes, response_bytes, given_tokens, given_bytes'
+                    else bcp_internal.sums_of_calls(r.relation, v_by_latency) end,
+                r.relation, bcp_internal.within(t.column_name, z.ranges), v_filter,
+                case when g.as_rows then '' else v_group end)),
         ' union all ')
     into v_scans
     from bcp_internal.usage_family(p_filters, p_keys) f
@@ -144,7 +170,9 @@ begin
         v_grain.cuts) r
     cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z
     cross join lateral (
-        select case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end) as t (column_name);
+        select case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end) as t (column_name)
+    cross join lateral (
+        select v_by_latency and bcp_internal.stays_rows(r.relation, p_filters, z.ranges)) as g (as_rows);
     return v_scans;
 end
 $func$;

@@ -95,6 +95,8 @@ set search_path = pg_catalog, pg_temp
 -- The settings have the same reason as those of bcp_internal.usage_cells.
 set jit = off
 set parallel_setup_cost = 20000
+set enable_sort = off
+set enable_hashagg = on
 as $func$
 declare
     v_columns constant text[] := '{bcp_name,tool_name,client_name,client_version,client_model,release}';

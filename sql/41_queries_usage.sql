@@ -18,6 +18,7 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 set parallel_setup_cost = 20000
 set enable_sort = off
+set enable_hashagg = on
 as $func$
 declare
     v_statements text[];

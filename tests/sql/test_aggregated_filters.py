@@ -109,6 +109,38 @@ def test_months_of_clients_and_failures_say_what_their_calls_do(store: Db) -> No
         assert rows(store, f"select distinct bucket::date::text as m from bcp.{name} order by 1")
 
 
+@pytest.mark.parametrize("interval", ["null", "'1 day'"])
+def test_many_calls_of_a_user_are_grouped_and_few_are_not(store: Db, interval: str) -> None:
+    for day in range(11, 15):
+        ingest(
+            store,
+            [
+                usage(
+                    start_time=f"2026-06-{day}T11:00:{second:02}Z",
+                    duration_ms=None if second % 7 == 0 else 100 * (second % 4 + 1),
+                    tool_name=f"tool-{second % 3}",
+                    user_id="ann",
+                )
+                for second in range(40)
+            ],
+        )
+    question = f"tool_usage_stats({WEEK}, {interval}, p_user_id => 'ann')"
+    before = answers(store, [question])
+    store.execute("call bcp.refresh_analytics_views()")
+    few = answers(store, [question])
+    store.execute("update bcp.user_totals_1d set calls = 20000")
+    many = answers(store, [question])
+    assert before == few == many
+    assert any(row["p50_duration_ms"] < row["p95_duration_ms"] for row in few[question])
+    assert [
+        store.execute(
+            "select bcp_internal.stays_rows('user_usage_1d', %s, tstzmultirange(tstzrange(%s, %s)))",
+            ['{"user_id": "ann"}', since, "2026-06-15"],
+        ).fetchone()
+        for since in ("2026-06-12", "2026-06-15")
+    ] == [(False,), (True,)]
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_session_is_read_from_the_days_on_which_it_was_active(store: Db, *, late: bool) -> None:
     def call(at: str, session: str, **more: Any) -> dict[str, Any]:
