@@ -173,6 +173,20 @@ comment on function bcp_internal.ranked_statement is
 
 grant execute on function bcp_internal.ranked_statement to bcp_reader;
 
+create or replace function bcp_internal.is_sketched(p_filters jsonb, p_keys text) returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select coalesce(
+        bcp_internal.usage_family(p_filters, p_keys) = any ('{client_usage,client_tool_usage,failed_usage}'), false)
+$func$;
+
+comment on function bcp_internal.is_sketched is
+    'Whether aggregates that a question reads have usage and parts of the latency sketch in the same rows, so that '
+    'bcp_internal.sketched_statement reads these once.';
+
+grant execute on function bcp_internal.is_sketched to bcp_reader;
+
 create or replace function bcp_internal.sketched_scans(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_keys text, p_filters jsonb)
 returns text
@@ -190,7 +204,12 @@ declare
         'calls::double precision as calls, successes::double precision as successes,'
         ' errors::double precision as errors, timed_calls::double precision as timed_calls, sum_ms, min_ms, max_ms,'
         ' request_bytes::double precision as request_bytes, response_bytes::double precision as response_bytes';
+    v_none constant text := (
+        select string_agg('null::double precision as ' || c, ', ' order by n)
+        from unnest('{calls,successes,errors,timed_calls,sum_ms,min_ms,max_ms,request_bytes,response_bytes}'::text[])
+            with ordinality as u (c, n));
     v_aggregated text;
+    v_usage text;
     v_raw text;
 begin
     select * into v_grain from bcp_internal.zone_grain(p_interval, p_time_zone, p_since, p_until);
@@ -211,14 +230,30 @@ begin
                         bcp_internal.sums_of_calls(r.relation), bcp_internal.sketch_columns('sum(n%1$s) as n%1$s'),
                         t.source, v_by)
                 end), ' union all ')
-            filter (where r.relation <> 'tool_usage_logs'),
+            filter (where not k.keeps_lat_idx),
+        -- Two vectorised scans, one of usage and one of counts by lat_idx, take less than one of both by lat_idx.
         string_agg(
             format(
-                'select %s%s, lat_idx, %s from (select %s%s, lat_idx, %s from %s%s, lat_idx) scan',
-                format(v_start, z.label), p_keys, v_sums, t.start, p_keys,
-                bcp_internal.sums_of_calls('tool_usage_logs'), t.source, v_by), ' union all ')
-            filter (where r.relation = 'tool_usage_logs')
-    into v_aggregated, v_raw
+                'select %s%s, null::smallint as lat_base, %s, %s from (select %s%s, %s from %s%s) scan',
+                format(v_start, z.label), p_keys, v_sums,
+                bcp_internal.sketch_columns('0::double precision as n%1$s'), t.start, p_keys,
+                bcp_internal.sums_of_calls(r.relation), t.source, v_by), ' union all ')
+            filter (where k.keeps_lat_idx and r.relation <> 'tool_usage_logs'),
+        string_agg(
+            case r.relation when 'tool_usage_logs'
+                then format(
+                    'select %s%s, lat_idx, calls::double precision as in_sketch, %s from'
+                    ' (select %s%s, lat_idx, %s from %s%s, lat_idx) scan',
+                    format(v_start, z.label), p_keys, v_sums, t.start, p_keys,
+                    bcp_internal.sums_of_calls(r.relation), t.source, v_by)
+                else format(
+                    'select %s%s, lat_idx, in_sketch, %s from'
+                    ' (select %s%s, lat_idx, sum(calls::double precision) as in_sketch from %s and lat_idx is not null'
+                    '%s, lat_idx) scan',
+                    format(v_start, z.label), p_keys, v_none, t.start, p_keys, t.source, v_by)
+            end, ' union all ')
+            filter (where k.keeps_lat_idx)
+    into v_aggregated, v_usage, v_raw
     from bcp_internal.usage_family(p_filters, p_keys) f
     cross join lateral bcp_internal.pieces(
         f.family, v_grain.levels, p_since, p_until, bcp_internal.ranges_without(p_filters, p_since, p_until),
@@ -226,6 +261,7 @@ begin
     cross join lateral bcp_internal.zone_parts(r.ranges, p_interval, v_grain.zone, v_grain.shift) z
     cross join lateral (
         select case r.relation when 'tool_usage_logs' then 'start_time' else 'bucket' end) as n (time)
+    cross join lateral bcp_internal.keeps_lat_idx(r.relation) as k (keeps_lat_idx)
     cross join lateral (
         select format(v_start, bcp_internal.bucket_of(n.time, p_interval, z.zone, z.shift)),
                format('bcp.%I where %s%s', r.relation, bcp_internal.within(n.time, z.ranges), v_filter)
@@ -238,9 +274,10 @@ begin
             ' max(max_ms) as max_ms, sum(request_bytes) as request_bytes, sum(response_bytes) as response_bytes, %s'
             ' from (select *, lat_idx & 31 as place from (%s) counted offset 0) placed%s, lat_base',
             format(v_start, 'bucket'), p_keys,
-            bcp_internal.sketch_columns('coalesce(sum(calls) filter (where place = %1$s), 0) as n%1$s'), v_raw, v_by);
+            bcp_internal.sketch_columns('coalesce(sum(in_sketch) filter (where place = %1$s), 0) as n%1$s'), v_raw,
+            v_by);
     end if;
-    return nullif(concat_ws(' union all ', v_aggregated, v_raw), '');
+    return nullif(concat_ws(' union all ', v_aggregated, v_usage, v_raw), '');
 end
 $func$;
 
@@ -269,16 +306,16 @@ begin
     -- duration has no lat_base, and comes last.
     return format(
         $query$
-            select %3$s, %2$s, sum(calls)::bigint, sum(successes)::bigint, sum(errors)::bigint,
-                   sum(timed_calls)::bigint, sum(sum_ms), min(min_ms), max(max_ms),
-                   %8$s, %9$s, %6$s
+            select %3$s as time_bucket, %2$s, sum(calls)::bigint as calls, sum(successes)::bigint as successes,
+                   sum(errors)::bigint as errors, sum(timed_calls)::bigint as timed_calls, sum(sum_ms) as sum_ms,
+                   min(min_ms) as min_ms, max(max_ms) as max_ms, %8$s as request_bytes, %9$s as response_bytes, %6$s
             from (
                 select
                     c.*, sum(in_sketch) over (partition by %4$s order by lat_base rows unbounded preceding) as up_to,
                     sum(in_sketch) over (partition by %4$s) as total
                 from (
                     select
-                        %4$s, lat_base, sum(calls) as calls, coalesce(sum(successes), 0) as successes,
+                        %4$s, lat_base, coalesce(sum(calls), 0) as calls, coalesce(sum(successes), 0) as successes,
                         coalesce(sum(errors), 0) as errors, sum(timed_calls) as timed_calls, sum(sum_ms) as sum_ms,
                         min(min_ms) as min_ms, max(max_ms) as max_ms, sum(request_bytes) as request_bytes,
                         sum(response_bytes) as response_bytes, %5$s as in_sketch, array[%7$s] as counts
@@ -293,8 +330,8 @@ begin
         (select string_agg(
              format(
                  'bcp_internal.latency_ms(max(lat_base + bcp_internal.sketch_place('
-                 'counts, %1$s - (up_to - in_sketch) - 0.5)) filter (where %2$s))',
-                 r.rank, bcp_internal.has_rank(r.rank, 'in_sketch')), ', ' order by p)
+                 'counts, %s - (up_to - in_sketch) - 0.5)) filter (where %s)) as p%s',
+                 r.rank, bcp_internal.has_rank(r.rank, 'in_sketch'), p * 100), ', ' order by p)
          from unnest('{0.5,0.95,0.99}'::double precision[]) as p
          cross join lateral bcp_internal.rank_of(p::text, 'total') as r (rank)),
         bcp_internal.sketch_columns('sum(n%s)'), bcp_internal.bounded_bytes('sum(request_bytes)'),
@@ -303,8 +340,8 @@ end
 $func$;
 
 comment on function bcp_internal.sketched_statement is
-    'Statement for the rows of bcp_internal.tool_cells from aggregates whose rows have usage and latency sketch, each '
-    'read once. Null if the range is empty.';
+    'Statement that adds up the calls of a range as bcp_internal.ranked_statement does, where '
+    'bcp_internal.is_sketched; null if the range is empty.';
 
 grant execute on function bcp_internal.sketched_statement to bcp_reader;
 
@@ -354,7 +391,7 @@ begin
         return array_remove(
             array[bcp_internal.ranked_statement(
                 p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name', p_filters)], null);
-    elsif p_timed and bcp_internal.usage_family(p_filters, 'bcp_name, tool_name') = 'client_tool_usage' then
+    elsif p_timed and bcp_internal.is_sketched(p_filters, 'bcp_name, tool_name') then
         return array_remove(
             array[bcp_internal.sketched_statement(
                 p_since, p_until, p_interval, p_time_zone, 'bcp_name, tool_name', p_filters)], null);

@@ -107,12 +107,13 @@ declare
         p_client_version, p_client_model, p_release);
     v_keys constant text := (
         select string_agg(c, ', ' order by n) from unnest(v_columns) with ordinality as u (c, n) where c = any (p_by));
+    v_is_ranked boolean;
     v_shown text;
     v_usage text;
     v_cells text;
     v_percentile constant text :=
         'least(greatest('
-        'bcp_internal.latency_ms(min(lat_idx) filter (where up_to >= ceil(%s::double precision * total))),'
+        'bcp_internal.latency_ms(min(lat_idx) filter (where up_to >= %s)),'
         ' min(min_ms)), max(max_ms))';
 begin
     if not coalesce(p_by <@ v_columns and p_by <> '{}', false) then
@@ -123,9 +124,14 @@ begin
     v_shown := (
         select string_agg(case when c = any (p_by) then c else 'null::text' end, ', ' order by n)
         from unnest(v_columns) with ordinality as u (c, n));
-    if bcp_internal.is_ranked(v_filters, v_keys, v_width) then
-        v_usage := bcp_internal.ranked_statement(
-            v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters);
+    v_is_ranked := bcp_internal.is_ranked(v_filters, v_keys, v_width);
+    if v_is_ranked or bcp_internal.is_sketched(v_filters, v_keys) then
+        v_usage := case
+            when v_is_ranked then bcp_internal.ranked_statement(
+                v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters)
+            else bcp_internal.sketched_statement(
+                v_range.range_from, v_range.range_to, v_width, p_time_zone, v_keys, v_filters)
+        end;
         if v_usage is not null then
             return query execute format(
                 $query$
@@ -164,7 +170,9 @@ begin
             group by time_bucket, %1$s
             order by time_bucket desc, sum(calls) desc, %1$s
         $query$,
-        v_keys, v_cells, v_shown, format(v_percentile, 0.5), format(v_percentile, 0.95), format(v_percentile, 0.99));
+        v_keys, v_cells, v_shown, format(v_percentile, bcp_internal.rank_of('0.5', 'total')),
+        format(v_percentile, bcp_internal.rank_of('0.95', 'total')),
+        format(v_percentile, bcp_internal.rank_of('0.99', 'total')));
 end
 $func$;
 

@@ -26,6 +26,7 @@ as $func$
     $rule$, '{}', '{}'),
     -- What has percentiles ready does not add up.
     ('bcp_internal.is_ranked', 'select false', '{}', '{}'),
+    ('bcp_internal.is_sketched', 'select false', '{}', '{}'),
     ('bcp_internal.active_days', 'select distinct r.time_bucket, r.id from r', '{}', '{}'),
     ('bcp_internal.active_statement', $rule$
         select format(
