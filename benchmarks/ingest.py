@@ -62,6 +62,11 @@ READ: LiteralString = (
 )
 
 
+def is_plain(event: dict[str, Any]) -> bool:
+    """Tell whether a call holds nothing to mask: some queries of these tools ask for an address."""
+    return (event["bcp_name"], event["tool_name"]) in PLAIN and "@" not in event["parameters"].get("sql", "")
+
+
 def calls(number: int, *, plain: bool) -> list[dict[str, Any]]:
     """Return made-up calls; without event ids, as a batch id is enough to send a batch twice."""
     found: list[dict[str, Any]] = []
@@ -73,7 +78,7 @@ def calls(number: int, *, plain: bool) -> list[dict[str, Any]]:
             for batch in batches(SEED, asked, datetime(2026, 11, 1, tzinfo=UTC), 1000)
             if batch.kind == "tool_usage"
             for event in batch.events
-            if not plain or (event["bcp_name"], event["tool_name"]) in PLAIN
+            if not plain or is_plain(event)
         ]
     return found[:number]
 

@@ -5,8 +5,8 @@
 
 CPU is that of the backend (utime and stime of its process) and of the application that sends, each in
 microseconds a call. Wall clock would depend on what else the machine does. Calls are those of the demo, in
-three mixes: plain (of tools that never get personal data), half_masked (all tools, of which half have
-something to mask) and masked.
+three mixes: plain (nothing to mask), half_masked (all tools, of which half have something to mask) and
+masked.
 
 - ours: `bcp.ingest_tool_usage` with a batch as JSON text, which Python makes: masked, without duplicates,
   booked.
@@ -39,7 +39,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcp_analytics.embedded._runtime import find_node, npm_command
-from benchmarks.ingest import PLAIN, backend_microseconds, calls, chunks, ours
+from benchmarks.ingest import backend_microseconds, calls, chunks, is_plain, ours
 from benchmarks.requirements import INDEXES, TABLE
 from benchmarks.server import server, target
 from tests.targets import why_unavailable
@@ -58,7 +58,7 @@ INGEST = "select * from bcp.ingest_tool_usage(gen_random_uuid(), %s::text, 'benc
 def mixes(number: int) -> dict[str, Events]:
     """Return the calls of each mix."""
     half = calls(number, plain=False)
-    masked = [e for e in calls(4 * number, plain=False) if (e["bcp_name"], e["tool_name"]) not in PLAIN]
+    masked = [e for e in calls(4 * number, plain=False) if not is_plain(e)]
     return {"plain": calls(number, plain=True), "half_masked": half, "masked": masked[:number]}
 
 
