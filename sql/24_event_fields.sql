@@ -50,36 +50,61 @@ comment on function bcp_internal.event_fields(text) is
     'whether it is an id or name of at most 500 characters, and what it holds: text or a document, which are masked, '
     'or something else.';
 
-create or replace function bcp_internal.event_shape(p_kind text) returns jsonpath
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
+-- Generated from bcp_internal.event_fields, because every batch asks for both of these.
+do $block$
+declare
+    v_shapes text;
+    v_names text;
 begin
-    return (
-        select string_agg(
-            case
-                when f.required then format('(%s)', t.is_type)
-                else format('(!exists($.%s) || $.%s.type() == "null" || %s)', f.field, f.field, t.is_type)
-            end, ' && ' order by f.ordinal)::jsonpath
-        from bcp_internal.event_fields(p_kind) f
+    select
+        string_agg(format('when %L then %L::jsonpath', k.kind, k.shape), ' '),
+        string_agg(format('when %L then %L::text[]', k.kind, k.names), ' ')
+    into strict v_shapes, v_names
+    from (
+        select
+            kinds.kind,
+            string_agg(
+                case
+                    when f.types = '{any}' then null
+                    when f.required then format('(%s)', t.is_type)
+                    -- Most fields are there and right, so that is asked first.
+                    else format('(%s || !exists($.%s) || $.%s.type() == "null")', t.is_type, f.field, f.field)
+                end, ' && ' order by f.ordinal),
+            array_agg(f.field order by f.ordinal)
+        from unnest('{tool_usage,errors,metrics,sessions}'::text[]) as kinds (kind)
+        cross join lateral bcp_internal.event_fields(kinds.kind) as f
         cross join lateral (
             select string_agg(format('$.%s.type() == "%s"', f.field, name), ' || ') from unnest(f.types) as name
         ) as t (is_type)
-        where f.types <> '{any}');
+        group by kinds.kind
+    ) as k (kind, shape, names);
+    execute format(
+        $statement$
+            create or replace function bcp_internal.event_shape(p_kind text) returns jsonpath
+            language plpgsql immutable parallel safe
+            set search_path = pg_catalog, pg_temp
+            as $func$
+            begin
+                return case p_kind %s end;
+            end
+            $func$
+        $statement$, v_shapes);
+    execute format(
+        $statement$
+            create or replace function bcp_internal.known_fields(p_kind text) returns text[]
+            language plpgsql immutable parallel safe
+            set search_path = pg_catalog, pg_temp
+            as $func$
+            begin
+                return case p_kind %s end;
+            end
+            $func$
+        $statement$, v_names);
 end
-$func$;
+$block$;
 
 comment on function bcp_internal.event_shape(text) is
     'bcp_internal.event_fields as one jsonpath predicate: e @@ shape is true where every field of e has its type.';
-
-create or replace function bcp_internal.known_fields(p_kind text) returns text[]
-language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    return (select array_agg(field) from bcp_internal.event_fields(p_kind));
-end
-$func$;
 
 comment on function bcp_internal.known_fields(text) is 'The names of the fields that bcp_internal.event_fields lists.';
 
