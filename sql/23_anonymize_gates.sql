@@ -230,7 +230,7 @@ as $func$
 begin
     return case
         when p_others = '{}' then p_numbers
-        else array(select unnest(p_numbers) except select unnest(p_others) order by 1)
+        else array(select n from unnest(p_numbers) as n where n not in (select unnest(p_others)))
     end;
 end
 $func$;
