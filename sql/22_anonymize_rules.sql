@@ -67,9 +67,11 @@ begin
         else
             null;
     end case;
-    return p_kept || case p_rule.action
-        when 'hash' then bcp_internal.pseudonym(p_rule.kind, v_value)
-        else p_rule.replacement
+    return p_kept || case
+        when p_rule.action <> 'hash' then p_rule.replacement
+        -- What a rule has hashed may look to it like what it looks for, such as the name of a folder.
+        when strpos(v_value, '#k') > 0 and v_value ~ '^[a-z][a-z0-9]*#k[0-9]+#[b-v]{16}$' then v_value
+        else bcp_internal.pseudonym(p_rule.kind, v_value)
     end || v_rest;
 end
 $func$;
@@ -87,6 +89,7 @@ as $func$
 declare
     v_text constant text collate "C" := p_text;
     v_parts text[];
+    v_tags text[];
 begin
     if p_rule.validation = 'sensitive_key' then
         return bcp_internal.mask_values_of_keys(v_text, p_rule, p_labels);
@@ -106,10 +109,13 @@ begin
             v_parts[i] := '';
         end loop;
     else
+        v_tags := case when p_rule.validation = 'tag' then bcp_internal.mask_tags(
+            array(select t.tag from unnest(v_parts) with ordinality as t (tag, n) where t.n % 2 = 0 order by t.n),
+            p_rule, p_state) end;
         for i in 2..cardinality(v_parts) by 2 loop
             v_parts[i] := case p_rule.validation
                 when 'insert' then bcp_internal.mask_insert(v_parts[i], p_rule, p_state)
-                when 'tag' then bcp_internal.mask_tag(v_parts[i], p_rule, p_state)
+                when 'tag' then v_tags[i / 2]
                 else bcp_internal.mask_match('', v_parts[i], p_rule)
             end;
         end loop;
@@ -141,6 +147,101 @@ $func$;
 comment on function bcp_internal.are_among(integer[], integer) is
     'Of each number from 1 to p_count whether it is among the numbers; asking one by one would go through all of them.';
 
+create or replace function bcp_internal.found_by_gates(
+    p_texts text[], p_lower text[], p_state bcp_internal.anonymizer_state, out digits integer[], out hard integer[],
+    out worded integer[])
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_all constant integer[] := array(select generate_subscripts(p_texts, 1));
+    -- Without the gates of the rules that most texts are here for: e-mail addresses and numbers.
+    v_other_gates bcp_internal.anonymizer_state := p_state;
+    u record;
+    v_gate text;
+begin
+    if p_state.word_gates is null then
+        digits := v_all;
+        hard := v_all;
+        worded := v_all;
+        return;
+    end if;
+    digits := bcp_internal.matching(v_all, p_lower, p_state.digit_gate, false);
+    -- Where the other gates find nothing, no other rule can match: to try it costs as much as those that do, and makes
+    -- PostgreSQL forget the expressions that are used most.
+    v_other_gates.quick_likes := '{}';
+    v_other_gates.digit_gate := '(?!)';
+    u := bcp_internal.unclean(p_texts, v_other_gates, false);
+    hard := u.unclean;
+    worded := u.worded;
+    if u.unasked <> '{}' then
+        foreach v_gate in array p_state.word_gates loop
+            worded := worded || bcp_internal.matching(u.unasked, p_lower, v_gate, false);
+        end loop;
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.found_by_gates(text[], text[], bcp_internal.anonymizer_state) is
+    'Numbers of the texts, which also come in lower case, in which rules of digits may match (digits); those that any '
+    'other rule may change (hard); and those of them in which such a rule finds its words, and not only a sensitive '
+    'key (worded).';
+
+create or replace function bcp_internal.rules_to_apply(
+    p_lower text[], p_worded integer[], p_digits integer[], p_keyed integer[], p_quick_likes text[])
+returns table (rule bcp_internal.anonymizer_rules, numbers integer[])
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    -- With 9 in place of every digit.
+    v_shapes constant text[] := array(
+        select translate(s, '012345678', '999999999') from unnest(p_lower) with ordinality as t (s, o) order by o);
+begin
+    return query
+    -- Look first where a rule may match, which costs a tenth of its pattern. Rules share hints, so each hint is looked
+    -- for once in all texts.
+    with tried as materialized (
+        select r.ordinal, r.hint_ordinal, t.o::integer
+        from bcp_internal.anonymizer_rules r
+        join unnest(
+            p_lower, v_shapes, bcp_internal.are_among(p_worded, cardinality(p_lower)),
+            bcp_internal.are_among(p_digits, cardinality(p_lower)),
+            bcp_internal.are_among(p_keyed, cardinality(p_lower))
+        ) with ordinality as t (s, shape, is_worded, has_digits, is_keyed, o)
+            on case
+                when r.is_digits then t.has_digits
+                when r.validation in ('sensitive_key', 'table') then t.is_keyed
+                else t.is_worded or r.hint is null and r.likes && p_quick_likes
+            end
+            and (r.likes is null or t.s like any (r.likes))
+            and (r.shapes is null or t.shape like any (r.shapes))
+    ), hinted as materialized (
+        select r.ordinal as hint_ordinal, m.o
+        from (
+            select t.hint_ordinal, array_agg(distinct t.o order by t.o) as numbers from tried t group by t.hint_ordinal
+        ) as h
+        join bcp_internal.anonymizer_rules r on r.ordinal = h.hint_ordinal
+        cross join lateral unnest(bcp_internal.matching(h.numbers, p_lower, r.hint, false)) as m (o)
+    )
+    select r, hit.numbers
+    from (
+        select t.ordinal, array_agg(t.o order by t.o) as numbers
+        from tried t
+        left join hinted h on h.hint_ordinal = t.hint_ordinal and h.o = t.o
+        where t.hint_ordinal is null or h.o is not null
+        group by t.ordinal
+    ) as hit
+    join bcp_internal.anonymizer_rules r using (ordinal)
+    order by r.ordinal;
+end
+$func$;
+
+comment on function bcp_internal.rules_to_apply(text[], integer[], integer[], integer[], text[]) is
+    'The rules that may match texts, which are in lower case, in their order, with the numbers of these texts. Of the '
+    'texts p_worded, p_digits and p_keyed are those in which gates of words, gates of digits and sensitive keys were '
+    'found.';
+
 create or replace function bcp_internal.settle_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
 returns text[]
 language plpgsql stable
@@ -152,99 +253,39 @@ declare
     v_active integer[] := array(select generate_subscripts(p_texts, 1));
     v_now text[];
     v_lower text[];
-    -- The same with 9 in place of every digit.
-    v_shapes text[];
-    v_all integer[];
-    v_digits integer[];
-    -- Without the gates of the rules that most texts are here for: e-mail addresses and numbers.
-    v_other_gates bcp_internal.anonymizer_state := p_state;
-    -- Numbers of the texts that only other rules let through these gates.
-    v_hard integer[];
-    -- Those of them in which a rule finds its words, and not only a sensitive key.
-    v_worded integer[];
-    -- What the gates found, and the numbers of those texts that they have not all seen.
-    u record;
-    v_unseen integer[];
-    v_gate text;
-    -- Sensitive keys in the texts, and numbers of the texts that have one.
+    -- What the gates found.
+    g record;
+    -- Sensitive keys in the texts, those of the rounds before too, and numbers of the texts that have one.
     v_labels jsonb;
+    v_known jsonb := '{}';
     v_keyed integer[];
     v_hits record;
     -- The compiled rules are large, and few rules need them.
     v_state bcp_internal.anonymizer_state;
     v_new text[];
+    v_changed integer[];
     n integer;
 begin
-    v_other_gates.quick_likes := '{}';
-    v_other_gates.digit_gate := '(?!)';
     -- What one rule leaves may be what another one looks for. The rounds end when no rule finds anything, so masking
     -- twice gives the same as masking once.
     for v_round in 1..8 loop
         exit when v_active = '{}';
         v_now := array(select v_texts[a] from unnest(v_active) with ordinality as active (a, o) order by o);
         v_lower := array(select lower(s collate "C") from unnest(v_now) with ordinality as t (s, o) order by o);
-        v_shapes := array(
-            select translate(s, '012345678', '999999999') from unnest(v_lower) with ordinality as t (s, o) order by o);
-        v_all := array(select generate_subscripts(v_now, 1));
-        v_digits := case
-            when p_state.word_gates is null then v_all
-            else bcp_internal.matching(v_all, v_lower, p_state.digit_gate, false)
-                end;
-        -- Where the other gates find nothing, no other rule can match: to try it costs as much as those that do, and
-        -- makes PostgreSQL forget the expressions that are used most.
-        u := bcp_internal.unclean(v_now, v_other_gates, false);
-        v_hard := u.unclean;
-        v_worded := case when p_state.word_gates is null then v_hard else u.worded end;
-        v_unseen := case when p_state.word_gates is null then '{}' else u.unasked end;
-        if v_unseen <> '{}' then
-            foreach v_gate in array p_state.word_gates loop
-                v_worded := v_worded || bcp_internal.matching(v_unseen, v_lower, v_gate, false);
-            end loop;
+        g := bcp_internal.found_by_gates(v_now, v_lower, p_state);
+        v_labels := '{}';
+        if g.hard <> '{}' then
+            select l.labels, l.known
+            into v_labels, v_known
+            from bcp_internal.sensitive_labels(
+                bcp_internal.joined(array(select v_now[h.n] from unnest(g.hard) as h (n))), p_state, v_known) as l;
         end if;
-        v_labels := case
-            when v_hard = '{}' then '{}'
-            else bcp_internal.sensitive_labels(
-                bcp_internal.joined(array(select v_now[h.n] from unnest(v_hard) as h (n))), p_state)
-        end;
         v_keyed := case when v_labels = '{}' then '{}' else array(
-            select h.n from unnest(v_hard) as h (n)
+            select h.n from unnest(g.hard) as h (n)
             where exists (select from jsonb_object_keys(v_labels) as l where strpos(v_now[h.n], l) > 0)) end;
         for v_hits in
-            -- Look first where a rule may match, which costs a tenth of its pattern. Rules share hints, so each hint is
-            -- looked for once in all texts.
-            with tried as materialized (
-                select r.ordinal, r.hint_ordinal, t.o::integer
-                from bcp_internal.anonymizer_rules r
-                join unnest(
-                    v_lower, v_shapes, bcp_internal.are_among(v_worded, cardinality(v_now)),
-                    bcp_internal.are_among(v_digits, cardinality(v_now)),
-                    bcp_internal.are_among(v_keyed, cardinality(v_now))
-                ) with ordinality as t (s, shape, is_worded, has_digits, is_keyed, o)
-                    on case
-                        when r.is_digits then t.has_digits
-                        when r.validation in ('sensitive_key', 'table') then t.is_keyed
-                        else t.is_worded or r.hint is null and r.likes && p_state.quick_likes
-                    end
-                    and (r.likes is null or t.s like any (r.likes))
-                    and (r.shapes is null or t.shape like any (r.shapes))
-            ), hinted as materialized (
-                select r.ordinal as hint_ordinal, m.o
-                from (
-                    select hint_ordinal, array_agg(distinct o order by o) as numbers from tried group by hint_ordinal
-                ) as h
-                join bcp_internal.anonymizer_rules r on r.ordinal = h.hint_ordinal
-                cross join lateral unnest(bcp_internal.matching(h.numbers, v_lower, r.hint, false)) as m (o)
-            )
-            select r as rule, hit.numbers
-            from (
-                select t.ordinal, array_agg(t.o order by t.o) as numbers
-                from tried t
-                left join hinted h on h.hint_ordinal = t.hint_ordinal and h.o = t.o
-                where t.hint_ordinal is null or h.o is not null
-                group by t.ordinal
-            ) as hit
-            join bcp_internal.anonymizer_rules r using (ordinal)
-            order by r.ordinal
+            select rule, numbers
+            from bcp_internal.rules_to_apply(v_lower, g.worded, g.digits, v_keyed, p_state.quick_likes)
         loop
             v_state := case when (v_hits.rule).validation in ('table', 'insert', 'tag') then p_state end;
             v_new := array(
@@ -254,15 +295,15 @@ begin
                 v_now[v_hits.numbers[i]] := v_new[i];
             end loop;
         end loop;
-        v_all := v_active;
-        v_active := '{}';
-        for i in 1..cardinality(v_all) loop
-            n := v_all[i];
+        v_changed := '{}';
+        for i in 1..cardinality(v_active) loop
+            n := v_active[i];
             if v_now[i] <> v_texts[n] then
                 v_texts[n] := v_now[i];
-                v_active := v_active || n;
+                v_changed := v_changed || n;
             end if;
         end loop;
+        v_active := v_changed;
     end loop;
     foreach n in array v_active loop
         v_texts[n] := '[REDACTED]';

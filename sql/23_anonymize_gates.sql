@@ -208,8 +208,10 @@ begin
     -- Look at all texts together, because they mostly share their labels or have none that is sensitive. Keys of JSON,
     -- which are most of what stands before a colon, are left to bcp_internal.keys_to_mask.
     v_labels := array(
-        select jsonb_object_keys(bcp_internal.sensitive_labels(
-            replace(bcp_internal.joined(array(select p_texts[n] from unnest(p_numbers) as n)), '":', '"'), p_state)));
+        select jsonb_object_keys(l.labels)
+        from bcp_internal.sensitive_labels(
+            replace(bcp_internal.joined(array(select p_texts[n] from unnest(p_numbers) as n)), '":', '"'), p_state)
+            as l);
     if v_labels = '{}' then
         return '{}';
     end if;
@@ -250,6 +252,7 @@ declare
     v_controls constant text := '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]';
     v_has_controls boolean;
     v_escaped text;
+    v_folded text;
     n integer;
 begin
     texts := p_texts;
@@ -269,10 +272,17 @@ begin
       and strpos(t.s, E'\x01') = 0
       and not t.s like any (p_state.quick_likes);
     foreach n in array coalesce(v_wide, '{}') loop
-        texts[n] := array_to_string(array(
-            select distinct f.s from (values
-                (1, texts[n]), (2, bcp_internal.fold_text(texts[n])), (3, bcp_internal.fold_key(texts[n])),
-                (4, bcp_internal.small_letters(texts[n]))) as f (o, s)), E'\n');
+        v_folded := bcp_internal.fold_text(texts[n]);
+        -- Letters of ASCII are read in one way only.
+        texts[n] := case
+            when octet_length(concat(texts[n], v_folded)) > length(concat(texts[n], v_folded))
+                then array_to_string(array(
+                    select distinct f.s from (values
+                        (texts[n]), (v_folded), (bcp_internal.fold_key(texts[n])),
+                        (bcp_internal.small_letters(texts[n]))) as f (s)), E'\n')
+            when v_folded <> texts[n] then concat(v_folded, E'\n', texts[n])
+            else v_folded
+        end;
     end loop;
     has_wide := v_wide is not null;
 end

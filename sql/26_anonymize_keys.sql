@@ -99,7 +99,7 @@ returns table (length integer, form text, after text)
 language sql immutable parallel safe
 -- No search_path: with one it could not be inlined; every name is qualified instead.
 as $func$
-    select distinct g.length, f.form, g.after
+    select g.length, f.form, g.after
     from (values
         (1, p_word, p_next1),
         (2, p_word operator(pg_catalog.||) p_next1, p_next2),
@@ -111,9 +111,9 @@ as $func$
     ) as g (length, gram, after)
     cross join lateral (select pg_catalog.rtrim(g.gram, '0123456789')) as d (form)
     cross join lateral (values
-        (g.gram), (d.form), (case
-            when pg_catalog.right(d.form, 1) operator(pg_catalog.=) 's' then pg_catalog.left(d.form, -1)
-        end)
+        (g.gram),
+        (case when d.form operator(pg_catalog.<>) g.gram then d.form end),
+        (case when pg_catalog.right(d.form, 1) operator(pg_catalog.=) 's' then pg_catalog.left(d.form, -1) end)
     ) as f (form)
     where f.form is not null
 $func$;
@@ -174,40 +174,41 @@ comment on function bcp_internal.key_words(text, integer[], text[], boolean[]) i
     'The words of keys, one row per word with its place, the word before it and the five after it; of the text of '
     'bcp_internal.key_lines, which has one line per spelling of a key.';
 
-create or replace function bcp_internal.classify_keys(
-    p_keys text[], p_types text[], p_state bcp_internal.anonymizer_state, p_in_text boolean default false)
-returns table (n integer, action text, kind text, value_pattern text)
-language plpgsql stable
+create or replace function bcp_internal.words_with_parts(
+    p_text text, p_key_parts text, out words text[], out parts text[])
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    s record;
-    v_text text collate "C";
-    -- Words that contain a pattern of match_mode contains.
-    v_parts text[];
-    -- Lines and places of the words that may begin a sensitive key.
-    v_lines bigint[];
-    v_places bigint[];
-begin
-    s := bcp_internal.key_spellings(p_keys, p_types);
-    if s.keys is null then
-        return;
-    end if;
-    v_text := bcp_internal.key_lines(s.keys, p_state.hashed);
     -- Not one regular expression: to compile it takes longer than to look a thousand keys up like this.
-    v_parts := array(
-        select part from unnest(string_to_array(p_state.key_parts, '|')) as part where strpos(v_text, part) > 0);
+    v_parts constant text[] := array(
+        select part from unnest(string_to_array(p_key_parts, '|')) as part where strpos(p_text, part) > 0);
+begin
     if v_parts <> '{}' then
-        v_parts := array(
-            select distinct w.word
-            from string_to_table(translate(v_text, E'\n', ' '), ' ') as w (word)
-            join unnest(v_parts) as part on strpos(w.word, part) > 0);
+        select array_agg(w.word), array_agg(p.part)
+        into words, parts
+        from (select distinct word from string_to_table(translate(p_text, E'\n', ' '), ' ') as t (word)) as w
+        join unnest(v_parts) as p (part) on strpos(w.word, p.part) > 0;
     end if;
+end
+$func$;
+
+comment on function bcp_internal.words_with_parts(text, text) is
+    'The words of a text that bcp_internal.key_lines returned that contain a pattern of match_mode contains, each with '
+    'that pattern; null where there are none.';
+
+create or replace function bcp_internal.words_that_begin_keys(
+    p_text text, p_numbers integer[], p_types text[], p_are_phrases boolean[], p_words text[],
+    p_state bcp_internal.anonymizer_state, out lines bigint[], out places bigint[])
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
     -- Few words begin a sensitive key. A plural and digits at the end of a word do not count.
     select array_agg(w.o), array_agg(w.i)
-    into v_lines, v_places
-    from bcp_internal.key_words(v_text, s.numbers, s.types, s.are_phrases) as w
-    where w.word in (select unnest(v_parts))
+    into lines, places
+    from bcp_internal.key_words(p_text, p_numbers, p_types, p_are_phrases) as w
+    where w.word in (select unnest(p_words))
        or case
            when length(w.word) < 3 or p_state.key_starts ?| array[left(w.word, 3), left(w.word, 2), left(w.word, 1)]
                then p_state.key_map ?| array[
@@ -219,28 +220,53 @@ begin
                    w.word || w.w1 || w.w2 || w.w3 || w.w4]
            else false
        end;
-    if v_lines is null then
+end
+$func$;
+
+comment on function bcp_internal.words_that_begin_keys(
+    text, integer[], text[], boolean[], text[], bcp_internal.anonymizer_state) is
+    'Lines and places of the words that may begin a sensitive key, p_words among them; null where there are none.';
+
+create or replace function bcp_internal.classify_keys(
+    p_keys text[], p_types text[], p_state bcp_internal.anonymizer_state, p_in_text boolean default false)
+returns table (n integer, action text, kind text, value_pattern text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    s record;
+    v_text text collate "C";
+    -- Words that contain a pattern of match_mode contains, and those that may begin a sensitive key.
+    v_parts record;
+    v_begin record;
+begin
+    s := bcp_internal.key_spellings(p_keys, p_types);
+    if s.keys is null then
+        return;
+    end if;
+    v_text := bcp_internal.key_lines(s.keys, p_state.hashed);
+    v_parts := bcp_internal.words_with_parts(v_text, p_state.key_parts);
+    v_begin := bcp_internal.words_that_begin_keys(
+        v_text, s.numbers, s.types, s.are_phrases, v_parts.words, p_state);
+    if v_begin.lines is null then
         return;
     end if;
     return query
     with parts as materialized (
-        select p.word from unnest(v_parts) as p (word)
-    ), exception_parts as materialized (
-        select e.pattern, e.ways
-        from jsonb_each(p_state.exception_map) as e (pattern, ways)
-        where e.ways @> '[{"mode": "contains"}]'
+        select p.word, p.pattern from unnest(v_parts.words, v_parts.parts) as p (word, pattern)
     ), words as materialized (
         select * from bcp_internal.key_words(v_text, s.numbers, s.types, s.are_phrases)
     ), found as materialized (
         select w.*
         from words w
-        join unnest(v_lines, v_places) as f (o, i) using (o, i)
+        join unnest(v_begin.lines, v_begin.places) as f (o, i) using (o, i)
     ), hits as materialized (
         select f.o, f.n, f.type, f.is_phrase, f.i, f.i + g.length - 1 as j, f.before, g.after, k.way
         from found f
         cross join lateral bcp_internal.grams(f.word, f.w1, f.w2, f.w3, f.w4, f.w5) as g
         cross join lateral jsonb_array_elements(p_state.key_map -> g.form) as k (way)
-        where k.way ->> 'type' in ('any', f.type)
+        where p_state.key_map ? g.form
+          and k.way ->> 'type' in ('any', f.type)
           and case k.way ->> 'mode'
               when 'last' then g.after is null
               when 'exact' then g.after is null and f.i = 1 and not (p_in_text and k.way ->> 'action' = 'hash')
@@ -249,11 +275,9 @@ begin
         union all
         select f.o, f.n, f.type, f.is_phrase, f.i, f.i, f.before, f.w1, k.way
         from found f
-        cross join lateral jsonb_object_keys(p_state.part_map) as p (pattern)
+        join parts p on p.word = f.word
         cross join lateral jsonb_array_elements(p_state.key_map -> p.pattern) as k (way)
-        where f.word in (select parts.word from parts)
-          and strpos(f.word, p.pattern) > 0
-          and k.way ->> 'mode' = 'contains'
+        where k.way ->> 'mode' = 'contains'
           and k.way ->> 'type' in ('any', f.type)
     ), exceptions as materialized (
         select w.o, w.i, w.i + g.length - 1 as j
@@ -261,16 +285,15 @@ begin
         cross join lateral bcp_internal.grams(w.word, w.w1, w.w2, w.w3, w.w4, w.w5) as g
         cross join lateral jsonb_array_elements(p_state.exception_map -> g.form) as k (way)
         where w.o in (select h.o from hits h)
+          and p_state.exception_map ? g.form
           and k.way ->> 'type' in ('any', w.type)
           and (k.way ->> 'mode' <> 'exact' or (g.after is null and w.i = 1))
         union all
         select w.o, w.i, w.i
         from words w
-        cross join exception_parts e
-        cross join lateral jsonb_array_elements(e.ways) as k (way)
-        where w.word in (select parts.word from parts)
-          and w.o in (select h.o from hits h)
-          and strpos(w.word, e.pattern) > 0
+        join parts p on p.word = w.word
+        cross join lateral jsonb_array_elements(p_state.exception_map -> p.pattern) as k (way)
+        where w.o in (select h.o from hits h)
           and k.way ->> 'mode' = 'contains'
           and k.way ->> 'type' in ('any', w.type)
     )

@@ -41,75 +41,125 @@ $func$;
 
 comment on function bcp_internal.label_name(text) is 'A key in text without what separates it from its value.';
 
-create or replace function bcp_internal.sensitive_labels(p_text text, p_state bcp_internal.anonymizer_state)
-returns jsonb
+create or replace function bcp_internal.column_names_in(p_text text) returns setof text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_text constant text collate "C" := p_text;
+begin
+    if strpos(replace(v_text, E'\n\x01\n', ''), E'\n') = 0 or v_text !~ '[,\t|;][^\n\x01]*\n[^\x01]' then
+        return;
+    end if;
+    -- A table is lines with equally many cells, and bcp_internal.mask_tables takes the first of them for the names. To
+    -- ask about the cells of all lines would cost more than all else.
+    return query
+        select btrim(c.cell)
+        from (
+            select
+                l.line, l.cells, lag(l.cells) over (order by l.n) as before, lead(l.cells) over (order by l.n) as after
+            from (
+                select t.line, t.n, array[
+                    length(t.line) - length(replace(t.line, ',', '')),
+                    length(t.line) - length(replace(t.line, E'\t', '')),
+                    length(t.line) - length(replace(t.line, '|', '')),
+                    length(t.line) - length(replace(t.line, ';', ''))] as cells
+                from string_to_table(v_text, E'\n') with ordinality as t (line, n)
+            ) as l
+        ) as h
+        cross join lateral string_to_table(translate(h.line, E'\t|;', ',,,'), ',') as c (cell)
+        where (h.cells[1] > 0 and h.cells[1] = h.after[1] and h.cells[1] is distinct from h.before[1]
+                or h.cells[2] > 0 and h.cells[2] = h.after[2] and h.cells[2] is distinct from h.before[2]
+                or h.cells[3] > 0 and h.cells[3] = h.after[3] and h.cells[3] is distinct from h.before[3]
+                or h.cells[4] > 0 and h.cells[4] = h.after[4] and h.cells[4] is distinct from h.before[4])
+          and length(c.cell) <= 60;
+end
+$func$;
+
+comment on function bcp_internal.column_names_in(text) is
+    'What may be names of columns in a text: the cells of the first lines of tables. A cell in quotes that contains a '
+    'separator comes in pieces.';
+
+create or replace function bcp_internal.labels_in(p_text text) returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_text constant text collate "C" := p_text;
     v_lower constant text collate "C" := lower(v_text);
-    v_labels text[];
-    -- The name of each label; each name once; those that are sensitive, and what to do with their values.
+begin
+    return array(
+        select p.piece
+        from bcp_internal.anonymizer_rules r
+        cross join lateral unnest(bcp_internal.split_at_matches(v_text, r.pattern, false))
+            with ordinality as p (piece, o)
+        where r.validation = 'sensitive_key' and (r.likes is null or v_lower like any (r.likes)) and p.o % 2 = 0
+        union
+        select bcp_internal.column_names_in(v_text));
+end
+$func$;
+
+comment on function bcp_internal.labels_in(text) is
+    'All keys before values in a text, as the rules that look for one find them, and names of columns, each once.';
+
+create or replace function bcp_internal.sensitive_labels(
+    p_text text, p_state bcp_internal.anonymizer_state, p_known jsonb default null, out labels jsonb, out known jsonb)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_labels constant text[] := bcp_internal.labels_in(p_text);
+    v_new text[] := v_labels;
+    -- The name of each new label; each name once; those that are sensitive, and what to do with their values.
     v_names text[];
     v_asked text[];
     v_found text[];
     v_ways jsonb[];
 begin
-    select array_agg(distinct l.label)
-    into v_labels
-    from (
-        select p.piece as label
-        from bcp_internal.anonymizer_rules r
-        cross join lateral unnest(bcp_internal.split_at_matches(v_text, r.pattern, false))
-            with ordinality as p (piece, o)
-        where r.validation = 'sensitive_key' and (r.likes is null or v_lower like any (r.likes)) and p.o % 2 = 0
-        union all
-        -- Names of columns count, too.
-        select btrim(cell)
-        from regexp_split_to_table(v_text, '[,\t|;\n]') as cell
-        where case
-                when strpos(replace(v_text, E'\n\x01\n', ''), E'\n') > 0
-                    then v_text ~ '[,\t|;][^\n\x01]*\n[^\x01]'
-                else false
-            end
-          and length(cell) <= 60
-    ) as l;
-    if v_labels is null then
-        return '{}';
+    labels := '{}';
+    known := p_known;
+    if p_known <> '{}' then
+        labels := coalesce((
+            select jsonb_object_agg(l, p_known -> l)
+            from unnest(v_labels) as l
+            where jsonb_typeof(p_known -> l) <> 'null'), '{}');
+        v_new := array(select l from unnest(v_labels) as l where not p_known ? l);
     end if;
-    v_names := array(select bcp_internal.label_name(l) from unnest(v_labels) with ordinality as u (l, o) order by o);
+    if v_new = '{}' then
+        return;
+    end if;
+    v_names := array(select bcp_internal.label_name(l) from unnest(v_new) with ordinality as u (l, o) order by o);
     v_asked := array(select distinct name from unnest(v_names) as name);
     select array_agg(v_asked[c.n]), array_agg(jsonb_build_array(c.action, c.kind, c.value_pattern))
     into v_found, v_ways
     from bcp_internal.classify_keys(
         v_asked, array_fill('string'::text, array[cardinality(v_asked)]), p_state, true) as c;
-    if v_found is null then
-        return '{}';
+    if v_found is not null then
+        -- A key of a number is one of a string, too: bcp.sensitive_keys has none for numbers alone, and no exception
+        -- counts for strings alone.
+        labels := labels || (
+            select jsonb_object_agg(l.label, w.ways)
+            from unnest(v_new, v_names) as l (label, name)
+            join (
+                select t.name, jsonb_object_agg(t.type, t.way) as ways
+                from (
+                    select s.name, 'string', s.way from unnest(v_found, v_ways) as s (name, way)
+                    union all
+                    select v_found[c.n], 'number', jsonb_build_array(c.action, c.kind, c.value_pattern)
+                    from bcp_internal.classify_keys(
+                        v_found, array_fill('number'::text, array[cardinality(v_found)]), p_state, true) as c
+                ) as t (name, type, way)
+                group by t.name
+            ) as w using (name));
     end if;
-    -- A key of a number is one of a string, too: bcp.sensitive_keys has none for numbers alone, and no exception counts
-    -- for strings alone.
-    return (
-        select jsonb_object_agg(l.label, w.ways)
-        from unnest(v_labels, v_names) as l (label, name)
-        join (
-            select t.name, jsonb_object_agg(t.type, t.way) as ways
-            from (
-                select s.name, 'string', s.way from unnest(v_found, v_ways) as s (name, way)
-                union all
-                select v_found[c.n], 'number', jsonb_build_array(c.action, c.kind, c.value_pattern)
-                from bcp_internal.classify_keys(
-                    v_found, array_fill('number'::text, array[cardinality(v_found)]), p_state, true) as c
-            ) as t (name, type, way)
-            group by t.name
-        ) as w using (name));
+    known := p_known || (select jsonb_object_agg(l, null) from unnest(v_new) as l) || labels;
 end
 $func$;
 
-comment on function bcp_internal.sensitive_labels(text, bcp_internal.anonymizer_state) is
+comment on function bcp_internal.sensitive_labels(text, bcp_internal.anonymizer_state, jsonb) is
     'The sensitive keys before values in a text, as the rules that look for one find them, with what separates them '
     'from the value: an object that has for each what to do with a string and with a number, as [action, kind, '
-    'value_pattern].';
+    'value_pattern]. Whoever asks again gives, and gets, those that are known: null where one is not sensitive.';
 
 create or replace function bcp_internal.mark_values(
     p_parts text[], p_labels jsonb, p_marks text, out marked text, out ways jsonb[])
@@ -408,32 +458,56 @@ $func$;
 comment on function bcp_internal.mask_insert(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
     'A statement insert into t (name, password) values (...), with the values for sensitive columns redacted.';
 
-create or replace function bcp_internal.mask_tag(
-    p_tag text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
-returns text
+create or replace function bcp_internal.mask_tags(
+    p_tags text[], p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
+returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_pattern constant text := '[A-Za-z_:.-]+\s*=\s*\\*(?:"[^"]*"?|''[^'']*''?|[^\s"''<>]+)';
-    v_attributes text[];
+    -- Attributes that name something, one row each: its tag, and its value.
+    v_tags text[];
+    v_values text[];
+    -- Each value once, and which of them are sensitive keys.
+    v_asked text[];
+    v_found integer[];
 begin
-    v_attributes := array(select m[1] from regexp_matches(p_tag, v_pattern, 'g') as m);
-    if not exists (
-        select
-        from unnest(v_attributes) as a
-        join bcp.name_value_keys k on k.name_key = lower(regexp_replace(split_part(a, '=', 1), '[^A-Za-z0-9]', '', 'g'))
-        where 'value' = any (k.value_keys)
-          and bcp_internal.is_sensitive_key(btrim(substr(a, strpos(a, '=') + 1), E' "''\\'), 'string', p_state))
-    then
-        return p_tag;
+    select array_agg(a.tag), array_agg(a.value)
+    into v_tags, v_values
+    from (
+        select t.tag, split_part(m[1], '=', 1) as name,
+            btrim(substr(m[1], strpos(m[1], '=') + 1), E' "''\\') as value
+        from (select distinct tag from unnest(p_tags) as u (tag)) as t
+        cross join lateral regexp_matches(t.tag, v_pattern, 'g') as m
+    ) as a
+    join bcp.name_value_keys k on k.name_key = bcp_internal.plain_key(a.name)
+    where 'value' = any (k.value_keys);
+    v_asked := array(select distinct value from unnest(v_values) as value);
+    v_found := array(
+        select c.n
+        from bcp_internal.classify_keys(v_asked, array_fill('string'::text, array[cardinality(v_asked)]), p_state) as c
+        where c.value_pattern is null);
+    if v_found = '{}' then
+        return p_tags;
     end if;
-    return regexp_replace(
-        p_tag, '(\m(?:value|content|data)\s*=\s*)(?:(\\*["''])[^"''\\]*|[^\s"''<>\\]+)',
-        '\1\2' || p_rule.replacement, 'gi');
+    return array(
+        select coalesce(f.masked, t.tag)
+        from unnest(p_tags) with ordinality as t (tag, n)
+        left join (
+            select d.tag, regexp_replace(
+                d.tag, '(\m(?:value|content|data)\s*=\s*)(?:(\\*["''])[^"''\\]*|[^\s"''<>\\]+)',
+                '\1\2' || p_rule.replacement, 'gi') as masked
+            from (
+                select distinct a.tag
+                from unnest(v_tags, v_values) as a (tag, value)
+                where a.value in (select v_asked[f.n] from unnest(v_found) as f (n))
+            ) as d
+        ) as f using (tag)
+        order by t.n);
 end
 $func$;
 
-comment on function bcp_internal.mask_tag(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'A tag of HTML or XML, with its value redacted where another attribute names something sensitive: <input '
-    'type="password" value="...">.';
+comment on function bcp_internal.mask_tags(text[], bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
+    'Tags of HTML or XML, with the value of each redacted of which another attribute names something sensitive: '
+    '<input type="password" value="...">.';
