@@ -233,12 +233,11 @@ comment on function bcp_internal.latency_cells is
 
 grant execute on function bcp_internal.latency_cells to bcp_reader;
 
-create or replace function bcp_internal.latency_counts(
+create or replace function bcp_internal.sketch_rows(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
-returns table (time_bucket timestamptz, lat_idx smallint, calls bigint)
+returns table (time_bucket timestamptz, lat_base smallint, calls double precision, counts double precision[])
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO'
 -- The settings have the same reason as those of bcp_internal.usage_cells.
 set jit = off
 set parallel_setup_cost = 20000
@@ -248,19 +247,16 @@ declare
         p_since, p_until, p_interval, p_time_zone, null, p_filters);
 begin
     if v_sketch is not null then
-        return query execute format(
-            'select coalesce(s.bucket, %L), (s.lat_base + c.place - 1)::smallint, c.calls::bigint'
-            ' from (%s) s cross join lateral unnest(s.counts) with ordinality as c (calls, place) where c.calls > 0',
-            p_since, v_sketch);
+        return query execute format('select s.bucket, s.lat_base, s.calls, s.counts from (%s) s', v_sketch);
     end if;
 end
 $func$;
 
-comment on function bcp_internal.latency_counts is
-    'Latency sketch of a range by bucket, all tools together, one row per lat_idx, for a head that adds up those of '
-    'its shards. If the interval is null, one bucket begins at p_since.';
+comment on function bcp_internal.sketch_rows is
+    'Rows of bcp_internal.sketch_statement, all tools together, for a head that adds up those of its shards: 32 counts '
+    'a row, because a row for each lat_idx would cost ten times as much to send.';
 
-grant execute on function bcp_internal.latency_counts to bcp_reader;
+grant execute on function bcp_internal.sketch_rows to bcp_reader;
 
 create or replace function bcp_internal.sketch_place(p_counts double precision[], p_before double precision)
 returns integer

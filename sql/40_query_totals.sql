@@ -135,3 +135,56 @@ comment on function bcp_internal.usage_peaks is
     'work as in bcp_internal.usage_cells. The interval must be of whole minutes.';
 
 grant execute on function bcp_internal.usage_peaks to bcp_reader;
+
+create or replace function bcp_internal.usage_minutes(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
+returns table (time_bucket timestamptz, quarter integer, calls integer[])
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
+set enable_sort = off
+as $func$
+declare
+    v_grain record;
+    v_ready tstzmultirange := '{}';
+    v_rest text;
+    v_scans text;
+begin
+    if p_filters = '{}' then
+        v_ready := bcp_internal.covered('total_usage_1m', bcp_internal.finite(p_since, p_until));
+    end if;
+    v_rest := bcp_internal.usage_statement(
+        p_since, p_until, interval '1 minute', 'UTC', null, p_filters, p_without => v_ready);
+    v_scans := concat_ws(
+        ' union all ',
+        case when not isempty(v_ready) then
+            'select bucket, calls from bcp.total_usage_1m where ' || bcp_internal.within('bucket', v_ready) end,
+        case when v_rest is not null then format('select u.time_bucket, u.calls from (%s) u', v_rest) end);
+    if v_scans = '' then
+        return;
+    end if;
+    select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
+    -- date_part, because extract makes a numeric, which takes longer than all the rest. offset 0 keeps the planner from
+    -- replacing place by its expression in each of the 15 conditions.
+    return query execute format(
+        'select m.start, m.minute / 15, array[%s]'
+        ' from (select t.*, t.minute %% 15 as place'
+        ' from (select %s as start, (date_part(''epoch'', bucket) / 60)::integer as minute, calls::integer as calls'
+        ' from (%s) scans (bucket, calls) offset 0) t offset 0) m group by 1, 2',
+        (select string_agg(
+             format('coalesce(sum(calls) filter (where place = %s), 0)::integer', n), ', ' order by n)
+         from generate_series(0, 14) n),
+        bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_scans);
+end
+$func$;
+
+comment on function bcp_internal.usage_minutes is
+    'Calls of a range by bucket and clock minute, all tools together, for a head that looks for the busiest minute of '
+    'all shards: one row for each quarter of an hour since 1970 in which there is a call, with the calls of its 15 '
+    'minutes, because a row for each minute would cost five times as much to send and add up. time_bucket is null if '
+    'the interval is. Filters work as in bcp_internal.usage_cells.';
+
+grant execute on function bcp_internal.usage_minutes to bcp_reader;

@@ -21,9 +21,6 @@ as $func$
     ('bcp_internal.latency_cells', $rule$
         select r.time_bucket, r.band, sum(r.calls)::bigint from r group by 1, 2
     $rule$, '{}', '{}'),
-    ('bcp_internal.latency_counts', $rule$
-        select r.time_bucket, r.lat_idx, sum(r.calls)::bigint from r group by 1, 2
-    $rule$, '{}', '{}'),
     -- What has percentiles ready does not add up.
     ('bcp_internal.is_ranked', 'select false', '{}', '{}'),
     ('bcp_internal.is_sketched', 'select false', '{}', '{}'),
@@ -51,41 +48,19 @@ as $func$
     -- Numbers of issues that are ready do not add up either.
     ('bcp_internal.ready_error_days', 'select ''{}''::tstzmultirange', '{}', '{}'),
     -- The busiest minute of all is not the busiest of a shard, so all minutes come here.
+    ('bcp_internal.usage_minutes', 'select {columns} from r', '{}', '{}'),
     ('bcp_internal.usage_peaks', $rule$
-        select b.start, sum(m.calls)::bigint, max(m.calls),
-               (array_agg(m.time_bucket order by m.calls desc, m.time_bucket))[1]
-        from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until) g
-        cross join lateral bcp_internal.usage_totals(p_since, p_until, interval '1 minute', 'UTC', p_filters) m
-        cross join lateral (
-            select case
-                when p_interval is null then p_since
-                when g.zone = 'UTC' then public.time_bucket(p_interval, m.time_bucket, g.shift)
-                else public.time_bucket(p_interval, m.time_bucket, g.zone, null::timestamptz, null::interval)
-            end
-        ) as b (start)
-        group by 1
+        select * from bcp_internal.peaks_of_shards(p_since, p_until, p_interval, p_time_zone, p_filters)
     $rule$, '{}', '{}'),
     -- Percentiles do not add up; the counts that they are made from do.
+    ('bcp_internal.sketch_rows', 'select {columns} from r', '{}', '{}'),
     ('bcp_internal.latency_quantiles', $rule$
-        , ranked as (
-            select c.time_bucket, c.lat_idx,
-                   sum(c.calls) over (partition by c.time_bucket order by c.lat_idx)::double precision as up_to,
-                   sum(c.calls) over (partition by c.time_bucket)::double precision as total
-            from bcp_internal.latency_counts(p_since, p_until, p_interval, p_time_zone, p_filters) c
-            where not p_by_tool
-        )
         select {columns} from r where p_by_tool
         union all
-        select k.time_bucket, null, null, max(k.total)::bigint, array_agg(k.ms order by k.n)
-        from (
-            select c.time_bucket, q.n, max(c.total) as total,
-                   bcp_internal.latency_ms(
-                       min(c.lat_idx) filter (where c.up_to >= greatest(ceil(q.p * c.total), 1))) as ms
-            from ranked c
-            cross join unnest(p_percentiles) with ordinality as q (p, n)
-            group by 1, 2
-        ) k
-        group by k.time_bucket
+        select q.time_bucket, null, null, q.timed_calls, q.durations_ms
+        from bcp_internal.quantiles_of_shards(
+            p_since, p_until, p_interval, p_time_zone, p_percentiles, p_filters) q
+        where not p_by_tool
     $rule$, '{}', '{}'),
     ('bcp_internal.tool_statements', $rule$
         select array[format(

@@ -1,0 +1,76 @@
+-- Answers of a head that take more than adding up rows: percentiles, and the busiest minutes.
+
+create or replace function bcp_internal.quantiles_of_shards(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_percentiles double precision[],
+    p_filters jsonb)
+returns table (time_bucket timestamptz, timed_calls bigint, durations_ms double precision[])
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+as $func$
+declare
+    v_sketch constant text := format(
+        'select %s as bucket, s.lat_base, sum(s.calls) as calls, array[%s] as counts'
+        ' from bcp_internal.sketch_rows(%L, %L, %L, %L, %L) s group by 1, 2',
+        case when p_interval is null then 'null::timestamptz' else 's.time_bucket' end,
+        bcp_internal.sketch_columns('sum(s.counts[1 + %s])'), p_since, p_until, p_interval, p_time_zone, p_filters);
+begin
+    return query execute format(
+        'select q.time_bucket, q.timed_calls, q.durations_ms'
+        ' from (%s) q (time_bucket, bcp_name, tool_name, timed_calls, durations_ms)',
+        bcp_internal.quantile_statement(
+            v_sketch, case when p_interval is null then p_since end, false, cardinality(p_percentiles)))
+    using p_percentiles;
+end
+$func$;
+
+comment on function bcp_internal.quantiles_of_shards is
+    'As bcp_internal.latency_quantiles for all tools together, from the sketches of all shards, added up.';
+
+create or replace function bcp_internal.peaks_of_shards(
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
+returns table (time_bucket timestamptz, calls bigint, peak_calls bigint, peak_minute timestamptz)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set enable_sort = off
+as $func$
+declare
+    v_minutes constant text := (
+        select string_agg(format('sum(u.calls[%s])', n), ', ' order by n) from generate_series(1, 15) n);
+    v_sum constant text := (
+        select string_agg(format('q.calls[%s]', n), ' + ' order by n) from generate_series(1, 15) n);
+    v_peak constant text := (
+        select format('greatest(%s)', string_agg(format('q.calls[%s]', n), ', ' order by n))
+        from generate_series(1, 15) n);
+begin
+    -- Of minutes with as many calls the first: minutes since 1970 take less than 32 bits.
+    return query execute format(
+        $query$
+            select coalesce(p.bucket, $1), sum(p.calls)::bigint, max(p.peak),
+                   to_timestamp((max(p.peak) * 4294967296 - max(p.peak * 4294967296 - p.minute)) * 60)
+            from (
+                select q.bucket, q.calls, q.peak, q.quarter * 15 + array_position(q.minutes, q.peak) - 1 as minute
+                from (
+                    select q.bucket, q.quarter, q.calls as minutes, %s as calls, %s as peak
+                    from (
+                        select u.time_bucket as bucket, u.quarter, array[%s] as calls
+                        from bcp_internal.usage_minutes($1, $2, $3, $4, $5) u
+                        group by 1, 2
+                        offset 0
+                    ) q
+                    offset 0
+                ) q
+            ) p
+            group by p.bucket
+        $query$, v_sum, v_peak, v_minutes)
+    using p_since, p_until, p_interval, p_time_zone, p_filters;
+end
+$func$;
+
+comment on function bcp_internal.peaks_of_shards is
+    'As bcp_internal.usage_peaks, from the minutes of all shards, added up.';
