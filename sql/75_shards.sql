@@ -174,6 +174,37 @@ $func$;
 comment on function bcp_internal.note_missing is
     'Notes for bcp.missing_shards which shards this statement could not ask.';
 
+create or replace function bcp_internal.await_shard(p_shard text, p_as text, p_others text[]) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
+    v_others constant text[] := array(select bcp_internal.shard_connection(s, p_as) from unnest(p_others) as s);
+    v_began constant timestamptz := clock_timestamp();
+    v_other text;
+begin
+    -- While dblink waits it may not notice that the statement is cancelled, so the waiting is done here.
+    loop
+        -- Each look takes in what has come since the last, at most some kilobytes, and a shard whose rows nobody takes
+        -- in stops sending.
+        for n in 1..16 loop
+            if bcp_dblink.dblink_is_busy(v_connection) = 0 then
+                return;
+            end if;
+            foreach v_other in array v_others loop
+                perform bcp_dblink.dblink_is_busy(v_other);
+            end loop;
+        end loop;
+        -- Looks cost processor time that shards may need, so pauses grow with what they have waited for.
+        perform pg_sleep(least(greatest(0.0005, 0.02 * extract(epoch from clock_timestamp() - v_began)), 0.01));
+    end loop;
+end
+$func$;
+
+comment on function bcp_internal.await_shard is
+    'Waits until a shard has answered, and takes in what the other shards send meanwhile.';
+
 create or replace function bcp_internal.take_answer(p_shard text, p_as text, p_columns text) returns setof record
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -181,11 +212,6 @@ as $func$
 declare
     v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
 begin
-    -- While dblink waits it may not notice that the statement is cancelled, so the waiting is done here.
-    while bcp_dblink.dblink_is_busy(v_connection) = 1 loop
-        -- Each look takes in what has come since the last, at most some kilobytes, so pauses must stay short.
-        perform pg_sleep(0.0005);
-    end loop;
     return query execute format(
         'select %L::text, t.* from bcp_dblink.dblink_get_result(%L) as t (%s)', p_shard, v_connection, p_columns);
     -- The end of the answer.
@@ -194,7 +220,7 @@ end
 $func$;
 
 comment on function bcp_internal.take_answer is
-    'Waits for the rows that a shard answers, with its name before the columns p_columns.';
+    'The rows that a shard has answered, with its name before the columns p_columns.';
 
 create or replace function bcp_internal.on_shards(
     p_as text, p_columns text, p_statement text, p_statements jsonb default null, p_partial boolean default null)
@@ -209,9 +235,13 @@ declare
         select s.shard_name from bcp.shards s
         where p_statements is null or p_statements ? s.shard_name
         order by s.shard_name);
+    v_take constant text := format(
+        'select * from bcp_internal.take_answer($1, $2, $3) as t (shard text, %s)', p_columns);
     v_shard text;
+    v_waiting text[] := '{}';
     v_new text[] := '{}';
     v_missing text[] := '{}';
+    v_has_answered boolean;
     v_state text;
     v_message text;
     v_detail text;
@@ -222,6 +252,7 @@ begin
             if bcp_internal.send_to_shard(v_shard, p_as, coalesce(p_statements ->> v_shard, p_statement)) then
                 v_new := v_new || v_shard;
             end if;
+            v_waiting := v_waiting || v_shard;
         exception
             when others then
                 get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
@@ -231,13 +262,14 @@ begin
                 v_missing := v_missing || v_shard;
         end;
     end loop;
-    foreach v_shard in array v_shards loop
-        continue when v_shard = any (v_missing);
+    foreach v_shard in array v_waiting loop
+        v_waiting := array_remove(v_waiting, v_shard);
+        v_has_answered := false;
         begin
             begin
-                return query execute format(
-                    'select * from bcp_internal.take_answer($1, $2, $3) as t (shard text, %s)', p_columns)
-                using v_shard, p_as, p_columns;
+                perform bcp_internal.await_shard(v_shard, p_as, v_waiting);
+                v_has_answered := true;
+                return query execute v_take using v_shard, p_as, p_columns;
             exception
                 -- A connection that was kept may have ended long ago, with the server that is back now. What changes
                 -- something is not sent again: who asked for it does that, and knows how.
@@ -246,17 +278,22 @@ begin
                         raise;
                     end if;
                     perform bcp_internal.leave_shard(v_shard, p_as);
+                    v_has_answered := false;
                     perform bcp_internal.send_to_shard(v_shard, p_as, coalesce(p_statements ->> v_shard, p_statement));
-                    return query execute format(
-                        'select * from bcp_internal.take_answer($1, $2, $3) as t (shard text, %s)', p_columns)
-                    using v_shard, p_as, p_columns;
+                    perform bcp_internal.await_shard(v_shard, p_as, v_waiting);
+                    v_has_answered := true;
+                    return query execute v_take using v_shard, p_as, p_columns;
             end;
         exception
-            when others then
+            when query_canceled or others then
                 get stacked diagnostics
                     v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
                     v_hint = pg_exception_hint;
-                if not (v_partial and bcp_internal.is_lost(v_state)) then
+                if v_state = '57014' and not v_has_answered then
+                    raise exception using
+                        errcode = v_state, message = v_message,
+                        detail = format('The shard %s had not answered yet.', v_shard);
+                elsif not (v_partial and bcp_internal.is_lost(v_state)) then
                     perform bcp_internal.raise_of_shard(v_shard, v_state, v_message, v_detail, v_hint);
                 end if;
                 perform bcp_internal.leave_shard(v_shard, p_as);

@@ -117,8 +117,9 @@ def test_a_question_that_is_cancelled_ends_at_once_and_leaves_nothing_for_the_ne
             asked = pool.submit(lambda: head.execute(QUESTION).fetchall())
             until_waiting(clusters.shards["c"])
             head.cancel()
-            with pytest.raises(psycopg.errors.QueryCanceled):
+            with pytest.raises(psycopg.errors.QueryCanceled) as error:
                 asked.result(30)
+            assert error.value.diag.message_detail == "The shard c had not answered yet."
             with psycopg.connect(clusters.shards["c"].dsn("bcp"), autocommit=True) as conn:
                 waiting = (
                     "select count(*) from pg_stat_activity"
@@ -128,6 +129,18 @@ def test_a_question_that_is_cancelled_ends_at_once_and_leaves_nothing_for_the_ne
                     threading.Event().wait(0.02)
         assert head.execute("select count(*) from bcp.find_calls()").fetchone() is not None
         assert head.execute(QUESTION).fetchall() == [before]
+
+
+def test_a_question_that_a_shard_cancels_is_an_error_that_names_it(clusters: Clusters) -> None:
+    with clusters.connect() as head, hanging(clusters.shards["c"]), ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: head.execute(QUESTION).fetchall())
+        until_waiting(clusters.shards["c"])
+        with psycopg.connect(clusters.shards["c"].dsn("bcp"), autocommit=True) as conn:
+            conn.execute(
+                "select pg_cancel_backend(pid) from pg_stat_activity where application_name = 'bcp head'"
+            )
+        with pytest.raises(psycopg.errors.QueryCanceled, match="the shard c: cancel"):
+            asked.result(30)
 
 
 def test_kills_during_routed_ingest_lose_and_double_nothing(clusters: Clusters) -> None:  # noqa: C901
