@@ -6,13 +6,14 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
+import psycopg
 import typer
 from psycopg.rows import dict_row
 
-from bcp_analytics import archive
+from bcp_analytics import archive, federation
 from bcp_analytics.cli._archiving import bars
 from bcp_analytics.cli._support import Dsn, connected, counted, say, tell
-from bcp_analytics.errors import BcpAnalyticsError
+from bcp_analytics.errors import BcpAnalyticsError, translated
 from bcp_analytics.upkeep import anonymize_history as mask_again
 from bcp_analytics.upkeep import erase_user as erase
 from bcp_analytics.upkeep import erasure_plan, find_erasure
@@ -63,7 +64,7 @@ def erase_user(
     events first, and run bcp-analytics spool erase where collectors have events on disk. Archives are
     rewritten without them, which needs the extra bcp_analytics[archive]. What was interrupted
     goes on when it is run again. Without --yes it says what would be deleted, changes nothing and ends with
-    exit code 1.
+    exit code 1. On a head it does all that on each of its shards, one after another.
 
     \b
     printf '%s' "$ID" | bcp-analytics erase-user
@@ -80,12 +81,41 @@ def erase_user(
             )
             say("Nothing is changed: give --yes to do it.")
             raise typer.Exit(1)
-        conn.add_notice_handler(_progress)
-        erase(conn, user_id, note=note)
-        failed = _erase_archives(conn)
-        receipt = _one(
-            conn, "select * from bcp.erasures where erasure_id = %s", [find_erasure(conn, user_id)]
+        shards = federation.connections(conn)
+        if not shards:
+            _erase(conn, user_id, note)
+            return
+    _erase_federation(shards, dsn, user_id, note)
+
+
+def _erase_federation(shards: dict[str, str], head: str | None, user_id: str, note: str | None) -> None:
+    """Erase on every shard and the head; if one fails, do the others, and raise at the end."""
+    failed: list[str] = []
+    for name, dsn in shards.items():
+        tell(f"Shard {name}:")
+        try:
+            with connected(dsn, autocommit=True) as shard:
+                _erase(shard, user_id, note)
+        except (BcpAnalyticsError, psycopg.Error) as error:
+            failed.append(f"the shard {name}")
+            say(f"Failed: {error}")
+    # The head keeps who did what about issues and alerts, and what was sent.
+    with connected(head, autocommit=True) as conn, translated():
+        conn.execute("select bcp_internal.erase_on_head(%s, %s)", [user_id, note])
+    tell("Head: what it keeps itself holds nothing of them.")
+    if failed:
+        raise BcpAnalyticsError(
+            f"Not complete: {', '.join(failed)} failed.",
+            hint="What is done stays done. See to what failed, and run it again.",
         )
+
+
+def _erase(conn: Connection[Any], user_id: str, note: str | None) -> None:
+    """Erase in one store and its archives, and print the receipt."""
+    conn.add_notice_handler(_progress)
+    erase(conn, user_id, note=note)
+    failed = _erase_archives(conn)
+    receipt = _one(conn, "select * from bcp.erasures where erasure_id = %s", [find_erasure(conn, user_id)])
     _print(receipt)
     if failed is not None:
         raise failed

@@ -127,7 +127,10 @@ def shards(conn: Connection[Any]) -> list[Shard]:
 
 
 def connections(conn: Connection[Any]) -> dict[str, str]:
-    """Return the connection string of each shard by its name, as the owner of the head may know it."""
+    """Return the connection string of each shard, in the order of their names; empty where `conn` is no head.
+
+    With the password, where the role is the owner of the head. Nobody else gets that.
+    """
     return {
         row[0]: make_conninfo(**_options(row[1]), **_options(row[2]))
         for row in conn.execute(
