@@ -159,24 +159,67 @@ comment on function bcp_internal.check_api_token(bytea) is
 
 grant execute on function bcp_internal.check_api_token(bytea) to bcp_admin;
 
+create or replace function bcp_internal.network_of(p_address text) returns text
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return bcp_internal.event_ip(p_address);
+exception
+    when sqlstate 'ZB005' then return null;
+end
+$func$;
+
+comment on function bcp_internal.network_of is
+    'Network of an address, as much of it as the store keeps; null where it is no address.';
+
 create or replace function bcp_internal.note_token_use(p_events jsonb) returns void
 language sql volatile
 -- The role that a server connects as may insert into no table.
 security definer
 set search_path = pg_catalog, pg_temp
 as $func$
+    -- Metrics, because a log-in to this store is no call of a tool: it must not move what is counted of calls.
     select bcp_internal.ingest(
-        'tool_usage', null,
-        jsonb_agg(jsonb_build_object(
-            'bcp_name', 'bcp_analytics', 'tool_name', 'api_token', 'operation', 'login',
-            'start_time', bcp_internal.now()) || e.event),
+        'metrics', null,
+        jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+            'metric_name', 'bcp_log_ins',
+            'metric_value', coalesce(e.event -> 'attempts', '1'),
+            'labels', jsonb_strip_nulls(jsonb_build_object(
+                'method', 'api_token', 'success', e.event -> 'success', 'error_type', e.event -> 'error_type')),
+            'caller', e.event -> 'caller',
+            'network', bcp_internal.network_of(e.event ->> 'ip_address')))),
         'bcp_analytics')
     from (select event from jsonb_array_elements(p_events) with ordinality as a (event, n) where n <= 20) as e
 $func$;
 
 comment on function bcp_internal.note_token_use(jsonb) is
-    'Stores log-ins by token, at most 20 of the array, as calls that bcp.authentication_stats counts. Each says '
-    'success; if so caller, the name of the token; else error_type, ip_address and attempts, how many failures it '
-    'stands for.';
+    'Stores log-ins by token, at most 20 of the array, as the metric bcp_log_ins, which bcp.authentication_stats '
+    'counts. Each says success; if so caller, the name of the token; else error_type, ip_address and attempts, how '
+    'many failures it stands for.';
 
 grant execute on function bcp_internal.note_token_use(jsonb) to bcp_admin;
+
+create or replace function bcp_internal.token_log_ins(p_since timestamptz, p_until timestamptz)
+returns table (
+    happened_at timestamptz, bcp_name text, method text, success boolean, error_type text, attempts bigint,
+    caller text, network text)
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Whoever may write can send a metric of this name, with anything in it.
+    select
+        m."timestamp", 'bcp_analytics', 'api_token', m.labels @> '{"success": true}', m.labels ->> 'error_type',
+        least(greatest(m.metric_value, 0), 1e9)::bigint, m.attributes ->> 'caller', m.attributes ->> 'network'
+    from bcp.performance_metrics m
+    where m.metric_name = 'bcp_log_ins'
+      and m.labels @> '{"method": "api_token"}'
+      and m."timestamp" >= p_since
+      and m."timestamp" < p_until
+$func$;
+
+comment on function bcp_internal.token_log_ins is
+    'Log-ins by token that bcp_internal.note_token_use stored in [p_since, p_until). attempts is how many failures a '
+    'row stands for, network where they came from.';
+
+grant execute on function bcp_internal.token_log_ins to bcp_reader;

@@ -133,3 +133,25 @@ comment on function bcp.rejection_reasons(uuid) is
     'dedup_window. A reason names the field and what is wrong with it, and never its value.';
 
 grant execute on function bcp.rejection_reasons(uuid) to bcp_writer;
+
+create or replace function bcp_internal.note_otlp_ignored(p_counts jsonb) returns void
+language sql volatile
+-- The role that a server connects as may insert into no table.
+security definer
+set search_path = pg_catalog, pg_temp
+as $func$
+    select bcp_internal.ingest(
+        'metrics', null,
+        jsonb_agg(jsonb_build_object(
+            'metric_name', 'bcp_otlp_ignored',
+            'metric_value', c.counted -> 'records',
+            'labels', jsonb_build_object('signal', c.counted -> 'signal', 'reason', c.counted -> 'reason'))),
+        'bcp_analytics')
+    from (select counted from jsonb_array_elements(p_counts) with ordinality as a (counted, n) where n <= 100) as c
+$func$;
+
+comment on function bcp_internal.note_otlp_ignored(jsonb) is
+    'Stores how many records of OpenTelemetry a server has ignored since it said so last, at most 100 of the array, as '
+    'the metric bcp_otlp_ignored. Each says signal, reason and records.';
+
+grant execute on function bcp_internal.note_otlp_ignored(jsonb) to bcp_admin;

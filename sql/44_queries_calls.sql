@@ -183,7 +183,7 @@ create or replace function bcp.find_calls(
     p_user_id text default null, p_session_id text default null, p_client_name text default null,
     p_outcome text default null, p_failed boolean default null, p_client_version text default null,
     p_client_model text default null, p_release text default null, p_limit integer default 50,
-    p_after uuid default null)
+    p_after uuid default null, p_intent text default null)
 returns table (
     start_time timestamptz, bcp_name text, tool_name text, operation text, outcome text, error_type text,
     error_message text, duration_ms double precision, parameters jsonb, request_bytes bigint, response_bytes bigint,
@@ -201,6 +201,7 @@ declare
     v_left integer := bcp_internal.checked_limit(p_limit);
     v_found integer;
     v_span record;
+    v_words constant text := bcp_internal.intent_words(p_intent);
     v_filters constant jsonb := bcp_internal.filters(
         p_bcp_name, p_tool_name, p_operation, p_user_id, p_session_id, p_client_name, p_outcome, p_failed,
         p_client_version, p_client_model, p_release, p_event_id);
@@ -219,7 +220,12 @@ begin
                l.client_version,
                l.client_model, l.release, l.request_id, l.trace_id, l.event_id, l.intent
         from bcp_internal.calls(v_span.range_from, v_span.range_to, v_filters) l
-        where p_after is null or l.start_time < v_range.range_to or l.event_id > p_after
+        where (p_after is null or l.start_time < v_range.range_to or l.event_id > p_after)
+          and (v_words is null
+              -- Most calls say no intent, and comparing words takes long.
+              or (l.intent is null) = (v_words = '')
+                  and (l.intent is null or bcp_internal.intent_words(l.intent) = v_words)
+                  and (p_tool_name is not null or l.tool_name <> 'get_more_tools'))
         order by l.start_time desc, l.event_id
         limit v_left;
         get diagnostics v_found = row_count;
@@ -233,7 +239,9 @@ comment on function bcp.find_calls is
     'Which calls were there? One row per call, latest first, at most p_limit (1 to 10000): the calls of a user '
     '(p_user_id, as it is stored), a session, a model or a release, or the one call to which its sender gave '
     'p_event_id, any text or a UUID. p_failed true finds calls whose success is false; p_failed false finds all '
-    'others: succeeded, cancelled or unknown. intent is why the agent called, where it said so. For the next page give '
+    'others: succeeded, cancelled or unknown. intent is why the agent called, where it said so. p_intent finds the '
+    'calls that bcp.intents counts as one: of the same words as this intent, as it is stored. An empty p_intent finds '
+    'calls without one, and p_tool_name get_more_tools what bcp.missing_tools counts. For the next page give '
     'start_time of the last row as p_until, and its event_id as p_after. Reads the calls of the range '
     '[p_since, p_until): the last 24 hours by default, or with p_event_id all time, of which it reads the hours in '
     'which bcp.call_ids_1h may have the id. A call that comes late for an hour that is aggregated is found by its id '

@@ -270,9 +270,6 @@ declare
         where lower(x.name)
             in (select btrim(lower(n)) from string_to_table(bcp_internal.setting('login_names'), ',') as n));
 begin
-    if v_names = '{}' then
-        return;
-    end if;
     return query
     select
         case when v_width is null then v_range.range_from
@@ -282,9 +279,30 @@ begin
         count(distinct l.user_id) filter (where l.success), count(distinct l.user_id) filter (where not l.success),
         mode() within group (order by coalesce(l.error_type, l.outcome)) filter (where not l.success)
     from bcp_internal.calls(v_range.range_from, v_range.range_to, v_filters) l
-    where l.operation = any (v_names) or l.tool_name = any (v_names)
+    -- Without any log-in the planner knows it, and reads nothing.
+    where v_names <> '{}' and (l.operation = any (v_names) or l.tool_name = any (v_names))
     group by 1, l.bcp_name, l.tool_name
-    order by 1 desc, count(*) desc, l.bcp_name, l.tool_name;
+    union all
+    select
+        t.bucket, t.bcp_name, t.method, sum(t.attempts)::bigint,
+        coalesce(sum(t.attempts) filter (where t.success), 0)::bigint,
+        coalesce(sum(t.attempts) filter (where not t.success), 0)::bigint,
+        sum(t.attempts) filter (where t.success)::double precision / nullif(sum(t.attempts), 0)::double precision,
+        0::bigint, 0::bigint,
+        (array_agg(t.error_type order by t.attempts desc, t.error_type) filter (where not t.success))[1]
+    from (
+        select
+            case when v_width is null then v_range.range_from
+                else public.time_bucket(v_width, k.happened_at, p_time_zone, null::timestamptz, null::interval)
+            end as bucket,
+            k.bcp_name, k.method, k.success, k.error_type, sum(k.attempts)::bigint as attempts
+        from bcp_internal.token_log_ins(v_range.range_from, v_range.range_to) k
+        -- These have a bundle, and nothing else that filters ask for.
+        where v_filters - 'bcp_name' = '{}' and coalesce(p_bcp_name, k.bcp_name) = k.bcp_name
+        group by 1, 2, 3, 4, 5
+    ) t
+    group by t.bucket, t.bcp_name, t.method
+    order by 1 desc, 4 desc, 2, 3;
 end
 $func$;
 
@@ -294,8 +312,10 @@ comment on function bcp.authentication_stats is
     'p_success => false, p_error_type => ''wrong_password'', p_user_id => ''42''). One row per bucket, bundle and '
     'method, latest first; a null interval, the default, makes one row per method. user_count counts users who got in, '
     'failed_user_count users who failed at least once; top_failure is the most frequent error type of the failures. '
-    'Reads aggregates, and where these have any log-in the names of all calls of the range. The range is [p_since, '
-    'p_until), the last 24 hours by default.';
+    'Log-ins to bcp-analytics serve are no calls, and count too, as the method api_token of the bundle bcp_analytics: '
+    'a token once an hour, and each failure. They name no user. Reads aggregates, where these have any log-in the '
+    'names of all calls of the range, and the metric bcp_log_ins. The range is [p_since, p_until), the last 24 hours '
+    'by default.';
 
 grant execute on function bcp.authentication_stats to bcp_reader;
 

@@ -239,8 +239,10 @@ def authentication_stats(
     method: log_tool_usage('accounts', 'password', 'login', success=False, error_type="wrong_password",
     user_id="42"). One row per bucket, bundle and method, latest first; interval=None, the default, makes one
     row per method. user_count counts users who got in, failed_user_count users who failed at least once;
-    top_failure is the most frequent error type of the failures. Reads aggregates, and where these have any
-    log-in the names of all calls of the range. The range is [`since`, `until`), the last 24 hours by default.
+    top_failure is the most frequent error type of the failures. Log-ins to bcp-analytics serve are no calls,
+    and count too, as the method api_token of the bundle bcp_analytics: a token once an hour, and each
+    failure. They name no user. Reads aggregates, where these have any log-in the names of all calls of the
+    range, and the metric bcp_log_ins. The range is [`since`, `until`), the last 24 hours by default.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

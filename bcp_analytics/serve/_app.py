@@ -34,6 +34,7 @@ from bcp_analytics.serve._database import Database
 from bcp_analytics.serve._errors import Refused, refusal
 from bcp_analytics.serve._hardening import AccessLog, Hardening
 from bcp_analytics.serve._metrics import Counting, Metrics
+from bcp_analytics.serve._noting import keep_noting, note_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,7 +54,8 @@ def create_app(config: Config) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await database.open()
-        noting = asyncio.create_task(tokens.keep_noting())
+        notes = [tokens.note_failures, intake.note_ignored]
+        noting = asyncio.create_task(keep_noting(notes))
         await hub.start()
         notifier = Notifier(config.dsn)
         notifying = asyncio.create_task(notifier.run()) if config.notify else None
@@ -67,12 +69,12 @@ def create_app(config: Config) -> Starlette:
             if notifying is not None:
                 await asyncio.gather(notifying, return_exceptions=True)
             await hub.stop()
-            with contextlib.suppress(Exception):
-                await tokens.note_failures()
+            await note_all(notes)
             await database.close()
 
     agents = _agents.Agents(config, database)
     metrics = Metrics()
+    intake = _otlp.Intake(database, metrics)
     routes: list[BaseRoute] = [
         *_health.routes,
         *_sessions.routes,
@@ -113,6 +115,7 @@ def create_app(config: Config) -> Starlette:
     app.state.database = database
     app.state.tokens = tokens
     app.state.metrics = metrics
+    app.state.otlp = intake
     app.state.stream = hub
     app.state.agents = agents
     app.state.stopping = asyncio.Event()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import re
 import secrets
@@ -43,8 +41,7 @@ _MINUTE = 60.0
 _TRUSTED = 3600.0
 # A browser's session ends after half a day.
 _SESSION = 12 * 3600.0
-# Failures are stored at most so often and so many, so that nobody can fill the store with them.
-_NOTED_EVERY = 60.0
+# Of failures at most so many are stored at a time, so that nobody can fill the store with them.
 _NOTED = 20
 _REMEMBERED = 10_000
 
@@ -210,13 +207,6 @@ class Tokens:
                 await conn.execute("select bcp_internal.note_token_use(%s)", [json.dumps(events)])
         except StoreAway:
             self._noted.update(noted)
-
-    async def keep_noting(self) -> None:
-        """Store what was refused, every minute, until cancelled."""
-        while True:
-            await asyncio.sleep(_NOTED_EVERY)
-            with contextlib.suppress(Exception):
-                await self.note_failures()
 
 
 def bearer(connection: HTTPConnection) -> str | None:

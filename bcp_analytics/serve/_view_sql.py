@@ -172,7 +172,8 @@ left join lateral (
 ) as a on true
 where i.fingerprint = %(fingerprint)s"""
 
-ISSUE_ERRORS: LiteralString = """\
+# Whatever the range, so that an issue of last month still shows what it was.
+ISSUE_LATEST: LiteralString = """\
 select
     e."timestamp" as happened_at, e.level::text as level, e.message, e.error_type, e.error_code, e.stack_trace,
     e.bcp_name, e.tool_name, e.operation, e.context, e.tool_context, e.attributes, e.user_id, e.session_id,
@@ -181,9 +182,33 @@ from bcp.error_logs e
 join bcp.error_issues i on i.fingerprint = e.fingerprint
 where e.fingerprint = %(fingerprint)s
   and e."timestamp" between i.first_seen and i.last_seen
-  and (%(before)s is null or e."timestamp" < %(before)s)
 order by e."timestamp" desc
 limit %(limit)s"""
+
+# What an issue is spread over: the name of its tool, client or release.
+_SPREAD_NAME: LiteralString = """\
+e.bcp_name || coalesce('.' || e.tool_name, '') as tool, s.client_name as client, e.release"""
+
+ISSUE_ERRORS: LiteralString = (
+    """\
+select *
+from (
+    select
+        e."timestamp" as happened_at, e.level::text as level, e.message, e.error_type, e.bcp_name, e.tool_name,
+        e.user_id, e.session_id, e.request_id, e.trace_id, e.event_id,
+        """
+    + _SPREAD_NAME
+    + """
+    from bcp.error_logs e
+    left join bcp.user_sessions s on s.session_id = e.session_id
+    where e.fingerprint = %(fingerprint)s and e."timestamp" >= %(since)s and e."timestamp" < %(until)s
+) as f
+where %(by)s is null
+    or case %(by)s when 'tool' then f.tool when 'client' then f.client when 'release' then f.release end
+        is not distinct from %(name)s
+order by f.happened_at desc, f.event_id
+limit %(limit)s offset %(offset)s"""
+)
 
 ISSUE_OVER_TIME: LiteralString = """\
 select public.time_bucket(%(interval)s::interval, e."timestamp") as time_bucket, count(*) as error_count
@@ -192,23 +217,27 @@ where e.fingerprint = %(fingerprint)s and e."timestamp" >= %(since)s and e."time
 group by 1
 order by 1 desc"""
 
-ISSUE_SPREAD: LiteralString = """\
-with e as materialized (
-    select e.bcp_name, e.tool_name, e.release, s.client_name
+ISSUE_SPREAD: LiteralString = (
+    """\
+with f as materialized (
+    select
+        """
+    + _SPREAD_NAME
+    + """
     from bcp.error_logs e
     left join bcp.user_sessions s on s.session_id = e.session_id
     where e.fingerprint = %(fingerprint)s and e."timestamp" >= %(since)s and e."timestamp" < %(until)s
 )
 select * from (
-    select 'tool' as kind, e.bcp_name || '.' || coalesce(e.tool_name, '') as name, count(*) as error_count
-    from e group by 2
+    select 'tool' as kind, f.tool as name, count(*) as error_count from f group by 2
     union all
-    select 'release', e.release, count(*) from e group by 2
+    select 'release', f.release, count(*) from f group by 2
     union all
-    select 'client', e.client_name, count(*) from e group by 2
-) as f
-order by f.kind, f.error_count desc
+    select 'client', f.client, count(*) from f group by 2
+) as k
+order by k.kind, k.error_count desc, k.name
 limit %(limit)s"""
+)
 
 ISSUE_ACTIONS: LiteralString = """\
 select a.acted_at, a.action, a.release, a.notes, a.acted_by
@@ -272,6 +301,40 @@ from (
     select * from bcp.tool_usage_logs where created_at >= %(since)s order by created_at desc limit 1000
 ) as l"""
 
-ANY_CALL: LiteralString = (
-    "select exists (select from bcp.tool_usage_logs where operation <> 'login') as any_call"
+ANY_CALL: LiteralString = "select exists (select from bcp.tool_usage_logs) as any_call"
+
+# What one row of bcp.authentication_stats counts. Those by token are no calls, and have no event_id.
+LOG_INS: LiteralString = """\
+with names as (
+    select btrim(lower(n)) as name from string_to_table(bcp_internal.setting('login_names'), ',') as n
 )
+select *
+from (
+    select
+        l.start_time as happened_at, l.bcp_name, l.tool_name as method, l.success, l.outcome, l.error_type,
+        1::bigint as attempts, l.user_id as who, l.ip_address::text as network, l.event_id
+    from bcp.tool_usage_logs l
+    where l.start_time >= %(since)s and l.start_time < %(until)s
+      and l.operation <> 'tools/list'
+      and l.bcp_name = %(bcp_name)s and l.tool_name = %(method)s
+      and (lower(l.operation) in (select name from names) or lower(l.tool_name) in (select name from names))
+    union all
+    select
+        t.happened_at, t.bcp_name, t.method, t.success, null, t.error_type, t.attempts, t.caller, t.network, null
+    from bcp_internal.token_log_ins(%(since)s, %(until)s) as t
+    where t.bcp_name = %(bcp_name)s and t.method = %(method)s
+) as f
+where not %(failed)s or f.success is false
+order by f.happened_at desc, f.event_id
+limit %(limit)s offset %(offset)s"""
+
+# A server adds what it has ignored once a minute. Whoever may write can send a metric of this name too.
+OTLP_IGNORED: LiteralString = """\
+select
+    m.labels ->> 'signal' as signal, m.labels ->> 'reason' as reason,
+    sum(least(greatest(m.metric_value, 0), 1e9))::bigint as record_count, max(m."timestamp") as last_ignored
+from bcp.performance_metrics m
+where m.metric_name = 'bcp_otlp_ignored' and m."timestamp" >= %(since)s and m."timestamp" < %(until)s
+group by 1, 2
+order by record_count desc, reason
+limit %(limit)s"""

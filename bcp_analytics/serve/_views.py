@@ -41,7 +41,6 @@ _TAKES: dict[str, tuple[str, Any]] = {
     "at": ("time", ...),
     "since": ("time", None),
     "until": ("time", None),
-    "before": ("time", None),
     "interval": ("interval", "1 hour"),
     "limit": ("integer", 50),
     "offset": ("integer", 0),
@@ -57,6 +56,10 @@ _TAKES: dict[str, tuple[str, Any]] = {
     "release": ("text", None),
     "outcome": ("text", None),
     "error_type": ("text", None),
+    "method": ("text", ...),
+    "failed": ("boolean", False),
+    "by": ("text", None),
+    "name": ("text", None),
 }
 _CASTS: dict[str, LiteralString] = {
     "uuid": "uuid",
@@ -165,6 +168,7 @@ VIEWS = {
         "session": sql.SESSION,
         "timeline": sql.TIMELINE,
         "issue": sql.ISSUE,
+        "issue_latest": sql.ISSUE_LATEST,
         "issue_errors": sql.ISSUE_ERRORS,
         "issue_over_time": sql.ISSUE_OVER_TIME,
         "issue_spread": sql.ISSUE_SPREAD,
@@ -176,6 +180,8 @@ VIEWS = {
         "collectors": sql.COLLECTORS,
         "lag": sql.LAG,
         "any_call": sql.ANY_CALL,
+        "log_ins": sql.LOG_INS,
+        "otlp_ignored": sql.OTLP_IGNORED,
     }.items()
 }
 """By their names."""

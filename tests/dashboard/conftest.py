@@ -69,6 +69,7 @@ def _calls(now: datetime) -> list[dict[str, Any]]:
                 "release": "1.1" if n < 60 else "1.0",
                 "parameters": {"q": HOSTILE, "page": n % 3},
                 "response_data": {"text": "found"},
+                "intent": f"Read page {n % 3} of the invoices" if n % 6 else "Tidy up",
                 "request_bytes": 40,
                 "response_bytes": 400 + n,
             }
@@ -93,6 +94,27 @@ def fill(dsn: str) -> None:
         for call in calls
         if not call["success"]
     ]
+    log_ins = [
+        {
+            "bcp_name": "accounts",
+            "tool_name": "password",
+            "operation": "login",
+            "start_time": (now - timedelta(minutes=n)).isoformat(),
+            "success": n > 1,
+            "user_id": f"u{n}",
+        }
+        for n in range(1, 4)
+    ]
+    wishes = [
+        {
+            "bcp_name": "mail",
+            "tool_name": "get_more_tools",
+            "start_time": now.isoformat(),
+            "success": True,
+            "intent": intent,
+        }
+        for intent in ("Send a fax", None)
+    ]
     listed = {
         "bcp_name": "mail",
         "tool_name": "tools/list",
@@ -102,7 +124,10 @@ def fill(dsn: str) -> None:
         "response_data": {"tools": [{"name": "send", "description": "x"}, {"name": "never_called"}]},
     }
     with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute("select bcp.ingest_tool_usage(gen_random_uuid(), %s)", [json.dumps([*calls, listed])])
+        conn.execute(
+            "select bcp.ingest_tool_usage(gen_random_uuid(), %s)",
+            [json.dumps([*calls, *log_ins, *wishes, listed])],
+        )
         conn.execute("select bcp.ingest_errors(gen_random_uuid(), %s)", [json.dumps(errors)])
         conn.execute(
             "insert into bcp.alerts (rule_name, bcp_name, metric, severity, threshold, value, worst_value, "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import psycopg
 import pytest
 
 from tests.dashboard.conftest import HOSTILE
@@ -64,6 +65,7 @@ def test_each_tile_has_its_line_and_calls_apart_are_points(look: Watched) -> Non
         ("/context?range=7d", "By session"),
         ("/sessions?range=7d", "Sessions"),
         ("/tools?range=7d", "Called and never listed"),
+        ("/tools?range=7d", "Why agents call"),
     ],
 )
 def test_a_number_leads_to_as_many_calls(look: Watched, path: str, panel: str) -> None:
@@ -78,6 +80,55 @@ def test_a_number_leads_to_as_many_calls(look: Watched, path: str, panel: str) -
     page.wait_for_load_state("networkidle")
     # A page has 50 of them.
     assert rows.count() == min(counted, 50)
+
+
+def test_a_number_of_wishes_leads_to_them(look: Watched) -> None:
+    page = look.page
+    for said in ("Send a fax", "not said"):
+        page.goto("/tools?range=7d")
+        wishes = page.locator("section[aria-label='Tools that agents miss'] tr", has_text=said)
+        wishes.locator("td[data-heading=times] a").click()
+        page.locator("main h1", has_text="Calls").wait_for()
+        rows = page.locator("section[aria-label=Calls] tbody tr")
+        rows.first.wait_for()
+        assert rows.count() == 1
+        assert page.locator(".chip", has_text="intent").inner_text().startswith(f"intent {said}")
+
+
+@pytest.mark.parametrize("kind", ["tool", "client", "release"])
+def test_a_number_of_an_issues_spread_leads_to_as_many_errors(look: Watched, kind: str) -> None:
+    page = look.page
+    with psycopg.connect(look.site.direct) as conn:
+        [fingerprint] = conn.execute("select fingerprint from bcp.error_issues").fetchone() or [""]
+    page.goto(f"/issue?id={fingerprint}&range=7d")
+    number = page.locator(f"section[aria-label='By {kind}'] td[data-heading=errors] a").last
+    counted = int(number.inner_text())
+    number.click()
+    occurrences = page.locator("section[aria-label=Occurrences]")
+    occurrences.locator("h2 small", has_text=f"of the {kind}").wait_for()
+    page.wait_for_load_state("networkidle")
+    assert occurrences.locator("tbody tr").count() == counted
+    occurrences.locator("h2 a", has_text="all").click()
+    occurrences.locator("h2 small", has_text="latest first").wait_for()
+
+
+def test_a_number_of_log_ins_leads_to_each_of_them(look: Watched) -> None:
+    page = look.page
+    for method, failed in (("accounts.password", 1), ("bcp_analytics.api_token", 0)):
+        page.goto("/people?range=7d")
+        row = page.locator("section[aria-label=Log-ins] tbody tr", has_text=method)
+        counted = int(row.locator("td[data-heading=attempts]").inner_text())
+        assert row.locator("td[data-heading=failed]").inner_text() == str(failed)
+        row.locator("td[data-heading=attempts] a").click()
+        listed = page.locator("section[aria-label='Log-ins, one by one']")
+        listed.locator("tbody tr").first.wait_for()
+        attempts = [int(n) for n in listed.locator("td[data-heading=attempts]").all_inner_texts()]
+        assert sum(attempts) == counted
+    # A log-in of an application is a call, which opens; one to this server is none.
+    assert listed.locator("td[data-heading=when] a").count() == 0
+    page.goto("/people?range=7d&by=accounts&method=password&failed=true")
+    listed.locator("td[data-heading=when] a").click()
+    page.locator("dialog", has_text="password").wait_for()
 
 
 def test_a_tools_trend_is_drawn_for_each_release_and_client(look: Watched) -> None:

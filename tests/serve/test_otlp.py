@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 
 import psycopg
@@ -15,9 +16,7 @@ DEEP = 10_000
 
 def count(server: Running) -> int:
     with psycopg.connect(server.dsn, autocommit=True) as conn:
-        row = conn.execute(
-            "select count(*) from bcp.tool_usage_logs where bcp_name <> 'bcp_analytics'"
-        ).fetchone()
+        row = conn.execute("select count(*) from bcp.tool_usage_logs").fetchone()
     assert row is not None
     return int(row[0])
 
@@ -103,3 +102,19 @@ def test_the_rows_are_read_again(server: Running) -> None:
     counts = server.send("GET", "/metrics", role="reader").text
     assert 'bcp_http_events_total{kind="span",result="stored"} 2.0' in counts
     assert 'bcp_otlp_ignored_total{reason="no tool call",signal="span"} 5.0' in counts
+
+
+def test_what_is_ignored_is_counted_in_the_store(server: Running) -> None:
+    sample = load("gen_ai")
+    post(server, sample.path, sample.in_json)
+    asyncio.run(server.app.state.otlp.note_ignored())
+    post(server, sample.path, sample.in_json)
+    # The second time there is nothing new.
+    for _ in range(2):
+        asyncio.run(server.app.state.otlp.note_ignored())
+    rows = server.send("GET", "/v1/views/otlp_ignored", role="reader").json()
+    assert {row["signal"] for row in rows} == {"span"}
+    assert "no tool call" in {row["reason"] for row in rows}
+    counted = server.send("GET", "/metrics", role="reader").text
+    for row in rows:
+        assert f'reason="{row["reason"]}",signal="span"}} {row["record_count"]}.0' in counted

@@ -148,7 +148,7 @@ def calls(server: Running) -> list[tuple[Any, ...]]:
     with psycopg.connect(server.dsn) as conn:
         return conn.execute(
             "select bcp_name, tool_name, operation, outcome, error_type, count(*) from bcp.tool_usage_logs"
-            " where bcp_name <> 'bcp_analytics' group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4"
+            " group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4"
         ).fetchall()
 
 

@@ -64,7 +64,7 @@ def test_every_route_asks_for_a_token_that_may_use_it(server: Running) -> None:
     asyncio.run(server.app.state.tokens.note_failures())
     with psycopg.connect(server.dsn) as conn:
         noted = conn.execute(
-            "select error_type, sum((attributes ->> 'attempts')::int)::int from bcp.tool_usage_logs "
+            "select error_type, sum(attempts)::int from bcp_internal.token_log_ins('-infinity', 'infinity') "
             "where not success group by 1"
         ).fetchall()
     reasons = ("missing", "malformed", "unknown", "expired", "revoked", "too_weak")

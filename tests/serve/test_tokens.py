@@ -138,11 +138,16 @@ def test_each_route_refuses_who_may_not_use_it(server: Running) -> None:
     asyncio.run(server.app.state.tokens.note_failures())
     with psycopg.connect(server.dsn) as conn:
         failed = conn.execute(
-            "select error_type, (attributes ->> 'attempts')::int from bcp.tool_usage_logs where not success"
+            "select error_type, attempts from bcp_internal.token_log_ins('-infinity', 'infinity')"
+            " where not success"
         ).fetchall()
         assert dict(failed) == {"missing": 3, "malformed": 1, "unknown": 1, "expired": 1, "too_weak": 1}
         [stats] = authentication_stats(conn)
-    assert (stats.method, stats.failure_count, stats.success_count) == ("api_token", 5, 2)
+        counted = conn.execute("select count(*) from bcp.tool_usage_logs").fetchone()
+    assert (stats.method, stats.failure_count, stats.success_count) == ("api_token", 7, 2)
+    assert (stats.bcp_name, stats.top_failure) == ("bcp_analytics", "missing")
+    # A log-in to this store is no call of a tool.
+    assert counted == (0,)
 
 
 def test_guessing_is_slowed_down_and_a_good_token_of_the_same_address_is_not(server: Running) -> None:
@@ -211,9 +216,10 @@ def test_failures_from_many_addresses_are_few_rows(dsn: str) -> None:
     asyncio.run(_flooded(dsn))
     with psycopg.connect(dsn) as conn:
         found = conn.execute(
-            "select count(*), sum((attributes ->> 'attempts')::int) from bcp.tool_usage_logs"
+            "select count(*), sum(attempts), min(network)"
+            " from bcp_internal.token_log_ins('-infinity', 'infinity')"
         ).fetchone()
-    assert found == (20, 3000)
+    assert found == (20, 3000, "10.0.0.0/24")
 
 
 def test_a_browsers_session_stands_for_its_token_until_it_is_closed_or_the_token_revoked(

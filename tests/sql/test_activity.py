@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -218,6 +219,35 @@ def test_authentication(conn: psycopg.Connection[Any]) -> None:
     assert [r["method"] for r in rows(conn, f"select * from bcp.authentication_stats({WEEK})")] == [
         "log_ins_today"
     ]
+
+
+def test_log_ins_by_token_are_no_calls_and_are_counted(conn: psycopg.Connection[Any]) -> None:
+    send(conn, call("15T10:00:00", tool_name="password", operation="login", bcp_name="accounts"))
+    uses = [
+        {"success": True, "caller": "laptop of ada@example.com"},
+        {"success": False, "error_type": "unknown", "ip_address": "203.0.113.7", "attempts": 5},
+        {"success": False, "error_type": "expired", "ip_address": "no address"},
+        {"success": False, "error_type": "expired"},
+    ]
+    conn.execute("select bcp_internal.note_token_use(%s)", [json.dumps(uses)])
+    # Who may write can send a metric of the same name.
+    for value, labels in (
+        (1e100, {"method": "api_token", "success": "yes"}),
+        (-5, {"method": ["api_token"]}),
+    ):
+        conn.execute("select bcp.record_metric('bcp_log_ins', %s, %s)", [value, json.dumps(labels)])
+    asked = "select * from bcp.authentication_stats(p_until => '2026-06-16', p_since => '2026-06-15'"
+    forged = 10**9
+    [token, password] = rows(conn, f"{asked})")
+    assert (token["bcp_name"], token["method"]) == ("bcp_analytics", "api_token")
+    assert (token["success_count"], token["failure_count"], token["top_failure"]) == (1, 7 + forged, None)
+    assert password["method"] == "password"
+    assert [r["method"] for r in rows(conn, f"{asked}, p_bcp_name => 'bcp_analytics')")] == ["api_token"]
+    assert rows(conn, f"{asked}, p_user_id => 'u1')") == []
+    kept = rows(conn, "select * from bcp_internal.token_log_ins('-infinity', 'infinity')")
+    assert {r["network"] for r in kept} == {"203.0.113.0/24", None}
+    assert "ada@" not in str(kept)
+    assert rows(conn, "select count(*) as n from bcp.tool_usage_logs") == [{"n": 1}]
 
 
 def test_tool_sequences(conn: psycopg.Connection[Any]) -> None:

@@ -69,6 +69,29 @@ def test_intents_of_the_same_words_are_one(conn: Db) -> None:
     assert len(rows(conn, "select intent from bcp.intents(p_limit => 1)")) == 1
 
 
+def test_each_number_of_intents_opens_the_calls_that_it_counts(conn: Db) -> None:
+    said = ["Find the invoices of 2025", "finding an INVOICE of ada@example.com", "delete it", "的", None]
+    events = [usage(intent=s, start_time="2026-06-15T11:00:00Z") for s in said]
+    wishes = [
+        usage(tool_name="get_more_tools", intent=s, start_time="2026-06-15T11:00:00Z") for s in said[2:]
+    ]
+    ingest(conn, [*events, *wishes])
+    for row in rows(conn, "select intent, call_count from bcp.intents()"):
+        found = rows(conn, "select tool_name from bcp.find_calls(p_intent => %(intent)s)", row)
+        assert [call["tool_name"] for call in found] == ["read"] * row["call_count"]
+    for row in rows(conn, "select intent, bcp_name, request_count from bcp.missing_tools()"):
+        found = rows(
+            conn,
+            "select tool_name from bcp.find_calls(p_tool_name => 'get_more_tools',"
+            " p_bcp_name => %(bcp_name)s, p_intent => coalesce(%(intent)s, ''))",
+            row,
+        )
+        assert [call["tool_name"] for call in found] == ["get_more_tools"] * row["request_count"]
+    # A wish is found where its tool is named, and a call without an intent has none of its words.
+    assert rows(conn, "select tool_name from bcp.find_calls(p_intent => '')") == [{"tool_name": "read"}]
+    assert rows(conn, "select 1 from bcp.find_calls(p_intent => 'something else')") == []
+
+
 def test_each_call_shows_its_intent(conn: Db) -> None:
     times = [f"2026-06-15T11:00:0{number}Z" for number in range(2)]
     said = ["Find the invoice of ada@example.com", None]

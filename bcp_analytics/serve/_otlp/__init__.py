@@ -6,6 +6,7 @@ is a google.rpc.Status, and nothing is acknowledged that is not committed.
 
 from __future__ import annotations
 
+from bcp_analytics.serve._otlp._intake import Intake
 from bcp_analytics.serve._otlp._routes import refusal, routes
 
-__all__ = ["refusal", "routes"]
+__all__ = ["Intake", "refusal", "routes"]

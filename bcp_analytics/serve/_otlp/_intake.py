@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
@@ -15,6 +17,7 @@ from prometheus_client import Counter as Counted
 from bcp_analytics import ingest
 from bcp_analytics._core.encode import encode_batch
 from bcp_analytics.serve._body import too_many
+from bcp_analytics.serve._errors import StoreAway
 from bcp_analytics.serve._otlp import _mapping
 from bcp_analytics.serve._otlp._calls import Found, find
 from bcp_analytics.serve._otlp._record import Malformed
@@ -62,6 +65,7 @@ class Intake:
         )
         self._rules: _mapping.Rules | None = None
         self._rules_at = 0.0
+        self._noted: Counter[tuple[str, str]] = Counter()
         self._said: set[tuple[str, str, str]] = set()
         self._large = asyncio.Lock()
 
@@ -76,6 +80,21 @@ class Intake:
         return Receipt(
             receipt.rejected, _explained(receipt.rejected, reasons, found) if receipt.rejected else ""
         )
+
+    async def note_ignored(self) -> None:
+        """Store how many records were ignored for each reason since the last time."""
+        noted, self._noted = self._noted, Counter()
+        if not noted:
+            return
+        counts = [
+            {"signal": signal, "reason": reason, "records": records}
+            for (signal, reason), records in noted.most_common()
+        ]
+        try:
+            async with self._database.connection("admin") as conn:
+                await conn.execute("select bcp_internal.note_otlp_ignored(%s)", [json.dumps(counts)])
+        except StoreAway:
+            self._noted.update(noted)
 
     async def decode(self, work: Callable[[], Value], size: int) -> Value:
         """Do what a body of this size takes in a thread, so that it does not keep others waiting."""
@@ -115,6 +134,7 @@ class Intake:
             self._events.labels(signal, result).inc(getattr(receipt, result))
         for reason, number in found.ignored.items():
             self._ignored.labels(signal, reason).inc(number)
+            self._noted[signal, reason] += number
             said = (caller.name, signal, reason)
             # Each once, so that whoever misses calls finds out why, and the log stays short.
             if said not in self._said and len(self._said) < _REMEMBERED:

@@ -12,7 +12,6 @@ from bcp_analytics.serve._auth import authorize
 from bcp_analytics.serve._body import read_body
 from bcp_analytics.serve._errors import Refused
 from bcp_analytics.serve._otlp import _answers, _json, _protobuf
-from bcp_analytics.serve._otlp._intake import Intake
 from bcp_analytics.serve._otlp._record import MAX_PARTS, Log, Malformed, Span, TooMany
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from bcp_analytics.serve._auth import Caller
+    from bcp_analytics.serve._otlp._intake import Intake
 
 _METHODS = ["POST", "GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _DECODERS: dict[str, ModuleType] = {_answers.PROTOBUF: _protobuf, _answers.JSON: _json}
@@ -44,10 +44,7 @@ class Sent:
     @property
     def intake(self) -> Intake:
         """What the OTLP routes of the application share."""
-        state = self.request.app.state
-        if not hasattr(state, "otlp"):
-            state.otlp = Intake(state.database, state.metrics)
-        found: Intake = state.otlp
+        found: Intake = self.request.app.state.otlp
         return found
 
 

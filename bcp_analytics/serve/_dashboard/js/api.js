@@ -236,7 +236,7 @@ export async function sqlOf({ of, name, takes }) {
   })
   const view = (await views)[name]
   const filled = view.sql.replace(/(?<!:):([a-z_]+)/g, (/** @type {string} */ _, /** @type {string} */ key) => {
-    const value = takes[key] ?? { since: '24h', until: 'now', limit: 50, offset: 0, ascending: false }[key]
+    const value = takes[key] ?? { since: '24h', until: 'now', limit: 50, offset: 0, ascending: false, failed: false }[key]
     const text = value === undefined ? 'null' : literal(key, value)
     const inBrackets = text.includes(' - ') ? `(${text})` : text
     return `${inBrackets}::${view.takes[key]}`

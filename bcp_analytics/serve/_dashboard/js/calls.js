@@ -32,21 +32,24 @@ const SIZE = 50
 /** The calls that a number on another page counts. */
 export function Calls() {
   const { since, until } = range()
+  const silent = param('said') === 'no'
   const takes = {
     since, until: param('until') ?? until, ...filters('bcp_name', 'client_name', 'release'), tool_name: param('tool'), user_id: param('user'),
     session_id: param('session'), outcome: param('outcome'), failed: param('failed'), client_model: param('model'), client_version: param('version'),
+    // A blank is no intent, and nothing would be any.
+    intent: silent ? ' ' : param('intent'),
   }
   const slow = param('slow')
   const cause = param('cause') && { since, until, bcp_name: param('bundle'), tool_name: takes.tool_name, outcome: takes.outcome, error_type: param('type'), limit: 100 }
   const of = useView('cause_calls', cause || {}, { skip: !cause })
   const listed = useAsk(slow ? 'slow_calls' : 'find_calls', slow
-    ? { ...takes, min_duration_ms: slow, limit: 100 }
+    ? { ...takes, intent: null, min_duration_ms: slow, limit: 100 }
     : { ...takes, limit: SIZE, after: param('after') }, { pace: param('after') ? 'never' : 'slow', skip: Boolean(cause) })
   const found = cause ? of : listed
   const last = found.rows?.at(-1)
-  const about = [['tool', takes.tool_name], ['user', takes.user_id], ['session', takes.session_id], ['outcome', takes.outcome], ['model', takes.client_model], ['version', takes.client_version], ['type', param('type')]]
+  const about = [['tool', takes.tool_name], ['user', takes.user_id], ['session', takes.session_id], ['outcome', takes.outcome], ['model', takes.client_model], ['version', takes.client_version], ['intent', silent ? 'not said' : takes.intent], ['type', param('type')]]
     .filter(([, value]) => value)
-  return html`<h1>Calls</h1><p class="about">${about.map(([name, value]) => html`<span class="chip" key=${name}>${name} <b>${cut(value, 60)}</b> <a href=${here({ [String(name)]: null, cause: null, type: null, after: null, until: null })} aria-label=${`Any ${name}`}>×</a></span>`)}
+  return html`<h1>Calls</h1><p class="about">${about.map(([name, value]) => html`<span class="chip" key=${name}>${name} <b>${cut(value, 60)}</b> <a href=${here({ [String(name)]: null, said: null, cause: null, type: null, after: null, until: null })} aria-label=${`Any ${name}`}>×</a></span>`)}
       <label class="check"><input type="checkbox" checked=${param('failed') === 'true'} onchange=${(/** @type {any} */ e) => go(here({ failed: e.target.checked ? 'true' : null, cause: null, type: null, after: null, until: null }))} />failed only</label></p>
     <${Panel} title=${slow ? `Calls of ${ms(Number(slow))} and more` : 'Calls'} wide of=${found} note=${slow ? 'slowest first' : 'latest first'}
       empty="No call in this range fits. Choose a longer range, or fewer filters.">

@@ -1,14 +1,15 @@
 // What causes the errors, one row per cause; and one cause with all that is known of it.
 import { html, useState } from './lib.js'
 import { count, cut, percent, plural, time, visible } from './format.js'
-import { filters, go, here, href, interval, me, param, range } from './state.js'
+import { filters, here, href, interval, me, param, range } from './state.js'
 import { send, useAsk, useView } from './api.js'
 import { renew } from './live.js'
 import { Chart } from './chart.js'
 import { attempt } from './shell.js'
-import { Badge, Change, Facts, Json, Panel, Search, Table, nameOf } from './parts.js'
+import { Badge, Change, Facts, Json, Pages, Panel, Search, Table, ToolName, nameOf } from './parts.js'
 import { inTime, zoom } from './overview.js'
 
+const SIZE = 50
 const STATES = ['', 'new', 'ongoing', 'regressed', 'resolved']
 
 export function Errors() {
@@ -58,6 +59,9 @@ function Actions({ issue }) {
       ${(resolved || issue.state === 'regressed') && html` <button type="button" class="second" disabled=${busy} onclick=${act('reopen', body)}>Reopen</button>`}</div></form>`
 }
 
+/** They stand below what names them, and what a number counts should be seen. */
+const showErrors = () => document.getElementById('occurrences')?.scrollIntoView({ block: 'start' })
+
 export function Issue() {
   const id = param('id') ?? ''
   const span = range()
@@ -65,7 +69,10 @@ export function Issue() {
   const step = interval(span.length, 60)
   const some = { skip: !id }
   const found = useView('issue', { fingerprint: id, since }, some)
-  const errors = useView('issue_errors', { fingerprint: id, limit: 20, before: param('before') }, some)
+  const by = param('by')
+  const page = Number(param('page') ?? 0)
+  const latestFew = useView('issue_latest', { fingerprint: id, limit: 20 }, some)
+  const errors = useView('issue_errors', { fingerprint: id, since, until, by, name: by && param('name'), limit: SIZE, offset: page * SIZE || null }, some)
   const over = useView('issue_over_time', { fingerprint: id, since, until, interval: step.name }, some)
   const spread = useView('issue_spread', { fingerprint: id, since, until, limit: 60 }, some)
   const actions = useView('issue_actions', { fingerprint: id, limit: 50 }, some)
@@ -73,8 +80,8 @@ export function Issue() {
   const issue = found.rows?.[0]
   if (!issue) return html`<h1>Issue</h1><${Panel} title="Issue" of=${found} empty="There is no issue with this id: it may have been erased, or the link was cut." />`
   const { all, times } = inTime(over.rows)
-  const latest = errors.rows?.[0]
-  const session = errors.rows?.find((row) => row.session_id)?.session_id
+  const latest = latestFew.rows?.[0]
+  const session = latestFew.rows?.find((row) => row.session_id)?.session_id
   return html`<h1>${cut(issue.message, 300)}</h1>
     <p class="about"><${Badge} state=${issue.state} /> <${Badge} state=${issue.level} /> <b>${cut(issue.error_type ?? '', 80)}</b>
       <a href=${href('/tool', { bundle: issue.bcp_name, tool: issue.tool_name })}>${cut(nameOf(issue.bcp_name, issue.tool_name), 100)}</a>
@@ -87,19 +94,20 @@ export function Issue() {
         const rows = (spread.rows ?? []).filter((row) => row.kind === kind)
         const sum = rows.reduce((total, row) => total + row.error_count, 0)
         return html`<${Panel} key=${kind} title=${`By ${kind}`} of=${spread} empty="It did not happen in this range."><${Table} title=${`By ${kind}`} rows=${rows.slice(0, 8)} columns=${[
-          { key: 'name', title: kind, show: (/** @type {any} */ value) => value ? cut(value, 60).split(/(?<=\.)/).map((part) => html`${part}<wbr />`) : html`<span class="muted">not given</span>` }, { key: 'error_count', title: 'errors', number: true, bar: true, show: count },
+          { key: 'name', title: kind, show: (/** @type {any} */ value) => value ? cut(value, 60).split(/(?<=\.)/).map((part) => html`${part}<wbr />`) : html`<span class="muted">not given</span>` }, { key: 'error_count', title: 'errors', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${here({ by: kind, name: row.name, page: null })} onclick=${showErrors}>${count(value)}</a>` },
           { key: 'share', title: 'share', number: true, show: (/** @type {any} */ _, /** @type {any} */ row) => percent(row.error_count / sum) }]} /><//>`
       })}
       <${Panel} title="Where it happened">${session ? html`<p><a href=${href('/session', { id: session })}>The latest session with it</a></p>` : html`<p class="empty">No occurrence names its session.</p>`}
         <p><a href=${href('/calls', { bundle: issue.bcp_name, tool: issue.tool_name, failed: 'true' })}>Failed calls of the tool</a></p><//>
-      <${Panel} title="The latest" wide of=${errors} empty="No occurrence is in the store any more: retention took them.">${latest && html`
+      <${Panel} title="The latest" wide of=${latestFew} empty="No occurrence is in the store any more: retention took them.">${latest && html`
         <h3>Message</h3><${Json} value=${latest.message} />${latest.stack_trace && html`<h3>Stack</h3><${Json} value=${latest.stack_trace} />`}
         ${latest.context && Object.keys(latest.context).length > 0 && html`<h3>Context</h3><${Json} value=${latest.context} />`}${latest.tool_context && html`<h3>Of the tool</h3><${Json} value=${latest.tool_context} />`}
         <${Facts} pairs=${[['when', time(latest.happened_at)], ['code', latest.error_code], ['operation', latest.operation], ['release', latest.release], ['request', latest.request_id], ['trace', latest.trace_id], ['user', latest.user_id], ['event', latest.event_id]]} />`}<//>
-      <${Panel} title="Occurrences" wide of=${errors} note="latest first" empty="None."><${Table} title="Occurrences" rows=${errors.rows ?? []} columns=${[
+      <${Panel} title="Occurrences" wide of=${errors} id="occurrences" note=${by ? html`of the ${by} ${param('name') === null ? 'not given' : cut(param('name'), 60)} <a href=${here({ by: null, name: null, page: null })}>all</a>` : 'in the range, latest first'} empty="It did not happen in this range."><${Table} title="Occurrences" rows=${errors.rows ?? []} id=${(/** @type {any} */ row) => row.event_id} columns=${[
         { key: 'happened_at', title: 'when', show: (/** @type {string} */ value) => time(value) }, { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 160) },
-        { key: 'release', title: 'release' }, { key: 'user_id', title: 'user', show: (/** @type {any} */ value) => value ? html`<a href=${href('/calls', { user: value })}>${cut(value, 30)}</a>` : '–' },
+        { key: 'tool', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => row.tool_name ? html`<${ToolName} row=${row} />` : cut(row.bcp_name ?? '–', 40) }, { key: 'client', title: 'client', show: (/** @type {any} */ value) => cut(value ?? '–', 30) },
+        { key: 'release', title: 'release', show: (/** @type {any} */ value) => cut(value ?? '–', 30) }, { key: 'user_id', title: 'user', show: (/** @type {any} */ value) => value ? html`<a href=${href('/calls', { user: value })}>${cut(value, 30)}</a>` : '–' },
         { key: 'session_id', title: 'session', show: (/** @type {any} */ value) => value ? html`<a href=${href('/session', { id: value })}>${cut(value, 24)}</a>` : '–' }]} />
-        ${errors.rows?.length === 20 && html`<nav class="pages" aria-label="More rows"><button class="quiet" onclick=${() => go(here({ before: errors.rows?.at(-1).happened_at }))}>Older</button></nav>`}<//>
+        <${Pages} page=${page} size=${SIZE} count=${errors.rows?.length ?? 0} /><//>
     </div>`
 }

@@ -1,28 +1,9 @@
 // Whether the store itself is well: its checks, how late events are, the ledger, and what was not taken.
-import { html, useEffect, useState } from './lib.js'
+import { html } from './lib.js'
 import { ago, bytes, count, cut, ms, time } from './format.js'
 import { range } from './state.js'
-import { moved, send, useAsk, useView } from './api.js'
+import { useAsk, useView } from './api.js'
 import { Badge, Json, Panel, Table } from './parts.js'
-
-/** @param {string} text  What Prometheus reads: the counters of what OTLP has ignored. */
-function ignoredIn(text) {
-  return [...text.matchAll(/^bcp_otlp_ignored_total\{(.*)\} ([\d.e+]+)$/gm)].map(([, labels, number]) => {
-    const found = Object.fromEntries([...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, key, value]) => [key, value]))
-    return { signal: found.signal, reason: found.reason, number: Number(number) }
-  }).sort((a, b) => b.number - a.number)
-}
-
-function Ignored() {
-  const [rows, setRows] = useState(/** @type {any[] | null} */ (null))
-  const tick = moved.slow.value
-  useEffect(() => {
-    send('GET', '/metrics').then((text) => setRows(ignoredIn(text)), () => setRows([]))
-  }, [tick])
-  return html`<${Panel} title="What OpenTelemetry ignored" half of=${{ rows, own: { rows: rows ?? [] } }} note="since this server began">${rows === null ? '' : rows.length ? html`<${Table} title="What OpenTelemetry ignored" rows=${rows} columns=${[
-    { key: 'signal', title: 'signal' }, { key: 'reason', title: 'why', long: true, show: (/** @type {string} */ value) => cut(value, 200) }, { key: 'number', title: 'records', number: true, bar: true, show: count }]} />`
-    : html`<p class="empty">Nothing was ignored: every record that came was a tool call, or none came.</p>`}<//>`
-}
 
 export function Health() {
   const { since, until } = range()
@@ -31,6 +12,7 @@ export function Health() {
   const ledger = useView('ledger', { since, until, limit: 50 })
   const rejections = useView('rejections', { since, until, limit: 50 })
   const rejected = useView('rejected', { since, until, limit: 5 })
+  const ignored = useView('otlp_ignored', { since, until, limit: 50 })
   const collectors = useView('collectors', { since, limit: 50 })
   const order = { fail: 0, warn: 1, ok: 2 }
   const late = lag.rows?.[0]
@@ -43,7 +25,8 @@ export function Health() {
     <${Panel} title="Rejected events, and why" half of=${rejections} empty="No event was rejected."><${Table} title="Rejected events, and why" rows=${rejections.rows ?? []} columns=${[
       { key: 'reason', title: 'why', long: true, show: (/** @type {string} */ value) => cut(value, 240) }, { key: 'reason_code', title: 'code' }, { key: 'kind', title: 'kind' }, { key: 'source', title: 'source', show: (/** @type {string} */ value) => cut(value, 40) }, { key: 'event_count', title: 'events', number: true, bar: true, show: count }, { key: 'last_rejected', title: 'last', show: (/** @type {string} */ value) => time(value, false) }]} />
       ${(rejected.rows ?? []).map((row) => html`<details key=${row.rejected_at}><summary>${time(row.rejected_at)} ${cut(row.reason, 100)}, ${bytes(row.event_bytes)}</summary><${Json} value=${row.event} /></details>`)}<//>
-    <${Ignored} /></div>
+    <${Panel} title="What OpenTelemetry ignored" half of=${ignored} note="servers add it once a minute" empty="Nothing was ignored: every record that came was a tool call, or none came."><${Table} title="What OpenTelemetry ignored" rows=${ignored.rows ?? []} columns=${[
+      { key: 'signal', title: 'signal' }, { key: 'reason', title: 'why', long: true, show: (/** @type {string} */ value) => cut(value, 200) }, { key: 'record_count', title: 'records', number: true, bar: true, show: count }, { key: 'last_ignored', title: 'last', show: (/** @type {string} */ value) => time(value, false) }]} /><//></div>
     <${Panel} title="Ledger" wide of=${ledger} note="accepted = stored + duplicates + rejected" empty="Nothing came in during this range."><${Table} title="Ledger" rows=${ledger.rows ?? []} columns=${[
       { key: 'source', title: 'source', show: (/** @type {string} */ value) => cut(value, 60) }, ...['accepted', 'stored', 'duplicates', 'rejected', 'repaired'].map((key) => ({ key, title: key, number: true, bar: key === 'accepted', show: (/** @type {number} */ value) => key === 'rejected' && value ? html`<b class="is-fail">${count(value)}</b>` : count(value) })),
       { key: 'last_hour', title: 'last hour', show: (/** @type {string} */ value) => time(value, false) }]} /><//>

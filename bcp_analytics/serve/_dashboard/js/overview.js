@@ -153,11 +153,10 @@ export function Overview() {
     .reverse()
   const ranked = ranks.rows ?? []
   const changed = [...ranked].sort((a, b) => a.by_change - b.by_change).filter(tells).slice(0, 6)
-  // The log-in of who looks is a call too, so a store with few calls may have none of anybody else's.
-  const few = totals.rows !== null && !(totals.rows[0]?.call_count > 20)
+  const none = totals.rows !== null && !totals.rows[0]?.call_count
   const chart = { times, interval: step.size, markers, onRange: zoom, onOpen: openCalls() }
   return html`<h1 class="sr">Overview</h1><${Alarms} rows=${open ?? []} />
-    ${few && html`<${NoCalls} calls=${totals.rows?.[0]?.call_count ?? 0} />`}
+    ${none && html`<${NoCalls} />`}
     ${totals.rows?.[0] && placed ? html`<${Tiles} rows=${all} totals=${totals.rows[0]} before=${compares() ? before.rows?.[0] : null} sessions=${added(sessions.rows)} sessionsBefore=${compares() ? added(sessionsBefore.rows) : null} begun=${begun} minutes=${span.length / 60_000} />` : html`<section class=${placed ? 'tiles' : 'tiles unplaced'} aria-hidden="true">${[1, 2, 3, 4].map((i) => html`<div key=${i} class="tile wait"></div>`)}</section>`}
     <div class=${placed ? 'grid' : 'grid unplaced'}>
       <${Panel} title="Calls" half note=${`by ${step.name}, by how they ended`} of=${usage}>${times.length > 0 && html`<${Chart} title="calls over time" kind="bars" series=${callSeries(all)} format=${short} ...${chart} />`}<//>
@@ -178,10 +177,10 @@ export function Overview() {
     <p class="muted">${ranked[0] && `${plural(ranked[0].tool_count, 'tool was', 'tools were')} called; the answers of those shown were ${bytes(ranked.reduce((sum, row) => sum + row.response_bytes, 0))}.`}</p>`
 }
 
-/** @param {{ calls: number }} props  What to do where there are no calls, in the range or at all. */
-function NoCalls({ calls }) {
+/** What to do where there are no calls, in the range or at all. */
+function NoCalls() {
   const any = useView('any_call', {}, { pace: 'fast' })
-  if (any.rows === null || any.rows[0].any_call && calls) return null
+  if (any.rows === null) return null
   return any.rows[0].any_call ? html`<section class="panel hint"><p>No call in this range. <a href=${here({ range: '30d', from: null, to: null })}>Look at the last 30 days</a>${param('bundle') || param('client') || param('release') ? html`, or <a href=${here({ bundle: null, client: null, release: null })}>without filters</a>` : ''}.</p></section>`
     : html`<section class="panel hint"><h2>There is no call yet</h2><p>This store is empty. <a href=${href('/setup')}>Set up the first sender</a>: it takes a minute, and this page shows the first call as it comes.</p></section>`
 }

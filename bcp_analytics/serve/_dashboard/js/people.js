@@ -2,13 +2,34 @@
 import { html } from './lib.js'
 import { bytes, count, cut, ms, percent, plural, time } from './format.js'
 import { ZONE, filters, go, here, href, param, range } from './state.js'
-import { useAsk } from './api.js'
+import { useAsk, useView } from './api.js'
 import { Chart } from './chart.js'
-import { Panel, Table, ToolName } from './parts.js'
+import { Pages, Panel, Table, ToolName, nameOf } from './parts.js'
+import { Outcome, callLink } from './calls.js'
 import { inTime } from './overview.js'
 
+const SIZE = 50
 const DAY = 86_400_000
 const ORDERS = { calls: 'most calls', errors: 'most failures', cost: 'most bytes of answers' }
+
+/** The log-ins that a number counts. Those to this server are no calls. */
+function LogIns() {
+  const { since, until } = range()
+  const method = param('method')
+  const bundle = param('by')
+  const failed = param('failed') === 'true'
+  const page = Number(param('page') ?? 0)
+  const found = useView('log_ins', { since, until, bcp_name: bundle, method, failed: failed ? 'true' : null, limit: SIZE, offset: page * SIZE || null }, { skip: !method || !bundle })
+  const rows = found.rows ?? []
+  if (!method || !bundle) return null
+  return html`<p class="about"><span class="chip">log-ins by <b>${cut(nameOf(bundle, method), 60)}</b> <a href=${here({ by: null, method: null, failed: null, page: null })} aria-label="No list of log-ins">×</a></span>
+      <label class="check"><input type="checkbox" checked=${failed} onchange=${(/** @type {any} */ e) => go(here({ failed: e.target.checked ? 'true' : null, page: null }))} />failed only</label></p>
+    <${Panel} title="Log-ins, one by one" wide of=${found} note="latest first" empty="No such log-in is in this range."><${Table} title="Log-ins, one by one" rows=${rows} columns=${[
+      { key: 'happened_at', title: 'when', show: (/** @type {string} */ value, /** @type {any} */ row) => row.event_id ? html`<a href=${callLink(row)}>${time(value)}</a>` : time(value) },
+      { key: 'success', title: 'outcome', show: (/** @type {any} */ _, /** @type {any} */ row) => html`<${Outcome} row=${row} />` }, { key: 'attempts', title: 'attempts', number: true, bar: true, show: count },
+      { key: 'who', title: 'who', show: (/** @type {any} */ value) => cut(value ?? '–', 60) }, { key: 'network', title: 'from' }]} />
+      <${Pages} page=${page} size=${SIZE} count=${rows.length} /><//>`
+}
 
 export function People() {
   const { since, until, length } = range()
@@ -20,11 +41,12 @@ export function People() {
   const models = useAsk('usage_breakdown', { since, until, by: 'client_model', ...filtered })
   const logins = useAsk('authentication_stats', { since, until, ...filters('bcp_name') })
   const { all, times } = inTime((active.rows ?? []).map((row) => ({ ...row, time_bucket: row.day })))
-  return html`<h1>People and clients</h1><div class="grid">
+  return html`<h1>People and clients</h1><${LogIns} /><div class="grid">
     <${Panel} title="Active people" half of=${active} note=${length < 7 * DAY ? 'a day, over 7 days' : 'a day'} empty="No call names its user: send user_id, which may be a hash.">${times.length > 0 && html`<${Chart} title="active people a day" kind="lines" times=${times} interval=${DAY} series=${[
       { name: 'that day', color: '--good', values: all.map((row) => row.daily_users) }, { name: 'in 7 days', color: '--p95', values: all.map((row) => row.weekly_users) }, { name: 'in 30 days', color: '--muted', values: all.map((row) => row.monthly_users) }, { name: 'new', color: '--fine', dash: true, values: all.map((row) => row.new_users) }]} />`}<//>
     <${Panel} title="Log-ins" half of=${logins} empty="No log-in was recorded in this range."><${Table} title="Log-ins" rows=${logins.rows ?? []} columns=${[
-      { key: 'method', title: 'method', show: (/** @type {any} */ value, /** @type {any} */ row) => cut([row.bcp_name, value].filter(Boolean).join('.'), 60) }, { key: 'attempt_count', title: 'attempts', number: true, bar: true, show: count }, { key: 'failure_count', title: 'failed', number: true, show: count },
+      { key: 'method', title: 'method', show: (/** @type {any} */ value, /** @type {any} */ row) => cut([row.bcp_name, value].filter(Boolean).join('.'), 60) }, { key: 'attempt_count', title: 'attempts', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${here({ by: row.bcp_name, method: row.method, failed: null, page: null })}>${count(value)}</a>` },
+      { key: 'failure_count', title: 'failed', number: true, show: (/** @type {number} */ value, /** @type {any} */ row) => value ? html`<a href=${here({ by: row.bcp_name, method: row.method, failed: 'true', page: null })}>${count(value)}</a>` : '0' },
       { key: 'user_count', title: 'people', number: true, show: count }, { key: 'top_failure', title: 'most frequent failure', show: (/** @type {any} */ value) => cut(value ?? '–', 60) }]} /><//>
     <${Panel} title="Clients" half of=${clients} empty="No call says which client made it."><${Table} title="Clients" rows=${(clients.rows ?? []).slice(0, 30)} columns=${[
       { key: 'client_name', title: 'client', show: (/** @type {any} */ value, /** @type {any} */ row) => value ? html`<a href=${here({ client: value })}>${cut([value, row.client_version].filter(Boolean).join(' '), 50)}</a>` : html`<span class="muted">not given</span>` },

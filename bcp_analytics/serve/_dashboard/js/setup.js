@@ -79,8 +79,7 @@ export function Setup() {
   const [opened] = useState(new Date().toISOString())
   const recent = useAsk('recent_calls', { since: '24h', limit: 20 }, { pace: 'fast' })
   const any = useView('any_call', {}, { pace: 'fast' })
-  const rows = (recent.rows ?? []).filter((row) => row.operation !== 'login')
-  const fresh = rows.filter((row) => row.stored_at > opened)
+  const fresh = (recent.rows ?? []).filter((row) => row.stored_at > opened)
   const make = () => attempt(async () => {
     const stamp = new Date().toISOString().slice(0, 19).replace('T', ' ')
     setToken((await send('POST', '/v1/tokens', { name: `setup ${stamp}`, role: 'ingest' })).token)

@@ -39,19 +39,19 @@ const both = (show, key) => (/** @type {any} */ value, /** @type {any} */ row) =
 /** Why agents call, what they looked for in vain, and what changed in the tools. */
 function Wishes() {
   const { since, until } = range()
-  const filtered = filters('bcp_name', 'client_name')
+  const filtered = filters('bcp_name', 'client_name', 'release')
   const intents = useAsk('intents', { since, until, limit: 20, ...filtered })
   const missing = useAsk('missing_tools', { since, until, limit: 20, ...filtered })
   const changes = useAsk('tool_changes', { since, until, limit: 20, ...filters('bcp_name') })
   const name = { key: 'tool_name', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => html`<${ToolName} row=${row} />` }
   return html`<${Panel} title="Why agents call" half of=${intents} note="the same words are one" empty="No call of this range says its intent.">
       <${Table} title="Why agents call" rows=${intents.rows ?? []} columns=${[
-        { key: 'intent', title: 'intent, masked', long: true, show: (/** @type {string} */ value) => cut(value, 160) }, { key: 'call_count', title: 'calls', number: true, bar: true, show: count },
+        { key: 'intent', title: 'intent, masked', long: true, show: (/** @type {string} */ value) => cut(value, 160) }, { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { intent: row.intent })}>${count(value)}</a>` },
         { key: 'success_rate', title: 'success', number: true, show: percent }, { ...name, title: 'mostly' }]} /><//>
     <${Panel} title="Tools that agents miss" half of=${missing} empty="No agent asked for a tool that is not there, or no server offers get_more_tools.">
       <${Table} title="Tools that agents miss" rows=${missing.rows ?? []} columns=${[
         { key: 'intent', title: 'wish, masked', long: true, show: (/** @type {any} */ value) => value === null ? html`<span class="muted">not said</span>` : cut(value, 160) }, { key: 'bcp_name', title: 'bundle', show: (/** @type {string} */ value) => cut(value, 40) },
-        { key: 'request_count', title: 'times', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: 'get_more_tools' })}>${count(value)}</a>` }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) }]} /><//>
+        { key: 'request_count', title: 'times', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: 'get_more_tools', intent: row.intent, said: row.intent === null && 'no' })}>${count(value)}</a>` }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) }]} /><//>
     <${Panel} title="What changed in the tools" wide of=${changes} note="figures of a day before and after" empty="No list of this range defines a tool anew or lacks one that lists had.">
       <${Table} title="What changed in the tools" rows=${changes.rows ?? []} columns=${[name,
         { key: 'changed_at', title: 'when', show: (/** @type {string} */ value) => time(value, false) }, { key: 'change', title: 'what' },
