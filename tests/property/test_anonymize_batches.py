@@ -129,7 +129,7 @@ def test_a_document_is_masked_alike_in_whatever_batches(db: Db, pool: list[Any],
     docs = [json.dumps(doc) for doc in pool]
     alone = [masked_together(db, [doc], 0)[0] for doc in docs]
     for _ in range(-(-EXAMPLES // POOLS)):
-        # Mostly two or three: what the gates take for one text lies side by side, and each more has its price.
+        # Mostly two or three: what a gate takes for one text lies side by side, and each more costs time.
         some = chance.choices(range(len(docs)), k=min(2 + int(chance.expovariate(0.7)), 12))
         before = chance.choice(SHIFTS)
         together = masked_together(db, [docs[n] for n in some], before)
