@@ -204,7 +204,7 @@ create or replace function bcp_internal.token_log_ins(p_since timestamptz, p_unt
 returns table (
     happened_at timestamptz, bcp_name text, method text, success boolean, error_type text, attempts bigint,
     caller text, network text)
-language sql stable parallel safe
+language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
     -- Whoever may write can send a metric of this name, with anything in it.
