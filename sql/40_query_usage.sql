@@ -68,7 +68,7 @@ begin
         when 'failed_usage_1h' then true
         -- Few calls of a user are hardly ever of one group either, and many are.
         when 'user_usage_1d' then (
-            select coalesce(sum(u.calls), 0) < 20000
+            select coalesce(sum(u.calls), 0) < 40000
             from bcp.user_totals_1d u
             where u.user_id = p_filters ->> 'user_id'
               and u.bucket >= lower(p_ranges)
