@@ -109,6 +109,31 @@ def test_months_of_clients_and_failures_say_what_their_calls_do(store: Db) -> No
         assert rows(store, f"select distinct bucket::date::text as m from bcp.{name} order by 1")
 
 
+@pytest.mark.parametrize(
+    "function", ["bcp.tool_usage_stats", "bcp.usage_breakdown", "bcp_internal.tool_cells"]
+)
+def test_a_group_gets_its_calls_in_order_of_their_latency(store: Db, function: str) -> None:
+    store.execute("call bcp.refresh_analytics_views()")
+    settings = store.execute(
+        "select split_part(c, '=', 1), split_part(c, '=', 2) from pg_proc p cross join unnest(p.proconfig) c"
+        " where p.oid::regproc::text = %s and c ~ '^enable_'",
+        [function],
+    ).fetchall()
+    [(statement,)] = store.execute(
+        "select bcp_internal.ranked_statement("
+        f"{WEEK}, interval '1 day', 'UTC', 'bcp_name, tool_name', '{{\"user_id\": \"ann\"}}')"
+    ).fetchall()
+    with store.transaction():
+        # What would have it sort by the keys, if a session could have its way.
+        store.execute("set local enable_hashagg = off")
+        for name, value in settings:
+            store.execute("select set_config(%s, %s, true)", [name, value])
+        plan = [line for (line,) in store.execute(f"explain {statement}").fetchall()]
+    [top, *_] = [line.strip() for line in plan if "Aggregate" in line or "Sort Key" in line]
+    assert top.startswith("->  HashAggregate"), plan
+    assert [line for line in plan if "Sort Key" in line and "lat_idx" in line], plan
+
+
 @pytest.mark.parametrize("interval", ["null", "'1 day'"])
 def test_many_calls_of_a_user_are_grouped_and_few_are_not(store: Db, interval: str) -> None:
     for day in range(11, 15):
