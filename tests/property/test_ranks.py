@@ -16,7 +16,7 @@ SHARES = [0.5, 0.95, 0.99]
 @given(counts=st.dictionaries(st.integers(-32768, 32767), st.integers(1, 50), min_size=1, max_size=30))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_the_calls_with_some_ranks_are_found(db: psycopg.Connection[Any], counts: dict[int, int]) -> None:
-    calls = [lat_idx for lat_idx, number in counts.items() for _ in range(number)]
+    calls = [float(lat_idx) for lat_idx, number in counts.items() for _ in range(number)]
     lat_idxs = sorted(counts)
     [(found,)] = db.execute(
         "select bcp_internal.lat_idxs_at(%s::smallint[], %s::float8[], array("
