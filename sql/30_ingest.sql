@@ -148,11 +148,17 @@ create or replace function bcp_internal.event_ip(p_value text) returns inet
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_ip inet;
 begin
-    return bcp_internal.anonymize_ip(p_value::inet);
-exception
-    when invalid_text_representation then
-        raise exception using errcode = 'ZB005', message = 'ip_address is not an IP address';
+    begin
+        v_ip := p_value;
+    exception
+        when invalid_text_representation then
+            raise exception using errcode = 'ZB005', message = 'ip_address is not an IP address';
+    end;
+    -- Outside the block, because PostgreSQL plans a function in SQL anew in each subtransaction.
+    return bcp_internal.anonymize_ip(v_ip);
 end
 $func$;
 
