@@ -40,7 +40,8 @@ NEEDED: dict[str, dict[str, Any]] = {
 CHOICES: dict[str, list[Any]] = {
     "p_since": [NOW - timedelta(days=12), NOW - timedelta(days=4, minutes=7), NOW - timedelta(hours=1)],
     "p_until": [NOW, NOW - timedelta(hours=5), datetime(2026, 11, 3, tzinfo=NOW.tzinfo)],
-    "p_interval": ["15 minutes", "1 hour", "1 day", "1 week", "1 month", None],
+    # Seven minutes do not end where quarters of an hour do.
+    "p_interval": ["7 minutes", "15 minutes", "1 hour", "1 day", "1 week", "1 month", None],
     "p_bcp_name": [*EVERY_BUNDLE, "none such"],
     "p_tool_name": ["read", "'; drop table --", "password"],
     "p_operation": ["tools/call", "tools/list"],
