@@ -149,6 +149,15 @@ set search_path = pg_catalog, pg_temp
 as $func$
     select coalesce(string_agg(
             case
+                when f.key = 'tools' then (
+                    -- A list of names is compared in the columnstore, pairs of them are not.
+                    select case
+                        when count(*) = 0 then ' and false'
+                        else format(
+                            ' and tool_name = any (%L) and (bcp_name, tool_name) in (%s)', array_agg(t ->> 1),
+                            string_agg(format('(%L, %L)', t ->> 0, t ->> 1), ', '))
+                    end
+                    from jsonb_array_elements(f.value::jsonb) as t)
                 when f.key <> 'failed' then format(' and %I = %L', f.key, f.value)
                 when f.value::boolean then ' and not success'
                 else ' and success is not false'
@@ -159,7 +168,8 @@ $func$;
 
 comment on function bcp_internal.call_filter is
     'Conditions on calls for the object of bcp_internal.filters, to be appended to other conditions of a statement. A '
-    'list of tools is no call, so lists pass only if the filters name an operation or an event, or if p_lists is true.';
+    'list of tools is no call, so lists pass only if the filters name an operation or an event, or if p_lists is true. '
+    'The object may have tools as well: an array of the bundles and names that a statement by tool is about.';
 
 grant execute on function bcp_internal.call_filter to bcp_reader;
 
@@ -169,13 +179,13 @@ set search_path = pg_catalog, pg_temp
 as $func$
     select f.name
     from (values
-        (1, 'tool_usage', '{bcp_name,tool_name,operation}'::text[], true),
+        (1, 'tool_usage', '{bcp_name,tool_name,operation,tools}'::text[], true),
         -- These two have whether and how calls ended, and their latency, too.
         (2, 'user_usage', '{bcp_name,tool_name,operation,user_id,outcome,failed,lat_idx}', p_filters ? 'user_id'),
         (3, 'failed_usage', '{bcp_name,tool_name,operation,outcome,failed,lat_idx}',
             p_filters @> '{"failed": true}' or p_filters ->> 'outcome' <> 'success'),
         (4, 'client_usage', '{client_name,client_version,client_model,release,operation}', true),
-        (5, 'client_tool_usage', '{client_name,bcp_name,tool_name,operation}', true)
+        (5, 'client_tool_usage', '{client_name,bcp_name,tool_name,operation,tools}', true)
     ) as f (ordinal, name, known, is_asked)
     where p_filters - f.known = '{}'
       and coalesce(string_to_array(p_keys, ', ') <@ f.known, true)

@@ -1,5 +1,31 @@
 -- Questions about calls: how many, how fast, how successful.
 
+create or replace function bcp_internal.stats_statement(p_cells text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Not from bcp_internal.tool_cells, because each function that hands on 30,000 rows takes longer than reading them
+    -- does. A value of the sketch may lie up to 1 percent outside of what was measured, but the extremes are known
+    -- exactly.
+    select format(
+        $query$
+            select
+                c.time_bucket, c.bcp_name, c.tool_name, c.calls, c.successes, c.errors,
+                c.successes::double precision / nullif(c.successes + c.errors, 0),
+                c.sum_ms / nullif(c.timed_calls, 0),
+                least(greatest(c.p50_ms, c.min_ms), c.max_ms), least(greatest(c.p95_ms, c.min_ms), c.max_ms),
+                least(greatest(c.p99_ms, c.min_ms), c.max_ms), c.max_ms, c.request_bytes, c.response_bytes
+            from (%s) as c (
+                time_bucket, bcp_name, tool_name, calls, successes, errors, timed_calls, sum_ms, min_ms, max_ms,
+                request_bytes, response_bytes, p50_ms, p95_ms, p99_ms)
+        $query$, p_cells)
+$func$;
+
+comment on function bcp_internal.stats_statement is
+    'Statement for rows of bcp.tool_usage_stats, in any order, from one of bcp_internal.tool_statements.';
+
+grant execute on function bcp_internal.stats_statement to bcp_reader;
+
 create or replace function bcp.tool_usage_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 hour',
     p_bcp_name text default null, p_tool_name text default null, p_operation text default null,
@@ -31,23 +57,8 @@ begin
     into v_statements
     from bcp_internal.checked_range(p_since, p_until) r;
     foreach v_statement in array v_statements loop
-        -- Not from bcp_internal.tool_cells, because each function that hands on 30,000 rows takes longer than reading
-        -- them does.
-        return query execute format(
-            $query$
-                select
-                    c.time_bucket, c.bcp_name, c.tool_name, c.calls, c.successes, c.errors,
-                    c.successes::double precision / nullif(c.successes + c.errors, 0),
-                    c.sum_ms / nullif(c.timed_calls, 0),
-                    -- A value of the sketch may lie up to 1 percent outside of what was measured, but the extremes are
-                    -- known exactly.
-                    least(greatest(c.p50_ms, c.min_ms), c.max_ms), least(greatest(c.p95_ms, c.min_ms), c.max_ms),
-                    least(greatest(c.p99_ms, c.min_ms), c.max_ms), c.max_ms, c.request_bytes, c.response_bytes
-                from (%s) as c (
-                    time_bucket, bcp_name, tool_name, calls, successes, errors, timed_calls, sum_ms, min_ms, max_ms,
-                    request_bytes, response_bytes, p50_ms, p95_ms, p99_ms)
-                order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name
-            $query$, v_statement);
+        return query execute bcp_internal.stats_statement(v_statement)
+            || ' order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name';
     end loop;
 end
 $func$;

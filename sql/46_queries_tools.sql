@@ -85,6 +85,63 @@ comment on function bcp.tool_trends is
 
 grant execute on function bcp.tool_trends to bcp_reader;
 
+create or replace function bcp_internal.tool_stats(
+    p_since timestamptz, p_until timestamptz, p_filters jsonb, p_timed boolean)
+returns table (
+    time_bucket timestamptz, bcp_name text, tool_name text, call_count bigint, success_count bigint, error_count bigint,
+    success_rate double precision, avg_duration_ms double precision, p50_duration_ms double precision,
+    p95_duration_ms double precision, p99_duration_ms double precision, max_duration_ms double precision,
+    request_bytes bigint, response_bytes bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- The settings have the same reason as those of bcp_internal.usage_cells.
+set jit = off
+set parallel_setup_cost = 20000
+set enable_sort = off
+as $func$
+declare
+    v_statement text;
+begin
+    foreach v_statement in array bcp_internal.tool_statements(p_since, p_until, null, 'UTC', p_filters, p_timed) loop
+        return query execute bcp_internal.stats_statement(v_statement);
+    end loop;
+end
+$func$;
+
+comment on function bcp_internal.tool_stats is
+    'As bcp.tool_usage_stats, one row per tool, without percentiles unless p_timed: of many tools these take most of '
+    'the time.';
+
+grant execute on function bcp_internal.tool_stats to bcp_reader;
+
+create or replace function bcp_internal.compared_tools(
+    p_since timestamptz, p_until timestamptz, p_filters jsonb, p_timed boolean, p_timed_before boolean)
+returns table (
+    bcp_name text, tool_name text, call_count bigint, error_count bigint, success_rate double precision,
+    p50_duration_ms double precision, p95_duration_ms double precision, p99_duration_ms double precision,
+    response_bytes bigint, previous_call_count bigint, call_change double precision,
+    previous_success_rate double precision, previous_p95_duration_ms double precision, p95_change double precision)
+language sql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+    select
+        bcp_name, tool_name, coalesce(n.call_count, 0), coalesce(n.error_count, 0), n.success_rate, n.p50_duration_ms,
+        n.p95_duration_ms, n.p99_duration_ms, coalesce(n.response_bytes, 0), coalesce(o.call_count, 0),
+        bcp_internal.relative_change(coalesce(n.call_count, 0), coalesce(o.call_count, 0)), o.success_rate,
+        o.p95_duration_ms, bcp_internal.relative_change(n.p95_duration_ms, o.p95_duration_ms)
+    from bcp_internal.tool_stats(p_since, p_until, p_filters, p_timed) n
+    full join bcp_internal.tool_stats(
+        bcp_internal.period_before(p_since, p_until), p_since, p_filters, p_timed_before) o
+        using (bcp_name, tool_name)
+$func$;
+
+comment on function bcp_internal.compared_tools is
+    'Tools of a range and of the period before, as bcp.tool_usage_stats and bcp.tool_trends have them, in any order. '
+    'Percentiles are null unless p_timed, those of the period before unless p_timed_before: so whoever shows few of '
+    'many tools asks for the percentiles of these alone.';
+
+grant execute on function bcp_internal.compared_tools to bcp_reader;
+
 create or replace function bcp_internal.tool_change_score(
     p_call_count bigint, p_previous_call_count bigint, p_p95 double precision, p_previous_p95 double precision,
     p_success_rate double precision, p_previous_success_rate double precision)

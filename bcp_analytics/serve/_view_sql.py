@@ -13,47 +13,58 @@ select
 from bcp.tool_usage_logs
 where start_time = %(at)s and event_id = %(id)s"""
 
-TOOLS: LiteralString = """\
-select
-    coalesce(s.bcp_name, t.bcp_name) as bcp_name, coalesce(s.tool_name, t.tool_name) as tool_name,
-    coalesce(s.call_count, 0) as call_count, coalesce(s.error_count, 0) as error_count, s.success_rate,
-    s.p50_duration_ms, s.p95_duration_ms, s.p99_duration_ms, coalesce(s.response_bytes, 0) as response_bytes,
-    t.previous_call_count, t.call_change, t.previous_success_rate, t.previous_p95_duration_ms, t.p95_change
-from bcp.tool_usage_stats(
-    %(since)s, %(until)s, null, p_bcp_name => %(bcp_name)s, p_tool_name => %(tool_name)s,
-    p_client_name => %(client_name)s, p_release => %(release)s) as s
-full join bcp.tool_trends(
-    %(since)s, %(until)s, p_bcp_name => %(bcp_name)s, p_tool_name => %(tool_name)s,
-    p_client_name => %(client_name)s, p_release => %(release)s) as t
-    on t.bcp_name = s.bcp_name and t.tool_name = s.tool_name"""
+_OF_TOOLS: LiteralString = """\
+bcp_internal.filters(
+        p_bcp_name => %(bcp_name)s, p_tool_name => %(tool_name)s, p_client_name => %(client_name)s,
+        p_release => %(release)s)"""
 
+# Percentiles of 100,000 tools take seconds. Those of a page of tools do not, unless tools are sorted by them.
 TOOL_LIST: LiteralString = (
-    "select f.*, count(*) over () as tool_count\nfrom (\n"
-    + TOOLS
-    + """
-) as f
-where %(search)s is null or strpos(lower(f.bcp_name || '.' || f.tool_name), lower(%(search)s)) > 0
-order by
-    (case %(sort)s
-        when 'calls' then f.call_count
-        when 'change' then f.call_change
-        when 'errors' then f.error_count
-        when 'success' then f.success_rate
-        when 'p50' then f.p50_duration_ms
-        when 'p95' then f.p95_duration_ms
-        when 'p99' then f.p99_duration_ms
-        when 'slower' then f.p95_change
-        when 'answers' then f.response_bytes
-    end)::double precision * case when %(ascending)s then 1 else -1 end nulls last,
-    case when %(sort)s = 'name' and not %(ascending)s then f.bcp_name || '.' || f.tool_name end desc,
-    f.bcp_name, f.tool_name
-limit %(limit)s offset %(offset)s"""
+    """\
+with page as materialized (
+    select
+        row_number() over (order by
+            (case %(sort)s
+                when 'calls' then f.call_count
+                when 'change' then f.call_change
+                when 'errors' then f.error_count
+                when 'success' then f.success_rate
+                when 'p50' then f.p50_duration_ms
+                when 'p95' then f.p95_duration_ms
+                when 'p99' then f.p99_duration_ms
+                when 'slower' then f.p95_change
+                when 'answers' then f.response_bytes
+            end)::double precision * case when %(ascending)s then 1 else -1 end nulls last,
+            case when %(sort)s = 'name' and not %(ascending)s then f.bcp_name || '.' || f.tool_name end desc,
+            f.bcp_name, f.tool_name) as place,
+        f.bcp_name, f.tool_name, count(*) over () as tool_count
+    from bcp_internal.compared_tools(
+        %(since)s, %(until)s, """
+    + _OF_TOOLS
+    + """,
+        coalesce(%(sort)s in ('p50', 'p95', 'p99', 'slower'), false), coalesce(%(sort)s = 'slower', false)) as f
+    where %(search)s is null or strpos(lower(f.bcp_name || '.' || f.tool_name), lower(%(search)s)) > 0
+    order by place
+    limit %(limit)s offset %(offset)s
+)
+select f.*, p.tool_count
+from page as p
+join bcp_internal.compared_tools(
+    %(since)s, %(until)s, """
+    + _OF_TOOLS
+    + """ || jsonb_build_object(
+        'tools', (select coalesce(jsonb_agg(jsonb_build_array(bcp_name, tool_name)), '[]') from page)),
+    true, true) as f using (bcp_name, tool_name)
+order by p.place"""
 )
 
 # One row per tool that is among the first of any of the lists.
 TOOL_RANKS: LiteralString = (
-    "select *\nfrom (\n    select\n        f.*, count(*) over () as tool_count,"
-    """
+    """\
+select *
+from (
+    select
+        f.*, count(*) over () as tool_count,
         row_number() over (order by f.call_count desc, f.bcp_name, f.tool_name) as by_calls,
         row_number() over (order by f.p95_duration_ms desc nulls last, f.bcp_name, f.tool_name) as by_p95,
         row_number() over (order by f.error_count desc, f.bcp_name, f.tool_name) as by_errors,
@@ -61,11 +72,11 @@ TOOL_RANKS: LiteralString = (
             bcp_internal.tool_change_score(
                 f.call_count, f.previous_call_count, f.p95_duration_ms, f.previous_p95_duration_ms, f.success_rate,
                 f.previous_success_rate) desc nulls last, f.bcp_name, f.tool_name) as by_change
-    from (
-"""
-    + TOOLS
-    + """
-    ) as f
+    from bcp_internal.compared_tools(
+        %(since)s, %(until)s, """
+    + _OF_TOOLS
+    + """,
+        true, true) as f
 ) as r
 where least(r.by_calls, r.by_p95, r.by_errors, r.by_change) <= %(limit)s"""
 )

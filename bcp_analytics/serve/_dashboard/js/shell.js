@@ -129,7 +129,8 @@ function Help() {
 let before = ''
 /** @param {number} step */
 function moveRow(step) {
-  const rows = [...document.querySelectorAll('main a.row')]
+  // A row is what its first cell leads to.
+  const rows = [...document.querySelectorAll('main a.row, main tbody td:first-child a')]
   if (!rows.length) return
   const at = rows.indexOf(/** @type {Element} */ (document.activeElement))
   const next = /** @type {HTMLElement} */ (rows[Math.min(rows.length - 1, Math.max(0, at + step))])
