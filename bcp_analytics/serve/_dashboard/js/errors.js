@@ -6,7 +6,7 @@ import { send, useAsk, useView } from './api.js'
 import { renew } from './live.js'
 import { Chart } from './chart.js'
 import { attempt } from './shell.js'
-import { Badge, Change, Facts, Json, Pages, Panel, Search, Table, ToolName, nameOf } from './parts.js'
+import { Badge, Change, Facts, Json, Pages, Panel, Search, Table, ToolName, errorCount, nameOf } from './parts.js'
 import { inTime, zoom } from './overview.js'
 
 const SIZE = 50
@@ -30,7 +30,7 @@ export function Errors() {
         { key: 'level', title: 'level', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` },
         { key: 'tool_name', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => cut(nameOf(row.bcp_name, row.tool_name), 60) },
         { key: 'error_type', title: 'type', show: (/** @type {any} */ value) => cut(value ?? '–', 40) },
-        { key: 'error_count', title: 'errors', number: true, bar: true, show: count }, { key: 'change', title: 'change', number: true, show: (/** @type {any} */ value) => html`<${Change} value=${value} good="down" />` },
+        { key: 'error_count', title: 'errors', number: true, bar: true, show: errorCount }, { key: 'change', title: 'change', number: true, show: (/** @type {any} */ value) => html`<${Change} value=${value} good="down" />` },
         { key: 'last_seen', title: 'last seen', show: (/** @type {string} */ value) => time(value, false) }]} />`
         : html`<p class="empty">${state ? `No issue of this range is ${state}.` : 'No error was logged in this range. A call that fails without an error in the log is on its tool’s page.'}</p>`}<//>`
 }

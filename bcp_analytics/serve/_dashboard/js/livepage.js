@@ -1,7 +1,7 @@
 // The newest calls, as they come. The list holds still while somebody reads it.
 import { html, useEffect, useRef, useState } from './lib.js'
 import { bytes, count, cut, ms, percent, time } from './format.js'
-import { go, here, me, param } from './state.js'
+import { go, here, href, me, param } from './state.js'
 import { useAsk } from './api.js'
 import { metric } from './live.js'
 import { Panel, Table, ToolName } from './parts.js'
@@ -29,6 +29,10 @@ const COLUMNS = [
   { key: 'duration_ms', title: 'duration', number: true, show: ms },
   CALL_COLUMNS[4], CALL_COLUMNS[6],
 ]
+
+/** @param {Record<string, unknown>} [own]  A number of the last minute, which leads to its calls. */
+const minute = (own = {}) => (/** @type {number} */ value, /** @type {any} */ row) =>
+  value ? html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name, ...own, range: '1m', from: null, to: null })}>${count(value)}</a>` : '0'
 
 /** @param {{ row: any }} props */
 function Now({ row }) {
@@ -80,6 +84,6 @@ export function Live() {
         : first.rows !== null && html`<p class="empty">${failed ? 'No call failed in the last 24 hours.' : 'No call was stored in the last 24 hours.'} New ones appear here within a second.</p>`}<//>
     ${busiest.length > 0 && html`<${Panel} title="Busiest in the last minute" wide of=${{ rows: busiest, asked: { of: 'views', name: 'tools', takes: { since: '1m', until: 'now', sort: 'calls', limit: 8 } } }}><${Table} title="Busiest in the last minute" rows=${busiest} columns=${[
       { key: 'tool_name', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => html`<${ToolName} row=${row} />` },
-      { key: 'calls', title: 'calls', number: true, bar: true, show: count }, { key: 'errors', title: 'failed', number: true, show: count },
+      { key: 'calls', title: 'calls', number: true, bar: true, show: minute() }, { key: 'errors', title: 'failed', number: true, show: minute({ failed: 'true' }) },
       { key: 'p95_duration_ms', title: 'p95', number: true, show: ms }]} /><//>`}</div>`
 }

@@ -5,7 +5,7 @@ import { ZONE, compares, filters, go, here, href, interval, param, range } from 
 import { useAsk, useView } from './api.js'
 import { alerts, metric } from './live.js'
 import { Chart, Spark } from './chart.js'
-import { Badge, Change, Empty, Panel, Table, ToolName, nameOf } from './parts.js'
+import { Badge, Change, Empty, Panel, Table, ToolName, errorCount, nameOf } from './parts.js'
 
 /** @param {any[] | null} rows  Buckets, which come latest first. */
 export function inTime(rows) {
@@ -109,7 +109,7 @@ function Changed({ since, until }) {
     ${found.length ? html`<${Table} title="New and regressed issues" rows=${found} link=${(/** @type {any} */ row) => href('/issue', { id: row.fingerprint })} id=${(/** @type {any} */ row) => row.fingerprint} columns=${[
       { key: 'message', title: 'message', show: (/** @type {string} */ value) => cut(value, 90), long: true },
       { key: 'state', title: 'state', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` },
-      { key: 'error_count', title: 'errors', number: true, show: count }]} />` : html`<${Empty}>No cause of errors is new in this range, and none came back.<//>`}<//>`
+      { key: 'error_count', title: 'errors', number: true, show: errorCount }]} />` : html`<${Empty}>No cause of errors is new in this range, and none came back.<//>`}<//>`
 }
 
 /** @param {{ rows: any[] }} props */

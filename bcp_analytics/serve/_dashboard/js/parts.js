@@ -1,6 +1,6 @@
 // What pages are made of: panels, tables, tiles, and what is said where there is nothing or something failed.
 import { html, useLayoutEffect, useRef, useState } from './lib.js'
-import { change, cut, plural, visible } from './format.js'
+import { change, count, cut, plural, visible } from './format.js'
 import { csvOf, csvText, sqlOf } from './api.js'
 import { go, here, href, param, said, say } from './state.js'
 import { renew } from './live.js'
@@ -122,6 +122,9 @@ export function Table({ title, columns, rows, link, sort, up, id, more }) {
 /** @param {{ row: any, of?: Record<string, unknown> }} props  The name of a tool, which leads to its page. */
 export const ToolName = ({ row, of = {} }) => html`<a href=${href('/tool', { bundle: row.bcp_name, tool: row.tool_name, ...of })}
   title=${visible(nameOf(row.bcp_name, row.tool_name)).slice(0, 500)}><span class="muted">${cut(row.bcp_name, 30)}.</span><wbr />${cut(row.tool_name, 60)}</a>`
+
+/** @param {number} value @param {any} row  How many errors an issue has, which leads to them. */
+export const errorCount = (value, row) => html`<a href=${href('/issue', { id: row.fingerprint })}>${count(value)}</a>`
 
 /** @param {{ page: number, size: number, count: number, total?: number | null }} props */
 export function Pages({ page, size, count: shown, total }) {

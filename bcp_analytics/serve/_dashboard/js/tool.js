@@ -4,7 +4,7 @@ import { bytes, count, cut, ms, msTick, percent, short, time, visible } from './
 import { ZONE, compares, filters, go, here, href, interval, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
 import { Chart, Heat } from './chart.js'
-import { Badge, Empty, Facts, Json, Panel, Table, ToolName, nameOf } from './parts.js'
+import { Badge, Empty, Facts, Json, Panel, Table, ToolName, errorCount, nameOf } from './parts.js'
 import { callSeries, inTime, latencySeries, openCalls, zoom } from './overview.js'
 import { callLink } from './calls.js'
 
@@ -109,7 +109,7 @@ function Inside({ bundle, name }) {
       <${Panel} title="Arguments of failures" half of=${failures} empty="No call failed.">${(failures.rows ?? []).slice(0, 5).map((row) => html`<article key=${row.event_id}>
         <a class="row" href=${callLink(row)}>${time(row.start_time)} ${cut(row.error_type ?? row.outcome ?? '', 60)}</a><${Json} value=${row.parameters} /></article>`)}<//>
       <${Panel} title="Issues" half of=${issues} empty="No error of this tool was logged."><${Table} title="Issues" rows=${issues.rows ?? []} link=${(/** @type {any} */ row) => href('/issue', { id: row.fingerprint })} columns=${[
-        { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 120) }, { key: 'state', title: 'state', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` }, { key: 'error_count', title: 'errors', number: true, show: count }]} /><//>
+        { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 120) }, { key: 'state', title: 'state', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` }, { key: 'error_count', title: 'errors', number: true, show: errorCount }]} /><//>
       <${Trend} of=${byRelease} by="release" title="Trend by release" chart=${chart} /><${Trend} of=${byClient} by="client_name" title="Trend by client" chart=${chart} />
       <${Breakdown} of=${releases} by="release" title="By release" own=${own} /><${Breakdown} of=${clients} by="client_name" title="By client" own=${own} />
       <${Breakdown} of=${models} by="client_model" title="By model" own=${own} />

@@ -6,6 +6,7 @@ import { useAsk, useView } from './api.js'
 import { Change, Dialog, Json, Pages, Panel, Search, Table, ToolName } from './parts.js'
 
 const SIZE = 50
+const DAY = 86_400_000
 /** @param {number} value @param {any} row */
 const calls = (value, row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name })}>${count(value)}</a>`
 /** @param {number} value @param {any} row */
@@ -36,6 +37,13 @@ function Compare({ row }) {
 /** @param {(value: any) => any} show @param {string} key  A figure before and after. */
 const both = (show, key) => (/** @type {any} */ value, /** @type {any} */ row) => html`<span class="muted">${show(row[`previous_${key}`])} →</span> ${show(value)}`
 
+/** @param {number} value @param {any} row  How many calls a tool had in a day before its change, and after. */
+function beside(value, row) {
+  const at = Date.parse(row.changed_at)
+  const link = (/** @type {number} */ from, /** @type {number} */ number) => number ? html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name, client: null, release: null, range: null, from: new Date(from).toISOString(), to: new Date(from + DAY).toISOString() })}>${count(number)}</a>` : '0'
+  return html`${link(at - DAY, row.previous_call_count)} <span class="muted">→</span> ${link(at, value)}`
+}
+
 /** Why agents call, what they looked for in vain, and what changed in the tools. */
 function Wishes() {
   const { since, until } = range()
@@ -56,7 +64,7 @@ function Wishes() {
       <${Table} title="What changed in the tools" rows=${changes.rows ?? []} columns=${[name,
         { key: 'changed_at', title: 'when', show: (/** @type {string} */ value) => time(value, false) }, { key: 'change', title: 'what' },
         { key: 'description', title: 'says now', long: true, show: (/** @type {any} */ value) => cut(value ?? '–', 160) },
-        { key: 'call_count', title: 'calls', number: true, show: both(count, 'call_count') }, { key: 'success_rate', title: 'success', number: true, show: both(percent, 'success_rate') },
+        { key: 'call_count', title: 'calls', number: true, show: beside }, { key: 'success_rate', title: 'success', number: true, show: both(percent, 'success_rate') },
         { key: 'p95_duration_ms', title: 'p95', number: true, show: both(ms, 'p95_duration_ms') }, { key: 'context_bytes', title: 'in the context', number: true, show: both(bytes, 'context_bytes') },
         { key: 'compare', title: 'both', show: (/** @type {any} */ _, /** @type {any} */ row) => html`<${Compare} row=${row} />` }]} /><//>`
 }
