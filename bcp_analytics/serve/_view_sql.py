@@ -88,6 +88,28 @@ where s.next_bcp_name = %(bcp_name)s and s.next_tool_name = %(tool_name)s
 order by s.pair_count desc
 limit %(limit)s"""
 
+# What one row of bcp.tool_sequences counts: calls of a tool after which the session goes on with the next, or ends.
+SEQUENCE_CALLS: LiteralString = """\
+select
+    f.start_time, f.bcp_name, f.tool_name, f.operation, f.outcome, f.error_type, f.duration_ms, f.response_bytes,
+    f.user_id, f.session_id, f.client_name, f.event_id
+from (
+    select l.*, lead(l.bcp_name) over w as next_bcp_name, lead(l.tool_name) over w as next_tool_name
+    from bcp_internal.calls(%(since)s, %(until)s, '{}') as l
+    where l.session_id in (
+        select c.session_id
+        from bcp_internal.calls(
+            %(since)s, %(until)s,
+            bcp_internal.filters(p_bcp_name => %(bcp_name)s, p_tool_name => %(tool_name)s)) as c
+    )
+    window w as (partition by l.session_id order by l.start_time, l.event_id)
+) as f
+where f.bcp_name = %(bcp_name)s and f.tool_name = %(tool_name)s
+  and f.next_bcp_name is not distinct from %(next_bcp_name)s
+  and f.next_tool_name is not distinct from %(next_tool_name)s
+order by f.start_time desc, f.event_id
+limit %(limit)s"""
+
 CAUSES: LiteralString = """\
 select
     l.outcome, l.error_type, count(*) as call_count, max(l.start_time) as last_seen,

@@ -58,6 +58,8 @@ _TAKES: dict[str, tuple[str, Any]] = {
     "error_type": ("text", None),
     "method": ("text", ...),
     "failed": ("boolean", False),
+    "next_bcp_name": ("text", None),
+    "next_tool_name": ("text", None),
     "by": ("text", None),
     "name": ("text", None),
 }
@@ -160,6 +162,7 @@ VIEWS = {
         "tools": sql.TOOL_LIST,
         "tool_ranks": sql.TOOL_RANKS,
         "tools_before": sql.BEFORE,
+        "sequence_calls": sql.SEQUENCE_CALLS,
         "causes": sql.CAUSES,
         "cause_calls": sql.CAUSE_CALLS,
         "releases": sql.RELEASES,

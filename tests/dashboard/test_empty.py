@@ -30,10 +30,21 @@ def test_the_overview_leads_to_the_setup(empty: Watched) -> None:
     empty.page.locator("text=Waiting for the first call").wait_for()
 
 
-# The log-in is a call, and listed as one.
-@pytest.mark.parametrize("path", sorted({*PAGES} - {"/", "/setup", "/live", "/calls"}))
+# A log-in is no call, and listed as none; who logs in is on the page of people.
+@pytest.mark.parametrize("path", sorted({*PAGES} - {"/", "/setup"}))
 def test_each_page_says_that_there_is_nothing(empty: Watched, path: str) -> None:
     empty.page.goto(path)
     empty.page.locator("main .empty, main .hint").first.wait_for()
     assert empty.page.locator(".failed").count() == 0
     assert empty.said == []
+
+
+def test_the_first_call_reads_as_one(empty: Watched) -> None:
+    call = {"bcp_name": "mail", "tool_name": "send", "success": True}
+    assert empty.site.send("POST", "/v1/events/tool_usage", role="ingest", json=[call]).status_code == 200
+    empty.page.goto("/")
+    empty.page.locator("[data-total]").wait_for()
+    assert empty.page.locator("[data-total]").inner_text() == "1"
+    tools = empty.page.locator("section[aria-label='Most called'] tbody tr")
+    tools.first.wait_for()
+    assert tools.count() == 1

@@ -82,6 +82,23 @@ def test_a_number_leads_to_as_many_calls(look: Watched, path: str, panel: str) -
     assert rows.count() == min(counted, 50)
 
 
+@pytest.mark.parametrize("panel", ["What comes before", "What comes after"])
+def test_a_number_of_pairs_leads_to_as_many_calls(look: Watched, panel: str) -> None:
+    page = look.page
+    page.goto("/tool?bundle=mail&tool=search&range=7d")
+    numbers = page.locator(f"section[aria-label='{panel}'] td[data-heading=times] a")
+    numbers.first.wait_for()
+    for at in range(numbers.count()):
+        counted = int(numbers.nth(at).inner_text())
+        numbers.nth(at).click()
+        page.locator(".chip", has_text="then").wait_for()
+        rows = page.locator("section[aria-label=Calls] tbody tr")
+        rows.first.wait_for()
+        assert rows.count() == counted
+        page.go_back()
+        numbers.first.wait_for()
+
+
 def test_a_number_of_wishes_leads_to_them(look: Watched) -> None:
     page = look.page
     for said in ("Send a fax", "not said"):

@@ -41,20 +41,23 @@ export function Calls() {
   }
   const slow = param('slow')
   const cause = param('cause') && { since, until, bcp_name: param('bundle'), tool_name: takes.tool_name, outcome: takes.outcome, error_type: param('type'), limit: 100 }
-  const of = useView('cause_calls', cause || {}, { skip: !cause })
+  // Whatever client and release: a session goes from tool to tool.
+  const pair = param('pair') && { since, until, bcp_name: param('bundle'), tool_name: takes.tool_name, next_bcp_name: param('nextbundle'), next_tool_name: param('next'), limit: 100 }
+  const own = cause || pair
+  const of = useView(pair ? 'sequence_calls' : 'cause_calls', own || {}, { skip: !own })
   const listed = useAsk(slow ? 'slow_calls' : 'find_calls', slow
     ? { ...takes, intent: null, min_duration_ms: slow, limit: 100 }
-    : { ...takes, limit: SIZE, after: param('after') }, { pace: param('after') ? 'never' : 'slow', skip: Boolean(cause) })
-  const found = cause ? of : listed
+    : { ...takes, limit: SIZE, after: param('after') }, { pace: param('after') ? 'never' : 'slow', skip: Boolean(own) })
+  const found = own ? of : listed
   const last = found.rows?.at(-1)
-  const about = [['tool', takes.tool_name], ['user', takes.user_id], ['session', takes.session_id], ['outcome', takes.outcome], ['model', takes.client_model], ['version', takes.client_version], ['intent', silent ? 'not said' : takes.intent], ['type', param('type')]]
+  const about = [['tool', takes.tool_name], ['user', takes.user_id], ['session', takes.session_id], ['outcome', takes.outcome], ['model', takes.client_model], ['version', takes.client_version], ['intent', silent ? 'not said' : takes.intent], ['type', param('type')], ['then', pair ? param('next') ?? 'the end of the session' : null]]
     .filter(([, value]) => value)
-  return html`<h1>Calls</h1><p class="about">${about.map(([name, value]) => html`<span class="chip" key=${name}>${name} <b>${cut(value, 60)}</b> <a href=${here({ [String(name)]: null, said: null, cause: null, type: null, after: null, until: null })} aria-label=${`Any ${name}`}>×</a></span>`)}
-      <label class="check"><input type="checkbox" checked=${param('failed') === 'true'} onchange=${(/** @type {any} */ e) => go(here({ failed: e.target.checked ? 'true' : null, cause: null, type: null, after: null, until: null }))} />failed only</label></p>
+  return html`<h1>Calls</h1><p class="about">${about.map(([name, value]) => html`<span class="chip" key=${name}>${name} <b>${cut(value, 60)}</b> <a href=${here({ [String(name)]: null, said: null, pair: null, next: null, nextbundle: null, cause: null, type: null, after: null, until: null })} aria-label=${`Any ${name}`}>×</a></span>`)}
+      <label class="check"><input type="checkbox" checked=${param('failed') === 'true'} onchange=${(/** @type {any} */ e) => go(here({ failed: e.target.checked ? 'true' : null, pair: null, next: null, nextbundle: null, cause: null, type: null, after: null, until: null }))} />failed only</label></p>
     <${Panel} title=${slow ? `Calls of ${ms(Number(slow))} and more` : 'Calls'} wide of=${found} note=${slow ? 'slowest first' : 'latest first'}
       empty="No call in this range fits. Choose a longer range, or fewer filters.">
       <${Table} title="Calls" columns=${CALL_COLUMNS} rows=${found.rows ?? []} link=${callLink} id=${(/** @type {any} */ row) => row.event_id} />
-      ${!slow && !cause && (found.rows?.length === SIZE || param('after')) && html`<nav class="pages" aria-label="More rows">
+      ${!slow && !own && (found.rows?.length === SIZE || param('after')) && html`<nav class="pages" aria-label="More rows">
         ${param('after') ? html`<a href=${here({ after: null, until: null })}>Newest</a>` : html`<span class="muted">Newest</span>`}
         ${found.rows?.length === SIZE ? html`<a rel="next" href=${here({ after: last.event_id, until: last.start_time })}>Older</a>` : html`<span class="muted">Older</span>`}</nav>`}<//>`
 }

@@ -42,12 +42,13 @@ function Trend({ of, by, title, chart }) {
   return html`<${Panel} title=${title} of=${of} half tools=${choose}>${series.length && chart.times.length ? html`<${Chart} title=${`${shown.title}, ${title.toLowerCase()}`} kind="lines" series=${series} ...${shown} ...${chart} />` : html`<${Empty}>No call says which.<//>`}<//>`
 }
 
-/** @param {{ of: any, title: string, columns: string[], empty: string }} props  Tools that come before or after. */
-function Beside({ of, title, columns, empty }) {
+/** @param {{ of: any, title: string, columns: string[], empty: string, own: any }} props  Tools that come before or after; `own` is the first of such a pair. */
+function Beside({ of, title, columns, empty, own }) {
   const [bundle, tool] = columns
+  const pair = (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { ...own.before, bundle: row.bcp_name, tool: row.tool_name, ...own.after && { ...own.after, next: row[tool], nextbundle: row[bundle] }, pair: 'yes', client: null, release: null })}>${count(value)}</a>`
   return html`<${Panel} title=${title} half of=${of} empty=${empty}><${Table} title=${title} rows=${of.rows ?? []} columns=${[
     { key: tool, title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => row[tool] ? html`<${ToolName} row=${{ bcp_name: row[bundle], tool_name: row[tool] }} />` : html`<span class="muted">the end of the session</span>` },
-    { key: 'pair_count', title: 'times', number: true, bar: true, show: count }, { key: 'share', title: 'share', number: true, show: percent }, { key: 'avg_gap_ms', title: 'gap', number: true, show: ms }]} /><//>`
+    { key: 'pair_count', title: 'times', number: true, bar: true, show: pair }, { key: 'share', title: 'share', number: true, show: percent }, { key: 'avg_gap_ms', title: 'gap', number: true, show: ms }]} /><//>`
 }
 
 export function Tool() {
@@ -116,8 +117,8 @@ function Inside({ bundle, name }) {
       <${Panel} title="Who calls it" half of=${users} empty="No call names its user."><${Table} title="Who calls it" rows=${users.rows ?? []} columns=${[
         { key: 'user_id', title: 'user', show: (/** @type {string} */ value) => html`<a href=${href('/calls', { ...own, user: value })}>${cut(value, 40)}</a>` },
         { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { ...own, user: row.user_id })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent }]} /><//>
-      <${Beside} of=${before} title="What comes before" columns=${['bcp_name', 'tool_name']} empty="It is the first call of its sessions, or no call names its session." />
-      <${Beside} of=${after} title="What comes after" columns=${['next_bcp_name', 'next_tool_name']} empty="No call of it names its session." />
+      <${Beside} of=${before} title="What comes before" own=${{ before: { next: name, nextbundle: bundle } }} columns=${['bcp_name', 'tool_name']} empty="It is the first call of its sessions, or no call names its session." />
+      <${Beside} of=${after} title="What comes after" own=${{ after: own }} columns=${['next_bcp_name', 'next_tool_name']} empty="No call of it names its session." />
       <${Panel} title="Context cost" of=${cost} half empty="No call returned anything."><${Facts} pairs=${[['answers', bytes(cost.rows?.[0]?.response_bytes)], ['tokens', count(cost.rows?.[0]?.tokens)], ['given by senders', count(cost.rows?.[0]?.given_tokens)], ['calls', count(cost.rows?.[0]?.call_count)]]} /><//>
     </div>`
 }
