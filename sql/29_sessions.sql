@@ -179,8 +179,10 @@ returns double precision
 language sql immutable parallel safe
 -- No search_path: with one it could not be inlined; every name is qualified instead.
 as $func$
-    select extract(epoch from greatest(p_last_activity, p_ended_at) operator(pg_catalog.-) p_started_at)
-        ::pg_catalog.float8 operator(pg_catalog.*) 1000::pg_catalog.float8
+    -- Not extract, which is numeric and takes three times as long.
+    select pg_catalog.date_part(
+        'epoch', greatest(p_last_activity, p_ended_at) operator(pg_catalog.-) p_started_at)
+        operator(pg_catalog.*) 1000::pg_catalog.float8
 $func$;
 
 comment on function bcp_internal.session_duration_ms is

@@ -186,62 +186,6 @@ comment on function bcp_internal.session_steps is
 
 grant execute on function bcp_internal.session_steps to bcp_reader;
 
-create or replace function bcp.session_stats(
-    p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 day',
-    p_user_id text default null, p_client_name text default null, p_time_zone text default 'UTC',
-    p_client_version text default null)
-returns table (
-    time_bucket timestamptz, client_name text, session_count bigint, user_count bigint, ended_count bigint,
-    call_count bigint, error_count bigint, calls_per_session double precision, single_call_count bigint,
-    avg_duration_ms double precision, p50_duration_ms double precision, p95_duration_ms double precision,
-    max_duration_ms double precision)
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
--- A custom plan, as in bcp.failed_calls.
-set plan_cache_mode = force_custom_plan
--- Compiling takes longer than running.
-set jit = off
-as $func$
-declare
-    v_range record := bcp_internal.checked_range(p_since, p_until);
-    v_width constant interval := bcp_internal.checked_interval(p_interval, p_time_zone);
-begin
-    return query
-    select
-        s.bucket, s.client_name, count(*), count(distinct s.user_id), count(s.ended_at),
-        sum(s.tool_calls_count)::bigint, sum(s.errors_count)::bigint, avg(s.tool_calls_count)::double precision,
-        count(*) filter (where s.tool_calls_count = 1), avg(s.ms), percentile_disc(0.5) within group (order by s.ms),
-        percentile_disc(0.95) within group (order by s.ms), max(s.ms)
-    from (
-        -- Sorting takes most of the time. In the collation C it compares bytes.
-        select
-            case when v_width is null then v_range.range_from
-                else public.time_bucket(v_width, b.started_at, p_time_zone, null::timestamptz, null::interval)
-            end as bucket,
-            b.client_name collate "C" as client_name, b.user_id collate "C" as user_id, b.ended_at,
-            b.tool_calls_count, b.errors_count,
-            bcp_internal.session_duration_ms(b.started_at, b.last_activity, b.ended_at) as ms
-        from bcp_internal.sessions_begun(v_range.range_from, v_range.range_to) b
-        where (p_user_id is null or b.user_id = p_user_id)
-          and (p_client_name is null or b.client_name = p_client_name)
-          and (p_client_version is null or b.client_version = p_client_version)
-        -- This computes each column once, and not in each aggregate.
-        offset 0
-    ) s
-    group by s.bucket, s.client_name
-    order by s.bucket desc, count(*) desc, s.client_name collate "default";
-end
-$func$;
-
-comment on function bcp.session_stats is
-    'How many sessions are there, how long, how busy? One row per bucket and client, of the sessions that began in it, '
-    'latest first; a null interval makes one row per client. A session lasts from its first event to its last, or to '
-    'its end; percentiles are exact. single_call_count counts sessions with one call: see also '
-    'bcp.degenerate_sessions. Reads the sessions of the range. The range is [p_since, p_until), the last 24 hours by '
-    'default.';
-
-grant execute on function bcp.session_stats to bcp_reader;
-
 create or replace function bcp.authentication_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default null,
     p_bcp_name text default null, p_user_id text default null, p_session_id text default null,

@@ -178,6 +178,7 @@ begin
             v_aggregate.name, v_aggregate.refresh_from, public.time_bucket(v_aggregate.bucket, bcp_internal.now()));
         set local search_path = pg_catalog, pg_temp;
     end loop;
+    perform bcp_internal.refresh_session_days();
 end
 $proc$;
 

@@ -220,6 +220,8 @@ begin
     commit;
     call bcp_internal.refresh_pending();
     set local search_path = pg_catalog, pg_temp;
+    -- Names of clients are in these, too.
+    perform bcp_internal.refresh_session_days();
     for v_step in
         select a.name
         from bcp_internal.aggregates() a

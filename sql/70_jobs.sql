@@ -17,10 +17,13 @@ set search_path = pg_catalog, pg_temp
 as $proc$
 begin
     perform bcp_internal.find_floods();
+    -- Takes a millisecond unless a day is over or has changed, and a job of its own would take a worker of each store.
+    perform bcp_internal.refresh_session_days();
 end
 $proc$;
 
-comment on procedure bcp_internal.find_floods_job is 'Runs bcp_internal.find_floods every minute.';
+comment on procedure bcp_internal.find_floods_job is
+    'Runs bcp_internal.find_floods and bcp_internal.refresh_session_days every minute.';
 
 create or replace function bcp_internal.forget_keys() returns bigint
 language sql volatile

@@ -47,6 +47,8 @@ as $func$
     $rule$, '{}', '{}'),
     -- Numbers of issues that are ready do not add up either.
     ('bcp_internal.ready_error_days', 'select ''{}''::tstzmultirange', '{}', '{}'),
+    -- Neither do numbers of users, and a head has no sessions of its own.
+    ('bcp_internal.ready_session_days', 'select ''{}''::tstzmultirange', '{}', '{}'),
     -- The busiest minute of all is not the busiest of a shard, so all minutes come here.
     ('bcp_internal.usage_minutes', 'select {columns} from r', '{}', '{}'),
     ('bcp_internal.usage_peaks', $rule$

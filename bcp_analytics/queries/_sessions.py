@@ -95,8 +95,9 @@ def session_stats(
 
     One row per bucket and client, of the sessions that began in it, latest first; interval=None makes one row
     per client. A session lasts from its first event to its last, or to its end; percentiles are exact.
-    single_call_count counts sessions with one call: see also bcp.degenerate_sessions. Reads the sessions of
-    the range. The range is [`since`, `until`), the last 24 hours by default.
+    single_call_count counts sessions with one call: see also bcp.degenerate_sessions. Days of UTC come from
+    figures that are kept ready, with `client_name`, too; all else, and days that are not over or have just
+    changed, from the sessions. The range is [`since`, `until`), the last 24 hours by default.
 
     Arguments mean what `bcp_analytics.queries` says.
     """
