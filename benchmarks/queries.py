@@ -184,7 +184,8 @@ def load(conn: Connection, calls: int) -> None:
     )
     # A store in use aggregates each day while it is young. A refresh of today would leave out the oldest two.
     aggregates = conn.execute(
-        "select name, time_bucket(bucket, bcp_internal.now()) from bcp_internal.aggregates()"
+        "select name, bcp_internal.bucket_start(bucket, bcp_internal.now(), time_zone)"
+        " from bcp_internal.aggregates()"
     )
     for name, until in aggregates.fetchall():
         conn.execute(f"call refresh_continuous_aggregate('bcp.{name}', null, '{until}')")

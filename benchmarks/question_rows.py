@@ -300,7 +300,8 @@ def refresh(conn: Connection) -> None:
     """Aggregate everything, as a store in use has done day by day."""
     # A store in use aggregates each day while it is young. A refresh of today would leave out the oldest two.
     aggregates = conn.execute(
-        "select name, time_bucket(bucket, bcp_internal.now()) from bcp_internal.aggregates() order by ordinal"
+        "select name, bcp_internal.bucket_start(bucket, bcp_internal.now(), time_zone)"
+        " from bcp_internal.aggregates() order by ordinal"
     )
     for name, until in aggregates.fetchall():
         execute(

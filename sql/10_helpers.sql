@@ -55,6 +55,20 @@ comment on function bcp_internal.now is
 
 grant execute on function bcp_internal.now to bcp_reader;
 
+create or replace function bcp_internal.bucket_start(p_width interval, p_time timestamptz, p_zone text)
+returns timestamptz
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return public.time_bucket(p_width, p_time at time zone p_zone) at time zone p_zone;
+end
+$func$;
+
+comment on function bcp_internal.bucket_start is 'Start of the bucket of a time zone that a time lies in.';
+
+grant execute on function bcp_internal.bucket_start to bcp_reader;
+
 create or replace function bcp_internal.store_as_usual() returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

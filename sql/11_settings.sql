@@ -19,6 +19,13 @@ begin
             when 'interval' then new.value::interval between new.minimum::interval and new.maximum::interval
             when 'switch' then new.value in ('on', 'off')
             when 'text' then length(new.value) between new.minimum::integer and new.maximum::integer
+            -- Where the clock goes back over midnight, as in the Azores, the hours of two days come mixed.
+            when 'time zone' then not exists (
+                select
+                from generate_series(
+                    date_trunc('day', localtimestamp) - interval '3650 days', localtimestamp + interval '3650 days',
+                    interval '1 day') as day
+                where (day at time zone new.value - interval '1 microsecond') at time zone new.value >= day)
         end;
     exception
         when data_exception then v_fits := false;
@@ -30,6 +37,9 @@ begin
             hint = case new.kind
                 when 'switch' then 'Use on or off.'
                 when 'text' then format('Use text of %s to %s characters.', new.minimum, new.maximum)
+                when 'time zone' then
+                    'Use a name such as UTC or Europe/Berlin, of a zone whose clock never goes back over midnight;'
+                    ' select name from pg_timezone_names lists them.'
                 else format('Use %s from %s to %s.',
                             case new.kind
                                 when 'integer' then 'a whole number'

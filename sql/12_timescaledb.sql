@@ -98,6 +98,25 @@ comment on function bcp_internal.watermark is
 
 grant execute on function bcp_internal.watermark to bcp_reader;
 
+create or replace function bcp_internal.bucket_zone(p_aggregate text) returns text
+language plpgsql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    return (
+        select coalesce(b.bucket_timezone, 'UTC')
+        from _timescaledb_catalog.continuous_agg c
+        join _timescaledb_catalog.continuous_aggs_bucket_function b using (mat_hypertable_id)
+        where c.user_view_schema = 'bcp' and c.user_view_name = p_aggregate);
+end
+$func$;
+
+comment on function bcp_internal.bucket_zone is
+    'Time zone in which a continuous aggregate of schema bcp has its buckets; null if there is no aggregate of that '
+    'name.';
+
+grant execute on function bcp_internal.bucket_zone to bcp_reader;
+
 create or replace function bcp_internal.refreshes_elsewhere(p_aggregate text) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

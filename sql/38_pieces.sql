@@ -20,38 +20,42 @@ comment on function bcp_internal.invalidated(text) is
 grant execute on function bcp_internal.invalidated to bcp_reader;
 
 create or replace function bcp_internal.in_buckets(
-    p_ranges tstzmultirange, p_width interval, p_widened boolean default false)
+    p_ranges tstzmultirange, p_width interval, p_widened boolean default false, p_zone text default 'UTC')
 returns tstzmultirange
 -- In PL/pgSQL, which keeps its plan: a function in SQL is planned anew in each statement, here for a millisecond.
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
-    -- In timestamps without a zone, because adding a day to one with a zone depends on the session's time zone.
+    -- In timestamps without a zone, because adding a day to one with a zone depends on the session's time zone. The
+    -- comparisons are of moments: where no clock shows midnight, a day begins at the moment at which it goes on.
     return coalesce((
-        select range_agg(tstzrange(w.first at time zone 'UTC', w.last at time zone 'UTC'))
+        select range_agg(tstzrange(w.first at time zone p_zone, w.last at time zone p_zone))
         from unnest(p_ranges) as r (range)
         cross join lateral (
             select
-                lower(r.range) at time zone 'UTC', public.time_bucket(p_width, lower(r.range) at time zone 'UTC'),
-                upper(r.range) at time zone 'UTC', public.time_bucket(p_width, upper(r.range) at time zone 'UTC')
-        ) as b (first, first_bucket, last, last_bucket)
+                public.time_bucket(p_width, lower(r.range) at time zone p_zone),
+                public.time_bucket(p_width, upper(r.range) at time zone p_zone)
+        ) as b (first, last)
         cross join lateral (
             select
-                case when p_widened or b.first = b.first_bucket then b.first_bucket else b.first_bucket + p_width end,
-                case when p_widened and b.last <> b.last_bucket then b.last_bucket + p_width else b.last_bucket end
+                case when p_widened or lower(r.range) = b.first at time zone p_zone then b.first
+                     else b.first + p_width end,
+                case when p_widened and upper(r.range) <> b.last at time zone p_zone then b.last + p_width
+                     else b.last end
         ) as w (first, last)
         where w.first < w.last), '{}');
 end
 $func$;
 
-comment on function bcp_internal.in_buckets(tstzmultirange, interval, boolean) is
-    'Ranges in whole UTC buckets of a width: those that lie within the ranges, or with p_widened all that they touch.';
+comment on function bcp_internal.in_buckets(tstzmultirange, interval, boolean, text) is
+    'Ranges in whole buckets of a width, of UTC or of another zone: those that lie within the ranges, or with '
+    'p_widened all that they touch.';
 
 grant execute on function bcp_internal.in_buckets to bcp_reader;
 
 create or replace function bcp_internal.unseen(
-    p_aggregate text, p_source text, p_bucket interval, p_ranges tstzmultirange)
+    p_aggregate text, p_source text, p_bucket interval, p_ranges tstzmultirange, p_zone text)
 returns tstzmultirange
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -73,9 +77,9 @@ begin
             where l.table_name = p_source and l.action = 'dropped'), '{}'));
     end if;
     execute format(
-        'select range_agg(tstzrange(b.bucket, b.bucket + %L::interval)) from (select distinct bucket from bcp.%I'
-        ' where %s) b',
-        p_bucket, p_aggregate, bcp_internal.within('bucket', p_ranges)) into v_seen;
+        'select range_agg(tstzrange(b.bucket, (b.bucket at time zone %1$L + %2$L::interval) at time zone %1$L))'
+        ' from (select distinct bucket from bcp.%3$I where %4$s) b',
+        p_zone, p_bucket, p_aggregate, bcp_internal.within('bucket', p_ranges)) into v_seen;
     return p_ranges - coalesce(v_seen, '{}') + p_ranges * v_stored;
 end
 $func$;
@@ -111,7 +115,7 @@ begin
     v_old := v_stale * tstzmultirange(tstzrange(null, p_horizon));
     if not isempty(v_old) then
         v_stale := v_stale - v_old;
-        select a.bucket, a.all_time, a.added_later into v_aggregate
+        select a.bucket, a.all_time, a.added_later, a.time_zone into v_aggregate
         from bcp_internal.aggregates() a
         where a.name = p_aggregate;
         -- Months are refreshed at any age, from days that stay; until then the days answer.
@@ -119,7 +123,8 @@ begin
             v_stale := v_stale + v_old * bcp_internal.logged_changes(p_aggregate, p_of_sources => false);
         end if;
         if v_aggregate.added_later then
-            v_stale := v_stale + bcp_internal.unseen(p_aggregate, p_source, v_aggregate.bucket, v_old);
+            v_stale := v_stale + bcp_internal.unseen(
+                p_aggregate, p_source, v_aggregate.bucket, v_old, v_aggregate.time_zone);
         end if;
         for v_piece in
             select unnest((v_old - v_stale) * tstzmultirange(tstzrange(c.range_start, c.range_end)))
@@ -276,12 +281,13 @@ declare
     v_aggregate record;
     v_left tstzmultirange := p_asked;
 begin
-    select a.name, a.source_table, a.bucket, r.retention_days into v_aggregate
+    select a.name, a.source_table, a.bucket, a.time_zone, r.retention_days into v_aggregate
     from bcp_internal.aggregates() a
     left join bcp.data_retention_policies r on r.table_name = a.source_table
     where a.name = p_aggregate;
     -- A range without a whole bucket, such as a day that is asked for at noon, needs no look at the log.
-    if not found or isempty(bcp_internal.in_buckets(p_asked, v_aggregate.bucket)) then
+    if not found or isempty(bcp_internal.in_buckets(p_asked, v_aggregate.bucket, p_zone => v_aggregate.time_zone))
+    then
         return '{}';
     end if;
     if p_cuts is not null then
@@ -295,7 +301,7 @@ begin
         v_left - bcp_internal.stale(
             p_aggregate, v_aggregate.source_table, p_asked,
             bcp_internal.now() - bcp_internal.refresh_start(v_aggregate.retention_days)),
-        v_aggregate.bucket);
+        v_aggregate.bucket, p_zone => v_aggregate.time_zone);
 end
 $func$;
 

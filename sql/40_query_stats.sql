@@ -1,6 +1,33 @@
 -- Calls of a range by tool, with percentiles: read ready made where the buckets asked for are those of an aggregate,
 -- and added up from usage and sketch for the rest.
 
+create or replace function bcp_internal.has_days_of(
+    p_time_zone text, p_other text, p_since timestamptz, p_until timestamptz)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- Days are known by when they begin. Within the years that matter, as in bcp_internal.grain.
+    return not exists (
+        select
+        from generate_series(
+            date_trunc(
+                'day',
+                greatest(p_since, bcp_internal.now() - bcp_internal.setting('max_event_age')::interval)
+                    at time zone p_time_zone),
+            least(p_until, bcp_internal.now() + interval '366 days') at time zone p_time_zone + interval '1 day',
+            interval '1 day') as day
+        where day at time zone p_time_zone is distinct from day at time zone p_other);
+end
+$func$;
+
+comment on function bcp_internal.has_days_of is
+    'Whether the days of a time zone within a range are those of another, as the days of Paris are those of Berlin. '
+    'False if the other is null.';
+
+grant execute on function bcp_internal.has_days_of to bcp_reader;
+
 create or replace function bcp_internal.stats_level(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
 returns text
@@ -8,13 +35,21 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
     -- Percentiles do not add up, so a bucket must be one of the aggregate: an hour of a zone that is whole hours from
-    -- UTC, or a day of UTC. The aggregates have no operation.
+    -- UTC, or a day of UTC or of the store's time zone. The aggregates have no operation.
     select 'tool_stats_' || w.suffix
-    from (values (interval '1 hour', '1h'), (interval '1 day', '1d')) as w (width, suffix)
+    from (values (interval '1 hour', '1h'), (interval '1 day', '1d'), (interval '1 day', 'local_1d'))
+        as w (width, suffix)
     where w.width = p_interval
-      and w.suffix = any ((bcp_internal.grain(p_interval, p_time_zone, p_since, p_until)).levels)
       and bcp_internal.usage_family(p_filters, null) = 'tool_usage'
       and not p_filters ? 'operation'
+      and case when w.suffix = 'local_1d'
+              then bcp_internal.has_days_of(
+                  p_time_zone, bcp_internal.bucket_zone('tool_stats_local_1d'), p_since, p_until)
+              else w.suffix = any ((bcp_internal.grain(p_interval, p_time_zone, p_since, p_until)).levels)
+          end
+    -- Both, if the clock of the zone shows that of UTC all the time.
+    order by w.suffix
+    limit 1
 $func$;
 
 comment on function bcp_internal.stats_level is

@@ -3,17 +3,18 @@
 create or replace function bcp_internal.aggregates()
 returns table (
     ordinal integer, name text, source_table text, bucket interval, of_rows boolean, all_time boolean,
-    columnstore_after interval, added_later boolean)
--- No SET, so that it is inlined: to plan 38 rows anew took longer than a question needs to find its aggregate.
-language sql immutable parallel safe
+    columnstore_after interval, added_later boolean, time_zone text)
+-- No SET, so that it is inlined: to plan 39 rows anew took longer than a question needs to find its aggregate.
+language sql stable parallel safe
 as $func$
     -- In the order in which they are refreshed: an aggregate that is not made from rows (of_rows) is made from the
     -- finer one before it, total_usage_1m from tool_usage_1m, call_latency_1h from tool_latency_1h, user_totals_1d from
     -- user_activity_1d, and the last three from errors_1d. Months are refreshed whatever their age, because a month may
     -- be longer than retention, and the days that it is made from are never dropped; so are days that are made from
     -- such days. What a store in use was given later (added_later) is filled day by day, and has seen nothing of what
-    -- had been dropped before.
-    select v.*, v.column1 operator(pg_catalog.>) 15
+    -- had been dropped before. Buckets are of UTC, but for tool_stats_local_1d, which exists only while the store's
+    -- time zone is another: see bcp_internal.set_local_days.
+    select v.*, v.column1 operator(pg_catalog.>) 15, z.time_zone
     from (values
         (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', true, false, interval '1 day'),
         (2, 'tool_usage_1h', 'tool_usage_logs', interval '1 hour', false, false, interval '1 hour'),
@@ -52,8 +53,14 @@ as $func$
         (35, 'user_totals_1d', 'tool_usage_logs', interval '1 day', false, false, interval '6 hours'),
         (36, 'error_totals_1d', 'error_logs', interval '1 day', false, true, interval '6 hours'),
         (37, 'errors_1d_packed', 'error_logs', interval '1 day', false, true, interval '6 hours'),
-        (38, 'errors_1mo', 'error_logs', interval '1 month', false, true, null)
+        (38, 'errors_1mo', 'error_logs', interval '1 month', false, true, null),
+        (39, 'tool_stats_local_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours')
     ) as v
+    cross join lateral (
+        select case when v.column2 operator(pg_catalog.=) 'tool_stats_local_1d'
+                    then bcp_internal.bucket_zone(v.column2) else 'UTC' end
+    ) as z (time_zone)
+    where z.time_zone is not null
 $func$;
 
 comment on function bcp_internal.aggregates is 'The continuous aggregates, in the order in which they are refreshed.';
@@ -83,29 +90,32 @@ declare
         bcp_internal.invalidated(p_name) * tstzmultirange(tstzrange(p_since, greatest(p_since, p_until)));
     v_filled tstzmultirange := '{}';
     v_first timestamptz;
+    v_aggregate record;
 begin
-    if p_since is not null and (
-            -- A month does not fit into a day.
-            select a.added_later and not a.all_time from bcp_internal.aggregates() a where a.name = p_name)
+    select * into strict v_aggregate from bcp_internal.aggregates() a where a.name = p_name;
+    -- A month does not fit into a day.
+    if p_since is not null and v_aggregate.added_later and not v_aggregate.all_time
         and (select sum(upper(r) - lower(r)) > interval '4 days' from unnest(v_changed) r)
     then
         -- All of a new store counts as changed, back to where its retention begins. Its days before the first chunk
         -- are empty, and a refresh for each of them takes longer than all the others.
         select min(c.range_start) into v_first
-        from bcp_internal.aggregates() a
-        join bcp_internal.event_chunks() c on c.table_name = a.source_table
-        where a.name = p_name;
+        from bcp_internal.event_chunks() c
+        where c.table_name = v_aggregate.source_table;
         v_filled := v_changed * tstzmultirange(tstzrange(coalesce(v_first, 'infinity'), null));
     end if;
     if (select sum(upper(r) - lower(r)) > interval '4 days' from unnest(v_filled) r) then
         return query
             select w.first, w.last
             from generate_series(
-                date_trunc('day', greatest(p_since + interval '24 hours', v_first), 'UTC'),
-                p_until - interval '1 microsecond', interval '24 hours') with ordinality as d (day, n)
+                date_trunc(
+                    'day', greatest(p_since + interval '24 hours', v_first) at time zone v_aggregate.time_zone),
+                (p_until - interval '1 microsecond') at time zone v_aggregate.time_zone, interval '1 day')
+                with ordinality as d (day, n)
             cross join lateral (
                 -- What lies before the first day goes with it, because alone it may be less than a bucket.
-                select case when d.n = 1 then p_since else d.day end, least(d.day + interval '24 hours', p_until)
+                select case when d.n = 1 then p_since else d.day at time zone v_aggregate.time_zone end,
+                       least((d.day + interval '1 day') at time zone v_aggregate.time_zone, p_until)
             ) as w (first, last)
             where v_changed && tstzrange(w.first, w.last)
             order by 1 desc;
@@ -166,7 +176,7 @@ declare
 begin
     set local search_path = pg_catalog, pg_temp;
     for v_aggregate in
-        select a.name, a.bucket,
+        select a.name, bcp_internal.bucket_start(a.bucket, bcp_internal.now(), a.time_zone) as refresh_to,
                case when not a.all_time then bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) end
                    as refresh_from
         from bcp_internal.aggregates() a
@@ -175,7 +185,7 @@ begin
     loop
         -- Only buckets that are over, because each refresh would compute one that is still filling anew.
         call bcp_internal.refresh_aggregate(
-            v_aggregate.name, v_aggregate.refresh_from, public.time_bucket(v_aggregate.bucket, bcp_internal.now()));
+            v_aggregate.name, v_aggregate.refresh_from, v_aggregate.refresh_to);
         set local search_path = pg_catalog, pg_temp;
     end loop;
     perform bcp_internal.refresh_session_days();
@@ -260,9 +270,12 @@ as $func$
         end as horizon
     ) as h
     cross join lateral unnest(
-        (bcp_internal.in_buckets(c.changed * tstzmultirange(tstzrange(h.horizon, null)), a.bucket, p_widened => true)
-            + bcp_internal.in_buckets(c.changed * tstzmultirange(tstzrange(null, h.horizon)), a.bucket))
-        * tstzmultirange(tstzrange(null, public.time_bucket(a.bucket, bcp_internal.now())))
+        (bcp_internal.in_buckets(
+                c.changed * tstzmultirange(tstzrange(h.horizon, null)), a.bucket, p_widened => true,
+                p_zone => a.time_zone)
+            + bcp_internal.in_buckets(
+                c.changed * tstzmultirange(tstzrange(null, h.horizon)), a.bucket, p_zone => a.time_zone))
+        * tstzmultirange(tstzrange(null, bcp_internal.bucket_start(a.bucket, bcp_internal.now(), a.time_zone)))
     ) as r
     order by 1, 3
 $func$;

@@ -62,6 +62,7 @@ begin
                 'call public.remove_columnstore_policy(%L::regclass)', 'bcp.' || quote_ident(v_policy.table_name))
         )::integer;
     end loop;
+    v_changes := v_changes + bcp_internal.set_local_days()::integer;
     for v_policy in
         select a.name, a.bucket,
                case when not a.all_time then bcp_internal.refresh_start(r.retention_days) end as start_offset,

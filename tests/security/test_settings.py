@@ -30,6 +30,10 @@ Db = psycopg.Connection[Any]
         ("bytes_per_token", "NaN", "Use a number from 0.1 to 1000 bytes."),
         ("bytes_per_token", "0", "Use a number"),
         ("login_names", "login, " * 300, "Use text of 0 to 2000 characters."),
+        ("time_zone", "Mars/Olympus", "Use a name such as UTC or Europe/Berlin"),
+        ("time_zone", "", "Use a name"),
+        # Its clock goes back from one o'clock to midnight, so a day there begins twice.
+        ("time_zone", "Atlantic/Azores", "whose clock never goes back over midnight"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused(db: Db, name: str, value: str, hint: str) -> None:
@@ -44,7 +48,9 @@ def test_a_value_that_does_not_fit_is_refused(db: Db, name: str, value: str, hin
 def test_the_bounds_themselves_can_be_used(db: Db, end: str) -> None:
     """Both ends of all settings at once: what is not rejected for its size or depth is stored."""
     with logged_in_as(db, "bcp_admin"):
-        db.execute(f"update bcp.settings set value = coalesce({end}, 'off') where kind <> 'text'")  # type: ignore[arg-type]
+        db.execute(
+            f"update bcp.settings set value = coalesce({end}, 'off') where kind not in ('text', 'time zone')"
+        )  # type: ignore[arg-type]
         db.execute("select bcp.apply_policies()")
         for kind, event in KINDS.items():
             accepted, stored, _, rejected = ingest(db, [event, event | {"bcp_name": "x" * 500}], kind)
@@ -67,7 +73,8 @@ def test_the_bounds_themselves_can_be_used(db: Db, end: str) -> None:
 def test_every_setting_says_what_it_takes(db: Db) -> None:
     vague = rows(
         db,
-        "select name from bcp.settings where kind <> 'switch' and (minimum is null or maximum is null)"
-        " or kind = 'switch' and coalesce(minimum, maximum) is not null",
+        "select name from bcp.settings"
+        " where kind not in ('switch', 'time zone') and (minimum is null or maximum is null)"
+        " or kind in ('switch', 'time zone') and coalesce(minimum, maximum) is not null",
     )
     assert vague == []

@@ -94,7 +94,7 @@ def refresh_at_once(conn: psycopg.Connection[Any], *, added_later: bool = True) 
     """
     asked = rows(
         conn,
-        "select a.name, public.time_bucket(a.bucket, bcp_internal.now()) as until,"
+        "select a.name, bcp_internal.bucket_start(a.bucket, bcp_internal.now(), a.time_zone) as until,"
         " case when not a.all_time then bcp_internal.now() - bcp_internal.refresh_start(r.retention_days) end"
         " as since"
         " from bcp_internal.aggregates() a"
