@@ -13,6 +13,7 @@ SINCE = {
 }
 BEFORE_D30 = "2026-09-21 13:37:21+00"
 _BERLIN = "(start_time at time zone 'UTC') at time zone 'Europe/Berlin'"
+_NEW_YORK = "(start_time at time zone 'UTC') at time zone 'America/New_York'"
 DIALECTS: dict[str, dict[str, str]] = {
     "duckdb": {
         "calls": "calls",
@@ -25,6 +26,7 @@ DIALECTS: dict[str, dict[str, str]] = {
         "minute": "date_trunc('minute', start_time)",
         "day": "date_trunc('day', start_time)",
         "day_berlin": f"epoch(date_trunc('day', {_BERLIN}) at time zone 'Europe/Berlin')",
+        "day_new_york": f"epoch(date_trunc('day', {_NEW_YORK}) at time zone 'America/New_York')",
         "week_berlin": f"epoch(date_trunc('week', {_BERLIN}) at time zone 'Europe/Berlin')",
         "user": "user_id",
         "user_is_7": "user_id = 'u7'",
@@ -51,6 +53,7 @@ DIALECTS: dict[str, dict[str, str]] = {
         "minute": "toUnixTimestamp(toStartOfMinute(start_time))",
         "day": "toUnixTimestamp(toStartOfDay(start_time, 'UTC'))",
         "day_berlin": "toUnixTimestamp(toStartOfDay(start_time, 'Europe/Berlin'))",
+        "day_new_york": "toUnixTimestamp(toStartOfDay(start_time, 'America/New_York'))",
         "week_berlin": "toUnixTimestamp(toDateTime(toStartOfWeek(start_time, 1, 'Europe/Berlin'), 'Europe/Berlin'))",
         "user": "user_id",
         "user_is_7": "user_id = 'u7'",
@@ -77,6 +80,7 @@ DIALECTS: dict[str, dict[str, str]] = {
         "minute": "date_trunc('minute', created_at, 'UTC')",
         "day": "date_trunc('day', created_at, 'UTC')",
         "day_berlin": "date_trunc('day', created_at, 'Europe/Berlin')",
+        "day_new_york": "date_trunc('day', created_at, 'America/New_York')",
         "week_berlin": "date_trunc('week', created_at, 'Europe/Berlin')",
         "user": "'u' || user_id",
         "user_is_7": "user_id = 7",

@@ -66,8 +66,15 @@ def _usage(
         "hour": "'1 hour'",
         "week_berlin": "'7 days'",
         "day_berlin": "'1 day'",
+        "day_new_york": "'1 day'",
     }
-    zone = ", p_time_zone => 'Europe/Berlin'" if bucket and bucket.endswith("berlin") else ""
+    # Berlin is the store's time zone, of which days are ready, and New York is not.
+    zones = {
+        "week_berlin": "Europe/Berlin",
+        "day_berlin": "Europe/Berlin",
+        "day_new_york": "America/New_York",
+    }
+    zone = f", p_time_zone => '{zones[bucket]}'" if bucket in zones else ""
     first, scanned = ("time_bucket, ", f"${bucket} as bucket, ") if bucket else ("", "")
     ours = (
         f"select {first}bcp_name, tool_name, {_FIGURES}"
@@ -101,6 +108,7 @@ _ASKED: tuple[Question, ...] = (
     _usage("per_tool_by_day_90d", "d90", "day"),
     _usage("by_week_berlin_90d", "d90", "week_berlin"),
     _usage("by_day_berlin_90d", "d90", "day_berlin"),
+    _usage("by_day_new_york_90d", "d90", "day_new_york"),
     _usage("by_hour_7d", "d7", "hour"),
     _usage("last_24_hours", "d1", "hour"),
     _usage(

@@ -297,7 +297,9 @@ def load(conn: Connection, calls: int, *, theirs: bool) -> None:
 
 
 def refresh(conn: Connection) -> None:
-    """Aggregate everything, as a store in use has done day by day."""
+    """Aggregate everything, as a store in use has done day by day, of which Berlin is the time zone."""
+    conn.execute("update bcp.settings set value = 'Europe/Berlin' where name = 'time_zone'")
+    conn.execute("select bcp.apply_policies()")
     # A store in use aggregates each day while it is young. A refresh of today would leave out the oldest two.
     aggregates = conn.execute(
         "select name, bcp_internal.bucket_start(bucket, bcp_internal.now(), time_zone)"

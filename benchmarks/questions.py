@@ -7,7 +7,8 @@
 Every question of benchmarks/question_list.py is asked of four stores of the same rows
 (benchmarks/question_rows.py says which), in turn, and the medians count:
 
-- ours: the SQL function, in a store as one in use is.
+- ours: the SQL function, in a store as one in use is. Its setting time_zone is Europe/Berlin, so days of
+  Berlin are ready, and those of New York are not.
 - duckdb: all columns that the questions need, in memory.
 - chdb: the same in MergeTree tables, ordered by time.
 - requirements: their table, partitioned by month, with their indexes, where it has the columns.
@@ -357,7 +358,8 @@ def main() -> None:
                 )
                 found[calls] = pool.submit(one_size, job).result()
         grown = growth(conns, tuple(asked.questions), 2 * asked.rounds)
-        about = target(conns[calls])
+        [(zone,)] = conns[calls].execute("select bcp_internal.setting('time_zone')").fetchall()
+        about = f"{target(conns[calls])}; the store's time zone is {zone}"
     main_size = MAIN if MAIN in found else max(found)
     results = {
         "target": about,
