@@ -16,8 +16,10 @@ begin
     if v_present is not distinct from nullif(v_zone, 'UTC') then
         return false;
     end if;
+    -- Each command about an aggregate is executed as text: TimescaleDB changes the parsed form of a command, and
+    -- PL/pgSQL would use that form again for the next change of the zone in a session.
     if v_present is not null then
-        drop materialized view bcp.tool_stats_local_1d;
+        execute 'drop materialized view bcp.tool_stats_local_1d';
     end if;
     if v_zone = 'UTC' then
         return true;
@@ -53,15 +55,14 @@ begin
             group by 1, 2, 3
             with no data
         $query$, v_zone);
-    alter materialized view bcp.tool_stats_local_1d set (
-        timescaledb.enable_columnstore = true,
-        timescaledb.segmentby = '',
-        timescaledb.orderby = 'bucket, bcp_name, tool_name',
-        timescaledb.compress_chunk_interval = '30 days'
-    );
-    comment on view bcp.tool_stats_local_1d is
+    execute
+        'alter materialized view bcp.tool_stats_local_1d set (timescaledb.enable_columnstore = true,'
+        ' timescaledb.segmentby = '''', timescaledb.orderby = ''bucket, bcp_name, tool_name'','
+        ' timescaledb.compress_chunk_interval = ''30 days'')';
+    execute format(
+        'comment on view bcp.tool_stats_local_1d is %L',
         'As tool_stats_1d, per day of the time zone that the setting time_zone names; none of calls that were dropped '
-        'before it was set.';
+        'before it was set.');
     for v_column in
         select a.attname, col_description(a.attrelid, a.attnum) as says
         from pg_attribute a
@@ -71,7 +72,7 @@ begin
             'comment on column bcp.tool_stats_local_1d.%I is %L', v_column.attname,
             case v_column.attname when 'bucket' then 'Start of the day in that time zone.' else v_column.says end);
     end loop;
-    grant select on bcp.tool_stats_local_1d to bcp_reader;
+    execute 'grant select on bcp.tool_stats_local_1d to bcp_reader';
     return true;
 end
 $func$;
