@@ -99,7 +99,7 @@ def fill(dsn: str) -> None:
             "bcp_name": "accounts",
             "tool_name": "password",
             "operation": "login",
-            "start_time": (now - timedelta(minutes=n)).isoformat(),
+            "start_time": (now - timedelta(hours=3 * n)).isoformat(),
             "success": n > 1,
             "user_id": f"u{n}",
         }

@@ -126,7 +126,7 @@ def test_a_tool_leads_to_a_call_as_it_is_stored_and_text_stays_text(look: Watche
     page.locator("a.row").first.click()
     dialog = page.locator("dialog")
     dialog.locator("h3", has_text="Arguments").wait_for()
-    assert "<img src=x onerror=" in dialog.locator("pre").nth(1).inner_text()
+    assert "<img src=x onerror=" in dialog.locator("pre").nth(2).inner_text()
     assert "call=" in page.url
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")

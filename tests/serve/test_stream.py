@@ -187,6 +187,8 @@ def test_the_current_figures_come_first_and_then_what_is_new(server: Running) ->
 @pytest.mark.native("on the embedded server an open transaction holds up all others")
 def test_a_call_whose_commit_comes_after_later_calls_counts_once(server: Running) -> None:
     late, soon = (psycopg.connect(server.dsn, autocommit=True) for _ in range(2))
+    # Both would wait for the first chunk otherwise.
+    soon.execute("select bcp.log_tool_usage('mail', 'first')")
     with late, soon, watching(server) as ws:
         before = receive(ws, "metric")["all"]["calls"]
         with late.transaction():
@@ -197,6 +199,7 @@ def test_a_call_whose_commit_comes_after_later_calls_counts_once(server: Running
         told = until_calls(ws, before + 2)
         assert receive(ws, "metric")["all"]["calls"] == before + 2
         assert {row["tool_name"]: row["calls"] for row in told["tools"] if row["bcp_name"] == "mail"} == {
+            "first": 1,
             "late": 1,
             "soon": 1,
         }
