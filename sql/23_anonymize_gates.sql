@@ -370,7 +370,7 @@ begin
         v_found := bcp_internal.matching_in(
             v_places, bcp_internal.joined_flat(v_left),
             '[^"0-9]:|(?:[^0-9T]|[^0-9T]T)[0-9]+:|[0-9]:[^0-9]|[=>|\t\r]|[ \t](?:-|is|was|are|i?like) '
-            '|[(\[]''|[*][*]:? [`]|\u2013|\u2014|\u2192');
+            '|[(\[]''|[(]"|[*][*]:? [`]|[\u2013\u2014\u2192\u00bb\u279c\u21d2]');
         if v_found <> '{}' then
             -- In doubt all texts are found, those of other gates among them.
             v_found := array(select u.n from unnest(v_found) as u (n) where v_left[u.n] is not null);

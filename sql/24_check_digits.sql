@@ -154,11 +154,9 @@ declare
     v_second integer;
 begin
     if strpos(p_value, ':') > 0 then
-        -- Eight groups, or fewer with one gap, and an address of a host on the internet or on a link: 2000::/3,
-        -- fc00::/7, fe80::/16.
-        return (
-                left(p_value, 1) in ('2', '3') or lower(left(p_value, 2)) in ('fc', 'fd')
-                or lower(left(p_value, 4)) = 'fe80')
+        -- Eight groups, or fewer with one gap, and an address of a host on the internet or in a network of its own:
+        -- 2000::/3, fc00::/7. Like 169.254.0.0/16, fe80::/10 says nothing beyond its link.
+        return (left(p_value, 1) in ('2', '3') or lower(left(p_value, 2)) in ('fc', 'fd'))
             and length(v_parts[1]) = 4 and v_parts[cardinality(v_parts)] <> ''
             and (cardinality(v_parts) = 8 and v_gaps <= 1 or cardinality(v_parts) < 8 and v_gaps = 1);
     end if;

@@ -26,6 +26,10 @@ begin
         return left(v_key, -v_hint - 1);
     end if;
     if strpos(p_label, '<') = 0 then
+        -- A declaration has a type: API_KEY: str = "x".
+        if right(v_ends, 1) = '=' and strpos(v_key, ':') > 0 then
+            return split_part(v_key, ':', 1);
+        end if;
         -- Without an expression, of which PostgreSQL keeps only 32 compiled.
         foreach v_word in array '{is,was,are,like,ilike}'::text[] loop
             continue when v_ends = v_unquoted or lower(right(v_ends, length(v_word) + 1) collate "C")
@@ -34,6 +38,12 @@ begin
             return case when v_name <> '' then v_name else p_label end;
         end loop;
         return p_label;
+    end if;
+    -- Of a tag the attributes count that name it: <entry key="password">, but not <label for="password">.
+    if left(p_label, 1) = '<' and strpos(p_label, '=') > 0 then
+        return regexp_replace(
+            p_label,
+            '\s(?!(?:name|key|id|class|label|field|property)\s*=)[A-Za-z_:.-]+\s*=\s*(?:"[^"]*"|''[^'']*'')', '', 'g');
     end if;
     return regexp_replace(p_label, '(.)(?:<.*|[ \t]+(?:is|was|are|i?like)[ \t:]+["''`*\\]*)$', '\1', 'i');
 end
@@ -211,6 +221,8 @@ declare
     -- Characters that separate values below.
     v_marking constant text := E'\n\r\x01\x02';
     v_lines text[] := '{}';
+    v_different text[];
+    v_looked_at text[];
     v_value text;
 begin
     for i in 2..cardinality(p_parts) by 2 loop
@@ -227,13 +239,19 @@ begin
         end;
     end loop;
     if p_rule.value_exceptions is not null and v_lines <> '{}' then
-        -- All are looked at together, one line for each.
-        v_lines := string_to_array(regexp_replace(
-            lower(array_to_string(v_lines, E'\n') collate "C"), p_rule.value_exceptions, E'\x02', 'gn'), E'\n');
+        -- All are looked at together, one line for each that differs.
+        v_different := array(select distinct line from unnest(v_lines) as line);
+        v_looked_at := string_to_array(regexp_replace(
+            lower(array_to_string(v_different, E'\n') collate "C"), p_rule.value_exceptions, E'\x02', 'gn'), E'\n');
         -- If a match took the end of a line, the lines no longer tell which values they belong to: then none stays.
-        if cardinality(v_lines) <> cardinality(p_parts) / 2 then
-            v_lines := array_fill(''::text, array[cardinality(p_parts) / 2]);
+        if cardinality(v_looked_at) <> cardinality(v_different) then
+            return array_fill(false, array[cardinality(v_lines)]);
         end if;
+        return array(
+            select strpos(d.looked_at, E'\x02') > 0
+            from unnest(v_lines) with ordinality as l (line, n)
+            join unnest(v_different, v_looked_at) as d (line, looked_at) using (line)
+            order by l.n);
     end if;
     return array(
         select strpos(l.line, E'\x02') > 0 from unnest(v_lines) with ordinality as l (line, n) order by l.n);
@@ -327,187 +345,3 @@ $func$;
 
 comment on function bcp_internal.mask_values_of_keys(text, bcp_internal.anonymizer_rules, jsonb) is
     'Text in which the values after sensitive keys are masked, as a rule with validation sensitive_key finds them.';
-
-create or replace function bcp_internal.split_cells(p_line text, p_separator text) returns text[]
-language plpgsql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $func$
-begin
-    if strpos(p_line, '"') = 0 then
-        return string_to_array(p_line, p_separator);
-    end if;
-    -- A cell in quotes may contain the separator.
-    return array(
-        select m[1]
-        from regexp_matches(
-            p_line || p_separator, format('([ \t]*"(?:[^"]|"")*"[^%1$s]*|[^%1$s]*)[%1$s]', p_separator), 'g') as m);
-end
-$func$;
-
-comment on function bcp_internal.split_cells(text, text) is 'The cells of a line of a table.';
-
-create or replace function bcp_internal.mask_tables(
-    p_text text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
-returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_lines text[] := string_to_array(p_text, E'\n');
-    v_separator text;
-    v_numbers integer[];
-    v_masked text[];
-begin
-    foreach v_separator in array array[',', E'\t', '|', ';'] loop
-        continue when strpos(p_text, v_separator) = 0;
-        -- A table is lines with equally many cells, whose first line tells what they are.
-        with lines as materialized (
-            select l.n, l.line, length(l.line) - length(replace(l.line, v_separator, '')) as cells
-            from unnest(v_lines) with ordinality as l (line, n)
-        ), blocks as (
-            select *, n - row_number() over (partition by cells order by n) as block
-            from lines
-            where cells > 0
-        ), tables as (
-            select *, first_value(n) over t as header, first_value(line) over t as names,
-                count(*) over (partition by cells, block) as height
-            from blocks
-            window t as (partition by cells, block order by n)
-        ), named as materialized (
-            select header, array_agg(c.n - 1 order by c.n) as columns
-            from (
-                select distinct header, bcp_internal.split_cells(names, v_separator) as cells
-                from tables
-                where height > 1 and length(names) <= 2000
-            ) as h
-            cross join lateral bcp_internal.classify_keys(
-                array(select case when cell ~ '^[^0-9]{1,50}$' then btrim(cell, E' \t\r"''`*_') else '' end
-                      from unnest(h.cells) with ordinality as u (cell, i) order by i),
-                array_fill('string'::text, array[cardinality(h.cells)]), p_state) as c
-            where c.value_pattern is null
-            group by header
-        )
-        select array_agg(t.n::integer), array_agg((
-            select string_agg(case
-                    when o - 1 = any (m.columns) and btrim(cell, E' \t\r"') <> ''
-                        and cell !~ '^[ \t]*\[REDACTED\][ \t]*$'
-                        then concat(
-                            substring(cell from '^[ \t]*["''`]?'), p_rule.replacement,
-                            substring(cell from '["''`]?[ \t\r]*$'))
-                    else cell
-                end, v_separator order by o)
-            from unnest(bcp_internal.split_cells(t.line, v_separator)) with ordinality as u (cell, o)))
-        into v_numbers, v_masked
-        from tables t
-        join named m using (header)
-        where t.n > t.header and t.line !~ '^[ |:=+-]*\r?$';
-        -- Not a loop over a query: there PL/pgSQL passes arrays flat, and finds their elements by counting.
-        for i in 1..coalesce(cardinality(v_numbers), 0) loop
-            v_lines[v_numbers[i]] := v_masked[i];
-        end loop;
-    end loop;
-    return array_to_string(v_lines, E'\n');
-end
-$func$;
-
-comment on function bcp_internal.mask_tables(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'Text in which those columns of tables are redacted that have a sensitive name. Commas, tabs, bars or semicolons '
-    'separate columns.';
-
-create or replace function bcp_internal.mask_insert(
-    p_statement text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
-returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_split constant text[] := regexp_match(p_statement, '^([^(]*\(([^()]*)\)[^(]*)(.*)$');
-    v_names text[];
-    v_columns integer[];
-begin
-    v_names := string_to_array(v_split[2], ',');
-    v_columns := array(
-        select c.n
-        from bcp_internal.classify_keys(v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
-        where c.value_pattern is null);
-    if v_columns = '{}' then
-        return p_statement;
-    end if;
-    return v_split[1] || (
-        select string_agg(case
-                when piece !~ '^[(),]' and btrim(piece) <> '' and place = any (v_columns)
-                    and lower(btrim(piece)) not in ('null', 'default', '?')
-                    and piece !~ '^\s*(?:[:$%@]|''\[REDACTED\]'')'
-                    then '''' || p_rule.replacement || ''''
-                else piece
-            end, '' order by n)
-        from (
-            select n, piece, 1 + count(*) filter (where piece = ',') over (partition by opened order by n) as place
-            from (
-                select n, piece, count(*) filter (where left(piece, 1) = '(') over (order by n) as opened
-                from (
-                    select m[1] as piece, n
-                    from regexp_matches(v_split[3], '(''(?:[^'']|'''')*''?|\(|\)[\s,]*|,|[^(),'']+)', 'g')
-                        with ordinality as r (m, n)
-                ) as pieces
-            ) as tuples
-        ) as places);
-end
-$func$;
-
-comment on function bcp_internal.mask_insert(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'A statement insert into t (name, password) values (...), with the values for sensitive columns redacted.';
-
-create or replace function bcp_internal.mask_tags(
-    p_tags text[], p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
-returns text[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_pattern constant text := '[A-Za-z_:.-]+\s*=\s*\\*(?:"[^"]*"?|''[^'']*''?|[^\s"''<>]+)';
-    -- Attributes that name something, one row each: its tag, and its value.
-    v_tags text[];
-    v_values text[];
-    -- Each value once, and which of them are sensitive keys.
-    v_asked text[];
-    v_found integer[];
-begin
-    select array_agg(a.tag), array_agg(a.value)
-    into v_tags, v_values
-    from (
-        select t.tag, split_part(m[1], '=', 1) as name,
-            btrim(substr(m[1], strpos(m[1], '=') + 1), E' "''\\') as value
-        from (select distinct tag from unnest(p_tags) as u (tag)) as t
-        cross join lateral regexp_matches(t.tag, v_pattern, 'g') as m
-    ) as a
-    join bcp.name_value_keys k on k.name_key = bcp_internal.plain_key(a.name)
-    where 'value' = any (k.value_keys);
-    v_asked := array(select distinct value from unnest(v_values) as value);
-    v_found := array(
-        select c.n
-        from bcp_internal.classify_keys(v_asked, array_fill('string'::text, array[cardinality(v_asked)]), p_state) as c
-        where c.value_pattern is null);
-    if v_found = '{}' then
-        return p_tags;
-    end if;
-    return array(
-        select coalesce(f.masked, t.tag)
-        from unnest(p_tags) with ordinality as t (tag, n)
-        left join (
-            select d.tag, regexp_replace(
-                d.tag, '(\m(?:value|content|data)\s*=\s*)(?:(\\*["''])[^"''\\]*|[^\s"''<>\\]+)',
-                '\1\2' || p_rule.replacement, 'gi') as masked
-            from (
-                select distinct a.tag
-                from unnest(v_tags, v_values) as a (tag, value)
-                where a.value in (select v_asked[f.n] from unnest(v_found) as f (n))
-            ) as d
-        ) as f using (tag)
-        order by t.n);
-end
-$func$;
-
-comment on function bcp_internal.mask_tags(text[], bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'Tags of HTML or XML, with the value of each redacted of which another attribute names something sensitive: '
-    '<input type="password" value="...">.';

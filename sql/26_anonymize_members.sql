@@ -250,16 +250,23 @@ declare
     v_value jsonb := p_value;
     v_names text[];
     v_found integer[];
+    v_rows jsonb;
     v_pair record;
 begin
     for v_pair in
-        select c.value as columns, r.key, r.value as rows
+        -- A single row may stand without a list around it: {"columns": ["id", "password"], "values": [1, "x"]}.
+        select c.value as columns, r.key, t.is_row, case when t.is_row then jsonb_build_array(r.value) else r.value end
+            as rows
         from jsonb_each(p_value) as c
         join bcp.name_value_keys k on k.name_key = bcp_internal.plain_key(c.key)
-        join jsonb_each(p_value) as r on lower(r.key) = any (k.value_keys)
-        where jsonb_typeof(c.value) = 'array'
-          and jsonb_typeof(r.value) = 'array'
-          and jsonb_typeof(r.value -> 0) = 'array'
+        join jsonb_each(p_value) as r on lower(r.key) = any (k.value_keys) and r.key <> c.key
+        cross join lateral (select case
+            when jsonb_typeof(c.value) <> 'array' or jsonb_typeof(r.value) <> 'array' then null
+            when jsonb_typeof(r.value -> 0) = 'array' then false
+            when jsonb_array_length(r.value) = jsonb_array_length(c.value) and jsonb_typeof(r.value -> 0) <> 'object'
+                then true
+        end) as t (is_row)
+        where t.is_row is not null
     loop
         v_names := array(
             select coalesce(left(case jsonb_typeof(e)
@@ -273,7 +280,7 @@ begin
                 v_names, array_fill('string'::text, array[cardinality(v_names)]), p_state) as c
             where c.value_pattern is null);
         continue when v_found = '{}';
-        v_value := jsonb_set(v_value, array[v_pair.key], (
+        v_rows := (
             select jsonb_agg(case
                     when jsonb_typeof(row) <> 'array' then row
                     else (
@@ -283,7 +290,8 @@ begin
                             '[]')
                         from jsonb_array_elements(row) with ordinality as cell (e, i))
                 end order by o)
-            from jsonb_array_elements(v_pair.rows) with ordinality as r (row, o)));
+            from jsonb_array_elements(v_pair.rows) with ordinality as r (row, o));
+        v_value := jsonb_set(v_value, array[v_pair.key], case when v_pair.is_row then v_rows -> 0 else v_rows end);
     end loop;
     return v_value;
 end

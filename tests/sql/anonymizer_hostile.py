@@ -14,17 +14,26 @@ Unit = str | Callable[[int], str]
 
 
 def repeated(unit: Unit, size: int) -> str:
-    """So many characters of the unit, over and over."""
+    """The unit over and over, whole: about so many characters.
+
+    Half a unit at the end may take the rules a round more, and then twice the text takes four times as long.
+    """
     if isinstance(unit, str):
-        return (unit * (size // len(unit) + 1))[:size]
+        return unit * max(size // len(unit), 1)
     parts: list[str] = []
     length = 0
     for n in count():
         parts.append(unit(n))
         length += len(parts[-1])
         if length >= size:
-            return "".join(parts)[:size]
+            return "".join(parts)
     raise AssertionError
+
+
+# What may stand behind the words of rules, so that they nearly match over and over, or do.
+ENDINGS = [
+    " ", ": ", "=", "\t", "\n", "/", "-", ".", "1 ", '"', "'", "<", "| ", "(", "[", "x1y2z3 ",
+]  # fmt: skip
 
 
 def name_of(unit: Unit) -> str:
@@ -345,6 +354,19 @@ RULES |= {
     "ssh_comment": ["ssh-rsa AAAA ", "ssh-rsa AAAAB3 jane@laptop "],
     "table": ["a,b\n", "password,a\n", lambda n: "1,x\n" if n else "id,password\n"],
     "titled_name": ["Mr. ", "Mr. Jane Roe "],
+    "typed_value": [
+        "a: str = ",
+        "password: str ",
+        "password: str = x ",
+        lambda n: f"password{n}: str = 'x{n}'\n",
+    ],
+    "told_password": [
+        "with password ",
+        "password to ",
+        "password a1a1a",
+        "pass a1b2c3 ",
+        lambda n: f"log in with password x{n}y{n}z ",
+    ],
     "vehicle": ["1HGCM82633A004352 ", "plate "],
     "wallet": ["0x", "0x52908400098527886E0F7030069857D2E4169EE7 "],
 }
