@@ -255,18 +255,21 @@ declare
 begin
     for v_pair in
         -- A single row may stand without a list around it: {"columns": ["id", "password"], "values": [1, "x"]}.
-        select c.value as columns, r.key, t.is_row, case when t.is_row then jsonb_build_array(r.value) else r.value end
-            as rows
+        select
+            c.value as columns, r.key, jsonb_typeof(r.value -> 0) <> 'array' as is_row,
+            case when jsonb_typeof(r.value -> 0) = 'array' then r.value else jsonb_build_array(r.value) end as rows
         from jsonb_each(p_value) as c
         join bcp.name_value_keys k on k.name_key = bcp_internal.plain_key(c.key)
-        join jsonb_each(p_value) as r on lower(r.key) = any (k.value_keys) and r.key <> c.key
-        cross join lateral (select case
-            when jsonb_typeof(c.value) <> 'array' or jsonb_typeof(r.value) <> 'array' then null
-            when jsonb_typeof(r.value -> 0) = 'array' then false
-            when jsonb_array_length(r.value) = jsonb_array_length(c.value) and jsonb_typeof(r.value -> 0) <> 'object'
-                then true
-        end) as t (is_row)
-        where t.is_row is not null
+        join jsonb_each(p_value) as r on lower(r.key) = any (k.value_keys)
+        where jsonb_typeof(c.value) = 'array'
+          and jsonb_typeof(r.value) = 'array'
+          and r.key <> c.key
+          and case
+              when jsonb_typeof(r.value -> 0) = 'array' then true
+              when jsonb_typeof(r.value -> 0) = 'object' then false
+              when jsonb_typeof(c.value) = 'array' and jsonb_typeof(r.value) = 'array'
+                  then jsonb_array_length(r.value) = jsonb_array_length(c.value)
+          end
     loop
         v_names := array(
             select coalesce(left(case jsonb_typeof(e)

@@ -1,5 +1,5 @@
--- Sensitive names in the first line of a table, in an insert statement or in a tag of HTML, and the values that belong to
--- them.
+-- Sensitive names in the first line of a table, in an insert statement or in a tag of HTML, and the values that
+-- belong to them.
 
 create or replace function bcp_internal.split_cells(p_line text, p_separator text) returns text[]
 language plpgsql immutable strict parallel safe
