@@ -17,7 +17,10 @@ CALL = {"bcp_name": "mail", "tool_name": "send", "duration_ms": 5, "success": Tr
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "tool_usage": ("bcp.tool_usage_logs where bcp_name = 'mail'", CALL),
     "errors": ("bcp.error_logs", {"level": "error", "message": "boom"}),
-    "metrics": ("bcp.performance_metrics", {"metric_name": "queue", "metric_value": 3}),
+    "metrics": (
+        "bcp.performance_metrics where metric_name = 'queue'",
+        {"metric_name": "queue", "metric_value": 3},
+    ),
     "sessions": ("bcp.user_sessions", {"session_id": "s-1"}),
 }
 JSON = {"content-type": "application/json"}
