@@ -41,6 +41,23 @@ where name = 'label_cell';
 
 update bcp.anonymization_rules
 set value_exceptions = replace(
+    value_exceptions,
+    '|\x01(?:(?:[rhep]s[0-9]{3}|k8s|s3|oauth2)-[a-z]+|[0-9]+-?(?:char|digit|letter|word|byte|bit|sec|min|hour|day|month|year|time|symbol)[a-z]*)\x01',
+    '')
+where name = 'label_prose';
+
+update bcp.anonymization_rules
+set pattern = replace(replace(
+    pattern,
+    '\s+(?:is|was)(?: now)?(?: (?:re)?(?:set|changed) to)?\s*:?\s*["', '\s+(?:is|was)\s*:?\s*["'),
+    '|never|case|in|on|set|changed|updated|stored|saved|sent|kept|hashed|encrypted|rotated|generated|managed|protected|shared'
+    '|used|needed|optional|mandatory|correct|valid|visible|hidden|only|also|no|long|short|weak|strong'
+    '|[0-9]+-?(?:char|digit|letter|word|byte|bit|sec|min|hour|day|month|year|time|symbol)[a-z]*)\M)',
+    '|never|case|in|on)\M)')
+where name = 'spoken_password';
+
+update bcp.anonymization_rules
+set value_exceptions = replace(
         replace(
         value_exceptions,
         '|missing|invalid|enabled|disabled|unknown|inherit|final|expected|actual|[a-z]+keyref|basic|bearer|digest|oauth2?|jwt|saml|ldap|mtls|apikey|yes|no|on|off|',

@@ -56,17 +56,43 @@ insert into bcp.anonymization_rules (
     name, ordinal, kind, pattern, words, hint, validation, action, replacement, note)
 select
     'told_password', ordinal, 'secret',
-    '(?i)((?:\m(?:with|using|enter|use|try|their|temp(?:orary)?) (?:the )?(?:password|passphrase|passcode|pass|pw)'
-    '|\m(?:passwor[dt]|kennwort|passphrase|passcode|secret|token|mot de passe|contrase[n\u00f1]a|clave|senha|wachtwoord|l\u00f6senord|has\u0142o|parola|heslo|salasana)'
-    '(?: (?:has|been|was|is|will|be|set|reset|changed|now|to|lautet|ist|est|es|\u00e9|on|\u00e4r|jest|je)){1,4}|[\u041f\u043f]\u0430\u0440\u043e\u043b\u044c(?: -| \u2014)?) ["''`]?)'
-    '(?!(?:sha|md|v|oauth|aes|rsa|utf|ipv|tls|ssl|http|argon|base|k|ec|p)-?[0-9])(?=[^\s"''`,;/]{0,40}[0-9])(?=[^\s"''`,;/]{0,40}[a-z])[^\s"''`,;:/<>{}()\[$]{6,}'
-    '|(\m(?:passwor[dt]|kennwort|passphrase|passcode|passwd|pwd|pass) ["''`]?)'
+    '(?i)((?:\m(?:with|using|enter|use|try|temp(?:orary)?) (?:the )?(?:password|passphrase|passcode|pw)'
+    '|\m(?:passwor[dt]|kennwort|passphrase|passcode|secret|token|mot de passe|contrase[n\u00f1]a|clave|senha|wachtwoord|l\u00f6senord|has\u0142o|parola|heslo)'
+    '(?: (?:has|been|was|is|will|be|now|lautet|ist|est|es|\u00e9|\u00e4r|jest|je)){1,4}(?: (?:re)?(?:set|changed) to)?'
+    '|\m(?:(?:re)?set|chang(?:ed|ing|e)|updat(?:ed|ing|e)) (?:(?:the|my|your|his|her|their|a|new) ){0,3}(?:passwor[dt]|passphrase|passcode|secret|token) to'
+    '|\m(?:password|token|secret) (?:re)?(?:set|changed) to|\msalasana on'
+    '|[\u041f\u043f]\u0430\u0440\u043e\u043b\u044c(?: -| \u2014)?) ["''`]?)'
+    || w.no_secret || '(?=[^\s"''`,;/]{0,40}[0-9])(?=[^\s"''`,;/]{0,40}[a-z])[^\s"''`,;:/<>{}()\[$]{6,}'
+    '|(\m(?:passwor[dt]|kennwort|passphrase|passcode|passwd|pwd|(?:user(?:name)?|login) [^\s,]{1,40},? (?:and )?pass) ["''`]?)' || w.no_secret ||
     '(?=[^\s"''`,;/]{0,40}(?:[a-z][^\s"''`,;/a-z]*[0-9][^\s"''`,;/0-9]*[a-z][^\s"''`,;/a-z]*[0-9]|[0-9][^\s"''`,;/0-9]*[a-z][^\s"''`,;/a-z]*[0-9][^\s"''`,;/0-9]*[a-z]))[^\s"''`,;:/<>{}()\[$]{6,}',
     null, '(?:passw|passp|passc|pass |pwd? |kennw|secret|token|mot de p|contrase|clave|senha|wachtw|l\u00f6sen|has\u0142o|parola|heslo|salasana|\u043f\u0430\u0440\u043e\u043b\u044c|\u041f\u0430\u0440\u043e\u043b\u044c)[^0-9=:]{0,40}[0-9]',
     'none', 'redact', '\1\2[REDACTED]',
     'A password that a sentence tells: log in with password x1y2z3.'
 from bcp.anonymization_rules
+cross join (values (
+    -- Dates, lengths, algorithms, and places that have a number.
+    '(?![0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]+-?(?:char|digit|letter|word|byte|bit|sec|min|hour|day|month|year|time|symbol)'
+    '|k8s|s3-|(?:sha|md|v|oauth|aes|rsa|[rhep]s|ec|utf|ipv|tls|ssl|http|argon|base|pbkdf|bcrypt|scrypt|gpt'
+    '|page|line|step|host|node|server|client|service|file|table|column|row|field|screen|test|version|type|tipo|level|part|phase|case|policy|auth|web|pod)[-_]?[0-9])')
+) as w (no_secret)
 where name = 'spoken_password';
+
+-- "password is set to x", but not "password was changed yesterday" and "password is 12-characters long".
+update bcp.anonymization_rules
+set pattern = replace(replace(
+    pattern,
+    '\s+(?:is|was)\s*:?\s*["', '\s+(?:is|was)(?: now)?(?: (?:re)?(?:set|changed) to)?\s*:?\s*["'),
+    '|never|case|in|on)\M)',
+    '|never|case|in|on|set|changed|updated|stored|saved|sent|kept|hashed|encrypted|rotated|generated|managed|protected|shared'
+    '|used|needed|optional|mandatory|correct|valid|visible|hidden|only|also|no|long|short|weak|strong'
+    '|[0-9]+-?(?:char|digit|letter|word|byte|bit|sec|min|hour|day|month|year|time|symbol)[a-z]*)\M)')
+where name = 'spoken_password';
+
+-- "the token is RS256-signed", "the secret is k8s-managed"
+update bcp.anonymization_rules
+set value_exceptions = value_exceptions
+    || '|\x01(?:(?:[rhep]s[0-9]{3}|k8s|s3|oauth2)-[a-z]+|[0-9]+-?(?:char|digit|letter|word|byte|bit|sec|min|hour|day|month|year|time|symbol)[a-z]*)\x01'
+where name = 'label_prose' and value_exceptions like '%keyref|basic%';
 
 -- password 8 characters long
 update bcp.anonymization_rules
