@@ -94,9 +94,11 @@ def test_a_number_of_pairs_leads_to_as_many_calls(look: Watched, panel: str) -> 
         page.locator(".chip", has_text="then").wait_for()
         rows = page.locator("section[aria-label=Calls] tbody tr")
         rows.first.wait_for()
+        page.wait_for_load_state("networkidle")
         assert rows.count() == counted
         page.go_back()
         numbers.first.wait_for()
+        page.wait_for_load_state("networkidle")
 
 
 def test_a_number_of_wishes_leads_to_them(look: Watched) -> None:
@@ -108,6 +110,7 @@ def test_a_number_of_wishes_leads_to_them(look: Watched) -> None:
         page.locator("main h1", has_text="Calls").wait_for()
         rows = page.locator("section[aria-label=Calls] tbody tr")
         rows.first.wait_for()
+        page.wait_for_load_state("networkidle")
         assert rows.count() == 1
         assert page.locator(".chip", has_text="intent").inner_text().startswith(f"intent {said}")
 
