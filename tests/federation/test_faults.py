@@ -119,7 +119,8 @@ def test_a_question_that_is_cancelled_ends_at_once_and_leaves_nothing_for_the_ne
             head.cancel()
             with pytest.raises(psycopg.errors.QueryCanceled) as error:
                 asked.result(30)
-            assert error.value.diag.message_detail == "The shard c had not answered yet."
+            # On a busy machine the head may not have taken in yet what the two others say.
+            assert error.value.diag.message_detail in [f"The shard {s} had not answered yet." for s in "abc"]
             with psycopg.connect(clusters.shards["c"].dsn("bcp"), autocommit=True) as conn:
                 waiting = (
                     "select count(*) from pg_stat_activity"
