@@ -134,7 +134,7 @@ def test_what_is_skipped_is_what_a_full_walk_leaves_alone(db: Db, docs: list[Any
     events = [json.dumps(doc) for doc in docs]
     masked = query(db, "select to_jsonb(bcp_internal.anonymize_documents(%s::jsonb[]))", events)
     with db.transaction(force_rollback=True):
-        db.execute("update bcp_internal.anonymizer_state set word_gates = null, key_parts = '|'")
+        db.execute("update bcp_internal.anonymizer_state set word_gates = null, key_parts = key_parts || '|'")
         db.execute(
             "update bcp_internal.anonymizer_rules"
             " set likes = null, hint = null, hint_ordinal = null, shapes = null"
