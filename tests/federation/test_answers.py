@@ -69,6 +69,7 @@ CHOICES: dict[str, list[Any]] = {
     "p_known_calls": [[3, 5], [10**6]],
     "p_window": ["1 day", "3 hours"],
     "p_event_id": ["no such event"],
+    "p_intent": ["find the invoices", "see 1", ""],
     "p_fingerprint": ["no such issue"],
     "p_after": ["00000000-0000-4000-8000-000000000000"],
 }
