@@ -241,7 +241,7 @@ declare
     v_waiting text[] := '{}';
     v_new text[] := '{}';
     v_missing text[] := '{}';
-    v_has_answered boolean;
+    v_awaited text;
     v_state text;
     v_message text;
     v_detail text;
@@ -264,11 +264,11 @@ begin
     end loop;
     foreach v_shard in array v_waiting loop
         v_waiting := array_remove(v_waiting, v_shard);
-        v_has_answered := false;
         begin
             begin
+                v_awaited := v_shard;
                 perform bcp_internal.await_shard(v_shard, p_as, v_waiting);
-                v_has_answered := true;
+                v_awaited := null;
                 return query execute v_take using v_shard, p_as, p_columns;
             exception
                 -- A connection that was kept may have ended long ago, with the server that is back now. What changes
@@ -278,10 +278,10 @@ begin
                         raise;
                     end if;
                     perform bcp_internal.leave_shard(v_shard, p_as);
-                    v_has_answered := false;
+                    v_awaited := v_shard;
                     perform bcp_internal.send_to_shard(v_shard, p_as, coalesce(p_statements ->> v_shard, p_statement));
                     perform bcp_internal.await_shard(v_shard, p_as, v_waiting);
-                    v_has_answered := true;
+                    v_awaited := null;
                     return query execute v_take using v_shard, p_as, p_columns;
             end;
         exception
@@ -289,10 +289,8 @@ begin
                 get stacked diagnostics
                     v_state = returned_sqlstate, v_message = message_text, v_detail = pg_exception_detail,
                     v_hint = pg_exception_hint;
-                if v_state = '57014' and not v_has_answered then
-                    raise exception using
-                        errcode = v_state, message = v_message,
-                        detail = format('The shard %s had not answered yet.', v_shard);
+                if v_state = '57014' and v_awaited is not null then
+                    raise;
                 elsif not (v_partial and bcp_internal.is_lost(v_state)) then
                     perform bcp_internal.raise_of_shard(v_shard, v_state, v_message, v_detail, v_hint);
                 end if;
@@ -308,9 +306,19 @@ begin
     end if;
 exception
     when query_canceled or others then
+        -- PostgreSQL signals a cancel to the process and to its group, and people cancel twice: what arrives here must
+        -- neither leave a shard at work nor hide which one had not answered.
         foreach v_shard in array v_shards loop
-            perform bcp_internal.leave_shard(v_shard, p_as);
+            begin
+                perform bcp_internal.leave_shard(v_shard, p_as);
+            exception
+                when query_canceled then perform bcp_internal.leave_shard(v_shard, p_as);
+            end;
         end loop;
+        if sqlstate = '57014' and v_awaited is not null then
+            raise exception using
+                errcode = sqlstate, message = sqlerrm, detail = format('The shard %s had not answered yet.', v_awaited);
+        end if;
         raise;
 end
 $func$;
