@@ -8,7 +8,15 @@ set intervalstyle = 'postgres'
 as $func$
 declare
     v_fits boolean;
+    v_zone text;
 begin
+    if new.kind = 'time zone' then
+        -- TimescaleDB takes these names only, in this case, where PostgreSQL takes +05:30 and europe/berlin, too.
+        select case z.abbrev when 'UTC' then 'UTC' else z.name end into v_zone
+        from pg_timezone_names z
+        where lower(z.name) = lower(new.value);
+        new.value := coalesce(v_zone, new.value);
+    end if;
     begin
         v_fits := case new.kind
             when 'integer' then
@@ -20,12 +28,12 @@ begin
             when 'switch' then new.value in ('on', 'off')
             when 'text' then length(new.value) between new.minimum::integer and new.maximum::integer
             -- Where the clock goes back over midnight, as in the Azores, the hours of two days come mixed.
-            when 'time zone' then not exists (
+            when 'time zone' then v_zone is not null and not exists (
                 select
                 from generate_series(
                     date_trunc('day', localtimestamp) - interval '3650 days', localtimestamp + interval '3650 days',
                     interval '1 day') as day
-                where (day at time zone new.value - interval '1 microsecond') at time zone new.value >= day)
+                where (day at time zone v_zone - interval '1 microsecond') at time zone v_zone >= day)
         end;
     exception
         when data_exception then v_fits := false;
@@ -54,7 +62,7 @@ $func$;
 
 comment on function bcp_internal.check_setting is
     'Refuses, with ZB003 and a hint, a value of bcp.settings that is not of the setting''s kind or not between its '
-    'minimum and maximum.';
+    'minimum and maximum. Writes a time zone as pg_timezone_names does, and UTC for all its names.';
 
 create or replace trigger check_setting before insert or update on bcp.settings
 for each row execute function bcp_internal.check_setting();

@@ -172,6 +172,26 @@ def test_zones_with_the_same_days_share_them_and_others_do_not(clean_db: Conn) -
     }
 
 
+def test_a_zone_is_kept_as_it_is_spelled_and_utc_by_one_name(clean_db: Conn) -> None:
+    set_zone(clean_db, "europe/berlin")
+    assert rows(clean_db, "select bcp_internal.bucket_zone('tool_stats_local_1d') as zone") == [
+        {"zone": "Europe/Berlin"}
+    ]
+    for name in ("utc", "Etc/UTC", "Zulu"):
+        set_zone(clean_db, name)
+        assert rows(clean_db, "select value from bcp.settings where name = 'time_zone'") == [{"value": "UTC"}]
+        assert rows(clean_db, "select bcp_internal.bucket_zone('tool_stats_local_1d') as zone") == [
+            {"zone": None}
+        ]
+
+
+@pytest.mark.parametrize("zone", ["+05:30", "UTC+3", "CEST", "Berlin", "", "Atlantic/Azores"])
+def test_what_is_no_name_of_a_zone_is_refused(clean_db: Conn, zone: str) -> None:
+    with pytest.raises(psycopg.Error, match="time_zone cannot be") as caught:
+        set_zone(clean_db, zone)
+    assert caught.value.sqlstate == "ZB003"
+
+
 def test_a_change_of_the_zone_makes_the_days_anew(clean_db: Conn) -> None:
     fill(clean_db, "2026-10-29T12:34:56Z")
     listed = "select array_agg(name) from bcp_internal.aggregates() where name ~ 'local'"
@@ -232,12 +252,15 @@ def test_days_that_were_dropped_before_are_added_up_and_later_ones_stay(clean_db
     assert [row for row in found if same(row)] == kept
 
 
-def test_a_store_in_use_is_filled_by_days_of_the_zone_the_latest_first(clean_db: Conn) -> None:
+# A day that is not over goes into no part: TimescaleDB refuses one that is less than a bucket.
+@pytest.mark.parametrize("until", ["2026-10-28 23:00Z", "2026-10-29 05:00Z"])
+def test_a_store_in_use_is_filled_by_days_of_the_zone_the_latest_first(clean_db: Conn, until: str) -> None:
     fill(clean_db, "2026-10-29T12:34:56Z")
     set_zone(clean_db, "Europe/Berlin")
     found = clean_db.execute(
-        "select since, until from bcp_internal.refresh_windows('tool_stats_local_1d', '2026-08-01 05:00Z',"
-        " '2026-10-28 23:00Z')"
+        "select since, until"
+        " from bcp_internal.refresh_windows('tool_stats_local_1d', '2026-08-01 05:00Z', %s)",
+        [until],
     ).fetchall()
     assert [(f"{a:%d %H}", f"{b:%d %H}") for a, b in found] == [
         ("27 23", "28 23"), ("26 23", "27 23"), ("25 23", "26 23"), ("24 22", "25 23"), ("23 22", "24 22"),
