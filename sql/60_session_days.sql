@@ -62,9 +62,13 @@ begin
     -- From here on each statement sees what the notes were about. A change that commits later has a note of its own,
     -- which stays.
     delete from bcp_internal.session_days s where s.day = any (v_changed);
-    select least(min(s.day), (select min(c) from unnest(v_changed) c)) into v_first from bcp_internal.session_days s;
+    -- From 1900 on, where every range that is asked for begins at the earliest: by hand, any time can be written.
+    select least(min(s.day), (select min(c) from unnest(v_changed) c where c >= '1900-01-01Z')) into v_first
+    from bcp_internal.session_days s;
     if not exists (select from bcp_internal.session_days) then
-        select date_trunc('day', min(u.started_at), 'UTC') into v_first from bcp.user_sessions u;
+        select date_trunc('day', min(u.started_at), 'UTC') into v_first
+        from bcp.user_sessions u
+        where u.started_at >= '1900-01-01Z';
     end if;
     v_days := array(
         select d.day
