@@ -73,10 +73,12 @@ $(LOWEST)/.ready: pyproject.toml | $(READY)
 	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[$(EXTRAS)]'
 	@touch $@
 
-# Old versions warn of what is new beside them: that is not ours to mend.
+# Old versions warn of what is new beside them: that is not ours to mend. The reference shows the help of the newest
+# Typer, whose words differ.
 test-lowest: $(LOWEST)/.ready
 	@BCP_TEST_TARGETS=embedded $(LOWEST)/bin/python -m pytest $(PARALLEL) -W default \
-	  tests/python tests/contract tests/migration
+	  tests/python tests/contract tests/migration \
+	  --deselect tests/contract/test_reference_doc.py::test_the_commands_are_up_to_date
 
 mutations: $(READY)
 	@$(BIN)/python -m tests.mutations
