@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from bcp_analytics.embedded import EmbeddedDatabase, EmbeddedError, status, stop
+from bcp_analytics.embedded._runtime import Runtime, ensure_runtime
 from tests.embedded.conftest import answer, send, until
 
 if TYPE_CHECKING:
@@ -87,6 +88,37 @@ def test_stop_and_start_and_kill_keep_what_was_committed(start_server: StartServ
     assert said.count(" info ready after ") == 5  # with the one of the fixture
     assert said.rstrip().endswith("info stopped")
     assert server.log_path.stat().st_mode & 0o077 == 0
+
+
+def test_the_first_empty_store_is_kept_and_later_ones_are_copies_of_it(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    installed = ensure_runtime()
+    (tmp_path / "node_modules").symlink_to(installed.modules)
+    runtime = Runtime(installed.node, tmp_path / "node_modules")
+    kept = tmp_path / "empty-store"
+    first = start_server(tmp_path / "first", runtime=runtime)
+    assert (kept / "PG_VERSION").exists()
+    which = "select system_identifier from pg_control_system()"
+    with psycopg.connect(first.dsn) as conn:
+        conn.execute("create table of_the_first ()")
+        identity = conn.execute(which).fetchone()
+    first.stop()
+    made = kept.stat()
+    # What a server left that was killed while it copied.
+    (tmp_path / "second" / "pgdata.new" / "half").mkdir(parents=True)
+    second = start_server(tmp_path / "second", runtime=runtime)
+    with psycopg.connect(second.dsn) as conn:
+        assert conn.execute(which).fetchone() == identity
+        assert conn.execute("select to_regclass('of_the_first')").fetchone() == (None,)
+        assert conn.execute("select extname from pg_extension order by 1").fetchall() == [
+            ("plpgsql",),
+            ("timescaledb",),
+        ]
+    second.stop()
+    assert {path.name for path in second.path.iterdir()} == {path.name for path in first.path.iterdir()}
+    assert kept.stat().st_mtime == made.st_mtime
+    assert {path.name for path in tmp_path.iterdir()} == {"node_modules", "empty-store", "first", "second"}
 
 
 def test_a_second_server_on_the_same_folder_is_refused(start_server: StartServer) -> None:

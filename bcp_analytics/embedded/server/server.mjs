@@ -5,6 +5,7 @@ import net from 'node:net'
 import path from 'node:path'
 import * as wire from './wire.mjs'
 import { Client } from './client.mjs'
+import { copyEmpty, holdsStore, keepEmpty } from './empty.mjs'
 import { Engine } from './engine.mjs'
 import { Jobs } from './jobs.mjs'
 import { Log, reason, trace } from './log.mjs'
@@ -73,8 +74,13 @@ export class Server {
   async start() {
     const began = Date.now()
     if (this.options.port !== null) this.#readPassword() // before the engine, which takes seconds
-    const first = !fs.existsSync(path.join(this.options.pgdata, 'PG_VERSION'))
-    this.about = await this.engine.start(first)
+    const { modules, pgdata } = this.options
+    const make = !holdsStore(pgdata) && !copyEmpty(modules, pgdata, this.log)
+    this.about = await this.engine.start(make)
+    if (make) {
+      const { error } = await this.engine.query('checkpoint')
+      if (!error) keepEmpty(modules, pgdata, this.log)
+    }
     this.baseline = { ...this.reportable(this.engine.parameters) }
     this.open = true
     await this.#readRoles()
