@@ -113,15 +113,23 @@ declare
     v_treated constant text[] := '{event_id,start_time,end_time,duration_ms,operation,success,outcome,error_type,'
         'parameters,response_data,request_bytes,response_bytes,user_id,session_id,conversation_id,ip_address,'
         'attributes,intent}';
+    -- Answers are grouped and filtered by these, and there an empty text says as little as null does.
+    v_named constant text[] := '{client_name,client_version,client_model,release}';
     v_given text;
     v_plain text;
+    v_values text;
     v_lacking text;
 begin
     select
         string_agg(format('given_%s', a.attname), ', ' order by a.attnum),
         string_agg(format('%I', a.attname), ', ' order by a.attnum) filter (where a.attname <> all (v_treated)),
+        string_agg(
+            format(
+                case when a.attname = any (v_named) then 'nullif(p.given_%s, '''')' else 'p.given_%s' end, a.attname),
+            ', ' order by a.attnum)
+            filter (where a.attname <> all (v_treated)),
         string_agg(a.attname, ', ' order by a.attnum) filter (where a.attname <> all (v_treated) and l.attname is null)
-    into strict v_given, v_plain, v_lacking
+    into strict v_given, v_plain, v_values, v_lacking
     from pg_catalog.pg_attribute a
     left join pg_catalog.pg_attribute l
         on l.attrelid = 'bcp.tool_usage_logs'::regclass
@@ -216,7 +224,8 @@ begin
                     select
                         bcp_internal.touch_users(array_agg(p.user_id), array_agg(p.start_time)),
                         bcp_internal.touch_sessions(array_agg(row(
-                            p.session_id, p.user_id, p.given_client_name, p.given_client_version, p.ip_address,
+                            p.session_id, p.user_id, nullif(p.given_client_name, ''),
+                            nullif(p.given_client_version, ''), p.ip_address,
                             p.given_user_agent, p.start_time, coalesce(p.end_time, p.start_time), null,
                             -- A list of tools is no call.
                             (p.given_operation is distinct from 'tools/list')::integer,
@@ -231,7 +240,7 @@ begin
             end
             $func$
         $statement$,
-        v_given, v_plain, replace('p.given_' || v_plain, ', ', ', p.given_'));
+        v_given, v_plain, v_values);
 end
 $block$;
 

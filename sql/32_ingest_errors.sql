@@ -164,9 +164,9 @@ begin
                 nullif(e ->> 'error_type', ''), bcp_internal.classify_error_type(e ->> 'message', null)) as error_type,
             e ->> 'error_code' as error_code,
             e ->> 'stack_trace' as stack_trace,
-            coalesce(e ->> 'bcp_name', tool_context ->> 'bcp') as bcp_name,
-            coalesce(e ->> 'tool_name', tool_context ->> 'tool') as tool_name,
-            coalesce(e ->> 'operation', tool_context ->> 'operation') as operation,
+            coalesce(nullif(e ->> 'bcp_name', ''), tool_context ->> 'bcp') as bcp_name,
+            coalesce(nullif(e ->> 'tool_name', ''), tool_context ->> 'tool') as tool_name,
+            coalesce(nullif(e ->> 'operation', ''), tool_context ->> 'operation') as operation,
             coalesce(nullif(e -> 'context', 'null'), '{}') as context,
             tool_context,
             bcp_internal.event_id(e ->> 'user_id') as user_id,
@@ -175,7 +175,7 @@ begin
             nullif(e ->> 'client_name', '') as client_name,
             e ->> 'request_id' as request_id,
             e ->> 'trace_id' as trace_id,
-            e ->> 'release' as release,
+            nullif(e ->> 'release', '') as release,
             bcp_internal.error_attributes(e, attributes, v_max_document) as attributes
         from masked
     ), keys as materialized (

@@ -98,8 +98,8 @@ begin
     select array_agg(row(
         bcp_internal.event_text('session_id', m.e ->> 'session_id', 500),
         bcp_internal.event_id(m.e ->> 'user_id'),
-        m.e ->> 'client_name',
-        m.e ->> 'client_version',
+        nullif(m.e ->> 'client_name', ''),
+        nullif(m.e ->> 'client_version', ''),
         bcp_internal.event_ip(m.raw ->> 'ip_address'),
         m.e ->> 'user_agent',
         coalesce(t.started_at, t.last_activity, t.ended_at, v_now),

@@ -43,7 +43,7 @@ as $func$
         select
             a.n, a.e,
             case when p_kind in ('tool_usage', 'errors') then
-                coalesce(a.e ->> 'bcp_name', a.e -> 'tool_context' ->> 'bcp') end as bundle
+                coalesce(nullif(a.e ->> 'bcp_name', ''), a.e -> 'tool_context' ->> 'bcp') end as bundle
         from jsonb_array_elements(p_events) with ordinality as a (e, n)
     ), routes as (
         select b.bundle, s.shard_name

@@ -212,6 +212,23 @@ def test_a_user_and_an_event_without_one_never_hold_up_a_call(conn: psycopg.Conn
     )
 
 
+def test_an_empty_name_is_none(conn: psycopg.Connection[Any]) -> None:
+    named = ("client_name", "client_version", "client_model", "release")
+    ingest(conn, [usage(session_id="s1", **dict.fromkeys(named, ""))])
+    assert rows(conn, f"select {', '.join(named)} from bcp.tool_usage_logs") == [dict.fromkeys(named)]
+    # What a later event says of the session is not held up by it.
+    ingest(conn, [{"session_id": "s1", "client_name": "ide", "client_version": ""}], "sessions")
+    assert rows(conn, "select client_name, client_version from bcp.user_sessions") == [
+        {"client_name": "ide", "client_version": None}
+    ]
+    named = ("bcp_name", "tool_name", "operation", "release")
+    error = {"level": "error", "message": "it broke", "tool_context": {"tool": "read"}}
+    ingest(conn, [error | dict.fromkeys(named, "")], "errors")
+    assert rows(conn, f"select {', '.join(named)} from bcp.error_logs") == [
+        dict.fromkeys(named) | {"tool_name": "read"}
+    ]
+
+
 def test_an_error_knows_its_tool_from_its_context(conn: psycopg.Connection[Any]) -> None:
     event = {"level": "CRITICAL", "message": "m", "tool_context": {"bcp": "b", "tool": "t", "operation": "o"}}
     assert ingest(conn, [event], "errors") == (1, 1, 0, 0)
