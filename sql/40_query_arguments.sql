@@ -138,10 +138,28 @@ $func$;
 
 comment on function bcp_internal.filters is
     'Which calls a question is about, as an object: the value that each column must have, and failed. Arguments that '
-    'are null are left out. p_event_id is the id that the sender gave. bcp_internal.call_filter and bcp_internal.calls '
-    'read the object. ZB002 if there is no such outcome.';
+    'are null are left out, and an empty text means that the column has none. p_event_id is the id that the sender '
+    'gave. bcp_internal.call_filter and bcp_internal.calls read the object. ZB002 if there is no such outcome.';
 
 grant execute on function bcp_internal.filters to bcp_reader;
+
+create or replace function bcp_internal.condition_on(p_column text, p_value text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    select case
+        when p_value is null then ''
+        -- Rows that were stored before ingest made null of an empty text have that.
+        when p_value = '' then format(' and (%1$I is null or %1$I = '''')', p_column)
+        else format(' and %I = %L', p_column, p_value)
+    end
+$func$;
+
+comment on function bcp_internal.condition_on is
+    'Condition that a column has the value of a filter, to be appended to other conditions of a statement: an empty '
+    'text finds rows that have none, and null any row.';
+
+grant execute on function bcp_internal.condition_on to bcp_reader;
 
 create or replace function bcp_internal.call_filter(p_filters jsonb, p_lists boolean default false) returns text
 language sql immutable parallel safe
@@ -158,7 +176,7 @@ as $func$
                             string_agg(format('(%L, %L)', t ->> 0, t ->> 1), ', '))
                     end
                     from jsonb_array_elements(f.value::jsonb) as t)
-                when f.key <> 'failed' then format(' and %I = %L', f.key, f.value)
+                when f.key <> 'failed' then bcp_internal.condition_on(f.key, f.value)
                 when f.value::boolean then ' and not success'
                 else ' and success is not false'
             end, ''), '')
@@ -181,7 +199,9 @@ as $func$
     from (values
         (1, 'tool_usage', '{bcp_name,tool_name,operation,tools}'::text[], true),
         -- These two have whether and how calls ended, and their latency, too.
-        (2, 'user_usage', '{bcp_name,tool_name,operation,user_id,outcome,failed,lat_idx}', p_filters ? 'user_id'),
+        -- It has no calls without a user.
+        (2, 'user_usage', '{bcp_name,tool_name,operation,user_id,outcome,failed,lat_idx}',
+            p_filters ->> 'user_id' <> ''),
         (3, 'failed_usage', '{bcp_name,tool_name,operation,outcome,failed,lat_idx}',
             p_filters @> '{"failed": true}' or p_filters ->> 'outcome' <> 'success'),
         (4, 'client_usage', '{client_name,client_version,client_model,release,operation}', true),

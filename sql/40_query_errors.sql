@@ -17,9 +17,9 @@ begin
                            then array_position(enum_range(null::bcp.error_level_enum), p_level)::text
                            else quote_literal(p_level)
                        end, '')
-                   || coalesce(' and bcp_name = ' || quote_literal(p_bcp_name), '')
-                   || coalesce(' and tool_name = ' || quote_literal(p_tool_name), '')
-                   || coalesce(' and release = ' || quote_literal(p_release), '')
+                   || bcp_internal.condition_on('bcp_name', p_bcp_name)
+                   || bcp_internal.condition_on('tool_name', p_tool_name)
+                   || bcp_internal.condition_on('release', p_release)
                    || coalesce(' and fingerprint = ' || quote_literal(p_fingerprint), '')
         from bcp_internal.pieces(
             'errors',

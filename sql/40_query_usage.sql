@@ -94,7 +94,8 @@ declare
     v_known tstzmultirange;
     v_days tstzmultirange;
 begin
-    if not p_filters ? 'session_id' then
+    -- The aggregate has no calls without a session.
+    if coalesce(p_filters ->> 'session_id', '') = '' then
         return '{}';
     end if;
     -- Only days in which nothing has changed since: the raw rows of the others are what counts.

@@ -131,8 +131,8 @@ begin
         v_query := '(select bucket as day, level, bcp_name, tool_name, error_type, errors, issues, first_seen,'
             ' last_seen from bcp.error_totals_1d where ' || bcp_internal.within('bucket', v_ready)
             || coalesce(' and level = ' || array_position(v_levels, p_level), '')
-            || coalesce(' and bcp_name = ' || quote_literal(p_bcp_name), '')
-            || coalesce(' and tool_name = ' || quote_literal(p_tool_name), '')
+            || bcp_internal.condition_on('bcp_name', p_bcp_name)
+            || bcp_internal.condition_on('tool_name', p_tool_name)
             || v_order || ') union all ' || v_query || v_order;
     end if;
     return query execute

@@ -19,17 +19,23 @@ as $func$
       and (p_filters operator(pg_catalog.->>) 'operation' is null
           or l.operation operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'operation'))
       and (p_filters operator(pg_catalog.->>) 'user_id' is null
-          or l.user_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'user_id'))
+          or l.user_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'user_id')
+          or p_filters operator(pg_catalog.@>) '{"user_id": ""}' and l.user_id is null)
       and (p_filters operator(pg_catalog.->>) 'session_id' is null
-          or l.session_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'session_id'))
+          or l.session_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'session_id')
+          or p_filters operator(pg_catalog.@>) '{"session_id": ""}' and l.session_id is null)
       and (p_filters operator(pg_catalog.->>) 'client_name' is null
-          or l.client_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_name'))
+          or l.client_name operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_name')
+          or p_filters operator(pg_catalog.@>) '{"client_name": ""}' and l.client_name is null)
       and (p_filters operator(pg_catalog.->>) 'client_version' is null
-           or l.client_version operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_version'))
+          or l.client_version operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_version')
+          or p_filters operator(pg_catalog.@>) '{"client_version": ""}' and l.client_version is null)
       and (p_filters operator(pg_catalog.->>) 'client_model' is null
-          or l.client_model operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_model'))
+          or l.client_model operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'client_model')
+          or p_filters operator(pg_catalog.@>) '{"client_model": ""}' and l.client_model is null)
       and (p_filters operator(pg_catalog.->>) 'release' is null
-          or l.release operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'release'))
+          or l.release operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'release')
+          or p_filters operator(pg_catalog.@>) '{"release": ""}' and l.release is null)
       and (p_filters operator(pg_catalog.->>) 'event_id' is null
           or l.event_id operator(pg_catalog.=) (p_filters operator(pg_catalog.->>) 'event_id')::pg_catalog.uuid)
       and (p_filters operator(pg_catalog.->>) 'outcome' is null
@@ -39,8 +45,9 @@ as $func$
 $func$;
 
 comment on function bcp_internal.calls is
-    'Raw calls that began within [p_since, p_until) and pass the filters of bcp_internal.filters. A list of tools is '
-    'no call, so it passes only if the filters name an operation or an event.';
+    'Raw calls that began within [p_since, p_until) and pass the filters of bcp_internal.filters, as with '
+    'bcp_internal.call_filter. A list of tools is no call, so it passes only if the filters name an operation or an '
+    'event.';
 
 grant execute on function bcp_internal.calls to bcp_reader;
 
@@ -238,7 +245,8 @@ $func$;
 comment on function bcp.find_calls is
     'Which calls were there? One row per call, latest first, at most p_limit (1 to 10000): the calls of a user '
     '(p_user_id, as it is stored), a session, a model or a release, or the one call to which its sender gave '
-    'p_event_id, any text or a UUID. p_failed true finds calls whose success is false; p_failed false finds all '
+    'p_event_id, any text or a UUID. An empty text finds the calls that name none: p_release => '''' those without a '
+    'release. p_failed true finds calls whose success is false; p_failed false finds all '
     'others: succeeded, cancelled or unknown. intent is why the agent called, where it said so. p_intent finds the '
     'calls that bcp.intents counts as one: of the same words as this intent, as it is stored. An empty p_intent finds '
     'calls without one, and p_tool_name get_more_tools what bcp.missing_tools counts. For the next page give '
@@ -293,12 +301,12 @@ begin
           and l."timestamp" < v_range.range_to
           and (v_query is null or t.terms @@ v_query)
           and (p_level is null or l.level = p_level)
-          and (p_bcp_name is null or l.bcp_name = p_bcp_name)
-          and (p_tool_name is null or l.tool_name = p_tool_name)
-          and (p_operation is null or l.operation = p_operation)
-          and (p_user_id is null or l.user_id = p_user_id)
-          and (p_session_id is null or l.session_id = p_session_id)
-          and (p_release is null or l.release = p_release)
+          and (p_bcp_name is null or l.bcp_name = p_bcp_name or p_bcp_name = '' and l.bcp_name is null)
+          and (p_tool_name is null or l.tool_name = p_tool_name or p_tool_name = '' and l.tool_name is null)
+          and (p_operation is null or l.operation = p_operation or p_operation = '' and l.operation is null)
+          and (p_user_id is null or l.user_id = p_user_id or p_user_id = '' and l.user_id is null)
+          and (p_session_id is null or l.session_id = p_session_id or p_session_id = '' and l.session_id is null)
+          and (p_release is null or l.release = p_release or p_release = '' and l.release is null)
           and (v_event_id is null or l.event_id = v_event_id)
         order by rank desc, l."timestamp" desc, l.event_id
         limit v_limit

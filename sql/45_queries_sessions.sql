@@ -242,7 +242,8 @@ begin
             k.bcp_name, k.method, k.success, k.error_type, sum(k.attempts)::bigint as attempts
         from bcp_internal.token_log_ins(v_range.range_from, v_range.range_to) k
         -- These have a bundle, and nothing else that filters ask for.
-        where v_filters - 'bcp_name' = '{}' and coalesce(p_bcp_name, k.bcp_name) = k.bcp_name
+        where not exists (select from jsonb_each_text(v_filters - 'bcp_name') f where f.value <> '')
+          and coalesce(p_bcp_name, k.bcp_name) = k.bcp_name
         group by 1, 2, 3, 4, 5
     ) t
     group by t.bucket, t.bcp_name, t.method

@@ -79,7 +79,7 @@ begin
     from unnest(p_days) as r (range)
     join bcp_internal.session_days s on s.day >= lower(r.range) and s.day < upper(r.range)
     where s.session_count > 0
-      and (p_client_name is null or s.client_name = p_client_name);
+      and (p_client_name is null or coalesce(s.client_name, '') = p_client_name);
 end
 $func$;
 
@@ -155,9 +155,9 @@ begin
         format(
             'select %s as bucket, b.* from bcp_internal.sessions_begun(%L, %L) b where true%s',
             v_bucket, lower(r), upper(r),
-            coalesce(' and user_id = ' || quote_literal(p_user_id), '')
-                || coalesce(' and client_name = ' || quote_literal(p_client_name), '')
-                || coalesce(' and client_version = ' || quote_literal(p_client_version), '')
+            bcp_internal.condition_on('user_id', p_user_id)
+                || bcp_internal.condition_on('client_name', p_client_name)
+                || bcp_internal.condition_on('client_version', p_client_version)
                 -- Asked again in the statement, because a session may change until that begins. Where it says nothing
                 -- it would only mislead the planner.
                 || case when bcp_internal.sessions_active_until(lower(r), upper(r)) = 'infinity' then ''

@@ -142,6 +142,9 @@ command line. In Python the arguments have the same names without `p_`, and each
 All need the role `bcp_reader`.
 
 - An argument that is null, or left out, filters nothing. An impossible one raises ZB002 with a hint.
+- An empty text finds what names none: `p_client_name => ''` asks about the calls or sessions without a
+  client. So it is for users, sessions, clients, their versions, models and releases, and among errors for
+  bundles, tools and operations.
 - Calls are those of operation `tools/call`, and what an application logs under other names. Lists of tools
   are not calls: `p_operation => 'tools/list'` asks for them.
 - `p_failed` true means calls whose success is false; false means all others: succeeded, cancelled or

@@ -72,14 +72,24 @@ OfLevel = Annotated[Level | None, _option("--level", text="Errors of this level.
 Bcp = Annotated[str | None, _option("--bcp", text="Calls of this bundle of tools.")]
 Tool = Annotated[str | None, _option("--tool", text="Calls of this tool.")]
 Operation = Annotated[str | None, _option("--operation", text="Calls with this operation.")]
-User = Annotated[str | None, _option("--user", text="What this user did.")]
-Session = Annotated[str | None, _option("--session", text="What happened in this session.")]
-Client = Annotated[str | None, _option("--client", text="Calls from this client.")]
-ClientVersion = Annotated[
-    str | None, _option("--client-version", text="Calls from this version of a client.")
+User = Annotated[str | None, _option("--user", text="What this user did; '' for what names no user.")]
+Session = Annotated[
+    str | None, _option("--session", text="What happened in this session; '' for what names none.")
 ]
-Model = Annotated[str | None, _option("--model", text="Calls that this model decided on.")]
-Release = Annotated[str | None, _option("--release", text="Calls or errors of this release of the tools.")]
+Client = Annotated[
+    str | None, _option("--client", text="Calls from this client; '' for those that name none.")
+]
+ClientVersion = Annotated[
+    str | None,
+    _option("--client-version", text="Calls from this version of a client; '' for those that name none."),
+]
+Model = Annotated[
+    str | None, _option("--model", text="Calls that this model decided on; '' for those that name none.")
+]
+Release = Annotated[
+    str | None,
+    _option("--release", text="Calls or errors of this release of the tools; '' for those that name none."),
+]
 WithOutcome = Annotated[Outcome | None, _option("--outcome", text="Calls that ended like this.")]
 Failed = Annotated[
     bool | None,

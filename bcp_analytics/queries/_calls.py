@@ -168,14 +168,15 @@ def find_calls(
 
     One row per call, latest first, at most `limit` (1 to 10000): the calls of a user (`user_id`, as it is
     stored), a session, a model or a release, or the one call to which its sender gave `event_id`, any text or
-    a UUID. `failed` true finds calls whose success is false; `failed` false finds all others: succeeded,
-    cancelled or unknown. intent is why the agent called, where it said so. `intent` finds the calls that
-    `intents` counts as one: of the same words as this intent, as it is stored. An empty `intent` finds calls
-    without one, and `tool_name` get_more_tools what `missing_tools` counts. For the next page give start_time
-    of the last row as `until`, and its event_id as `after`. Reads the calls of the range [`since`, `until`):
-    the last 24 hours by default, or with `event_id` all time, of which it reads the hours in which
-    bcp.call_ids_1h may have the id. A call that comes late for an hour that is aggregated is found by its id
-    once the transaction that sent it has committed.
+    a UUID. An empty text finds the calls that name none: release="" those without a release. `failed` true
+    finds calls whose success is false; `failed` false finds all others: succeeded, cancelled or unknown.
+    intent is why the agent called, where it said so. `intent` finds the calls that `intents` counts as one:
+    of the same words as this intent, as it is stored. An empty `intent` finds calls without one, and
+    `tool_name` get_more_tools what `missing_tools` counts. For the next page give start_time of the last row
+    as `until`, and its event_id as `after`. Reads the calls of the range [`since`, `until`): the last 24
+    hours by default, or with `event_id` all time, of which it reads the hours in which bcp.call_ids_1h may
+    have the id. A call that comes late for an hour that is aggregated is found by its id once the transaction
+    that sent it has committed.
 
     Arguments mean what `bcp_analytics.queries` says.
     """

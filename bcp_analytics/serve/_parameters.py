@@ -36,6 +36,8 @@ _PLAIN: dict[Any, Schema] = {
     UUID: {"type": "string", "format": "uuid"},
     Any: {},
 }
+# Calls may lack them, and an empty text asks for those that do.
+_OFTEN_LACKED = {"user_id", "session_id", "client_name", "client_version", "client_model", "release"}
 TIME_TEXT = "ISO 8601, in UTC where it names no zone; or 30m, 24h, 7d, 2w ago, today, yesterday, now."
 
 
@@ -116,6 +118,8 @@ class Argument:
         self.schema: Schema = {"type": "string"}
         if self.is_time:
             self.schema = {"type": "string", "description": TIME_TEXT}
+        elif kinds == [str] and parameter.name in _OFTEN_LACKED:
+            self.schema = {"type": "string", "description": "Empty for what names none."}
         elif parameter.name == "interval":
             self.read = reading.read_interval
             self.schema = {"type": "string", "description": "15m, 1h, 1d, 1w, 1mo, or none for one row each."}

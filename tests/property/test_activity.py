@@ -49,7 +49,7 @@ def sent() -> list[dict[str, Any]]:
             "success": rng.choice([True, True, False, None]),
             "user_id": rng.choice([None, *(f"u{n}" for n in range(8))]),
             "session_id": rng.choice([None, *(f"s{n}" for n in range(40))]),
-            "client_name": rng.choice([None, "cli", "ide"]),
+            "client_name": rng.choice([None, "", "cli", "ide"]),
             "response_bytes": rng.choice([None, 0, rng.randrange(5000)]),
             "response_tokens": rng.choice([None, None, 0, rng.randrange(2000)]),
         }
@@ -93,15 +93,16 @@ filters = st.fixed_dictionaries(
     {},
     optional=of_tools
     | {
-        "user_id": st.just("u3"),
-        "session_id": st.just("s7"),
-        "client_name": st.just("cli"),
+        "user_id": st.sampled_from(["u3", ""]),
+        "session_id": st.sampled_from(["s7", ""]),
+        "client_name": st.sampled_from(["cli", ""]),
     },
 )
 
 
 def passing(calls: list[dict[str, Any]], where: dict[str, str]) -> list[dict[str, Any]]:
-    return [c for c in calls if all(c[name] == value for name, value in where.items())]
+    # An empty text asks for what has none.
+    return [c for c in calls if all((c[name] or "") == value for name, value in where.items())]
 
 
 def named(where: dict[str, str]) -> str:

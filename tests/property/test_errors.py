@@ -41,9 +41,9 @@ filters = st.fixed_dictionaries(
     {},
     optional={
         "level": st.sampled_from(["warn", "fatal"]),
-        "bcp_name": st.just("mail"),
-        "tool_name": st.sampled_from(["read", "'; drop table --"]),
-        "release": st.just("1.1"),
+        "bcp_name": st.sampled_from(["mail", ""]),
+        "tool_name": st.sampled_from(["read", "'; drop table --", ""]),
+        "release": st.sampled_from(["1.1", ""]),
     },
 )
 
@@ -52,15 +52,15 @@ def some(count: int, seed: int) -> list[Row]:
     rng = random.Random(seed)  # noqa: S311
     return [
         {
-            "bcp_name": rng.choice(["files", "mail"]),
-            "tool_name": rng.choice([None, "read", "'; drop table --"]),
+            "bcp_name": rng.choice([None, "files", "mail"]),
+            "tool_name": rng.choice([None, "", "read", "'; drop table --"]),
             "timestamp": (FIRST + rng.random() * (NOW - FIRST)).isoformat(),
             "level": rng.choice(LEVELS),
             "error_type": rng.choice([None, "Timeout", "Full"]),
             "message": "it failed",
             # Few, so that issues have many errors, of several levels, types and tools.
             "fingerprint": f"cause {min(rng.randrange(30), rng.randrange(30))}",
-            "release": rng.choice(["1.0", "1.1"]),
+            "release": rng.choice([None, "", "1.0", "1.1"]),
         }
         for _ in range(count)
     ]
@@ -100,7 +100,8 @@ def stored(
     found = ask(
         conn, 'select * from bcp.error_logs where "timestamp" >= %s and "timestamp" < %s', since, until
     )
-    return [row for row in found if all(row[name] == value for name, value in where.items())]
+    # An empty text asks for what has none.
+    return [row for row in found if all((row[name] or "") == value for name, value in where.items())]
 
 
 def question(conn: psycopg.Connection[Any], name: str, drawn: Range, where: dict[str, str]) -> list[Row]:

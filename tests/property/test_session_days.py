@@ -34,8 +34,8 @@ PLAIN = """
             extract(epoch from greatest(last_activity, ended_at) - started_at)::double precision * 1000 as ms
         from bcp.user_sessions
         where started_at >= %(since)s and started_at < %(until)s
-          and (%(client)s::text is null or client_name = %(client)s)
-          and (%(user)s::text is null or user_id = %(user)s)
+          and (%(client)s::text is null or coalesce(client_name, '') = %(client)s)
+          and (%(user)s::text is null or coalesce(user_id, '') = %(user)s)
     ) s
     group by 1, 2
     order by 1 desc, 3 desc, 2
@@ -45,7 +45,7 @@ calls = st.fixed_dictionaries(
     {
         "session_id": st.sampled_from([f"s{n}" for n in range(9)]),
         "start_time": times.map(datetime.isoformat),
-        "client_name": st.sampled_from([None, "cli", "ide"]),
+        "client_name": st.sampled_from([None, "", "cli", "ide"]),
         "user_id": st.sampled_from([None, "u1", "u2", "u3"]),
         "success": st.sampled_from([True, False, None]),
     }
@@ -89,8 +89,8 @@ def do(conn: psycopg.Connection[Any], what: str, value: Any) -> None:
     until=edges,
     width=st.sampled_from(["1 day", "1 day", "1 day", "24 hours", "6 hours", "7 days", "1 month", None]),
     zone=st.sampled_from(["UTC", "UTC", "Europe/Berlin", "Asia/Kolkata"]),
-    client=st.sampled_from([None, None, "cli"]),
-    user=st.sampled_from([None, None, None, "u1"]),
+    client=st.sampled_from([None, None, "cli", ""]),
+    user=st.sampled_from([None, None, None, "u1", ""]),
 )
 def test_stats_of_sessions_equal_those_of_the_rows(
     conn: psycopg.Connection[Any], done: list[tuple[str, Any]], since: datetime, until: datetime,

@@ -44,6 +44,9 @@ BY_DAY = [
     f"latency_percentiles({WEEK}, p_user_id => 'bob')",
     f"tool_usage_stats({WEEK}, '1 day', p_client_name => 'ide')",
     f"latency_percentiles({WEEK}, p_client_name => 'ide')",
+    f"tool_usage_stats({WEEK}, '1 day', p_client_name => '')",
+    f"latency_percentiles({WEEK}, p_client_name => '')",
+    f"usage_breakdown({WEEK}, '{{client_model}}', p_release => '', p_client_version => '')",
     f"usage_breakdown({WEEK})",
     f"usage_breakdown({WEEK}, '{{client_name,release}}', '1 day', p_client_model => 'large')",
     f"usage_breakdown({WEEK}, '{{client_name,bcp_name,tool_name}}')",
@@ -77,6 +80,7 @@ MONTHS = "'2026-04-20', '2026-06-15'"
 BY_MONTH = [
     f"tool_usage_stats({MONTHS}, null, p_client_name => 'ide')",
     f"tool_usage_stats({MONTHS}, '1 month', p_client_name => 'ide')",
+    f"tool_usage_stats({MONTHS}, null, p_client_name => '')",
     f"tool_usage_stats({MONTHS}, null, p_failed => true)",
     f"tool_usage_stats({MONTHS}, '1 month', p_outcome => 'timeout')",
     f"tool_usage_stats({MONTHS}, null, p_failed => true, p_time_zone => 'Europe/Berlin')",

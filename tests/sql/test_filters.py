@@ -113,6 +113,35 @@ def test_who_takes_one_of_the_filters_takes_all(db: Db) -> None:
     assert {n for n, p in found.items() if p & {f"p_{f}" for f in FILTERS}} == set(QUESTIONS)
 
 
+@pytest.mark.parametrize("name", ["client_name", "client_version", "client_model", "release"])
+def test_an_empty_text_asks_for_what_names_none(conn: Db, name: str) -> None:
+    # Senders that have none send either.
+    some = [call | {name: (None, "")[n % 2]} for n, call in enumerate(events(**{name: None}))]
+    asked = [question for question, parameters in taken(conn).items() if f"p_{name}" in parameters]
+    assert len(asked) > 10
+    with conn.transaction(force_rollback=True):
+        send(conn, some)
+        alone = {question: ask(conn, question) for question in asked}
+    # An issue has its latest message, and those of both are the same.
+    send(conn, events(**{name: "some"}))
+    send(conn, some)
+    for question in asked:
+        assert ask(conn, question, **{name: ""}) == alone[question] != [], question
+
+
+def test_an_empty_text_asks_for_calls_of_nobody_and_of_no_session(conn: Db) -> None:
+    nobody = events() + events(user_id=None)
+    for call in nobody[-5:]:
+        del call["user_id"]
+    ingest(conn, nobody)
+    conn.execute("update bcp.tool_usage_logs set session_id = null where user_id is null")
+    for name in ("user_id", "session_id"):
+        for question in ("tool_usage_stats", "usage_breakdown"):
+            [*found] = ask(conn, question, **{name: ""})
+            assert sum(row["call_count"] for row in found) == 5, question
+        assert len(ask(conn, "find_calls", **{name: ""})) == 5
+
+
 @pytest.mark.parametrize("name", FILTERS)
 def test_an_answer_about_some_calls_is_that_of_a_store_without_the_others(conn: Db, name: str) -> None:
     wanted = FILTERS[name]
