@@ -63,13 +63,14 @@ returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- The columnstore has its rows in the order of buckets, so an answer that asks for this order is sorted only within
-    -- each bucket. Above it, what is made of a row is made once.
+    -- In the order of the columnstore, which is that of an answer, so that nothing is sorted. Above it, what is made of a
+    -- row is made once.
     select format(
         'select bucket, bcp_name, tool_name, calls, successes, errors, timed_calls, sum_duration_ms, min_duration_ms,'
         ' max_duration_ms, %s, %s, bcp_internal.latency_ms(p50_lat_idx), bcp_internal.latency_ms(p95_lat_idx),'
         ' bcp_internal.latency_ms(p99_lat_idx)'
-        ' from (select * from bcp.%I where %s%s order by bucket desc offset 0) ready',
+        ' from (select * from bcp.%I where %s%s'
+        ' order by bucket desc, calls desc, bcp_name, tool_name offset 0) ready',
         bcp_internal.bounded_bytes('request_bytes'), bcp_internal.bounded_bytes('response_bytes'), p_level,
         bcp_internal.within('bucket', p_ranges), bcp_internal.call_filter(p_filters, p_lists => true))
 $func$;

@@ -57,7 +57,7 @@ begin
         $query$, v_zone);
     execute
         'alter materialized view bcp.tool_stats_local_1d set (timescaledb.enable_columnstore = true,'
-        ' timescaledb.segmentby = '''', timescaledb.orderby = ''bucket, bcp_name, tool_name'','
+        ' timescaledb.segmentby = '''', timescaledb.orderby = ''bucket, calls, bcp_name desc, tool_name desc'','
         ' timescaledb.compress_chunk_interval = ''30 days'')';
     execute format(
         'comment on view bcp.tool_stats_local_1d is %L',
