@@ -19,6 +19,7 @@ declare
     v_left tstzmultirange := bcp_internal.finite(p_since, p_until);
     v_least double precision := p_min_duration_ms;
     v_cells text;
+    v_enough bigint;
     v_nth double precision;
     v_covered tstzmultirange;
     v_slow tstzmultirange;
@@ -43,13 +44,15 @@ begin
         -- Each cell has a call that took as long as its maximum, so the p_limit slowest cells have p_limit calls, and
         -- no call that is shorter than these can be in the answer.
         if p_filters - v_known = '{}' then
-            execute format(
-                'select max_duration_ms from (%s) c order by max_duration_ms desc offset %s limit 1',
-                v_cells, p_limit - 1) into v_nth;
-            v_least := greatest(v_least, v_nth);
+            v_cells := format(
+                'select * from (%s) c order by max_duration_ms desc fetch first %s rows with ties', v_cells, p_limit);
+            v_enough := p_limit;
         end if;
-        execute format('select range_agg(tstzrange(bucket, until)) from (%s) c where max_duration_ms >= $1', v_cells)
-        into v_slow using v_least;
+        execute format(
+            'select range_agg(tstzrange(bucket, until)), case when count(*) >= %L then min(max_duration_ms) end'
+            ' from (%s) c', v_enough, v_cells)
+        into v_slow, v_nth;
+        v_least := greatest(v_least, v_nth);
     end if;
     if (select sum(upper(r) - lower(r)) from unnest(v_slow) r) > interval '40 days' then
         -- Planning one scan for all of these takes less than planning one for each day.
