@@ -379,7 +379,7 @@ begin
     v_max_depth := bcp_internal.setting('max_json_depth');
     u := bcp_internal.unclean_documents(array(
         select coalesce(doc::text, '') from unnest(p_docs) with ordinality as d (doc, n) order by n
-            ), v_max_depth, v_state);
+            ), '{}', v_max_depth, v_state);
     v_unclean := u.numbers;
     if v_unclean = '{}' then
         return p_docs;

@@ -123,7 +123,7 @@ begin
     if v_parts.too_long is not null then
         raise exception using errcode = 'ZB005', message = v_parts.too_long || ' is longer than 500 characters';
     end if;
-    u := bcp_internal.unclean_documents(v_parts.texts, v_max_depth, v_state);
+    u := bcp_internal.unclean_documents(v_parts.texts, '{}', v_max_depth, v_state);
     v_fields := bcp_internal.fields_to_mask(
         v_parts.events, v_parts.names, v_parts.docs, v_parts.large, u.numbers, v_ids, v_max_text, v_max_document,
         v_max_depth, p_rejected);

@@ -31,6 +31,8 @@ do $block$
 declare
     v_texts text[];
     v_ids text[];
+    v_names text;
+    v_values text;
 begin
     select
         array_agg(a.attname::text order by a.attnum),
@@ -52,11 +54,15 @@ begin
     then
         raise exception 'bcp.tool_call has a document that bcp_internal.call_texts and mask_tool_calls do not know';
     end if;
+    select string_agg(format('c.%I', field), ', '), string_agg(format('(c.%I)', field), ', ')
+    into v_names, v_values
+    from unnest(v_texts) as field;
     execute format(
         $statement$
             create or replace function bcp_internal.call_texts(
-                p_calls bcp.tool_call[], out texts text[], out parameter_bytes integer[], out response_bytes integer[],
-                out longest_text integer, out longest_document integer, out text_fields text[], out id_fields text[])
+                p_calls bcp.tool_call[], p_max_text integer, out docs text[], out texts text[], out json_texts text[],
+                out large integer[], out parameter_bytes integer[], out response_bytes integer[],
+                out longest_document integer, out text_fields text[], out id_fields text[])
             language plpgsql stable
             set search_path = pg_catalog, pg_temp
             as $func$
@@ -64,16 +70,17 @@ begin
                 text_fields := %2$L;
                 id_fields := %3$L;
                 select
-                    array_agg(t.short) || array_agg(coalesce(t.p, '')) || array_agg(coalesce(t.r, ''))
-                        || array_agg(coalesce(t.a, '')),
+                    array_agg(coalesce(t.p, '')) || array_agg(coalesce(t.r, ''))
+                        || case when max(octet_length(t.a)) > 0 then array_agg(coalesce(t.a, '')) end,
                     array_agg(octet_length(t.p)), array_agg(coalesce(t.model_bytes, octet_length(t.r))),
-                    max(octet_length(t.short)),
-                    greatest(max(octet_length(t.p)), max(octet_length(t.r)), max(octet_length(t.a)))
-                into texts, parameter_bytes, response_bytes, longest_text, longest_document
+                    greatest(max(octet_length(t.p)), max(octet_length(t.r)), max(octet_length(t.a))),
+                    coalesce(array_agg(t.n) filter (where t.is_large), '{}')
+                into docs, parameter_bytes, response_bytes, longest_document, large
                 from (
                     select
-                        concat(%1$s) as short, nullif(c.parameters, 'null')::text as p,
-                        nullif(c.response_data, 'null')::text as r, c.attributes::text as a,
+                        c.ordinality::integer as n, octet_length(concat(%1$s)) > p_max_text as is_large,
+                        nullif(c.parameters, 'null')::text as p, nullif(c.response_data, 'null')::text as r,
+                        c.attributes::text as a,
                         case
                             when c.response_data ?| '{content,structuredContent}'
                                 then bcp_internal.model_bytes(c.response_data)
@@ -82,17 +89,51 @@ begin
                     from unnest(p_calls) with ordinality as c
                     order by c.ordinality
                 ) as t;
+                select
+                    coalesce(array_agg(v.text) filter (where left(ltrim(v.text, E' \t\r\n'), 1) not in ('{', '[', '"')),
+                        '{}'),
+                    coalesce(array_agg(v.text) filter (where left(ltrim(v.text, E' \t\r\n'), 1) in ('{', '[', '"')),
+                        '{}')
+                into texts, json_texts
+                from (
+                    select distinct f.text
+                    from unnest(p_calls) with ordinality as c
+                    cross join lateral (values %4$s) as f (text)
+                    where f.text <> '' and (large = '{}' or c.ordinality <> all (large))
+                ) as v;
             end
             $func$
-        $statement$,
-        (select string_agg(format('to_json(c.%I)', field), ', ') from unnest(v_texts) as field), v_texts, v_ids);
+        $statement$, v_names, v_texts, v_ids, v_values);
+    execute format(
+        $statement$
+            create or replace function bcp_internal.calls_with(p_calls bcp.tool_call[], p_texts text[])
+            returns integer[]
+            language plpgsql immutable parallel safe
+            set search_path = pg_catalog, pg_temp
+            as $func$
+            begin
+                if p_texts = '{}' then
+                    return '{}';
+                end if;
+                return array(
+                    select distinct c.ordinality::integer
+                    from unnest(p_calls) with ordinality as c
+                    cross join lateral (values %s) as f (text)
+                    where f.text in (select unnest(p_texts)));
+            end
+            $func$
+        $statement$, v_values);
 end
 $block$;
 
-comment on function bcp_internal.call_texts(bcp.tool_call[]) is
-    'Of n calls the texts that may have something to mask: the fields of text of each, 1 to n; then their parameters, '
-    'n + 1 to 2 n, their answers and their attributes. With the sizes of parameters and answers, and of the longest '
-    'text and document, in bytes; the names of the fields of text, and of those that are ids.';
+comment on function bcp_internal.call_texts(bcp.tool_call[], integer) is
+    'Of n calls their documents, as text: parameters, 1 to n, then answers, then attributes where any call has some; '
+    'all their fields of text, each value once, those apart that may be JSON; and the numbers of the calls whose '
+    'fields of text are longer than p_max_text bytes, and so not among these (large). With the sizes of parameters and '
+    'answers, and of the longest document, in bytes; the names of the fields of text, and of those that are ids.';
+
+comment on function bcp_internal.calls_with(bcp.tool_call[], text[]) is
+    'Numbers of the calls that have one of these texts as a field of text.';
 
 create or replace function bcp_internal.error_members(p_answer jsonb, p_max_bytes integer, p_max_depth integer)
 returns jsonb
@@ -164,9 +205,9 @@ $func$;
 
 comment on function bcp_internal.call_parts_to_mask(
     bcp.tool_call[], integer[], text[], text[], integer[], integer[], integer, integer, integer) is
-    'The fields and documents of those parts of bcp_internal.call_texts that p_parts numbers, each with its call''s '
-    'number. What is much too large is cut before it is masked; bytes is then the size it had, so that it can be '
-    'marked.';
+    'Of n calls the fields of text (1 to n in p_parts), parameters (n + 1 to 2 n), answers and attributes that p_parts '
+    'numbers, each with its call''s number. What is much too large is cut before it is masked; bytes is then the size '
+    'it had, so that it can be marked.';
 
 create or replace function bcp_internal.mask_tool_calls(
     p_calls bcp.tool_call[], out calls bcp.tool_call[], out parameters jsonb[], out response_data jsonb[],
@@ -181,38 +222,52 @@ declare
     v_count constant integer := cardinality(p_calls);
     v_state bcp_internal.anonymizer_state;
     t record;
-    v_large integer[] := '{}';
+    v_count_docs integer;
     u record;
+    -- What there is to mask: n a call's fields of text, v_count + n its parameters, and so on.
+    v_parts integer[];
     f record;
     v_masked jsonb[];
     v_one record;
     n integer;
 begin
     v_state := bcp_internal.load_anonymizer();
-    t := bcp_internal.call_texts(p_calls);
+    t := bcp_internal.call_texts(p_calls, v_max_text);
     request_bytes := t.parameter_bytes;
     response_bytes := t.response_bytes;
-    if t.longest_text > v_max_text or t.longest_document > v_max_document then
+    if t.longest_document > v_max_document then
         select
-            array_agg(case when w.is_large then '' else w.text end order by w.k),
-            coalesce(array_agg(w.k) filter (where w.is_large), '{}')
-        into t.texts, v_large
+            array_agg(case when w.is_large then '' else w.doc end order by w.k),
+            t.large || array_agg(w.k + v_count) filter (where w.is_large)
+        into t.docs, t.large
         from (
-            select text, k, octet_length(text) > case when k <= v_count then v_max_text else v_max_document end
-            from unnest(t.texts) with ordinality as a (text, k)
-        ) as w (text, k, is_large);
+            select doc, k::integer, octet_length(doc) > v_max_document
+            from unnest(t.docs) with ordinality as a (doc, k)
+        ) as w (doc, k, is_large);
     end if;
-    u := bcp_internal.unclean_documents(t.texts, v_max_depth, v_state);
+    u := bcp_internal.unclean_documents(
+        t.docs || array(select to_json(j.s)::text from unnest(t.json_texts) with ordinality as j (s, o) order by o),
+        t.texts, v_max_depth, v_state);
+    if u.numbers = '{}' then
+        v_parts := bcp_internal.calls_with(p_calls, u.texts) || t.large;
+    else
+        v_count_docs := cardinality(t.docs);
+        v_parts := array(select k + v_count from unnest(u.numbers) as k where k <= v_count_docs) || t.large
+            || bcp_internal.calls_with(
+                p_calls,
+                u.texts || array(
+                    select t.json_texts[k - v_count_docs] from unnest(u.numbers) as k where k > v_count_docs));
+    end if;
     calls := p_calls;
     parameters := array_fill(null::jsonb, array[v_count]);
     response_data := parameters;
     attributes := parameters;
     answers := parameters;
-    if u.numbers = '{}' and v_large = '{}' then
+    if v_parts = '{}' then
         return;
     end if;
     f := bcp_internal.call_parts_to_mask(
-        p_calls, u.numbers || v_large, t.text_fields, t.id_fields, t.parameter_bytes, t.response_bytes, v_max_text,
+        p_calls, v_parts, t.text_fields, t.id_fields, t.parameter_bytes, t.response_bytes, v_max_text,
         v_max_document, v_max_depth);
     v_masked := bcp_internal.mask_documents(f.docs, v_max_depth, u.clean, v_state);
     for v_one in
