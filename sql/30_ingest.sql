@@ -278,6 +278,7 @@ declare
     v_source constant text := bcp_internal.source_name(p_source);
     v_max_bytes constant bigint := bcp_internal.setting('max_event_bytes');
     v_shape constant jsonpath := bcp_internal.event_shape(p_kind);
+    v_quick constant record := bcp_internal.quick_shape(p_kind);
     v_events jsonb[];
     v_sound boolean[];
     v_rest record;
@@ -292,7 +293,15 @@ begin
         select array_agg(a.e), array_agg(a.is_sound)
         into v_events, v_sound
         from (
-            select e, coalesce(pg_column_size(e) <= v_max_bytes and jsonb_typeof(e) = 'object' and e @@ v_shape, false)
+            select
+                e,
+                coalesce(
+                    pg_column_size(e) <= v_max_bytes and jsonb_typeof(e) = 'object' and case
+                        when e ?& v_quick.required and not (e - v_quick.others) @? '$.* ? (@.type() != "string")'
+                            and e @@ v_quick.shape then true
+                        else e @@ v_shape
+                    end,
+                    false)
             from jsonb_array_elements(p_events) with ordinality as a (e, n)
             order by n
         ) as a (e, is_sound);
