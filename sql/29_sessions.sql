@@ -108,8 +108,14 @@ begin
             min(started_at), max(last_activity), max(ended_at), sum(tool_calls_count), sum(errors_count),
             (array_agg(attributes) filter (where attributes is not null))[1],
             coalesce(min(resolved_by), 'given'), coalesce(min(sent_by), session_user)
-        from unnest(p_sessions)
-        where session_id is not null
+        from (
+            -- Sorting by the rules of a language takes four times as long.
+            select u.session_id collate "C" as session_id, u.user_id, u.client_name, u.client_version, u.ip_address,
+                u.user_agent, u.started_at, u.last_activity, u.ended_at, u.tool_calls_count, u.errors_count,
+                u.attributes, u.resolved_by, u.sent_by
+            from unnest(p_sessions) as u
+            where u.session_id is not null
+        ) as given
         group by session_id
         order by session_id
         on conflict (session_id) do update set

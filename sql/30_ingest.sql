@@ -100,17 +100,21 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '200ms'
 as $func$
 declare
-    v_new boolean;
+    -- The users who have no row yet.
+    v_ids text[];
+    v_firsts timestamptz[];
+    v_lasts timestamptz[];
 begin
     with seen as materialized (
-        select t.id, min(t.at) as first, max(t.at) as last
+        -- Sorting by the rules of a language takes four times as long.
+        select t.id collate "C" as id, min(t.at) as first, max(t.at) as last
         from unnest(p_ids, p_times) as t (id, at)
         where t.id is not null
-        group by t.id
+        group by t.id collate "C"
     ), free as materialized (
         select u.user_id, s.first, s.last
         from seen s
-        join bcp.users u on u.user_id = s.id
+        join bcp.users u on u.user_id = s.id collate "default"
         -- Updating a busy user's row in every batch would serialise senders, so update it at most once a minute.
         where s.first < u.first_seen or s.last >= u.last_seen + interval '1 minute'
         for update of u skip locked
@@ -120,19 +124,18 @@ begin
         from free f
         where u.user_id = f.user_id
     )
-    select exists (select from seen s where not exists (select from bcp.users u where u.user_id = s.id)) into v_new;
-    if v_new then
-        perform bcp_internal.note_names('user', array(
-            select t.id
-            from unnest(p_ids) as t (id)
-            where not exists (select from bcp.users u where u.user_id = t.id)));
+    select array_agg(s.id), array_agg(s.first), array_agg(s.last)
+    into v_ids, v_firsts, v_lasts
+    from seen s
+    where not exists (select from bcp.users u where u.user_id = s.id collate "default");
+    if v_ids is not null then
+        perform bcp_internal.note_names('user', v_ids);
         begin
             insert into bcp.users (user_id, first_seen, last_seen)
-            select t.id, min(t.at), max(t.at)
-            from unnest(p_ids, p_times) as t (id, at)
-            where t.id is not null and not exists (select from bcp.users u where u.user_id = t.id)
-            group by t.id
-            order by t.id
+            select t.id, t.first, t.last
+            from unnest(v_ids, v_firsts, v_lasts) as t (id, first, last)
+            -- In one order, so that two senders of the same users wait for each other instead of deadlocking.
+            order by t.id collate "C"
             on conflict (user_id) do nothing;
         exception
             when lock_not_available then null;
