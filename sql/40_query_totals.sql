@@ -138,7 +138,7 @@ grant execute on function bcp_internal.usage_peaks to bcp_reader;
 
 create or replace function bcp_internal.usage_minutes(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
-returns table (time_bucket timestamptz, quarter integer, calls integer[])
+returns table (time_bucket timestamptz, minutes integer[], calls integer[])
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
@@ -167,24 +167,19 @@ begin
         return;
     end if;
     select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
-    -- date_part, because extract makes a numeric, which takes longer than all the rest. offset 0 keeps the planner from
-    -- replacing place by its expression in each of the 15 conditions.
+    -- date_part, because extract makes a numeric, which takes longer than all the rest.
     return query execute format(
-        'select m.start, m.minute / 15, array[%s]'
-        ' from (select t.*, t.minute %% 15 as place'
-        ' from (select %s as start, (date_part(''epoch'', bucket) / 60)::integer as minute, calls::integer as calls'
-        ' from (%s) scans (bucket, calls) offset 0) t offset 0) m group by 1, 2',
-        (select string_agg(
-             format('coalesce(sum(calls) filter (where place = %s), 0)::integer', n), ', ' order by n)
-         from generate_series(0, 14) n),
+        'select %s, array_agg((date_part(''epoch'', bucket) / 60)::integer), array_agg(calls::integer)'
+        ' from (%s) scans (bucket, calls) group by 1',
         bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_scans);
 end
 $func$;
 
 comment on function bcp_internal.usage_minutes is
     'Calls of a range by bucket and clock minute, all tools together, for a head that looks for the busiest minute of '
-    'all shards: one row for each quarter of an hour since 1970 in which there is a call, with the calls of its 15 '
-    'minutes, because a row for each minute would cost five times as much to send and add up. time_bucket is null if '
-    'the interval is. Filters work as in bcp_internal.usage_cells.';
+    'all shards: one row for each bucket, with its minutes since 1970 in which there is a call and the calls of each, '
+    'because a row for each minute would cost five times as much to send and add up. time_bucket is null if the '
+    'interval is. A minute may be there twice, with a part of its calls each time. Filters work as in '
+    'bcp_internal.usage_cells.';
 
 grant execute on function bcp_internal.usage_minutes to bcp_reader;
