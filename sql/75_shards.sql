@@ -34,11 +34,17 @@ create or replace function bcp_internal.shard_connection(p_shard text, p_as text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- A session that has set its own clock has other connections, which have that clock, too.
-    select format('bcp:%s:%s:%s', p_shard, p_as, left(md5(bcp_internal.clock_for_shards()), 8))
+    -- A session that has set its own clock has other connections, which have that clock, too. So has one whose shard
+    -- was moved meanwhile: removed and added again, or altered. dblink tells names apart by their first 63 bytes.
+    select format(
+        'bcp:%s:%s:%s:%s', p_shard, p_as, left(md5(bcp_internal.clock_for_shards()), 8),
+        left(md5((
+            select s.oid || '.' || s.xmin from pg_foreign_server s where s.srvname = 'bcp_shard_' || p_shard)), 8))
 $func$;
 
-comment on function bcp_internal.shard_connection is 'Name of the connection to a shard that asks as a role.';
+comment on function bcp_internal.shard_connection is
+    'Name of the connection to a shard, where it is now, that asks as a role. Before the last colon it is that of the '
+    'same shard elsewhere.';
 
 create or replace function bcp_internal.connect_shard(p_shard text, p_as text) returns boolean
 language plpgsql volatile
@@ -50,6 +56,9 @@ begin
     if v_connection = any (bcp_dblink.dblink_get_connections()) then
         return false;
     end if;
+    perform bcp_dblink.dblink_disconnect(o.name)
+    from unnest(bcp_dblink.dblink_get_connections()) as o (name)
+    where starts_with(o.name, left(v_connection, -8));
     perform bcp_dblink.dblink_connect(v_connection, 'bcp_shard_' || p_shard);
     -- The role comes last, because it may not change every setting.
     perform bcp_dblink.dblink_exec(v_connection, format(
@@ -132,7 +141,12 @@ begin
     end if;
     raise exception using
         errcode = p_sqlstate, message = format('the shard %s: %s', p_shard, p_message),
-        detail = coalesce(p_detail, ''), hint = coalesce(p_hint, '');
+        detail = coalesce(p_detail, ''), hint = case
+            -- Functions, columns, tables and types that are not there.
+            when p_sqlstate in ('42883', '42703', '42P01', '42704') then
+                'Does the shard have the version of the head? bcp-analytics federate check says so.'
+            else coalesce(p_hint, '')
+        end;
 end
 $func$;
 
@@ -251,6 +265,12 @@ declare
     v_detail text;
     v_hint text;
 begin
+    -- What was meant for a shard that was removed in between would be lost.
+    select k into v_shard from jsonb_object_keys(p_statements) k where k <> all (v_shards) limit 1;
+    if found then
+        raise exception using
+            errcode = '08006', message = format('the shard %s was removed just now', v_shard), hint = 'Try again.';
+    end if;
     foreach v_shard in array v_shards loop
         begin
             if bcp_internal.send_to_shard(v_shard, p_as, coalesce(p_statements ->> v_shard, p_statement)) then

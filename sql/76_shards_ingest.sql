@@ -133,6 +133,53 @@ comment on function bcp_internal.ingest_on_shards is
     'itself, so where one fails the caller sends the whole batch again, with the same id: what is stored then counts '
     'as duplicates.';
 
+create or replace function bcp_internal.states_of_shards()
+returns table (shard_name text, check_name text, status text, value text, detail text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_digest constant text := (select l.digest from bcp_migrations.loaded_sql l);
+    v_before constant timestamptz := clock_timestamp();
+begin
+    -- Nothing that an older version might not have.
+    return query
+    select a.shard, c.*
+    from (
+        select r.*, extract(epoch from greatest(v_before - r.at, r.at - clock_timestamp(), '0')) as seconds
+        from bcp_internal.on_shards(
+            'owner', 'digest text, at timestamptz, is_read_only boolean',
+            'select (select digest from bcp_migrations.loaded_sql), clock_timestamp(),'
+            ' current_setting(''transaction_read_only'')', p_partial => true)
+            as r (shard text, digest text, at timestamptz, is_read_only boolean)
+    ) a
+    cross join lateral (
+        values
+        ('version', case when a.digest = v_digest then 'ok' else 'fail' end, '',
+         case
+             when a.digest = v_digest then 'as on the head'
+             else 'another version of bcp_analytics: run the same bcp-analytics migrate on head and shard'
+         end),
+        ('clock', case when a.seconds <= 5 then 'ok' else 'warn' end, round(a.seconds)::text,
+         case
+             when a.seconds <= 5 then 'as on the head, within 5 seconds'
+             else 'seconds off from the head''s clock: what ends now ends at another time there, and ingest may'
+                 ' take events for future ones'
+         end),
+        ('writes', case when a.is_read_only then 'warn' else 'ok' end, '',
+         case
+             when a.is_read_only then
+                 'read-only, as a standby is: it answers, but takes no events, and nobody is erased from it'
+             else 'takes events'
+         end)
+    ) as c (check_name, status, value, detail)
+    order by 1, 2;
+end
+$func$;
+
+comment on function bcp_internal.states_of_shards is
+    'Whether each shard that answers has the version and the clock of the head, and takes events.';
+
 create or replace function bcp_internal.health_of_shards()
 returns table (check_name text, status text, value text, detail text)
 language plpgsql volatile
@@ -145,6 +192,8 @@ begin
         'bcp_reader', 'check_name text, status text, value text, detail text',
         'select h.check_name, h.status, h.value, h.detail from bcp.health() h', p_partial => true)
         as r (shard text, check_name text, status text, value text, detail text);
+    return query
+    select s.shard_name || '/' || s.check_name, s.status, s.value, s.detail from bcp_internal.states_of_shards() s;
     return query
     select s.shard_name || '/answers', case when s.shard_name = any (bcp.missing_shards()) then 'fail' else 'ok' end,
            '',
@@ -159,4 +208,5 @@ end
 $func$;
 
 comment on function bcp_internal.health_of_shards is
-    'The checks of bcp.health of every shard, each with the name of the shard before it, and whether it answers.';
+    'The checks of bcp.health of every shard, each with the name of the shard before it; whether it '
+    'answers, and what bcp_internal.states_of_shards says.';

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # What a shard must have in common with the head: for each a value to compare, never a secret.
 _COMMON: dict[str, LiteralString] = {
-    "version": "select digest from bcp_migrations.loaded_sql",
     "key": "select encode(sha256(inner_block || outer_block), 'hex') || key_id"
     " from bcp_internal.anonymization_keys where retired_at is null",
     "rules": "select md5(string_agg(r::text, '|' order by r.name)) from bcp.anonymization_rules r",
@@ -25,7 +24,6 @@ _COMMON: dict[str, LiteralString] = {
     "order of text": "select datcollate from pg_database where datname = current_database()",
 }
 _HINTS = {
-    "version": "another version of bcp_analytics: run the same bcp-analytics migrate on head and shard",
     "key": "another key: one person has two hashes until bcp-analytics federate share-keys",
     "rules": "other rules in bcp.anonymization_rules: the same text is masked differently",
     "settings": "other values in bcp.settings: answers that depend on them differ by shard",
@@ -55,10 +53,18 @@ def check(head: str) -> list[Finding]:
     with reach(head, autocommit=True) as conn:
         wanted = {name: _value(conn, query) for name, query in _COMMON.items()}
         routes = {row[0]: row[1] for row in conn.execute("select shard_name, bundles from bcp.shards")}
+        states = _states(conn)
         for name, dsn in connections(conn).items():
             try:
                 with reach(dsn, autocommit=True) as shard:
-                    found.append(Finding(name, "answers", "ok", "the shard can be reached"))
+                    found += states.get(name) or [
+                        Finding(
+                            name,
+                            "answers",
+                            "fail",
+                            "this machine reaches it, the server of the head does not",
+                        )
+                    ]
                     found += _differences(shard, name, wanted)
                     for row in shard.execute(_BUNDLES):
                         holders[row[0]].append(name)
@@ -72,14 +78,29 @@ def check(head: str) -> list[Finding]:
     return found
 
 
+def _states(head: Connection[Any]) -> dict[str, list[Finding]]:
+    """Say of each shard what the head's server finds, which connects from where it runs."""
+    found: dict[str, list[Finding]] = {}
+    for row in head.execute(
+        "select shard_name, check_name, status, detail from bcp_internal.states_of_shards()"
+    ):
+        finding = Finding(*row)
+        found.setdefault(finding.shard_name, [_reached(finding.shard_name)]).append(finding)
+    return found
+
+
+def _reached(name: str) -> Finding:
+    return Finding(name, "answers", "ok", "the shard can be reached")
+
+
 def _value(conn: Connection[Any], query: LiteralString) -> str | None:
     row = conn.execute(query).fetchone()
     return None if row is None else str(row[0])
 
 
 def _differences(shard: Connection[Any], name: str, wanted: dict[str, str | None]) -> list[Finding]:
-    # A shard whose key or version differs gives wrong answers; the rest is a matter of taste.
-    worse = {"version": "fail", "key": "fail"}
+    # A shard whose key differs gives wrong answers; the rest is a matter of taste.
+    worse = {"key": "fail"}
     return [
         Finding(name, what, "ok", "as on the head")
         if _value(shard, query) == wanted[what]
