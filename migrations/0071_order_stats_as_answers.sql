@@ -1,6 +1,6 @@
 -- The columnstore keeps ready statistics in the order in which bcp.tool_usage_stats answers, the busiest tool of a
--- bucket first, so that no answer of 29,000 rows is sorted: that took a third of its time. It is read backwards, because
--- merging small chunks into large ones wants the time in ascending order.
+-- bucket first, so that no answer of 29,000 rows is sorted: that took a third of its time. It is read backwards,
+-- because merging small chunks into large ones wants the time in ascending order.
 --
 -- Every chunk is written anew. TimescaleDB 2.28 leaves the rows of a chunk in their old order where it compresses the
 -- chunk again with other settings (recompress => true), and then overlooks some of them.

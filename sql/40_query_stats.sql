@@ -63,8 +63,8 @@ returns text
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- In the order of the columnstore, which is that of an answer, so that nothing is sorted. Above it, what is made of a
-    -- row is made once.
+    -- In the order of the columnstore, which is that of an answer, so that nothing is sorted. Above it, what is made of
+    -- a row is made once.
     select format(
         'select bucket, bcp_name, tool_name, calls, successes, errors, timed_calls, sum_duration_ms, min_duration_ms,'
         ' max_duration_ms, %s, %s, bcp_internal.latency_ms(p50_lat_idx), bcp_internal.latency_ms(p95_lat_idx),'
