@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @contextmanager
 def server(**settings: str) -> Iterator[psycopg.Connection[Any]]:
     """Yield a connection in autocommit mode; `settings` are PostgreSQL's."""
-    cluster = NativeCluster(**settings)
+    cluster = NativeCluster(where=tempfile.gettempdir(), **settings)
     try:
         cluster.start()
         dsn = cluster.dsn("postgres")
