@@ -10,6 +10,9 @@ gets a database by one of these fixtures, and then runs once a target:
 - `shared_dsn`: where that database is, for what a module asks once; whoever connects leaves it as it was.
 - `clean_db`: an autocommit connection to a migrated database with no events; `dsn` is where it is, for
   further connections.
+- `filled_by`: fills a database once for a module, by a function that is given a connection. A test that
+  only reads, or rolls back what it writes, takes its `connect()`, one that commits takes a `copy()`. On the
+  embedded target the one server has it in place of the other databases, so no test takes both.
 - `blank_db`: the connection string of a database with nothing of ours in it.
 - `target`: the target's name.
 
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psycopg
@@ -31,7 +35,9 @@ from hypothesis import settings
 from tests.targets import MAKERS, NAMES, Target, why_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.targets import Fill, Filled
 
 # Few examples each time and everywhere; BCP_TEST_EXAMPLES=10000 looks harder.
 _EXAMPLES = int(os.environ.get("BCP_TEST_EXAMPLES", "25"))
@@ -40,7 +46,7 @@ settings.register_profile("ci", deadline=None, max_examples=_EXAMPLES, derandomi
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 # Fixtures that make a database or a server for a test alone.
-_TAKES_SECONDS = {"dsn", "blank_db", "_scratch_server", "initialised"}
+_TAKES_SECONDS = {"dsn", "filled_by", "blank_db", "_scratch_server", "initialised"}
 
 _ACTIVE = pytest.StashKey[list[str]]()
 _ABSENT = pytest.StashKey[dict[str, str]]()
@@ -221,6 +227,12 @@ def dsn(_server: Target) -> Iterator[str]:
 def clean_db(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(dsn, autocommit=True) as conn:
         yield conn
+
+
+@pytest.fixture(scope="module")
+def filled_by(_server: Target) -> Iterator[Callable[[Fill], Filled]]:
+    with ExitStack() as stack:
+        yield lambda fill: stack.enter_context(_server.filled(fill))
 
 
 @pytest.fixture

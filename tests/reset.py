@@ -62,18 +62,29 @@ class Reset:
         return psycopg.connect(self._dsn, autocommit=True)
 
     def __call__(self) -> bool:
-        """Bring the rows back; False where a test changed more than rows, and then nothing is done."""
+        """Bring the rows back, and what follows from settings; False where a test changed more than that."""
         with self._connect() as conn:
             if snapshot(conn) != self._catalog:
-                return False
-            for schema, name, watermark in self._aggregates:
-                if (schema, name, watermark) not in conn.execute(_AGGREGATES, [SCHEMAS]).fetchall():
-                    conn.execute(sql.SQL("truncate {}").format(sql.Identifier(schema, name)))
-            with conn.transaction():
-                # What a trigger would make of the rows is among them.
-                conn.execute("set local session_replication_role = replica")
-                self._restore(conn)
+                try:
+                    self._restore_all(conn)
+                    # Aggregates of another time zone, or jobs of another retention.
+                    conn.execute("select bcp.apply_policies()")
+                except psycopg.Error:
+                    return False
+                if snapshot(conn) != self._catalog:
+                    return False
+            self._restore_all(conn)
         return True
+
+    def _restore_all(self, conn: psycopg.Connection[Any]) -> None:
+        found = set(conn.execute(_AGGREGATES, [SCHEMAS]).fetchall())
+        for schema, name, watermark in self._aggregates:
+            if (schema, name, watermark) not in found:
+                conn.execute(sql.SQL("truncate {}").format(sql.Identifier(schema, name)))
+        with conn.transaction():
+            # What a trigger would make of the rows is among them.
+            conn.execute("set local session_replication_role = replica")
+            self._restore(conn)
 
     def _restore(self, conn: psycopg.Connection[Any]) -> None:
         filled = _filled(conn, self._tables)

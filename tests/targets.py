@@ -2,7 +2,7 @@
 
 A target has one server per session, and on it databases by kind: `shared` is migrated and stays empty,
 because who uses it rolls back; `clean` is migrated and empty at the start of each test; `blank` has
-nothing of ours.
+nothing of ours; `filled` has what a module filled it with, to be shared or copied.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from psycopg.pq.abc import PGconn
 
+    Fill = Callable[[psycopg.Connection[Any]], None]
+
 NAMES = ("embedded", "native")
 
 
@@ -54,6 +56,20 @@ class Target(Protocol):
 
     @contextmanager
     def blank(self) -> Iterator[str]: ...
+
+    @contextmanager
+    def filled(self, fill: Fill) -> Iterator[Filled]: ...
+
+
+class Filled(Protocol):
+    """A migrated database that was filled once, for the tests of a module."""
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Connect to it; who is done rolls back."""
+
+    @contextmanager
+    def copy(self) -> Iterator[str]:
+        """Yield the connection string of a copy, for a test that commits."""
 
 
 def describe(dsn: str) -> str:
@@ -278,6 +294,34 @@ class Native:
     def blank(self) -> Any:
         return self._database(f"bcp_blank_{next(self._numbers)}")
 
+    @contextmanager
+    def filled(self, fill: Fill) -> Iterator[Filled]:
+        name = f"bcp_filled_{next(self._numbers)}"
+        with self._database(name, template="bcp_template") as dsn:
+            with psycopg.connect(dsn, autocommit=True) as conn:
+                fill(conn)
+            yield _NativeFilled(dsn, lambda: self._database(f"bcp_copy_{next(self._numbers)}", template=name))
+
+
+class _NativeFilled:
+    def __init__(self, dsn: str, copy: Callable[[], Any]) -> None:
+        self._dsn = dsn
+        self.copy = copy
+
+    def connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._dsn)
+
+
+class _EmbeddedFilled:
+    def __init__(self, server: Embedded, name: str) -> None:
+        self._server, self._name = server, name
+
+    def connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._server.serve(self._name))
+
+    def copy(self) -> Any:
+        return self._server.changed(self._name)
+
 
 class Embedded:
     """One server for the session; where a test wants another, a folder is copied instead of made again."""
@@ -290,6 +334,8 @@ class Embedded:
         self._running = ExitStack()
         self._kept = ExitStack()
         self._kept.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        # Under what name is kept what the server has now; none where it may have been changed.
+        self._as: str | None = None
 
     def _server(self, folder: Path) -> Any:
         from bcp_analytics.embedded import EmbeddedDatabase  # noqa: PLC0415  # only where it is asked for
@@ -315,16 +361,31 @@ class Embedded:
         shutil.copytree(
             self._folder / "shared", self._folder / name, ignore=shutil.ignore_patterns("*.s.PGSQL.*")
         )
+        self._as = name
 
     def stop(self) -> None:
         with self._kept:
             self._running.close()
 
-    def shared(self) -> str:
-        """Start anew where a test before broke the server, so that one failure does not become many."""
-        if not answers(self._dsn):
-            self._serve_anew()
+    def serve(self, name: str) -> str:
+        """Serve what was kept under a name: anew where the server has something else, or a test broke it."""
+        if self._as != name or not answers(self._dsn):
+            self._running.close()
+            shutil.rmtree(self._folder / "shared", ignore_errors=True)
+            shutil.copytree(self._folder / name, self._folder / "shared")
+            self._start("shared")
+            self._as = name
         return self._dsn
+
+    @contextmanager
+    def changed(self, name: str) -> Iterator[str]:
+        """Serve what was kept under a name to somebody who changes it."""
+        dsn = self.serve(name)
+        self._as = None
+        yield dsn
+
+    def shared(self) -> str:
+        return self.serve("migrated")
 
     def connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self.shared())
@@ -332,16 +393,20 @@ class Embedded:
     @contextmanager
     def clean(self) -> Iterator[str]:
         try:
-            yield self.shared()
+            with self.changed("migrated") as dsn:
+                yield dsn
         finally:
-            if not answers(self._dsn) or not self._reset():
-                self._serve_anew()
+            if answers(self._dsn) and self._reset():
+                self._as = "migrated"
 
-    def _serve_anew(self) -> None:
-        self._running.close()
-        shutil.rmtree(self._folder / "shared", ignore_errors=True)
-        shutil.copytree(self._folder / "migrated", self._folder / "shared")
-        self._start("shared")
+    @contextmanager
+    def filled(self, fill: Fill) -> Iterator[Filled]:
+        name = f"filled-{next(self._numbers)}"
+        with self.changed("migrated") as dsn, psycopg.connect(dsn, autocommit=True) as conn:
+            fill(conn)
+        self._keep_as(name)
+        yield _EmbeddedFilled(self, name)
+        shutil.rmtree(self._folder / name, ignore_errors=True)
 
     @contextmanager
     def blank(self) -> Iterator[str]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from tests.sql.events import ingest, refresh_at_once, rows, usage
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.targets import Fill, Filled
+
 # Each has months of calls aggregated.
 pytestmark = pytest.mark.slow
 
 NOW = "2026-06-15T12:34:56Z"
+AFTER_NIGHTS = "2026-11-03T12:00:00Z"
 LEVELS = "{1mo,1d,1h,1m}"
 
 
@@ -50,17 +57,16 @@ def compress(conn: psycopg.Connection[Any], relation: str) -> None:
     )
 
 
-@pytest.fixture
-def conn(clean_db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """A call an hour from April to now, all aggregated."""
-    clean_db.execute("select set_config('bcp.now', %s, false)", [NOW])
+def fill(conn: psycopg.Connection[Any]) -> None:
+    """Store a call an hour from April to now, and aggregate all."""
+    conn.execute("select set_config('bcp.now', %s, false)", [NOW])
     first = datetime(2026, 4, 1, tzinfo=UTC)
     hours = int((datetime.fromisoformat(NOW) - first) / timedelta(hours=1)) + 1
     events = [
         usage(start_time=(first + timedelta(hours=n)).isoformat(), duration_ms=n % 50 + 1)
         for n in range(hours)
     ]
-    clean_db.execute(
+    conn.execute(
         "insert into bcp.tool_usage_logs"
         " (start_time, end_time, created_at, event_id, bcp_name, tool_name, operation, success)"
         " select r.start_time, r.start_time + r.duration_ms * interval '1 ms', r.start_time,"
@@ -69,12 +75,31 @@ def conn(clean_db: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
         " as r (start_time timestamptz, duration_ms integer, bcp_name text, tool_name text)",
         [json.dumps(events)],
     )
-    refresh_at_once(clean_db, added_later=False)
-    return clean_db
+    refresh_at_once(conn, added_later=False)
 
 
-def test_a_range_is_covered_by_its_widest_whole_buckets(conn: psycopg.Connection[Any]) -> None:
-    assert pieces(conn, "2026-04-29 22:58:30", "2026-06-15 12:34:56") == {
+@pytest.fixture(scope="module")
+def filled(filled_by: Callable[[Fill], Filled]) -> Filled:
+    return filled_by(fill)
+
+
+@pytest.fixture
+def conn(filled: Filled) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to a copy, for what refreshes: no transaction can."""
+    with filled.copy() as dsn, psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("select set_config('bcp.now', %s, false)", [NOW])
+        yield conn
+
+
+@pytest.fixture
+def rolled_back(filled: Filled) -> Iterator[psycopg.Connection[Any]]:
+    with closing(filled.connect()) as conn:
+        conn.execute("select set_config('bcp.now', %s, false)", [NOW])
+        yield conn
+
+
+def test_a_range_is_covered_by_its_widest_whole_buckets(rolled_back: psycopg.Connection[Any]) -> None:
+    assert pieces(rolled_back, "2026-04-29 22:58:30", "2026-06-15 12:34:56") == {
         "tool_usage_1mo": [("05-01T00:00", "06-01T00:00")],
         "tool_usage_1d": [("04-30T00:00", "05-01T00:00"), ("06-01T00:00", "06-15T00:00")],
         "tool_usage_1h": [("04-29T23:00", "04-30T00:00"), ("06-15T00:00", "06-15T12:00")],
@@ -83,11 +108,11 @@ def test_a_range_is_covered_by_its_widest_whole_buckets(conn: psycopg.Connection
         "tool_usage_logs": [("04-29T22:58", "04-29T22:59"), ("06-15T12:01", "06-15T12:34")],
     }
     # The session's time zone changes no bucket, though its clock does at the end of March.
-    conn.execute("set timezone = 'Europe/Berlin'")
-    assert total(conn, "2026-03-01Z", "2026-06-15 12:00Z") == 75 * 24 + 12
-    conn.execute("reset timezone")
-    assert pieces(conn, "2026-05-01", "2026-05-01") == {}
-    assert pieces(conn, "2026-05-02", "2026-05-01") == {}
+    rolled_back.execute("set timezone = 'Europe/Berlin'")
+    assert total(rolled_back, "2026-03-01Z", "2026-06-15 12:00Z") == 75 * 24 + 12
+    rolled_back.execute("reset timezone")
+    assert pieces(rolled_back, "2026-05-01", "2026-05-01") == {}
+    assert pieces(rolled_back, "2026-05-02", "2026-05-01") == {}
 
 
 def test_months_need_the_days_of_a_refresh_that_reaches_no_further_than_retention(
@@ -261,24 +286,24 @@ def test_aggregates_answer_for_what_was_dropped(conn: psycopg.Connection[Any]) -
     assert calls == 61 * 24
 
 
-def test_an_open_ended_range_is_all_there_is(conn: psycopg.Connection[Any]) -> None:
-    assert total(conn, "-infinity", "infinity") == total(conn)
+def test_an_open_ended_range_is_all_there_is(rolled_back: psycopg.Connection[Any]) -> None:
+    assert total(rolled_back, "-infinity", "infinity") == total(rolled_back)
     for question in ("throughput", "success_and_error_rates", "peak_usage_hours", "tool_usage_stats"):
-        [(calls,)] = conn.execute(
+        [(calls,)] = rolled_back.execute(
             f"select sum(call_count) from bcp.{question}('-infinity', 'infinity')"  # type: ignore[arg-type]
         ).fetchall()
-        assert calls == total(conn), question
+        assert calls == total(rolled_back), question
 
 
-def test_a_range_in_the_future_is_empty(conn: psycopg.Connection[Any]) -> None:
+def test_a_range_in_the_future_is_empty(rolled_back: psycopg.Connection[Any]) -> None:
     for question in ("throughput", "success_and_error_rates", "tool_usage_stats", "latency_percentiles"):
-        assert rows(conn, f"select * from bcp.{question}('2031-01-01', '2031-02-01')") == []
-    found = rows(conn, "select * from bcp.peak_usage_hours('2027-01-01', '2027-01-02')")
+        assert rows(rolled_back, f"select * from bcp.{question}('2031-01-01', '2031-02-01')") == []
+    found = rows(rolled_back, "select * from bcp.peak_usage_hours('2027-01-01', '2027-01-02')")
     assert {(r["call_count"], r["peak_hour"]) for r in found} in ({(0, None)}, set())
 
 
 @pytest.mark.native("the embedded engine plans the same, but its version vectorises less")
-def test_plans_are_vectorised(conn: psycopg.Connection[Any]) -> None:
+def test_plans_are_vectorised(rolled_back: psycopg.Connection[Any]) -> None:
     for relation in (
         "tool_usage_logs",
         "tool_usage_1m",
@@ -286,24 +311,26 @@ def test_plans_are_vectorised(conn: psycopg.Connection[Any]) -> None:
         "tool_latency_1h",
         "tool_latency_1d",
     ):
-        compress(conn, relation)
+        compress(rolled_back, relation)
     for statement in ("usage_statement", "sketch_statement"):
         for since, relation in (("2026-04-01", "1h"), ("2026-04-01", "logs")):
             user = "'nobody'" if relation == "logs" else "null"
-            [(query,)] = conn.execute(
+            [(query,)] = rolled_back.execute(
                 f"select bcp_internal.{statement}('{since}', '2026-06-12', '1 hour', 'UTC',"  # type: ignore[arg-type]
                 f" 'bcp_name, tool_name', bcp_internal.filters(p_user_id => {user}))"
             ).fetchall()
-            plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
+            plan = "\n".join(
+                line for (line,) in rolled_back.execute(f"explain (costs off) {query}").fetchall()
+            )
             scans, vectorised = plan.count("(ColumnarScan)"), plan.count("(VectorAgg)")
             assert scans > 1, plan
             assert vectorised == scans, plan
             assert "Vectorized Filter" in plan or relation != "logs", plan
-    [(query,)] = conn.execute(
+    [(query,)] = rolled_back.execute(
         "select bcp_internal.sketch_statement("
         "'2026-04-02', '2026-05-25', null, 'UTC', 'tool_name', bcp_internal.filters(p_tool_name => 'read'))"
     ).fetchall()
-    plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
+    plan = "\n".join(line for (line,) in rolled_back.execute(f"explain (costs off) {query}").fetchall())
     assert "(VectorAgg)" in plan, plan
 
 
@@ -315,39 +342,53 @@ def test_plans_are_vectorised(conn: psycopg.Connection[Any]) -> None:
     ids=["a day", "raw rows"],
 )
 def test_one_chunk_is_vectorised(
-    conn: psycopg.Connection[Any], statement: str, since: str, until: str, user: str
+    rolled_back: psycopg.Connection[Any], statement: str, since: str, until: str, user: str
 ) -> None:
     for relation in ("tool_usage_logs", "tool_usage_1d", "tool_latency_1d"):
-        compress(conn, relation)
-    [(query,)] = conn.execute(
+        compress(rolled_back, relation)
+    [(query,)] = rolled_back.execute(
         f"select bcp_internal.{statement}('{since}', '{until}', null, 'UTC',"  # type: ignore[arg-type]
         f" 'bcp_name, tool_name', bcp_internal.filters(p_user_id => {user}))"
     ).fetchall()
-    plan = "\n".join(line for (line,) in conn.execute(f"explain (costs off) {query}").fetchall())
+    plan = "\n".join(line for (line,) in rolled_back.execute(f"explain (costs off) {query}").fetchall())
     assert (plan.count("(ColumnarScan)"), plan.count("(VectorAgg)")) == (1, 1), plan
+
+
+def fill_nights(conn: psycopg.Connection[Any]) -> None:
+    conn.execute("select set_config('bcp.now', %s, false)", [AFTER_NIGHTS])
+    first = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    times = [first + timedelta(minutes=19 * n) for n in range(76)]
+    times += [t + timedelta(days=7) for t in times]  # New York's clock changes a week later.
+    times += [t - timedelta(days=7 * 29 + 0.5) for t in times]  # And Lord Howe's in April.
+    ingest(conn, [usage(start_time=t.isoformat(), duration_ms=1) for t in times])
+
+
+def fill_and_refresh_nights(conn: psycopg.Connection[Any]) -> None:
+    fill_nights(conn)
+    conn.execute("call bcp.refresh_analytics_views()")
+
+
+@pytest.fixture(scope="module", params=[fill_nights, fill_and_refresh_nights])
+def nights(request: pytest.FixtureRequest, filled_by: Callable[[Fill], Filled]) -> Filled:
+    return filled_by(request.param)
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
 @pytest.mark.parametrize("width", ["7 minutes", "90 minutes", "2 hours"])
 def test_buckets_of_a_night_that_has_an_hour_twice_begin_before_their_calls(
-    clean_db: psycopg.Connection[Any], zone: str, width: str
+    nights: Filled, zone: str, width: str
 ) -> None:
-    clean_db.execute("select set_config('bcp.now', '2026-11-03T12:00:00Z', false)")
-    first = datetime(2026, 10, 24, 12, tzinfo=UTC)
-    times = [first + timedelta(minutes=19 * n) for n in range(76)]
-    times += [t + timedelta(days=7) for t in times]  # New York's clock changes a week later.
-    times += [t - timedelta(days=7 * 29 + 0.5) for t in times]  # And Lord Howe's in April.
-    ingest(clean_db, [usage(start_time=t.isoformat(), duration_ms=1) for t in times])
-    expected = rows(
-        clean_db,
-        f"select time_bucket(interval '{width}', start_time, '{zone}') as bucket, count(*)::int as n"
-        " from bcp.tool_usage_logs group by 1 order by 1",
-    )
-    for refresh in ("select", "call bcp.refresh_analytics_views()"):
-        clean_db.execute(refresh)  # type: ignore[call-overload]
+    with closing(nights.connect()) as conn:
+        conn.execute("select set_config('bcp.now', %s, false)", [AFTER_NIGHTS])
+        expected = rows(
+            conn,
+            f"select time_bucket(interval '{width}', start_time, '{zone}') as bucket, count(*)::int as n"
+            " from bcp.tool_usage_logs group by 1 order by 1",
+        )
         found = rows(
-            clean_db,
+            conn,
             "select time_bucket as bucket, call_count::int as n from bcp.tool_usage_stats("
             f"'2026-01-01', '2026-11-03', '{width}', p_time_zone => '{zone}') order by 1",
         )
-        assert found == expected
+    assert sum(row["n"] for row in found) == 4 * 76
+    assert found == expected
