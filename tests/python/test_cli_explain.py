@@ -17,16 +17,35 @@ from bcp_analytics.cli._app import app
 from bcp_analytics.ingest import ingest_tool_usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typer.testing import Result
+
+    from tests.targets import Target
 
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 DAYS = 5
 
 
+@pytest.fixture(scope="module")
+def filled(_server: Target) -> Iterator[str]:
+    """Give a store for all tests, which leave it as it was.
+
+    Two calls in each hour of five days and of this one, aggregated up to the last hour that is over.
+    """
+    with _server.clean() as found:
+        dsn = make_conninfo(found, options=f"-c bcp.now={NOW.isoformat()}")
+        _fill(dsn)
+        yield dsn
+
+
 @pytest.fixture
-def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Two calls in each hour of five days and of this one, aggregated up to the last hour that is over."""
-    dsn = make_conninfo(dsn, options=f"-c bcp.now={NOW.isoformat()}")
+def store(filled: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("BCP_ANALYTICS_DSN", filled)
+    return filled
+
+
+def _fill(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         events = [
             {
@@ -42,8 +61,6 @@ def store(dsn: str, monkeypatch: pytest.MonkeyPatch) -> str:
         ]
         ingest_tool_usage(conn, events)
         refresh_analytics_views(conn)
-    monkeypatch.setenv("BCP_ANALYTICS_DSN", dsn)
-    return dsn
 
 
 def run(*args: str) -> Result:
@@ -95,9 +112,13 @@ def test_chunks_are_told_apart() -> None:
 
 
 def test_rows_of_the_columnstore_are_counted_by_batches(store: str) -> None:
+    chunks = "show_chunks('bcp.tool_usage_logs', older_than => %s)"
     with psycopg.connect(store, autocommit=True) as conn:
-        conn.execute("select compress_chunk(show_chunks('bcp.tool_usage_logs', older_than => %s))", [NOW])
-    read = relations(explained("find_calls", "--since", "2026-06-11", "--user", "u1"))
+        conn.execute(f"select compress_chunk({chunks})", [NOW])
+        try:
+            read = relations(explained("find_calls", "--since", "2026-06-11", "--user", "u1"))
+        finally:
+            conn.execute(f"select decompress_chunk({chunks})", [NOW])
     raw = read["bcp.tool_usage_logs"]
     # A chunk has one tool, so one batch each.
     assert raw["batch_count"] == 4

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+    from tests.targets import Target
+
 ROLES = ("ingest", "reader", "admin")
 
 
@@ -68,3 +70,13 @@ def server(dsn: str) -> Iterator[Running]:
     with serving(dsn) as running:
         running.tokens = tokens
         yield running
+
+
+@pytest.fixture(scope="module")
+def shared_server(_server: Target) -> Iterator[Running]:
+    """Give what `server` gives, once for a module none of whose tests writes or takes `dsn` or `server`."""
+    with _server.clean() as dsn:
+        tokens = {role: make_token(dsn, role, role) for role in ROLES}
+        with serving(dsn) as running:
+            running.tokens = tokens
+            yield running

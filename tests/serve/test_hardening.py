@@ -1,33 +1,23 @@
-"""Hosts, origins, headers, the access log, and a database that is away."""
+"""Hosts, origins, headers, and senders that are too slow."""
 
 from __future__ import annotations
 
-import asyncio
-import io
-import json
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bcp_analytics.errors import BcpAnalyticsError
-from bcp_analytics.serve import Config, _database, _patience, run
-from bcp_analytics.serve._auth import Tokens
-from bcp_analytics.serve._errors import Refused
-from bcp_analytics.serve._hardening import AccessLog
-from tests.serve.conftest import Running, serving
+from bcp_analytics.serve import _patience
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from starlette.types import ASGIApp
+    from tests.serve.conftest import Running
 
 
-def test_other_hosts_are_not_answered(server: Running) -> None:
+def test_other_hosts_are_not_answered(shared_server: Running) -> None:
     for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", ""):
-        assert server.send("GET", "/healthz", headers={"host": host}).status_code == 421
-    for host in ("localhost", "LOCALHOST:1", f"127.0.0.1:{server.port}", "[::1]:80"):
-        assert server.send("GET", "/healthz", headers={"host": host}).status_code == 200
+        assert shared_server.send("GET", "/healthz", headers={"host": host}).status_code == 421
+    for host in ("localhost", "LOCALHOST:1", f"127.0.0.1:{shared_server.port}", "[::1]:80"):
+        assert shared_server.send("GET", "/healthz", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -40,47 +30,39 @@ def test_other_hosts_are_not_answered(server: Running) -> None:
         {"sec-fetch-site": "same-site"},
     ],
 )
-def test_pages_of_others_change_nothing(server: Running, headers: dict[str, str]) -> None:
-    body = {"token": server.tokens["admin"]}
-    assert server.send("POST", "/v1/session", json=body, headers=headers).status_code == 403
-    own = {"origin": server.url, "sec-fetch-site": "same-origin"}
-    assert server.send("POST", "/v1/session", json=body, headers=own).status_code == 200
+def test_pages_of_others_change_nothing(shared_server: Running, headers: dict[str, str]) -> None:
+    body = {"token": shared_server.tokens["admin"]}
+    assert shared_server.send("POST", "/v1/session", json=body, headers=headers).status_code == 403
+    own = {"origin": shared_server.url, "sec-fetch-site": "same-origin"}
+    assert shared_server.send("POST", "/v1/session", json=body, headers=own).status_code == 200
 
 
-def test_otlp_is_refused_in_its_own_form_and_with_all_headers(server: Running) -> None:
+def test_otlp_is_refused_in_its_own_form_and_with_all_headers(shared_server: Running) -> None:
     for headers, status, code in (({"host": "evil.example"}, 421, 13), ({"origin": "null"}, 403, 7)):
-        answer = server.send("POST", "/v1/traces", headers=headers)
+        answer = shared_server.send("POST", "/v1/traces", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
         assert answer.headers["x-content-type-options"] == "nosniff"
         in_protobuf = {**headers, "content-type": "application/x-protobuf"}
-        answer = server.send("POST", "/v1/logs", headers=in_protobuf)
+        answer = shared_server.send("POST", "/v1/logs", headers=in_protobuf)
         assert answer.headers["content-type"] == "application/x-protobuf"
         assert answer.content[:2] == bytes([8, code])
 
 
-def test_answers_are_not_cached_framed_or_sniffed(server: Running) -> None:
+def test_answers_are_not_cached_framed_or_sniffed(shared_server: Running) -> None:
     for path in ("/healthz", "/nowhere", "/v1/session"):
-        headers = server.send("GET", path).headers
+        headers = shared_server.send("GET", path).headers
         assert headers["cache-control"] == "no-store"
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "server" not in headers
-    assert server.send("GET", "/nowhere").status_code == 404
-    assert server.send("PUT", "/healthz").status_code == 405
-    assert server.send("GET", "/healthz/").status_code == 404
-
-
-def test_a_forwarded_address_is_believed_of_named_proxies_only(dsn: str) -> None:
-    forwarded = {"x-forwarded-for": "203.0.113.9"}
-    for proxies, seen in (((), "127.0.0.1"), (("127.0.0.1",), "203.0.113.9")):
-        with serving(dsn, trusted_proxies=proxies) as running:
-            running.send("GET", "/v1/session", headers=forwarded)
-            assert list(running.app.state.tokens._noted) == [("missing", seen)]
+    assert shared_server.send("GET", "/nowhere").status_code == 404
+    assert shared_server.send("PUT", "/healthz").status_code == 405
+    assert shared_server.send("GET", "/healthz/").status_code == 404
 
 
 def test_who_sends_too_slowly_is_not_waited_for(
-    server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    shared_server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert (_patience.HEADERS_S, _patience.BODY_S, _patience.NEXT_S) == (10, 60, 5)
     for name in ("HEADERS_S", "BODY_S", "NEXT_S"):
@@ -88,140 +70,12 @@ def test_who_sends_too_slowly_is_not_waited_for(
     post = b"POST /v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
     for sent, said in ((b"", []), (get, []), (get + b"\r\n" + get, [b"200"]), (post, [b"408"])):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", shared_server.port), timeout=10) as client:
             client.sendall(sent)
             answer = client.makefile("rb").read()
         assert [line.split()[1] for line in answer.splitlines() if line.startswith(b"HTTP/1.1")] == said
     # Who leaves in the middle is no failure of the server's.
-    with socket.create_connection(("127.0.0.1", server.port)) as client:
+    with socket.create_connection(("127.0.0.1", shared_server.port)) as client:
         client.sendall(post)
-    assert server.send("GET", "/healthz").status_code == 200
+    assert shared_server.send("GET", "/healthz").status_code == 200
     assert not caplog.records
-
-
-@pytest.mark.native("the embedded engine lets nobody connect while a transaction is open")
-def test_a_burst_of_requests_asks_for_one_connection_more(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_database, "_PATIENCE", 0.2)
-
-    async def burst() -> tuple[list[str], int, bool]:
-        database = _database.Database(Config(dsn=dsn, connections=1))
-        await database.open()
-        connect, asked = database._reachable, []
-
-        async def reachable() -> bool:
-            asked.append(1)
-            return await connect()
-
-        monkeypatch.setattr(database, "_reachable", reachable)
-        try:
-            async with database.connection("reader"):
-                found = await asyncio.gather(*(database.check() for _ in range(9)), return_exceptions=True)
-                found += await asyncio.gather(
-                    *(Tokens(database).check_digest(bytes(32), "", "reader") for _ in range(9)),
-                    return_exceptions=True,
-                )
-            return [type(one).__name__ for one in found], len(asked), database.away
-        finally:
-            await database.close()
-
-    said, asked, away = asyncio.run(burst())
-    assert said == ["Busy"] * 18
-    assert asked <= 4
-    assert not away
-
-
-@pytest.mark.native("the embedded engine lets nobody connect while a transaction is open")
-def test_readers_leave_connections_to_events_and_to_tokens(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_database, "_PATIENCE", 0.2)
-
-    async def busy() -> tuple[str, str]:
-        database = _database.Database(Config(dsn=dsn, connections=3))
-        await database.open()
-        try:
-            async with database.connection("reader"), database.connection("reader"):
-                # A third reader would take the last one.
-                with pytest.raises(_database.Busy):
-                    async with database.connection("reader"):
-                        pass
-                await database.check()
-                with pytest.raises(Refused) as refused:
-                    await Tokens(database).check_digest(bytes(32), "", "reader")
-            async with database.connection("reader"):
-                pass
-            return refused.value.message, "away" if database.away else "there"
-        finally:
-            await database.close()
-
-    assert asyncio.run(busy()) == ("This token is not known.", "there")
-
-
-@pytest.mark.parametrize(("reachable", "status"), [(True, 504), (False, 503)])
-def test_a_database_that_says_nothing_is_not_waited_for(
-    dsn: str, monkeypatch: pytest.MonkeyPatch, *, reachable: bool, status: int
-) -> None:
-    async def hang() -> tuple[int, bool]:
-        database = _database.Database(Config(dsn=dsn, statement_timeout=0.1))
-        await database.open()
-        monkeypatch.setattr(_database, "_PATIENCE", 0.1)
-        if not reachable:
-            monkeypatch.setattr(database, "_connect", asyncio.Event().wait)
-        try:
-            with pytest.raises(Refused) as refused:
-                async with database.connection("reader"):
-                    await asyncio.Event().wait()
-            return refused.value.status, database.away
-        finally:
-            await database.close()
-
-    assert asyncio.run(hang()) == (status, not reachable)
-
-
-def test_the_access_log_has_no_value_of_a_request(dsn: str) -> None:
-    lines = io.StringIO()
-    with serving(dsn) as running:
-        app: ASGIApp = running.app
-        running.app.middleware_stack = AccessLog(running.app.middleware_stack, lines.write)  # type: ignore[arg-type]
-        assert app is running.app
-        running.send("GET", "/healthz?user=jane@example.com")
-        running.send("GET", "/jane@example.com")
-    assert "jane" not in lines.getvalue()
-    first, second = map(json.loads, lines.getvalue().splitlines())
-    assert (first["method"], first["route"], first["status"]) == ("GET", "/healthz", 200)
-    assert (second["route"], second["status"]) == (None, 404)
-
-
-@pytest.mark.any_target("it needs no database")
-@pytest.mark.parametrize(
-    "changes",
-    [{"trusted_proxies": ("localhost",)}, {"trusted_proxies": ("10.0.0.1/8",)}]
-    + [{"allowed_hosts": (name,)} for name in ("https://bcp.lan", "bcp.lan:8787", "a b", "")],
-)
-def test_names_that_no_request_could_match_are_refused(changes: dict[str, tuple[str, ...]]) -> None:
-    with pytest.raises(BcpAnalyticsError, match="is no"):
-        Config(dsn="", **changes)  # type: ignore[arg-type]
-
-
-def test_a_wrong_certificate_is_said_before_it_serves(dsn: str, tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong.pem"
-    wrong.write_text("none")
-    told: list[str] = []
-    with pytest.raises(BcpAnalyticsError, match="certificate"):
-        run(Config(dsn=dsn, port=0, tls_certificate=wrong, tls_key=wrong), tell=told.append)
-    assert not told
-
-
-def test_a_public_address_needs_a_token_first(dsn: str) -> None:
-    with pytest.raises(BcpAnalyticsError, match="no token yet"):
-        run(Config(dsn=dsn, host="0.0.0.0"))  # noqa: S104 - the point
-
-
-def test_a_store_that_is_not_there_is_said_at_the_start(blank_db: str) -> None:
-    with pytest.raises(BcpAnalyticsError, match="bcp-analytics migrate"):
-        run(Config(dsn=blank_db))
-
-
-def test_without_a_database_it_lives_and_is_not_ready() -> None:
-    with serving("host=127.0.0.1 port=1 dbname=none") as running:
-        assert running.send("GET", "/healthz").status_code == 200
-        answer = running.send("GET", "/readyz")
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
