@@ -2,8 +2,8 @@
 
 `create or replace` takes nothing away. A function that gets one more parameter with a default leaves its old
 overload, and calls are then ambiguous; one that returns something else is refused. So what a load made is
-recorded, and the next load renames out of its way what it does not make again in the same shape, and drops
-that when all is loaded.
+recorded. The next load renames out of its way what it does not make again in the same shape, and drops that
+when all is loaded. Mostly there is nothing of that kind, so a load first tries to do without.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 import psycopg
 from psycopg import sql
 
+from bcp_analytics.errors import MigrationError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from psycopg import Connection
 
 OURS = ["bcp", "bcp_internal"]
+# SQLSTATE of a lock that is not to be had, and of a deadlock: the whole run begins anew.
+_LOCKED = {"55P03", "40P01"}
 
 # `version` differs after `create or replace`, and only then: granting, renaming and `alter ... set` write
 # other rows of the catalogue. `shape` is what `create or replace` must keep, though it may append to it.
@@ -82,24 +86,52 @@ def replace(conn: Connection[Any], load: Callable[[], None]) -> None:
     """
     recorded = set(conn.execute("select type, identity from bcp_migrations.loaded_objects").fetchall())
     old = [thing for thing in _things(conn) if thing[:2] in recorded]
-    outdated: list[_Thing] = []
-    if old:
-        # What the files define is found out by loading them as into an empty database.
-        with conn.transaction(force_rollback=True):
-            _set_aside(conn, old)
-            new = _loaded(conn, load)
-        outdated = [thing for thing in old if not any(thing.becomes(other) for other in new)]
-        views = [thing.identity for thing in outdated if thing.type == "view"]
-        outdated += [t for t in old if t not in outdated and any(view in t.types for view in views)]
+    made, outdated = _in_place(conn, old, load)
+    if outdated:
         _set_aside(conn, outdated)
-    made = _loaded(conn, load)
-    drop(conn, {thing.oid for thing in outdated})
+        made = _loaded(conn, load)
+        drop(conn, {thing.oid for thing in outdated})
     conn.execute("delete from bcp_migrations.loaded_objects")
     with conn.cursor() as cursor:
         cursor.executemany(
             "insert into bcp_migrations.loaded_objects (type, identity) values (%s, %s)",
             sorted(thing[:2] for thing in made),
         )
+
+
+def _in_place(
+    conn: Connection[Any], old: list[_Thing], load: Callable[[], None]
+) -> tuple[set[_Thing], list[_Thing]]:
+    """Load over what there is, which mostly does. Return what was made, and what has to go first.
+
+    If something has to go, the load is taken back: code that ran in it may have called what is old.
+    """
+    outdated: list[_Thing] = []
+    try:
+        with conn.transaction():
+            made = _loaded(conn, load)
+            outdated = _not_among(old, made)
+            if outdated:
+                raise psycopg.Rollback
+    except (MigrationError, psycopg.Error) as error:
+        if not old or error.sqlstate in _LOCKED:
+            raise
+        # `create or replace` refused, or there was an overload too many. What the files define is found out
+        # by loading them as into an empty database.
+        with conn.transaction(force_rollback=True):
+            _set_aside(conn, old)
+            made = _loaded(conn, load)
+        outdated = _not_among(old, made)
+        if not outdated:
+            raise
+    return made, outdated
+
+
+def _not_among(old: list[_Thing], new: set[_Thing]) -> list[_Thing]:
+    """Return the old things that `create or replace` cannot make the new ones of."""
+    outdated = [thing for thing in old if not any(thing.becomes(other) for other in new)]
+    views = [thing.identity for thing in outdated if thing.type == "view"]
+    return outdated + [t for t in old if t not in outdated and any(view in t.types for view in views)]
 
 
 def drop(conn: Connection[Any], oids: set[int] | None = None) -> None:

@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from bcp_analytics.errors import MigrationError
 from bcp_analytics.migrate import _runner as runner
-from bcp_analytics.migrate import status
+from bcp_analytics.migrate import _sqlfiles, status
 from tests.catalog import snapshot
 from tests.migration import older
 from tests.migration.conftest import Project, value
@@ -75,6 +75,29 @@ def test_what_create_or_replace_would_leave_or_refuse_is_as_in_a_fresh_database(
     upgraded.rollback(scratch, count=None)
     upgraded.migrate(scratch)
     assert after == lines(scratch)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "loads"),
+    [
+        ("f(p_a integer) returns integer", "f(p_a integer) returns integer", 1),
+        ("f(p_a integer) returns integer", "f(p_a integer, p_b integer default 0) returns integer", 2),
+        # Refused, so what the files define is found out first.
+        ("f(p_a integer) returns integer", "f(p_a integer) returns bigint", 3),
+    ],
+)
+def test_code_is_loaded_once_if_it_replaces_all_there_is(
+    project: Project, scratch: str, monkeypatch: pytest.MonkeyPatch, before: str, after: str, loads: int
+) -> None:
+    load, loaded = _sqlfiles.load, []
+    project.code("30_more.sql", f"create or replace function bcp.{before} language sql as 'select 1';")
+    project.migrate(scratch)
+    project.code("30_more.sql", f"create or replace function bcp.{after} language sql as 'select 2';")
+    monkeypatch.setattr(_sqlfiles, "load", lambda *given: [loaded.append(1), load(*given)])
+    project.migrate(scratch)
+    assert len(loaded) == loads
+    assert value(scratch, "select bcp.f(0)") == 2
+    assert value(scratch, "select count(*) from pg_proc where proname ~ '^(f|outdated_.*)$'") == 1
 
 
 def test_what_no_load_made_is_nobodys_to_drop(upgraded: Project, scratch: str) -> None:
