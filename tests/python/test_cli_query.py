@@ -73,6 +73,8 @@ def test_json_has_numbers_and_iso_times() -> None:
         (["--user", "none such"], 0),
         (["--session", "none such"], 0),
         (["--client", "none such"], 0),
+        (["--client", "", "--release", "", "--since", "2w"], 3),
+        (["--user", "", "--since", "2w"], 3),
         (["--outcome", "success"], 1),
         (["--outcome", "timeout"], 0),
         (["--since", "2w", "--interval", "1mo"], 3),

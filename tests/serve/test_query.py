@@ -97,6 +97,9 @@ def test_arguments_are_those_of_python(asked: Running) -> None:
     assert first(f"{usage}&since=3h")["call_count"] == 23
     assert first(f"{usage}&since=2026-06-15T09:00Z&until=2026-06-15T11:00Z")["call_count"] == 23
     assert first(f"{usage}&since=today&failed=true")["call_count"] == 8
+    # Empty is not left out: it asks for what names none.
+    assert first(f"{usage}&client_name=&release=")["call_count"] == 23
+    assert asked.send("GET", f"/v1/query/{usage}&user_id=", role="reader").json() == []
     assert first("latency_percentiles?since=7d&percentiles=0.5,0.99")["percentile"] == 0.5
     assert first("usage_breakdown?by=bcp_name,tool_name&since=1d")["bcp_name"] == "mail"
     assert (
