@@ -167,8 +167,11 @@ select
     s.tool_calls_count as call_count, s.errors_count as error_count, s.resolved_by
 from bcp.user_sessions s
 where s.last_activity >= %(since)s and s.started_at < %(until)s
-  and (%(client_name)s is null or s.client_name = %(client_name)s)
-  and (%(user_id)s is null or s.user_id = %(user_id)s)
+  and (%(client_name)s is null or coalesce(s.client_name, '') = %(client_name)s)
+  and (%(user_id)s is null or s.user_id = %(user_id)s or %(user_id)s = '' and s.user_id is null)
+  and (not %(begun)s or s.started_at >= %(since)s)
+  and (not %(single)s or s.tool_calls_count = 1)
+  and (not %(failed)s or s.errors_count > 0)
   and (%(search)s is null or strpos(lower(s.session_id), lower(%(search)s)) > 0)
 order by
     case %(sort)s

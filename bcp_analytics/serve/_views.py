@@ -58,6 +58,8 @@ _TAKES: dict[str, tuple[str, Any]] = {
     "error_type": ("text", None),
     "method": ("text", ...),
     "failed": ("boolean", False),
+    "begun": ("boolean", False),
+    "single": ("boolean", False),
     "next_bcp_name": ("text", None),
     "next_tool_name": ("text", None),
     "by": ("text", None),

@@ -82,6 +82,103 @@ def test_a_number_leads_to_as_many_calls(look: Watched, path: str, panel: str) -
     assert rows.count() == min(counted, 50)
 
 
+@pytest.mark.parametrize(
+    ("path", "panel"),
+    [
+        ("/tool?bundle=accounts&tool=password&range=7d", "By release"),
+        ("/tool?bundle=accounts&tool=password&range=7d", "By client"),
+        ("/tool?bundle=accounts&tool=password&range=7d", "By model"),
+        ("/people?range=7d", "Clients"),
+        ("/people?range=7d", "Models"),
+    ],
+)
+def test_a_number_of_what_names_none_leads_to_as_many_calls(look: Watched, path: str, panel: str) -> None:
+    page = look.page
+    page.goto(path)
+    row = page.locator(f"section[aria-label='{panel}'] tbody tr", has_text="not given")
+    counted = int(row.locator("td[data-heading=calls]").inner_text())
+    assert counted > 0
+    row.locator("td[data-heading=calls] a").click()
+    page.locator("main h1", has_text="Calls").wait_for()
+    rows = page.locator("section[aria-label=Calls] tbody tr")
+    rows.first.wait_for()
+    page.wait_for_load_state("networkidle")
+    assert rows.count() == counted
+    # It says so, and it can be taken away.
+    [name] = [one for one in ("client", "release", "model") if one in panel.lower()]
+    if name == "model":
+        page.get_by_label("Any model", exact=True).click()
+    else:
+        chosen = page.get_by_label(name, exact=True)
+        assert chosen.locator("option:checked").inner_text() == f"No {name} given"
+        chosen.select_option(f"Any {name}")
+    assert f"{name}=" not in page.url
+
+
+def test_a_number_of_tokens_leads_to_the_lists_that_took_them(look: Watched) -> None:
+    page = look.page
+    page.goto("/context?range=7d")
+    row = page.locator("section[aria-label='By tool'] tbody tr", has_text="the list of tools")
+    counted = int(row.locator("td[data-heading=calls]").inner_text())
+    row.locator("td[data-heading=tokens] a").click()
+    page.locator(".chip", has_text="operation").wait_for()
+    rows = page.locator("section[aria-label=Calls] tbody tr")
+    rows.first.wait_for()
+    page.wait_for_load_state("networkidle")
+    assert rows.count() == counted == 1
+
+
+@pytest.mark.parametrize("named", ["not given", "ide-plugin"])
+@pytest.mark.parametrize("heading", ["sessions", "of one call", "failed"])
+def test_a_number_of_sessions_leads_to_as_many(look: Watched, heading: str, named: str) -> None:
+    page = look.page
+    page.goto("/sessions?range=7d")
+    row = page.locator("section[aria-label='By client'] tbody tr", has_text=named)
+    number = row.locator(f"td[data-heading='{heading}']")
+    counted = int(number.inner_text())
+    if counted == 0:
+        assert number.locator("a").count() == 0
+        return
+    number.locator("a").click()
+    listed = page.locator("section[aria-label=Sessions]")
+    listed.locator("h2 small", has_text="began").wait_for()
+    page.wait_for_load_state("networkidle")
+    found = [
+        int(text)
+        for text in listed.locator(
+            f"td[data-heading={'failed' if heading == 'failed' else 'calls'}]"
+        ).all_inner_texts()
+    ]
+    assert (sum(found) if heading == "failed" else len(found)) == counted
+    if heading == "of one call":
+        assert set(found) == {1}
+    # And of a session to its calls.
+    listed.locator(
+        "td[data-heading=failed] a" if heading == "failed" else "td[data-heading=calls] a"
+    ).first.click()
+    rows = page.locator("section[aria-label=Calls] tbody tr")
+    rows.first.wait_for()
+    page.wait_for_load_state("networkidle")
+    assert rows.count() == found[0]
+
+
+def test_an_occurrence_leads_to_the_calls_that_it_may_be_of(look: Watched) -> None:
+    page = look.page
+    with psycopg.connect(look.site.direct) as conn:
+        [fingerprint] = conn.execute("select fingerprint from bcp.error_issues").fetchone() or [""]
+        [ever] = conn.execute("select events from bcp.error_issues").fetchone() or [0]
+    page.goto(f"/issue?id={fingerprint}&range=1h")
+    page.locator("a", has_text=f"{ever} errors ever").click()
+    occurrences = page.locator("section[aria-label=Occurrences]")
+    occurrences.locator("tbody tr").nth(ever - 1).wait_for()
+    assert occurrences.locator("tbody tr").count() == ever
+    occurrences.locator("td[data-heading=calls] a").first.click()
+    rows = page.locator("section[aria-label=Calls] tbody tr")
+    rows.first.wait_for()
+    assert rows.count() == 1
+    assert "ConnectionError" in rows.first.inner_text()
+
+
 @pytest.mark.parametrize("panel", ["What comes before", "What comes after"])
 def test_a_number_of_pairs_leads_to_as_many_calls(look: Watched, panel: str) -> None:
     page = look.page

@@ -114,9 +114,9 @@ function note(isAway) {
   else away.value ??= Date.now()
 }
 
-/** @param {Asked} asked  Without what is not given. */
+/** @param {Asked} asked  Without what is not given. An empty text asks for what names none. */
 function plain(asked) {
-  const takes = Object.entries(asked.takes).filter(([, value]) => value !== null && value !== undefined && value !== '')
+  const takes = Object.entries(asked.takes).filter(([, value]) => value !== null && value !== undefined)
   return { ...asked, takes: Object.fromEntries(takes) }
 }
 
@@ -236,7 +236,7 @@ export async function sqlOf({ of, name, takes }) {
   })
   const view = (await views)[name]
   const filled = view.sql.replace(/(?<!:):([a-z_]+)/g, (/** @type {string} */ _, /** @type {string} */ key) => {
-    const value = takes[key] ?? { since: '24h', until: 'now', limit: 50, offset: 0, ascending: false, failed: false }[key]
+    const value = takes[key] ?? { since: '24h', until: 'now', limit: 50, offset: 0, ascending: false, failed: false, begun: false, single: false }[key]
     const text = value === undefined ? 'null' : literal(key, value)
     const inBrackets = text.includes(' - ') ? `(${text})` : text
     return `${inBrackets}::${view.takes[key]}`

@@ -32,12 +32,10 @@ const SIZE = 50
 /** The calls that a number on another page counts. */
 export function Calls() {
   const { since, until } = range()
-  const silent = param('said') === 'no'
   const takes = {
     since, until: param('until') ?? until, ...filters('bcp_name', 'client_name', 'release'), tool_name: param('tool'), user_id: param('user'),
     session_id: param('session'), outcome: param('outcome'), failed: param('failed'), client_model: param('model'), client_version: param('version'),
-    // A blank is no intent, and nothing would be any.
-    intent: silent ? ' ' : param('intent'),
+    operation: param('operation'), intent: param('intent'),
   }
   const slow = param('slow')
   const cause = param('cause') && { since, until, bcp_name: param('bundle'), tool_name: takes.tool_name, outcome: takes.outcome, error_type: param('type'), limit: 100 }
@@ -50,9 +48,9 @@ export function Calls() {
     : { ...takes, limit: SIZE, after: param('after') }, { pace: param('after') ? 'never' : 'slow', skip: Boolean(own) })
   const found = own ? of : listed
   const last = found.rows?.at(-1)
-  const about = [['tool', takes.tool_name], ['user', takes.user_id], ['session', takes.session_id], ['outcome', takes.outcome], ['model', takes.client_model], ['version', takes.client_version], ['intent', silent ? 'not said' : takes.intent], ['type', param('type')], ['then', pair ? param('next') ?? 'the end of the session' : null]]
-    .filter(([, value]) => value)
-  return html`<h1>Calls</h1><p class="about">${about.map(([name, value]) => html`<span class="chip" key=${name}>${name} <b>${cut(value, 60)}</b> <a href=${here({ [String(name)]: null, said: null, pair: null, next: null, nextbundle: null, cause: null, type: null, after: null, until: null })} aria-label=${`Any ${name}`}>×</a></span>`)}
+  const about = [['tool', takes.tool_name], ['user', takes.user_id], ['session', takes.session_id], ['outcome', takes.outcome], ['model', takes.client_model], ['version', takes.client_version], ['operation', takes.operation], ['intent', takes.intent], ['type', param('type')], ['then', pair ? param('next') ?? 'the end of the session' : null]]
+    .filter(([, value]) => value !== null)
+  return html`<h1>Calls</h1><p class="about">${about.map(([name, value]) => html`<span class="chip" key=${name}>${name} <b>${value ? cut(value, 60) : name === 'intent' ? 'not said' : 'not given'}</b> <a href=${here({ [String(name)]: null, pair: null, next: null, nextbundle: null, cause: null, type: null, after: null, until: null })} aria-label=${`Any ${name}`}>×</a></span>`)}
       <label class="check"><input type="checkbox" checked=${param('failed') === 'true'} onchange=${(/** @type {any} */ e) => go(here({ failed: e.target.checked ? 'true' : null, pair: null, next: null, nextbundle: null, cause: null, type: null, after: null, until: null }))} />failed only</label></p>
     <${Panel} title=${slow ? `Calls of ${ms(Number(slow))} and more` : 'Calls'} wide of=${found} note=${slow ? 'slowest first' : 'latest first'}
       empty="No call in this range fits. Choose a longer range, or fewer filters.">

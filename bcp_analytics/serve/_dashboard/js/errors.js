@@ -10,11 +10,11 @@ import { Badge, Change, Facts, Json, Pages, Panel, Search, Table, ToolName, erro
 import { inTime, zoom } from './overview.js'
 
 const SIZE = 50
-const STATES = ['', 'new', 'ongoing', 'regressed', 'resolved']
+const STATES = [null, 'new', 'ongoing', 'regressed', 'resolved']
 
 export function Errors() {
   const { since, until } = range()
-  const state = param('state') ?? ''
+  const state = param('state') || null
   const query = param('q')
   const issues = useAsk('error_issues', { since, until, ...filters('bcp_name', 'release'), state, limit: 200 })
   const found = useAsk('search_errors', { since, until, query, limit: 50, ...filters('bcp_name', 'release') }, { skip: !query })
@@ -62,6 +62,10 @@ function Actions({ issue }) {
 /** They stand below what names them, and what a number counts should be seen. */
 const showErrors = () => document.getElementById('occurrences')?.scrollIntoView({ block: 'start' })
 
+/** @param {any} row  The calls that an error may be of, whatever the range: senders name no call in an error. */
+const callsBehind = (row) => href('/calls', { bundle: row.bcp_name, tool: row.tool_name, session: row.session_id, failed: 'true', client: null, release: null, range: null,
+  from: new Date(Date.parse(row.happened_at) - 3_600_000).toISOString(), to: new Date(Date.parse(row.happened_at) + 1000).toISOString() })
+
 export function Issue() {
   const id = param('id') ?? ''
   const span = range()
@@ -85,7 +89,7 @@ export function Issue() {
   return html`<h1>${cut(issue.message, 300)}</h1>
     <p class="about"><${Badge} state=${issue.state} /> <${Badge} state=${issue.level} /> <b>${cut(issue.error_type ?? '', 80)}</b>
       <a href=${href('/tool', { bundle: issue.bcp_name, tool: issue.tool_name })}>${cut(nameOf(issue.bcp_name, issue.tool_name), 100)}</a>
-      <span class="muted">${plural(issue.total_count, 'error')} ever, first ${time(issue.first_seen, false)}, last ${time(issue.last_seen, false)}</span></p>
+      <span class="muted"><a href=${here({ range: null, from: issue.first_seen, to: new Date(Date.parse(issue.last_seen) + 1).toISOString(), by: null, name: null, page: null })} onclick=${showErrors}>${plural(issue.total_count, 'error')} ever</a>, first ${time(issue.first_seen, false)}, last ${time(issue.last_seen, false)}</span></p>
     <div class="grid">
       <${Panel} title="Errors over time" half of=${over} empty="It did not happen in this range.">${times.length > 0 && html`<${Chart} title="errors over time" kind="bars" times=${times} interval=${step.size} series=${[{ name: 'errors', color: '--bad', values: all.map((row) => row.error_count) }]} height=${150} onRange=${zoom} />`}<//>
       <${Panel} title="What to do" half keep of=${{ ...actions, rows: actions.rows ?? [] }}><${Actions} issue=${issue} />
@@ -107,7 +111,8 @@ export function Issue() {
         { key: 'happened_at', title: 'when', show: (/** @type {string} */ value) => time(value) }, { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 160) },
         { key: 'tool', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => row.tool_name ? html`<${ToolName} row=${row} />` : cut(row.bcp_name ?? '–', 40) }, { key: 'client', title: 'client', show: (/** @type {any} */ value) => cut(value ?? '–', 30) },
         { key: 'release', title: 'release', show: (/** @type {any} */ value) => cut(value ?? '–', 30) }, { key: 'user_id', title: 'user', show: (/** @type {any} */ value) => value ? html`<a href=${href('/calls', { user: value })}>${cut(value, 30)}</a>` : '–' },
-        { key: 'session_id', title: 'session', show: (/** @type {any} */ value) => value ? html`<a href=${href('/session', { id: value })}>${cut(value, 24)}</a>` : '–' }]} />
+        { key: 'session_id', title: 'session', show: (/** @type {any} */ value) => value ? html`<a href=${href('/session', { id: value })}>${cut(value, 24)}</a>` : '–' },
+        { key: 'calls', title: 'calls', show: (/** @type {any} */ _, /** @type {any} */ row) => row.session_id && row.tool_name ? html`<a href=${callsBehind(row)} title="Failed calls of the tool in this session, of the hour before">failed calls</a>` : '–' }]} />
         <${Pages} page=${page} size=${SIZE} count=${errors.rows?.length ?? 0} /><//>
     </div>`
 }

@@ -34,10 +34,16 @@ const COLUMNS = [
 const minute = (own = {}) => (/** @type {number} */ value, /** @type {any} */ row) =>
   value ? html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name, ...own, range: '1m', from: null, to: null })}>${count(value)}</a>` : '0'
 
+/** @param {number} value  The calls of the UTC day, whatever the bundle. */
+function today(value) {
+  const from = new Date().setUTCHours(0, 0, 0, 0)
+  return html`<a href=${href('/calls', { bundle: null, client: null, release: null, range: null, from: new Date(from).toISOString(), to: new Date(from + 86_400_000).toISOString() })}>${count(value)}</a>`
+}
+
 /** @param {{ row: any }} props */
 function Now({ row }) {
-  const facts = [['calls', count(row.calls)], ['failed', count(row.errors)], ['success', percent(row.success_rate)], ['p50', ms(row.p50_duration_ms)],
-    ['p95', ms(row.p95_duration_ms)], ['answers', bytes(row.response_bytes)], ['today (UTC)', count(row.calls_today)]]
+  const facts = [['calls', minute()(row.calls, row)], ['failed', minute({ failed: 'true' })(row.errors, row)], ['success', percent(row.success_rate)], ['p50', ms(row.p50_duration_ms)],
+    ['p95', ms(row.p95_duration_ms)], ['answers', bytes(row.response_bytes)], ['today (UTC)', today(row.calls_today)]]
   return html`<dl class="now" aria-label="The last minute">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
 }
 

@@ -1,11 +1,11 @@
 // The overview: how things are, what has changed, and where to look.
 import { html } from './lib.js'
 import { bytes, count, cut, ms, msTick, percent, plural, short, showMetric, time } from './format.js'
-import { ZONE, compares, filters, go, here, href, interval, param, range } from './state.js'
+import { ZONE, compares, filtered, filters, go, here, href, interval, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
 import { alerts, metric } from './live.js'
 import { Chart, Spark } from './chart.js'
-import { Badge, Change, Empty, Panel, Table, ToolName, errorCount, nameOf } from './parts.js'
+import { Badge, Change, Empty, Panel, Table, ToolName, errorCount, nameOf, none as notGiven } from './parts.js'
 
 /** @param {any[] | null} rows  Buckets, which come latest first. */
 export function inTime(rows) {
@@ -55,7 +55,7 @@ function Tile({ title, value, to, values, tone, now, children }) {
 
 /** @param {{ rows: any[], totals: any, before: any, sessions: any, sessionsBefore: any, begun: number[], minutes: number }} props */
 function Tiles({ rows, totals, before, sessions, sessionsBefore, begun, minutes }) {
-  const live = param('client') || param('release') ? null
+  const live = Object.keys(filters('client_name', 'release')).length ? null
     : param('bundle') ? metric.value?.bundles.find((/** @type {any} */ row) => row.bcp_name === param('bundle')) : metric.value?.all
   const judged = totals.success_count + totals.error_count
   const judgedBefore = (before?.success_count ?? 0) + (before?.error_count ?? 0)
@@ -69,7 +69,7 @@ function Tiles({ rows, totals, before, sessions, sessionsBefore, begun, minutes 
       ${count(totals.error_count)} failed ${successBefore !== null && success !== null && html`<span class=${Math.abs(success - successBefore) < 0.0005 ? 'change' : `change ${success > successBefore ? 'is-ok' : 'is-fail'}`}>${points(success - successBefore)}</span>`}<//>
     <${Tile} title="p95 duration" value=${ms(totals.p95_duration_ms)} to=${href('/calls', { slow: Math.floor(totals.p95_duration_ms ?? 0) || 1 })} tone="--p95" values=${rows.map((row) => row.p95_duration_ms)} now=${live && live.p95_duration_ms !== null && `${ms(live.p95_duration_ms)} in the last minute`}>
       p50 ${ms(totals.p50_duration_ms)} <${Change} value=${relative(totals.p95_duration_ms, before?.p95_duration_ms)} good="down" /><//>
-    <${Tile} title="Sessions" value=${short(sessions?.session_count ?? 0)} to=${href('/sessions')} values=${begun}>
+    <${Tile} title="Sessions" value=${short(sessions?.session_count ?? 0)} to=${href('/sessions', { begun: 'yes' })} values=${begun}>
       ${count(Number((sessions?.calls / (sessions?.session_count || 1) || 0).toPrecision(3)))} calls each <${Change} value=${relative(sessions?.session_count, sessionsBefore?.session_count)} /><//>
   </section>`
 }
@@ -171,16 +171,16 @@ export function Overview() {
       <${Ranked} title="Failing" sort="errors" rank="by_errors" rows=${ranked} of=${ranks} keep=${(/** @type {any} */ row) => row.error_count > 0} empty="No call failed." column=${{ key: 'error_count', title: 'failed', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name, failed: 'true' })}>${count(value)}</a>` }} />
       <${Panel} title="Clients" of=${sessions} empty="No session began." tools=${html`<a class="quiet" href=${href('/people')}>All</a>`}>
         <${Table} title="Clients" rows=${[...(sessions.rows ?? [])].sort((a, b) => b.session_count - a.session_count).slice(0, 6)} columns=${[
-          { key: 'client_name', title: 'client', show: (/** @type {string} */ value) => value ? html`<a href=${here({ client: value })}>${cut(value, 40)}</a>` : 'not given' },
-          { key: 'session_count', title: 'sessions', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/sessions', { client: row.client_name })}>${count(value)}</a>` }]} /><//>
+          { key: 'client_name', title: 'client', show: (/** @type {string} */ value) => html`<a href=${here({ client: value ?? '' })}>${value ? cut(value, 40) : notGiven}</a>` },
+          { key: 'session_count', title: 'sessions', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/sessions', { client: row.client_name ?? '', begun: 'yes' })}>${count(value)}</a>` }]} /><//>
     </div>
-    <p class="muted">${ranked[0] && `${plural(ranked[0].tool_count, 'tool was', 'tools were')} called; the answers of those shown were ${bytes(ranked.reduce((sum, row) => sum + row.response_bytes, 0))}.`}</p>`
+    <p class="muted">${ranked[0] && html`<a href=${href('/tools')}>${plural(ranked[0].tool_count, 'tool was', 'tools were')} called</a>; the answers of those shown were ${bytes(ranked.reduce((sum, row) => sum + row.response_bytes, 0))}.`}</p>`
 }
 
 /** What to do where there are no calls, in the range or at all. */
 function NoCalls() {
   const any = useView('any_call', {}, { pace: 'fast' })
   if (any.rows === null) return null
-  return any.rows[0].any_call ? html`<section class="panel hint"><p>No call in this range. <a href=${here({ range: '30d', from: null, to: null })}>Look at the last 30 days</a>${param('bundle') || param('client') || param('release') ? html`, or <a href=${here({ bundle: null, client: null, release: null })}>without filters</a>` : ''}.</p></section>`
+  return any.rows[0].any_call ? html`<section class="panel hint"><p>No call in this range. <a href=${here({ range: '30d', from: null, to: null })}>Look at the last 30 days</a>${filtered() ? html`, or <a href=${here({ bundle: null, client: null, release: null })}>without filters</a>` : ''}.</p></section>`
     : html`<section class="panel hint"><h2>There is no call yet</h2><p>This store is empty. <a href=${href('/setup')}>Set up the first sender</a>: it takes a minute, and this page shows the first call as it comes.</p></section>`
 }

@@ -4,7 +4,7 @@ import { bytes, count, cut, ms, percent, plural, time } from './format.js'
 import { ZONE, filters, go, here, href, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
 import { Chart } from './chart.js'
-import { Pages, Panel, Table, ToolName, nameOf } from './parts.js'
+import { Pages, Panel, Table, ToolName, nameOf, none } from './parts.js'
 import { Outcome, callLink } from './calls.js'
 import { inTime } from './overview.js'
 
@@ -49,11 +49,11 @@ export function People() {
       { key: 'failure_count', title: 'failed', number: true, show: (/** @type {number} */ value, /** @type {any} */ row) => value ? html`<a href=${here({ by: row.bcp_name, method: row.method, failed: 'true', page: null })}>${count(value)}</a>` : '0' },
       { key: 'user_count', title: 'people', number: true, show: count }, { key: 'top_failure', title: 'most frequent failure', show: (/** @type {any} */ value) => cut(value ?? '–', 60) }]} /><//>
     <${Panel} title="Clients" half of=${clients} empty="No call says which client made it."><${Table} title="Clients" rows=${(clients.rows ?? []).slice(0, 30)} columns=${[
-      { key: 'client_name', title: 'client', show: (/** @type {any} */ value, /** @type {any} */ row) => value ? html`<a href=${here({ client: value })}>${cut([value, row.client_version].filter(Boolean).join(' '), 50)}</a>` : html`<span class="muted">not given</span>` },
-      { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => row.client_name === null ? count(value) : html`<a href=${href('/calls', { client: row.client_name, version: row.client_version })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent }, { key: 'p95_duration_ms', title: 'p95', number: true, show: ms }]} /><//>
+      { key: 'client_name', title: 'client', show: (/** @type {any} */ value, /** @type {any} */ row) => value ? html`<a href=${here({ client: value })}>${cut([value, row.client_version].filter(Boolean).join(' '), 50)}</a>` : html`<a href=${here({ client: '' })}>${none} ${cut(row.client_version ?? '', 50)}</a>` },
+      { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { client: row.client_name ?? '', version: row.client_version ?? '' })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent }, { key: 'p95_duration_ms', title: 'p95', number: true, show: ms }]} /><//>
     <${Panel} title="Models" half of=${models} empty="No call says which model made it."><${Table} title="Models" rows=${(models.rows ?? []).slice(0, 30)} columns=${[
-      { key: 'client_model', title: 'model', show: (/** @type {any} */ value) => value ? html`<a href=${href('/calls', { model: value })}>${cut(value, 50)}</a>` : html`<span class="muted">not given</span>` },
-      { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => row.client_model === null ? count(value) : html`<a href=${href('/calls', { model: row.client_model })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent }, { key: 'p95_duration_ms', title: 'p95', number: true, show: ms }]} /><//>
+      { key: 'client_model', title: 'model', show: (/** @type {any} */ value) => html`<a href=${href('/calls', { model: value ?? '' })}>${value ? cut(value, 50) : none}</a>` },
+      { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { model: row.client_model ?? '' })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent }, { key: 'p95_duration_ms', title: 'p95', number: true, show: ms }]} /><//>
     <${Panel} title="People" wide of=${users} empty="No call in this range names its user." tools=${html`<label><span class="sr">Order</span><select value=${order} onchange=${(/** @type {any} */ e) => go(here({ order: e.target.value === 'calls' ? null : e.target.value }))}>${Object.entries(ORDERS).map(([key, text]) => html`<option key=${key} value=${key}>${text}</option>`)}</select></label>`}>
       <${Table} title="People" rows=${users.rows ?? []} id=${(/** @type {any} */ row) => row.user_id} link=${(/** @type {any} */ row) => href('/calls', { user: row.user_id })} columns=${[
         { key: 'user_id', title: 'user, as stored', show: (/** @type {string} */ value) => cut(value, 60) }, { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { user: row.user_id })}>${count(value)}</a>` }, { key: 'share', title: 'share', number: true, show: percent },
@@ -68,9 +68,11 @@ export function Context() {
   const tools = useAsk('context_cost', { since, until, limit: 50, ...filtered })
   const sessions = useAsk('context_cost', { since, until, by: 'session', limit: 20, ...filtered })
   const unused = useAsk('unused_tools', { since, until, ...filters('bcp_name') })
+  // A list of tools is no call, so it is found by its operation alone.
+  const behind = (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', row.session_id ? { session: row.session_id } : { bundle: row.bcp_name, tool: row.tool_name, operation: row.tool_name.startsWith('tools/') ? 'tools/list' : null })}>${count(value)}</a>`
   const costs = [
-    { key: 'tokens', title: 'tokens', number: true, bar: true, show: count }, { key: 'share', title: 'share', number: true, show: percent },
-    { key: 'call_count', title: 'calls', number: true, show: (/** @type {number} */ value, /** @type {any} */ row) => row.session_id || row.tool_name ? html`<a href=${href('/calls', row.session_id ? { session: row.session_id } : { bundle: row.bcp_name, tool: row.tool_name })}>${count(value)}</a>` : count(value) },
+    { key: 'tokens', title: 'tokens', number: true, bar: true, show: behind }, { key: 'share', title: 'share', number: true, show: percent },
+    { key: 'call_count', title: 'calls', number: true, show: behind },
     { key: 'avg_response_bytes', title: 'an answer', number: true, show: (/** @type {any} */ value) => bytes(value === null ? null : Math.round(value)) }]
   return html`<h1>Context</h1><p class="muted">What fills the model’s context: answers of tools, and lists of tools. Tokens are those that senders gave, and for other calls an estimate by bytes.</p><div class="grid">
     <${Panel} title="By tool" half of=${tools} empty="No call of this range returned anything."><${Table} title="By tool" rows=${tools.rows ?? []} columns=${[{ key: 'tool_name', title: 'tool', show: (/** @type {any} */ value, /** @type {any} */ row) => value === 'tools/list' ? html`<b>the list of tools</b> <span class="muted">${cut(row.bcp_name, 30)}</span>` : html`<${ToolName} row=${row} />` }, ...costs]} /><//>

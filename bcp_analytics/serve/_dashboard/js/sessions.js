@@ -3,33 +3,44 @@ import { html } from './lib.js'
 import { ago, bytes, count, cut, ms, plural, short, time } from './format.js'
 import { ZONE, filters, here, href, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
-import { Empty, Pages, Panel, Search, Table, ToolName } from './parts.js'
+import { Empty, Pages, Panel, Search, Table, ToolName, none } from './parts.js'
 import { Outcome, callLink } from './calls.js'
 
 const SIZE = 50
+/** What a list of sessions may be cut down to, and how its mark reads. */
+const ONLY = { begun: 'that began in the range', single: 'of one call', failed: 'with a failed call' }
+
+/** They stand below what counts them. */
+const showSessions = () => document.getElementById('sessions')?.scrollIntoView({ block: 'start' })
 
 export function Sessions() {
   const { since, until } = range()
   const page = Number(param('page') ?? 0)
   const sort = param('sort') ?? 'last'
-  const found = useView('sessions', { since, until, ...filters('client_name'), user_id: param('user'), search: param('q'), sort, limit: SIZE, offset: page * SIZE || null })
+  const only = Object.entries(ONLY).filter(([name]) => param(name))
+  const found = useView('sessions', { since, until, ...filters('client_name'), user_id: param('user'), search: param('q'), ...Object.fromEntries(only.map(([name]) => [name, 'true'])), sort, limit: SIZE, offset: page * SIZE || null })
   const stats = useAsk('session_stats', { since, until, interval: 'none', ...filters('client_name'), time_zone: ZONE })
   const rows = found.rows ?? []
+  const chips = [['user', param('user')], ...only].filter(([, value]) => value !== null)
+  // As many as the number, which counts those that began in the range.
+  const counted = (/** @type {Record<string, string>} */ own) => (/** @type {number} */ value, /** @type {any} */ row) =>
+    value ? html`<a href=${here({ single: null, failed: null, user: null, page: null, client: row.client_name ?? '', begun: 'yes', ...own })} onclick=${showSessions}>${count(value)}</a>` : '0'
   return html`<h1>Sessions</h1>
     <${Panel} title="By client" wide of=${stats} note="sessions that began in the range" empty="No session began in this range."><${Table} title="By client" rows=${stats.rows ?? []} columns=${[
-      { key: 'client_name', title: 'client', show: (/** @type {any} */ value) => value ? html`<a href=${here({ client: value, page: null })}>${cut(value, 60)}</a>` : html`<span class="muted">not given</span>` },
-      { key: 'session_count', title: 'sessions', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => row.client_name ? html`<a href=${here({ client: row.client_name, page: null })}>${count(value)}</a>` : count(value) }, { key: 'user_count', title: 'users', number: true, show: count }, { key: 'calls_per_session', title: 'calls each', number: true, show: count },
-      { key: 'single_call_count', title: 'of one call', number: true, show: count }, { key: 'error_count', title: 'errors', number: true, show: count }, { key: 'p50_duration_ms', title: 'p50 length', number: true, show: ms }, { key: 'p95_duration_ms', title: 'p95 length', number: true, show: ms }]} /><//>
-    <${Panel} title="Sessions" wide keep of=${found} note="active in the range" tools=${html`<${Search} label="Find a session id" />`}>${rows.length ? html`<${Table} title="Sessions" rows=${rows} sort=${sort} link=${(/** @type {any} */ row) => href('/session', { id: row.session_id })} id=${(/** @type {any} */ row) => row.session_id} columns=${[
+      { key: 'client_name', title: 'client', show: (/** @type {any} */ value) => html`<a href=${here({ client: value ?? '', page: null })}>${value ? cut(value, 60) : none}</a>` },
+      { key: 'session_count', title: 'sessions', number: true, bar: true, show: counted({}) }, { key: 'user_count', title: 'users', number: true, show: count }, { key: 'calls_per_session', title: 'calls each', number: true, show: count },
+      { key: 'single_call_count', title: 'of one call', number: true, show: counted({ single: 'yes' }) }, { key: 'error_count', title: 'failed', number: true, show: counted({ failed: 'yes', sort: 'errors' }) }, { key: 'p50_duration_ms', title: 'p50 length', number: true, show: ms }, { key: 'p95_duration_ms', title: 'p95 length', number: true, show: ms }]} /><//>
+    ${chips.length > 0 && html`<p class="about">${chips.map(([name, value]) => html`<span class="chip" key=${name}>${name === 'user' ? html`user <b>${value ? cut(value, 60) : 'not given'}</b>` : value} <a href=${here({ [String(name)]: null, page: null })} aria-label=${`Not only ${name}`}>×</a></span>`)}</p>`}
+    <${Panel} title="Sessions" wide keep id="sessions" of=${found} note=${param('begun') ? 'that began in the range' : 'active in the range'} tools=${html`<${Search} label="Find a session id" />`}>${rows.length ? html`<${Table} title="Sessions" rows=${rows} sort=${sort} link=${(/** @type {any} */ row) => href('/session', { id: row.session_id })} id=${(/** @type {any} */ row) => row.session_id} columns=${[
       { key: 'session_id', title: 'session', show: (/** @type {string} */ value) => cut(value, 40) }, { key: 'last_activity', title: 'last active', sort: 'last', show: (/** @type {string} */ value) => html`<time datetime=${value} title=${time(value)}>${ago(value)}</time>` },
       { key: 'client_name', title: 'client', show: (/** @type {any} */ value, /** @type {any} */ row) => cut([value, row.client_version].filter(Boolean).join(' ') || '–', 40) },
       { key: 'user_id', title: 'user', show: (/** @type {any} */ value) => value ? html`<a href=${here({ user: value, page: null })}>${cut(value, 30)}</a>` : '–' },
-      { key: 'call_count', title: 'calls', number: true, sort: 'calls', bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${callsOf(row)}>${count(value)}</a>` }, { key: 'error_count', title: 'errors', number: true, sort: 'errors', show: (/** @type {number} */ value, /** @type {any} */ row) => value ? html`<a href=${href('/session', { id: row.session_id })}>${count(value)}</a>` : '0' }, { key: 'duration_ms', title: 'length', number: true, sort: 'duration', show: ms }]} />
-      <${Pages} page=${page} size=${SIZE} count=${rows.length} />` : html`<p class="empty">${param('q') ? 'No session of this range has this in its id.' : 'No session was active in this range. Senders name a session by session_id; the proxy and the middleware do it by themselves.'}</p>`}<//>`
+      { key: 'call_count', title: 'calls', number: true, sort: 'calls', bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${callsOf(row)}>${count(value)}</a>` }, { key: 'error_count', title: 'failed', number: true, sort: 'errors', show: (/** @type {number} */ value, /** @type {any} */ row) => value ? html`<a href=${callsOf(row, { failed: 'true' })}>${count(value)}</a>` : '0' }, { key: 'duration_ms', title: 'length', number: true, sort: 'duration', show: ms }]} />
+      <${Pages} page=${page} size=${SIZE} count=${rows.length} />` : html`<p class="empty">${param('q') || chips.length ? 'No session of this range fits.' : 'No session was active in this range. Senders name a session by session_id; the proxy and the middleware do it by themselves.'}</p>`}<//>`
 }
 
-/** @param {any} one  A session's calls, whatever the range. */
-const callsOf = (one) => href('/calls', { session: one.session_id, bundle: null, client: null, release: null, range: null,
+/** @param {any} one @param {Record<string, string>} [own]  A session's calls, whatever the range. */
+const callsOf = (one, own = {}) => href('/calls', { ...own, session: one.session_id, bundle: null, client: null, release: null, range: null,
   from: new Date(Date.parse(one.started_at) - 1000).toISOString(), to: new Date(Date.parse(one.last_activity) + 86_400_000).toISOString() })
 
 export function Session() {
@@ -42,7 +53,7 @@ export function Session() {
   const looping = rows.filter((row) => row.in_loop).length
   const longest = Math.max(1, ...rows.map((row) => row.since_previous_ms ?? 0))
   return html`<h1>Session ${cut(id, 80)}</h1>
-    ${one ? html`<dl class="now">${[['calls', html`<a href=${callsOf(one)}>${count(one.call_count)}</a>`], ['errors', count(one.error_count)], ['length', ms(Date.parse(one.ended_at ?? one.last_activity) - Date.parse(one.started_at))],
+    ${one ? html`<dl class="now">${[['calls', html`<a href=${callsOf(one)}>${count(one.call_count)}</a>`], ['failed', one.error_count ? html`<a href=${callsOf(one, { failed: 'true' })}>${count(one.error_count)}</a>` : '0'], ['length', ms(Date.parse(one.ended_at ?? one.last_activity) - Date.parse(one.started_at))],
       ['answers in all', bytes(rows.at(-1)?.context_bytes ?? 0)], ['client', cut([one.client_name, one.client_version].filter(Boolean).join(' ') || '–', 40)], ['user', one.user_id ? html`<a href=${href('/calls', { user: one.user_id })}>${cut(one.user_id, 30)}</a>` : '–'], ['began', time(one.started_at)], ['end', one.ended_at ? time(one.ended_at) : 'open']].map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
       : session.rows && html`<p class="empty">The store knows no session of this id.</p>`}
     ${looping > 0 && html`<section class="panel hint"><p><b>It went in circles:</b> ${plural(looping, 'call')} repeat the call before, with the same arguments. They are marked below.</p></section>`}

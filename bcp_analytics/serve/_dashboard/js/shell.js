@@ -36,12 +36,14 @@ function Pill() {
   return html`<span class=${`pill ${tone}`} title="How fresh the figures are"><i aria-hidden="true"></i><span role="status">${text.replace(/ in \d+ s$/, '')}</span>${/ in \d+ s$/.exec(text)?.[0] ?? ''}</span>`
 }
 
-/** @param {{ name: string, label: string, values: string[] }} props */
-function Choice({ name, label, values }) {
-  const value = param(name) ?? ''
-  const all = value && !values.includes(value) ? [value, ...values] : values
-  return html`<select aria-label=${label} disabled=${!all.length} value=${value} onchange=${(/** @type {any} */ e) => go(here({ [name]: e.target.value, page: null }))}>
-    <option value="">${`Any ${label}`}</option>${all.map((one) => html`<option key=${one} value=${one} title=${cut(one, 300)}>${cut(one, 40)}</option>`)}</select>`
+/** @param {{ name: string, label: string, values: string[], none?: boolean }} props  `none` where calls may have none. */
+function Choice({ name, label, values, none }) {
+  const value = param(name)
+  const named = values.filter(Boolean)
+  const all = [...value && !named.includes(value) ? [value] : [], ...named, ...none || value === '' ? [''] : []]
+  // Of the empty one is any, so the others begin with a sign.
+  return html`<select aria-label=${label} disabled=${!all.length} value=${value === null ? '' : `=${value}`} onchange=${(/** @type {any} */ e) => go(here({ [name]: e.target.value ? e.target.value.slice(1) : null, page: null }))}>
+    <option value="">${`Any ${label}`}</option>${all.map((one) => html`<option key=${one} value=${`=${one}`} title=${one ? cut(one, 300) : null}>${one ? cut(one, 40) : `No ${label} given`}</option>`)}</select>`
 }
 
 function Range() {
@@ -90,8 +92,8 @@ function Filters() {
   return html`<div class="filters" role="search" aria-label="Range and filters"><${Range} />
     <label class="check"><input type="checkbox" checked=${compares()} onchange=${(/** @type {any} */ e) => go(here({ compare: e.target.checked ? null : 'off' }))} />compare</label>
     <${Choice} name="bundle" label="bundle" values=${names('bundle')} />
-    <${Choice} name="client" label="client" values=${names('client')} />
-    <${Choice} name="release" label="release" values=${[...new Set((releases.rows ?? []).map((row) => row.release))]} /></div>`
+    <${Choice} name="client" label="client" values=${names('client')} none />
+    <${Choice} name="release" label="release" values=${[...new Set((releases.rows ?? []).map((row) => row.release))]} none /></div>`
 }
 
 async function leave() {

@@ -19,7 +19,8 @@ export const param = (name) => route.value.query.get(name)
 /** @param {URLSearchParams} query @param {Record<string, unknown>} changes */
 function changed(query, changes) {
   for (const [name, value] of Object.entries(changes)) {
-    if (value === null || value === undefined || value === '' || value === false) query.delete(name)
+    // An empty text stays: it asks for what names none.
+    if (value === null || value === undefined || value === false) query.delete(name)
     else query.set(name, String(value))
   }
   const text = query.toString()
@@ -102,9 +103,12 @@ export function interval(length, most = 100) {
 export function filters(...names) {
   const all = { bcp_name: param('bundle'), client_name: param('client'), release: param('release') }
   const found = {}
-  for (const name of names) if (all[name]) found[name] = all[name]
+  for (const name of names) if (all[name] !== null) found[name] = all[name]
   return found
 }
+
+/** Whether any of the filters that go along is set. */
+export const filtered = () => Object.keys(filters('bcp_name', 'client_name', 'release')).length > 0
 
 export const compares = () => param('compare') !== 'off'
 /** The name of the browser's time zone, by whose days and hours the store counts. */

@@ -4,7 +4,7 @@ import { bytes, count, cut, ms, msTick, percent, short, time, visible } from './
 import { ZONE, compares, filters, go, here, href, interval, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
 import { Chart, Heat } from './chart.js'
-import { Badge, Empty, Facts, Json, Panel, Table, ToolName, errorCount, nameOf } from './parts.js'
+import { Badge, Empty, Facts, Json, Panel, Table, ToolName, errorCount, nameOf, none } from './parts.js'
 import { callSeries, inTime, latencySeries, openCalls, zoom } from './overview.js'
 import { callLink } from './calls.js'
 
@@ -14,8 +14,8 @@ function Breakdown({ of, by, title, own }) {
   const name = { client_name: 'client', release: 'release', client_model: 'model' }[by]
   return html`<${Panel} title=${title} of=${of} half empty="No call says which.">
     <${Table} title=${title} rows=${rows} columns=${[
-      { key: by, title: name, show: (/** @type {any} */ value) => value === null ? html`<span class="muted">not given</span>` : by === 'client_model' ? html`<a href=${href('/calls', { ...own, model: value })}>${cut(value, 40)}</a>` : html`<a href=${here({ [String(name)]: value })}>${cut(value, 40)}</a>` },
-      { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => row[by] === null ? count(value) : html`<a href=${href('/calls', { ...own, [String(name)]: row[by] })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent },
+      { key: by, title: name, show: (/** @type {any} */ value) => html`<a href=${by === 'client_model' ? href('/calls', { ...own, model: value ?? '' }) : here({ [String(name)]: value ?? '' })}>${value ? cut(value, 40) : none}</a>` },
+      { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { ...own, [String(name)]: row[by] ?? '' })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent },
       { key: 'p50_duration_ms', title: 'p50', number: true, show: ms }, { key: 'p95_duration_ms', title: 'p95', number: true, show: ms }]} /><//>`
 }
 
@@ -95,7 +95,7 @@ function Inside({ bundle, name }) {
     ${total && html`<dl class="now">${[
       ['calls', html`<a href=${href('/calls', own)}>${count(total.call_count)}</a>`], ['failed', html`<a href=${href('/calls', { ...own, failed: 'true' })}>${count(total.error_count)}</a>`],
       ['success', percent(judged ? total.success_count / judged : null)], ['p50', ms(total.p50_duration_ms)], ['p95', html`<a href=${href('/calls', { ...own, slow: Math.floor(total.p95_duration_ms ?? 0) || 1 })}>${ms(total.p95_duration_ms)}</a>`], ['p99', ms(total.p99_duration_ms)],
-      ['tokens', count(cost.rows?.[0]?.tokens)], ['an answer', bytes(cost.rows?.[0]?.avg_response_bytes && Math.round(cost.rows[0].avg_response_bytes))],
+      ['tokens', html`<a href=${href('/calls', own)}>${count(cost.rows?.[0]?.tokens)}</a>`], ['an answer', bytes(cost.rows?.[0]?.avg_response_bytes && Math.round(cost.rows[0].avg_response_bytes))],
       ['failures tried again', percent(retries.rows?.[0]?.retry_rate)], ['which then succeed', percent(retries.rows?.[0]?.retry_success_rate)],
     ].map(([title, value]) => html`<div key=${title}><dt>${title}</dt><dd>${value}</dd></div>`)}</dl>`}
     ${total && !total.call_count && html`<section class="panel hint"><p>Nobody called this tool in this range. <a href=${here({ range: '90d', from: null, to: null })}>Look at the last 90 days</a>.</p></section>`}
@@ -119,6 +119,6 @@ function Inside({ bundle, name }) {
         { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { ...own, user: row.user_id })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent }]} /><//>
       <${Beside} of=${before} title="What comes before" own=${{ before: { next: name, nextbundle: bundle } }} columns=${['bcp_name', 'tool_name']} empty="It is the first call of its sessions, or no call names its session." />
       <${Beside} of=${after} title="What comes after" own=${{ after: own }} columns=${['next_bcp_name', 'next_tool_name']} empty="No call of it names its session." />
-      <${Panel} title="Context cost" of=${cost} half empty="No call returned anything."><${Facts} pairs=${[['answers', bytes(cost.rows?.[0]?.response_bytes)], ['tokens', count(cost.rows?.[0]?.tokens)], ['given by senders', count(cost.rows?.[0]?.given_tokens)], ['calls', count(cost.rows?.[0]?.call_count)]]} /><//>
+      <${Panel} title="Context cost" of=${cost} half empty="No call returned anything."><${Facts} pairs=${[['answers', bytes(cost.rows?.[0]?.response_bytes)], ['tokens', count(cost.rows?.[0]?.tokens)], ['given by senders', count(cost.rows?.[0]?.given_tokens)], ['calls', html`<a href=${href('/calls', own)}>${count(cost.rows?.[0]?.call_count)}</a>`]]} /><//>
     </div>`
 }

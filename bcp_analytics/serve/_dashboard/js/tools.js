@@ -59,7 +59,7 @@ function Wishes() {
     <${Panel} title="Tools that agents miss" half of=${missing} empty="No agent asked for a tool that is not there, or no server offers get_more_tools.">
       <${Table} title="Tools that agents miss" rows=${missing.rows ?? []} columns=${[
         { key: 'intent', title: 'wish, masked', long: true, show: (/** @type {any} */ value) => value === null ? html`<span class="muted">not said</span>` : cut(value, 160) }, { key: 'bcp_name', title: 'bundle', show: (/** @type {string} */ value) => cut(value, 40) },
-        { key: 'request_count', title: 'times', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: 'get_more_tools', intent: row.intent, said: row.intent === null && 'no' })}>${count(value)}</a>` }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) }]} /><//>
+        { key: 'request_count', title: 'times', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: 'get_more_tools', intent: row.intent ?? '' })}>${count(value)}</a>` }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) }]} /><//>
     <${Panel} title="What changed in the tools" wide of=${changes} note="figures of a day before and after" empty="No list of this range defines a tool anew or lacks one that lists had.">
       <${Table} title="What changed in the tools" rows=${changes.rows ?? []} columns=${[name,
         { key: 'changed_at', title: 'when', show: (/** @type {string} */ value) => time(value, false) }, { key: 'change', title: 'what' },
