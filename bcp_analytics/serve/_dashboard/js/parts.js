@@ -123,8 +123,8 @@ export function Table({ title, columns, rows, link, sort, up, id, more }) {
 export const ToolName = ({ row, of = {} }) => html`<a href=${href('/tool', { bundle: row.bcp_name, tool: row.tool_name, ...of })}
   title=${visible(nameOf(row.bcp_name, row.tool_name)).slice(0, 500)}><span class="muted">${cut(row.bcp_name, 30)}.</span><wbr />${cut(row.tool_name, 60)}</a>`
 
-/** A name that nobody gave. */
-export const none = html`<span class="muted">not given</span>`
+/** How a name reads that nobody gave, where it is a link. */
+export const none = 'not given'
 
 /** @param {number} value @param {any} row  How many errors an issue has, which leads to them. */
 export const errorCount = (value, row) => html`<a href=${href('/issue', { id: row.fingerprint })}>${count(value)}</a>`

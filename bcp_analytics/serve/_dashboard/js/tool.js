@@ -119,6 +119,6 @@ function Inside({ bundle, name }) {
         { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', { ...own, user: row.user_id })}>${count(value)}</a>` }, { key: 'success_rate', title: 'success', number: true, show: percent }]} /><//>
       <${Beside} of=${before} title="What comes before" own=${{ before: { next: name, nextbundle: bundle } }} columns=${['bcp_name', 'tool_name']} empty="It is the first call of its sessions, or no call names its session." />
       <${Beside} of=${after} title="What comes after" own=${{ after: own }} columns=${['next_bcp_name', 'next_tool_name']} empty="No call of it names its session." />
-      <${Panel} title="Context cost" of=${cost} half empty="No call returned anything."><${Facts} pairs=${[['answers', bytes(cost.rows?.[0]?.response_bytes)], ['tokens', count(cost.rows?.[0]?.tokens)], ['given by senders', count(cost.rows?.[0]?.given_tokens)], ['calls', html`<a href=${href('/calls', own)}>${count(cost.rows?.[0]?.call_count)}</a>`]]} /><//>
+      <${Panel} title="Context cost" of=${cost} half empty="No call returned anything."><${Facts} pairs=${[['answers', bytes(cost.rows?.[0]?.response_bytes)], ['tokens', html`<a href=${href('/calls', own)}>${count(cost.rows?.[0]?.tokens)}</a>`], ['given by senders', count(cost.rows?.[0]?.given_tokens)], ['calls', html`<a href=${href('/calls', own)}>${count(cost.rows?.[0]?.call_count)}</a>`]]} /><//>
     </div>`
 }
