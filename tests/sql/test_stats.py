@@ -70,6 +70,34 @@ def test_whole_hours_and_days_are_ready_and_late_calls_show_at_once(conn: psycop
     assert [rows(conn, question) for question in (HOURS, DAYS, OVER_TIME)] == late
 
 
+def test_ready_cells_in_the_columnstore_are_read_in_the_order_of_answers(
+    conn: psycopg.Connection[Any],
+) -> None:
+    ingest(conn, [usage(start_time="2026-06-11T08:30:00Z", tool_name="third", duration_ms=7)])
+    before = [rows(conn, question) for question in (HOURS, DAYS)]
+    refresh_at_once(conn)
+    conn.execute("call bcp_internal.columnstore_aggregates()")
+    assert [rows(conn, question) for question in (HOURS, DAYS)] == before
+    conn.execute("set enable_sort = off")
+    for name in ("tool_stats_1h", "tool_stats_1d"):
+        [(statement,)] = conn.execute(
+            "select bcp_internal.stats_statement(bcp_internal.ready_statement(%s, bcp_internal.in_buckets("
+            " bcp_internal.finite('2026-06-09', '2026-06-14'), '1 day'), '{}'))"
+            " || ' order by c.time_bucket desc, c.calls desc, c.bcp_name, c.tool_name'",
+            [name],
+        ).fetchall()
+        plan = "\n".join(line for (line,) in conn.execute(f"explain {statement}").fetchall())
+        assert "Columnar" in plan or "DecompressChunk" in plan
+        assert "Sort" not in plan
+    # A late call stands beside the columns of its chunk until that is moved again.
+    ingest(conn, [usage(start_time="2026-06-12T08:30:00Z", tool_name="late", duration_ms=7)])
+    late = [rows(conn, question) for question in (HOURS, DAYS)]
+    conn.execute("call bcp.refresh_analytics_views()")
+    assert [rows(conn, question) for question in (HOURS, DAYS)] == late
+    conn.execute("call bcp_internal.columnstore_aggregates()")
+    assert [rows(conn, question) for question in (HOURS, DAYS)] == late
+
+
 def split(conn: psycopg.Connection[Any], interval: str, zone: str) -> str:
     """Return the days of UTC that two buckets share, and that are read as a day and a few of its hours."""
     [(found,)] = conn.execute(
