@@ -14,32 +14,39 @@ $func$;
 
 comment on function bcp_internal.is_lost is 'Whether an error says that a shard could not be asked at all.';
 
+-- In PL/pgSQL, which keeps its plans: these two are called some fifteen times for each question to the shards.
 create or replace function bcp_internal.clock_for_shards() returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
+declare
+    v_clock constant text := coalesce(current_setting('bcp.now', true), '');
+begin
     -- Shards take the head for their owner, who may set the clock. Who may not set it here may not set it there.
-    select case
-        when pg_has_role(session_user, n.nspowner, 'usage') then coalesce(current_setting('bcp.now', true), '')
+    return case
+        when v_clock = '' then ''
+        when (select pg_has_role(session_user, n.nspowner, 'usage') from pg_namespace n where n.nspname = 'bcp')
+            then v_clock
         else ''
-    end
-    from pg_namespace n
-    where n.nspname = 'bcp'
+    end;
+end
 $func$;
 
 comment on function bcp_internal.clock_for_shards is
     'The clock of this session, as bcp_internal.now has it: what the owner has set, else nothing.';
 
 create or replace function bcp_internal.shard_connection(p_shard text, p_as text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- A session that has set its own clock has other connections, which have that clock, too. So has one whose shard
     -- was moved meanwhile: removed and added again, or altered. dblink tells names apart by their first 63 bytes.
-    select format(
+    return format(
         'bcp:%s:%s:%s:%s', p_shard, p_as, left(md5(bcp_internal.clock_for_shards()), 8),
         left(md5((
-            select s.oid || '.' || s.xmin from pg_foreign_server s where s.srvname = 'bcp_shard_' || p_shard)), 8))
+            select s.oid || '.' || s.xmin from pg_foreign_server s where s.srvname = 'bcp_shard_' || p_shard)), 8));
+end
 $func$;
 
 comment on function bcp_internal.shard_connection is
