@@ -109,6 +109,32 @@ $func$;
 comment on function bcp_internal.send_to_shard is
     'Sends a statement and does not wait for its answer. Whether the connection is a new one.';
 
+create or replace function bcp_internal.cancel_on_shard(p_shard text, p_as text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_began constant timestamptz := clock_timestamp();
+begin
+    -- Before PostgreSQL 17 a cancel waits for the server without an end, and nothing interrupts it. To connect waits as
+    -- long as connect_timeout, at least 2 seconds. So a server that hangs is found by connecting to it.
+    begin
+        perform bcp_dblink.dblink_connect('bcp:answers', 'bcp_shard_' || p_shard);
+        perform bcp_dblink.dblink_disconnect('bcp:answers');
+    exception
+        when query_canceled or others then
+            -- One that says no at once, as one without a connection left does, does not hang.
+            if clock_timestamp() - v_began > interval '1.5 seconds' then
+                return;
+            end if;
+    end;
+    perform bcp_dblink.dblink_cancel_query(bcp_internal.shard_connection(p_shard, p_as));
+end
+$func$;
+
+comment on function bcp_internal.cancel_on_shard is
+    'Cancels what a shard does for a connection, unless the shard hangs: then nothing is sent.';
+
 create or replace function bcp_internal.leave_shard(p_shard text, p_as text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -118,7 +144,7 @@ declare
 begin
     if v_connection = any (bcp_dblink.dblink_get_connections()) then
         if bcp_dblink.dblink_is_busy(v_connection) = 1 then
-            perform bcp_dblink.dblink_cancel_query(v_connection);
+            perform bcp_internal.cancel_on_shard(p_shard, p_as);
         end if;
         perform bcp_dblink.dblink_disconnect(v_connection);
     end if;

@@ -46,6 +46,19 @@ class KillableCluster(NativeCluster):
         for file in (self.folder / "data" / "postmaster.pid", *self.folder.glob(".s.PGSQL.*")):
             file.unlink(missing_ok=True)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let the server do nothing, not even refuse a connection, as a machine that hangs."""
+        processes = [self._pid, *_children(self._pid)]
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in processes:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def restart(self) -> None:
         """Start it again. The log goes to a file, or the server would keep a pipe open."""
         subprocess.run(

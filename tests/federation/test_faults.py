@@ -144,6 +144,20 @@ def test_a_question_that_a_shard_cancels_is_an_error_that_names_it(clusters: Clu
             asked.result(30)
 
 
+def test_a_question_to_a_shard_that_hangs_ends_when_it_is_cancelled(clusters: Clusters) -> None:
+    with clusters.connect() as head, ThreadPoolExecutor(1) as pool:
+        head.execute("alter server bcp_shard_b options (set connect_timeout '2')")
+        [before] = head.execute(QUESTION).fetchall()
+        with clusters.shards["b"].frozen():
+            head.execute("set statement_timeout = '200 ms'")
+            # What a broken head waits for is that the shard goes on, so this does not wait for it itself.
+            asked = pool.submit(lambda: head.execute(QUESTION).fetchall())
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                asked.result(60)
+        head.execute("set statement_timeout = 0")
+        assert head.execute(QUESTION).fetchall() == [before]
+
+
 def test_kills_during_routed_ingest_lose_and_double_nothing(clusters: Clusters) -> None:  # noqa: C901
     events = some_calls(EVENTS)
     batches = [(uuid.uuid4(), events[n : n + BATCH]) for n in range(0, EVENTS, BATCH)]
