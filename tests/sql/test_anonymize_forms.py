@@ -19,13 +19,11 @@ FORMS = Path(__file__).with_name("anonymizer_forms.jsonl").read_text(encoding="u
 CASES = [json.loads(line) for line in FORMS.strip().split("\n")]
 # What still gets through: the word for a password is only near it, or means other things, too.
 KNOWN = [
-    "bob/Qv7mTz2w (password)",
-    "unlock with Qv7mTz2w as the password",
+    "user | password\n-----+---------\nbob | Qv7mTz2w",
+    "<tr><th>User</th><th>Password</th></tr><tr><td>bob</td><td>Qv7mTz2w</td></tr>",
+    "~~Password~~: Qv7mTz2w",
     "Here is the API key you asked for: Qv7mTz2w",
-    "creds: bob / Qv7mTz2w",
-    "parole: Qv7mTz2w",
     "password\nQv7mTz2w\n",
-    "openssl enc -k Qv7mTz2w",
 ]
 
 
