@@ -177,6 +177,9 @@ def test_every_question_equals_one_store_or_raises(both: Federation, data: st.Da
             if data.draw(st.integers(0, 5)) < (4 if often else 1):
                 given_[name] = data.draw(st.sampled_from(choices[0]))
         found, expected = answer(both.head, function, given_), answer(both.one, function, given_)
+        if isinstance(found, tuple) and isinstance(expected, tuple) and given_.get("p_limit") == 0:
+            # The range may be wrong, too, and either is named.
+            found, expected = found[0], expected[0]
         assert same(found, expected), f"{function}({given_}): {found!r:.3000} but {expected!r:.3000}"
         answered += isinstance(expected, list) and len(expected) > 0
     assert answered > 5
