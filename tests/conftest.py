@@ -12,7 +12,8 @@ gets a database by one of these fixtures, and then runs once a target:
   further connections.
 - `filled_by`: fills a database once for a module, by a function that is given a connection. A test that
   only reads, or rolls back what it writes, takes its `connect()`, one that commits takes a `copy()`. On the
-  embedded target the one server has it in place of the other databases, so no test takes both.
+  embedded target the one server has it in place of the other databases, so no test takes both; what says
+  `little` is only copied, and filled again there: a server that was started anew is slow at first.
 - `blank_db`: the connection string of a database with nothing of ours in it.
 - `target`: the target's name.
 
@@ -37,7 +38,7 @@ from tests.targets import MAKERS, NAMES, Target, why_unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.targets import Fill, Filled
+    from tests.targets import Filled
 
 # Few examples each time and everywhere; BCP_TEST_EXAMPLES=10000 looks harder.
 _EXAMPLES = int(os.environ.get("BCP_TEST_EXAMPLES", "25"))
@@ -230,9 +231,9 @@ def clean_db(dsn: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture(scope="module")
-def filled_by(_server: Target) -> Iterator[Callable[[Fill], Filled]]:
+def filled_by(_server: Target) -> Iterator[Callable[..., Filled]]:
     with ExitStack() as stack:
-        yield lambda fill: stack.enter_context(_server.filled(fill))
+        yield lambda fill, **how: stack.enter_context(_server.filled(fill, **how))
 
 
 @pytest.fixture

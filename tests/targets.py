@@ -58,7 +58,8 @@ class Target(Protocol):
     def blank(self) -> Iterator[str]: ...
 
     @contextmanager
-    def filled(self, fill: Fill) -> Iterator[Filled]: ...
+    def filled(self, fill: Fill, *, little: bool = False) -> Iterator[Filled]:
+        """Fill a database; with `little` in it, only for copies."""
 
 
 class Filled(Protocol):
@@ -295,7 +296,7 @@ class Native:
         return self._database(f"bcp_blank_{next(self._numbers)}")
 
     @contextmanager
-    def filled(self, fill: Fill) -> Iterator[Filled]:
+    def filled(self, fill: Fill, *, little: bool = False) -> Iterator[Filled]:  # noqa: ARG002
         name = f"bcp_filled_{next(self._numbers)}"
         with self._database(name, template="bcp_template") as dsn:
             with psycopg.connect(dsn, autocommit=True) as conn:
@@ -321,6 +322,23 @@ class _EmbeddedFilled:
 
     def copy(self) -> Any:
         return self._server.changed(self._name)
+
+
+class _EmbeddedFilledAgain:
+    """Filled for each test: that takes less than to start a server, whose first answers are slow."""
+
+    def __init__(self, server: Embedded, fill: Fill) -> None:
+        self._server, self._fill = server, fill
+
+    def connect(self) -> psycopg.Connection[Any]:
+        raise NotImplementedError("what is filled again is not shared")
+
+    @contextmanager
+    def copy(self) -> Iterator[str]:
+        with self._server.clean() as dsn:
+            with psycopg.connect(dsn, autocommit=True) as conn:
+                self._fill(conn)
+            yield dsn
 
 
 class Embedded:
@@ -400,7 +418,10 @@ class Embedded:
                 self._as = "migrated"
 
     @contextmanager
-    def filled(self, fill: Fill) -> Iterator[Filled]:
+    def filled(self, fill: Fill, *, little: bool = False) -> Iterator[Filled]:
+        if little:
+            yield _EmbeddedFilledAgain(self, fill)
+            return
         name = f"filled-{next(self._numbers)}"
         with self.changed("migrated") as dsn, psycopg.connect(dsn, autocommit=True) as conn:
             fill(conn)

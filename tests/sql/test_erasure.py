@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -26,6 +26,29 @@ from tests.sql.erasing import (
     stored_as,
 )
 from tests.sql.events import ingest, rows, usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.targets import Filled
+
+
+@pytest.fixture(scope="module")
+def filled(filled_by: Callable[..., Filled]) -> Filled:
+    return filled_by(fill, little=True)
+
+
+@pytest.fixture
+def store_dsn(filled: Filled) -> Iterator[str]:
+    """A copy of a store with Jane, and others, in it."""
+    with filled.copy() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def store(store_dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(store_dsn, autocommit=True) as conn:
+        yield conn
 
 
 @pytest.mark.parametrize("jane", [JANE, "u-4711-roe"])
@@ -104,30 +127,29 @@ def test_nothing_is_left_of_the_person_and_all_of_the_others(
     assert clean_db.execute("select count(*) from bcp_internal.erasure_work").fetchall() == [(0,)]
 
 
-def test_a_dump_holds_no_trace(clean_db: psycopg.Connection[Any], target: str) -> None:
+def test_a_dump_holds_no_trace(store: psycopg.Connection[Any], target: str) -> None:
     if target != "native" or shutil.which("pg_dump") is None:
         pytest.skip("there is no pg_dump for this server")
-    fill(clean_db)
-    stored = stored_as(clean_db, JANE)
+    stored = stored_as(store, JANE)
     # Even where somebody sent it in the place of a name, which the planner has values of.
     at = (DAYS[1] - timedelta(hours=5)).isoformat()
-    ingest(clean_db, [usage(start_time=at, bcp_name=f"of {stored}", tool_name=f"tool {stored}")] * 9)
-    refresh_all(clean_db)
-    clean_db.execute("analyze")
+    ingest(store, [usage(start_time=at, bcp_name=f"of {stored}", tool_name=f"tool {stored}")] * 9)
+    refresh_all(store)
+    store.execute("analyze")
     held = "select count(*) from bcp_internal.kept_statistics() where held like '%%' || %s || '%%'"
-    assert clean_db.execute(held, [stored]).fetchall() > [(9,)]
-    upkeep.erase_user(clean_db, JANE)
-    assert clean_db.execute(held, [stored]).fetchall() == [(0,)]
+    assert store.execute(held, [stored]).fetchall() > [(9,)]
+    upkeep.erase_user(store, JANE)
+    assert store.execute(held, [stored]).fetchall() == [(0,)]
     # From 18 on it may hold them.
-    statistics = ["--statistics"] if clean_db.info.server_version >= 180000 else []
+    statistics = ["--statistics"] if store.info.server_version >= 180000 else []
     dump = subprocess.run(
         [
             "pg_dump",
             *statistics,
-            f"--host={clean_db.info.host}",
-            f"--port={clean_db.info.port}",
-            f"--username={clean_db.info.user}",
-            clean_db.info.dbname,
+            f"--host={store.info.host}",
+            f"--port={store.info.port}",
+            f"--username={store.info.user}",
+            store.info.dbname,
         ],
         check=True,
         capture_output=True,
@@ -139,33 +161,32 @@ def test_a_dump_holds_no_trace(clean_db: psycopg.Connection[Any], target: str) -
 
 
 def test_what_cannot_be_made_anew_keeps_its_totals_and_loses_the_person(
-    clean_db: psycopg.Connection[Any],
+    store: psycopg.Connection[Any],
 ) -> None:
-    fill(clean_db)
-    stored = stored_as(clean_db, JANE)
+    stored = stored_as(store, JANE)
     # The two eldest days are dropped, and then calls come late for one of them.
-    clean_db.execute(
+    store.execute(
         "select public.drop_chunks('bcp.tool_usage_logs', older_than => %s)",
         [DAYS[1].replace(hour=0) + timedelta(days=1)],
     )
     late = (DAYS[1] - timedelta(hours=3)).isoformat()
-    ingest(clean_db, [usage(start_time=late, user_id=JANE), usage(start_time=late, user_id="bob")])
+    ingest(store, [usage(start_time=late, user_id=JANE), usage(start_time=late, user_id="bob")])
     totals = "select bucket, tool_name, calls, errors from bcp.tool_usage_1d where bucket < %s order by 1, 2"
     old = DAYS[2] - timedelta(days=10)
-    before = clean_db.execute(totals, [old]).fetchall()
+    before = store.execute(totals, [old]).fetchall()
     assert [calls for _, _, calls, _ in before] == [10, 10]
 
-    upkeep.erase_user(clean_db, JANE)
+    upkeep.erase_user(store, JANE)
 
-    assert clean_db.execute(totals, [old]).fetchall() == before
-    assert mentions(clean_db, stored) == []
-    assert clean_db.execute(
+    assert store.execute(totals, [old]).fetchall() == before
+    assert mentions(store, stored) == []
+    assert store.execute(
         "select user_id from bcp.tool_usage_logs where start_time < %s", [old]
     ).fetchall() == [("bob",)]
     for aggregate in RAW:
-        materialized, raw = from_raw(clean_db, aggregate, old)
+        materialized, raw = from_raw(store, aggregate, old)
         assert materialized == raw, aggregate
-    days = clean_db.execute(
+    days = store.execute(
         "select user_id, sum(calls)::int from bcp.user_activity_1d where bucket < %s group by 1 order by 1",
         [old],
     ).fetchall()
@@ -174,18 +195,17 @@ def test_what_cannot_be_made_anew_keeps_its_totals_and_loses_the_person(
 
 @pytest.mark.native("the embedded database is one backend")
 def test_nobody_waits_while_a_chunk_is_put_back_into_the_columnstore(
-    dsn: str, clean_db: psycopg.Connection[Any]
+    store_dsn: str, store: psycopg.Connection[Any]
 ) -> None:
-    fill(clean_db)
-    clean_db.execute(
+    store.execute(
         "create or replace function bcp_internal.compress_again(p_relation text, p_start timestamptz,"
         " p_end timestamptz) returns void"
         " language sql as 'select pg_advisory_xact_lock(4711)'"
     )
     waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-    with psycopg.connect(dsn, autocommit=True) as other, ThreadPoolExecutor(1) as pool:
+    with psycopg.connect(store_dsn, autocommit=True) as other, ThreadPoolExecutor(1) as pool:
         other.execute("select pg_advisory_lock(4711); set lock_timeout = '100ms'")
-        erasing = pool.submit(upkeep.erase_user, clean_db, JANE)
+        erasing = pool.submit(upkeep.erase_user, store, JANE)
         while other.execute(waits).fetchall() == [(0,)]:
             assert not erasing.done()
         error = {"level": "error", "message": "failed for bob in step 9", "error_type": "Timeout"}
@@ -215,10 +235,9 @@ def test_what_was_dropped_meanwhile_is_no_syntax_error(db: psycopg.Connection[An
 
 
 @pytest.mark.parametrize("step", ["erase_tables", "refreshes", "erase_aggregate", "compress_again"])
-def test_an_erasure_that_was_interrupted_goes_on(clean_db: psycopg.Connection[Any], step: str) -> None:
-    fill(clean_db)
-    stored = stored_as(clean_db, JANE)
-    [(definition, signature)] = clean_db.execute(
+def test_an_erasure_that_was_interrupted_goes_on(store: psycopg.Connection[Any], step: str) -> None:
+    stored = stored_as(store, JANE)
+    [(definition, signature)] = store.execute(
         "select pg_get_functiondef(oid), oid::regprocedure::text from pg_proc"
         " where pronamespace = 'bcp_internal'::regnamespace and proname = %s",
         [step],
@@ -226,7 +245,7 @@ def test_an_erasure_that_was_interrupted_goes_on(clean_db: psycopg.Connection[An
     # Breaks in the middle: of the chunks where it is a step of each.
     body = definition[: definition.index("AS $")]
     broken = body.replace("LANGUAGE sql", "LANGUAGE plpgsql").replace(" STABLE", "")
-    clean_db.execute(
+    store.execute(
         f"{broken} as $$ begin if exists (select from bcp.erasures where counts ? 'performance_metrics')"
         " or exists (select from bcp.erasures where counts -> 'error_logs' ->> 'deleted' = '4')"
         " then raise exception 'the power failed'; end if;"
@@ -234,30 +253,29 @@ def test_an_erasure_that_was_interrupted_goes_on(clean_db: psycopg.Connection[An
         f"{' return 0;' if 'RETURNS bigint' in body else ''} end $$"
     )
     with pytest.raises(psycopg.Error, match="the power failed"):
-        upkeep.erase_user(clean_db, JANE)
-    [(before,)] = clean_db.execute("select completed_at from bcp.erasures").fetchall()
+        upkeep.erase_user(store, JANE)
+    [(before,)] = store.execute("select completed_at from bcp.erasures").fetchall()
     assert before is None
     assert signature
-    clean_db.execute(definition)
+    store.execute(definition)
 
-    upkeep.erase_user(clean_db, stored)
+    upkeep.erase_user(store, stored)
 
-    assert mentions(clean_db, stored) == []
-    [receipt] = rows(clean_db, "select * from bcp.erasures")
+    assert mentions(store, stored) == []
+    [receipt] = rows(store, "select * from bcp.erasures")
     assert receipt["completed_at"] is not None
     assert receipt["counts"]["tool_usage_logs"]["deleted"] == 4 * len(DAYS)
     assert receipt["counts"]["error_logs"]["deleted"] == 2 * len(DAYS)
     for aggregate in RAW:
-        materialized, raw = from_raw(clean_db, aggregate, DAYS[0] - timedelta(days=1))
+        materialized, raw = from_raw(store, aggregate, DAYS[0] - timedelta(days=1))
         assert materialized == raw, aggregate
 
 
-def test_archives_are_told_and_complete_the_receipt(clean_db: psycopg.Connection[Any]) -> None:
-    fill(clean_db)
-    stored = stored_as(clean_db, JANE)
+def test_archives_are_told_and_complete_the_receipt(store: psycopg.Connection[Any]) -> None:
+    stored = stored_as(store, JANE)
     ids = {}
     for n, state in enumerate(("writing", "verified", "dropped", "restored", "replaced")):
-        [(ids[state],)] = clean_db.execute(
+        [(ids[state],)] = store.execute(
             "insert into bcp.archives (table_name, range_start, range_end, state, location, columns,"
             " schema_version, row_count, checksum, digest, bytes, started_at, verified_at)"
             " values ('tool_usage_logs', %s, %s, %s, 'file:///a', '[]', '0011', 1, repeat('0', 16),"
@@ -265,26 +283,26 @@ def test_archives_are_told_and_complete_the_receipt(clean_db: psycopg.Connection
             " returning archive_id",
             [NOW - timedelta(days=200 + n), NOW - timedelta(days=199 + n), state],
         ).fetchall()
-    upkeep.erase_user(clean_db, JANE)
-    pending = rows(clean_db, "select * from bcp_internal.pending_erasures()")
+    upkeep.erase_user(store, JANE)
+    pending = rows(store, "select * from bcp_internal.pending_erasures()")
     assert {row["archive_id"] for row in pending} == {ids["verified"], ids["dropped"], ids["restored"]}
     assert all(stored in row["forms"] and JANE in row["forms"] for row in pending)
     # Of each day one session of her calls.
     assert all(len(row["session_ids"]) == len(DAYS) for row in pending)
-    [receipt] = rows(clean_db, "select * from bcp.erasures")
+    [receipt] = rows(store, "select * from bcp.erasures")
     # One that is being written may have been read before.
     assert (receipt["archives_pending"], receipt["completed_at"]) == (4, None)
     assert receipt["erased_at"] is not None
-    clean_db.execute("update bcp.archives set state = 'verified' where archive_id = %s", [ids["writing"]])
+    store.execute("update bcp.archives set state = 'verified' where archive_id = %s", [ids["writing"]])
     for left, state in ((3, "writing"), (2, "verified"), (1, "dropped"), (0, "restored")):
-        [(found,)] = clean_db.execute(
+        [(found,)] = store.execute(
             "select bcp_internal.archive_erased(%s, %s)", [receipt["erasure_id"], ids[state]]
         ).fetchall()
         assert found == left
-    [receipt] = rows(clean_db, "select * from bcp.erasures")
+    [receipt] = rows(store, "select * from bcp.erasures")
     assert (receipt["archives_pending"], receipt["archives_rewritten"]) == (0, 4)
     assert receipt["completed_at"] is not None
-    assert mentions(clean_db, stored, JANE) == []
+    assert mentions(store, stored, JANE) == []
 
 
 def test_somebody_unknown_gets_a_receipt_of_nothing(clean_db: psycopg.Connection[Any]) -> None:

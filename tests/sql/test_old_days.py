@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from tests.sql.events import ingest, refresh_at_once, rows, usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.targets import Filled
 
 Db = psycopg.Connection[Any]
 RANGE = "'2026-06-01', '2026-10-02'"
@@ -23,12 +28,11 @@ def asked(conn: Db, chosen: str) -> dict[int, int]:
     return {row["time_bucket"].timetuple().tm_yday: row["call_count"] for row in found}
 
 
-@pytest.fixture
-def store(clean_db: Db) -> Db:
-    """Two weeks with four calls a day, of which three failed; nine days are past retention."""
-    at(clean_db, "2026-06-15T12:00:00Z")
+def fill(conn: Db) -> None:
+    """Store two weeks with four calls a day, of which three failed; nine days are past retention."""
+    at(conn, "2026-06-15T12:00:00Z")
     ingest(
-        clean_db,
+        conn,
         [
             usage(
                 start_time=f"2026-06-{day:02}T{hour}:00:00Z",
@@ -40,11 +44,21 @@ def store(clean_db: Db) -> Db:
             for hour in (10, 13, 16, 19)
         ],
     )
-    refresh_at_once(clean_db)
-    clean_db.execute("call bcp_internal.columnstore_aggregates()")
-    clean_db.execute("update bcp.data_retention_policies set archive_before_delete = false")
-    at(clean_db, "2026-09-08T12:00:00Z")
-    return clean_db
+    refresh_at_once(conn)
+    conn.execute("call bcp_internal.columnstore_aggregates()")
+    conn.execute("update bcp.data_retention_policies set archive_before_delete = false")
+
+
+@pytest.fixture(scope="module")
+def filled(filled_by: Callable[..., Filled]) -> Filled:
+    return filled_by(fill, little=True)
+
+
+@pytest.fixture
+def store(filled: Filled) -> Iterator[Db]:
+    with filled.copy() as dsn, psycopg.connect(dsn, autocommit=True) as conn:
+        at(conn, "2026-09-08T12:00:00Z")
+        yield conn
 
 
 def test_failed_calls_stay_counted_when_their_chunks_are_gone(store: Db) -> None:

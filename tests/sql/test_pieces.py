@@ -15,7 +15,7 @@ from tests.sql.events import ingest, refresh_at_once, rows, usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.targets import Fill, Filled
+    from tests.targets import Filled
 
 # Each has months of calls aggregated.
 pytestmark = pytest.mark.slow
@@ -79,7 +79,7 @@ def fill(conn: psycopg.Connection[Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def filled(filled_by: Callable[[Fill], Filled]) -> Filled:
+def filled(filled_by: Callable[..., Filled]) -> Filled:
     return filled_by(fill)
 
 
@@ -369,7 +369,7 @@ def fill_and_refresh_nights(conn: psycopg.Connection[Any]) -> None:
 
 
 @pytest.fixture(scope="module", params=[fill_nights, fill_and_refresh_nights])
-def nights(request: pytest.FixtureRequest, filled_by: Callable[[Fill], Filled]) -> Filled:
+def nights(request: pytest.FixtureRequest, filled_by: Callable[..., Filled]) -> Filled:
     return filled_by(request.param)
 
 
