@@ -149,11 +149,16 @@ as $func$
     select
         n, name, kind, pattern, value_pattern, value_exceptions,
         (select array_agg('%' || regexp_replace(w, '[%_]', '\\\&', 'g') || '%') from unnest(words) as w),
-        hint, case when hint is not null then min(n) over (partition by hint) end, bcp_internal.shapes_of_hint(hint),
-        coalesce(hint ~ '\[' and hint !~ '[a-z]{2}', false), regexp_match('', pattern || '|') <> '{""}', validation,
-        action, replacement
+        hint,
+        -- A rule of digits is tried by its shapes alone: its hint would be one more expression to keep compiled, and
+        -- PostgreSQL keeps only 32.
+        case when hint is not null and not (is_digits and shapes is not null) then min(n) over (partition by hint) end,
+        shapes,
+        is_digits, regexp_match('', pattern || '|') <> '{""}', validation, action, replacement
     from (
-        select *, row_number() over (order by ordinal, name) as n
+        select
+            *, row_number() over (order by ordinal, name) as n, bcp_internal.shapes_of_hint(hint) as shapes,
+            coalesce(hint ~ '\[' and hint !~ '[a-z]{2}', false) as is_digits
         from bcp.anonymization_rules
         where bcp_internal.is_in_force(enabled, pack)
     ) as r;
