@@ -37,7 +37,7 @@ declare
 begin
     -- Concatenation takes each value out of compressed storage once, instead of at every use.
     select
-        only_row, quick_likes || '{}'::text[], digit_gate || '',
+        only_row, quick_likes || '{}'::text[], digit_gates || '{}'::text[],
         case when word_gates is not null then word_gates || '{}'::text[] end, key_map || '{}', part_map || '{}',
         exception_map || '{}', before_map || '{}', after_map || '{}', key_starts || '{}', key_parts || '',
         hashed || '', name_keys || '{}'::text[], value_keys || '{}'::text[], version

@@ -166,11 +166,14 @@ begin
         worded := v_all;
         return;
     end if;
-    digits := bcp_internal.matching(v_all, p_lower, p_state.digit_gate, false);
+    digits := '{}';
+    foreach v_gate in array p_state.digit_gates loop
+        digits := digits || bcp_internal.matching(bcp_internal.without(v_all, digits), p_lower, v_gate, false);
+    end loop;
     -- Where the other gates find nothing, no other rule can match: to try it costs as much as those that do, and makes
     -- PostgreSQL forget the expressions that are used most.
     v_other_gates.quick_likes := '{}';
-    v_other_gates.digit_gate := '(?!)';
+    v_other_gates.digit_gates := '{}';
     u := bcp_internal.unclean(p_texts, v_other_gates, false);
     hard := u.unclean;
     worded := u.worded;

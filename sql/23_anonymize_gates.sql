@@ -300,7 +300,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_texts text[];
-    v_gate text;
+    v_gates constant text[] := p_state.digit_gates || p_state.word_gates;
     v_candidates integer[];
     v_has_wide boolean;
     -- The numbers of the texts of a block; the texts themselves, null where something was found; their places.
@@ -310,7 +310,6 @@ declare
     v_clean integer[] := '{}';
     v_lower text collate "C";
     v_found integer[];
-    v_is_word boolean;
     n integer;
 begin
     worded := '{}';
@@ -347,23 +346,19 @@ begin
                 v_lower := lower(bcp_internal.joined_flat(v_left));
             end if;
         end if;
-        v_is_word := false;
-        foreach v_gate in array p_state.digit_gate || p_state.word_gates loop
-            if v_gate <> '(?!)' then
-                v_found := bcp_internal.matching_in(v_places, v_lower, v_gate);
-                if v_found <> '{}' then
-                    foreach n in array v_found loop
-                        v_left[n] := null;
-                        if v_is_word then
-                            worded := worded || v_numbers[n];
-                        else
-                            unasked := unasked || v_numbers[n];
-                        end if;
-                    end loop;
-                    v_lower := lower(bcp_internal.joined_flat(v_left));
-                end if;
+        for i in 1..cardinality(v_gates) loop
+            v_found := bcp_internal.matching_in(v_places, v_lower, v_gates[i]);
+            if v_found <> '{}' then
+                foreach n in array v_found loop
+                    v_left[n] := null;
+                    if i > cardinality(p_state.digit_gates) then
+                        worded := worded || v_numbers[n];
+                    else
+                        unasked := unasked || v_numbers[n];
+                    end if;
+                end loop;
+                v_lower := lower(bcp_internal.joined_flat(v_left));
             end if;
-            v_is_word := true;
         end loop;
         -- What else is a key in text: what stands before a colon that follows no quote or time of day, or before = or
         -- >, in a table, as an option, or as the first of a pair.

@@ -168,14 +168,15 @@ comment on function bcp_internal.compile_rules() is
     'Writes bcp_internal.anonymizer_rules from those rows of bcp.anonymization_rules that are in force.';
 
 create or replace function bcp_internal.compile_gates(
-    out digit_gate text, out word_gates text[], out quick_likes text[])
+    out digit_gates text[], out word_gates text[], out quick_likes text[])
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
     -- A gate has a branch for the hint of each rule, or for each of its words where it has no hint. Branches of digits
     -- cost less apart from those of words, and those of words in pieces. A long hint stands alone: then gate and hint
-    -- are one expression to PostgreSQL, which compiles it once. Rules about sensitive keys need no branch, since the
-    -- keys are looked up.
+    -- are one expression to PostgreSQL, which compiles it once. Branches of digits that ask for letters, too, stand
+    -- apart, because their states multiply with those of the others. Rules about sensitive keys need no branch, since
+    -- the keys are looked up.
     with branches as materialized (
         select distinct
             coalesce(r.hint, regexp_replace(w, '[^a-z0-9 @#&=~|]', '\\\&', 'g')) as branch, c.is_digits
@@ -184,21 +185,28 @@ as $func$
         left join lateral unnest(r.words) as w on r.hint is null
         where r.validation not in ('sensitive_key', 'table')
     ), pieces as (
-        select string_agg(branch, '|' order by branch) as gate
+        select is_digits, string_agg(branch, '|' order by branch) as gate
         from (
-            select branch, alone, sum(length(branch) + 1) over (partition by alone order by branch) / 1000 as n
+            select
+                branch, is_digits, part,
+                sum(length(branch) + 1) over (partition by is_digits, part order by branch) / 1000 as n
             from branches
-            cross join lateral (select case when length(branch) > 300 then branch end) as l (alone)
-            where not is_digits
-              -- LIKE finds a single character, and whoever reads these gates has looked for it before.
-              and branch !~ '^[@#&=~^|]$'
+            cross join lateral (
+                select case
+                    when length(branch) > 300 then branch
+                    when is_digits and branch ~ '[a-z]-[a-z]' then ''
+                end
+            ) as p (part)
+            -- LIKE finds a single character, and whoever reads these gates has looked for it before.
+            where branch !~ '^[@#&=~^|]$'
         ) as b
-        group by alone, n
+        group by is_digits, part, n
     )
     select
-        -- Where there is none, an expression that matches nothing.
-        coalesce(string_agg(branch, '|') filter (where is_digits), '(?!)'),
-        case when not bool_or(branch is null) then array(select gate from pieces order by gate) end,
+        array(select gate from pieces where is_digits order by gate),
+        case
+            when not bool_or(branch is null) then array(select gate from pieces where not is_digits order by gate)
+        end,
         coalesce(array_agg('%' || branch || '%') filter (where branch ~ '^[@#&=~^|]$'), '{}')
     from branches
 $func$;
@@ -284,10 +292,10 @@ begin
     delete from bcp_internal.anonymizer_state;
     delete from bcp_internal.clean_sources;
     insert into bcp_internal.anonymizer_state (
-        quick_likes, digit_gate, word_gates, key_map, part_map, exception_map, before_map, after_map, key_starts,
+        quick_likes, digit_gates, word_gates, key_map, part_map, exception_map, before_map, after_map, key_starts,
         key_parts, hashed, name_keys, value_keys)
     select
-        g.quick_likes, g.digit_gate, g.word_gates, k.key_map, k.part_map, k.exception_map, k.before_map, k.after_map,
+        g.quick_likes, g.digit_gates, g.word_gates, k.key_map, k.part_map, k.exception_map, k.before_map, k.after_map,
         k.key_starts, k.key_parts, coalesce('(?:(?:' || v_kinds || ')#k[0-9]+#)+[b-v]{16}(?:#[0-9]+)?', '(?!)'),
         array(select distinct name_key from bcp.name_value_keys order by 1),
         array(select distinct value_key from bcp.name_value_keys, unnest(value_keys) as value_key order by 1)

@@ -401,7 +401,7 @@ RULES |= {
 
 # By column of bcp_internal.anonymizer_state: what makes the gate begin over and over, mostly without a match.
 GATES: dict[str, list[Unit]] = {
-    "digit_gate": [
+    "digit_gates": [
         "1",
         "4 ",
         "4-4-",

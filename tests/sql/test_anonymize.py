@@ -361,7 +361,7 @@ def test_nesting_up_to_the_limit_is_masked(db: Db) -> None:
         "delete from bcp_internal.anonymizer_state",
         "delete from bcp_internal.anonymization_keys",
         "update bcp_internal.anonymizer_rules set pattern = '(' where name = 'phone_international'",
-        "update bcp_internal.anonymizer_state set digit_gate = '('",
+        "update bcp_internal.anonymizer_state set digit_gates = '{(}'",
         # A trigger refuses this value, so disable it first.
         "alter table bcp.settings disable trigger user; update bcp.settings set value = 'many'",
         "drop function bcp_internal.settle_texts",
