@@ -39,21 +39,54 @@ set datestyle = 'ISO'
 set jit = off
 set enable_sort = off
 as $func$
+declare
+    v_of_quarter constant text := (
+        select string_agg(format('u.calls[%s]', n), ', ' order by n) from generate_series(1, 15) n);
+    v_of_minute constant text := (
+        select string_agg(format('case when m.minute %% 15 = %s then m.calls end', n), ', ' order by n)
+        from generate_series(0, 14) n);
+    v_columns constant text := (select string_agg(format('c%s', n), ', ' order by n) from generate_series(1, 15) n);
+    v_minutes constant text := (
+        select string_agg(format('coalesce(sum(s.c%s), 0)', n), ', ' order by n) from generate_series(1, 15) n);
+    v_sum constant text := (
+        select string_agg(format('q.calls[%s]', n), ' + ' order by n) from generate_series(1, 15) n);
+    v_peak constant text := (
+        select format('greatest(%s)', string_agg(format('q.calls[%s]', n), ', ' order by n))
+        from generate_series(1, 15) n);
 begin
-    -- Of minutes with as many calls the first: minutes since 1970 take less than 32 bits, with their sign.
-    return query
-    select
-        coalesce(m.bucket, p_since), sum(m.calls)::bigint, max(m.calls),
-        to_timestamp((max(m.calls) * 4294967296 - max(m.calls * 4294967296 - m.minute)) * 60)
-    from (
-        select e.bucket, e.minute, sum(e.calls) as calls
-        from (
-            select u.time_bucket as bucket, unnest(u.minutes) as minute, unnest(u.calls) as calls
-            from bcp_internal.usage_minutes(p_since, p_until, p_interval, p_time_zone, p_filters) u
-        ) e
-        group by 1, 2
-    ) m
-    group by m.bucket;
+    -- Of minutes with as many calls the first: minutes since 1970 take less than 32 bits.
+    return query execute format(
+        $query$
+            with u as materialized (
+                select * from bcp_internal.usage_minutes($1, $2, $3, $4, $5)
+            )
+            select coalesce(p.bucket, $1), sum(p.calls)::bigint, max(p.peak),
+                   to_timestamp((max(p.peak) * 4294967296 - max(p.peak * 4294967296 - p.minute)) * 60)
+            from (
+                select q.bucket, q.calls, q.peak, q.quarter * 15 + array_position(q.minutes, q.peak) - 1 as minute
+                from (
+                    select q.bucket, q.quarter, q.calls as minutes, %s as calls, %s as peak
+                    from (
+                        select s.bucket, s.quarter, array[%s] as calls
+                        from (
+                            select u.time_bucket, u.quarter, %s from u where u.minutes is null
+                            union all
+                            select m.time_bucket, m.minute / 15, %s
+                            from (
+                                select u.time_bucket, unnest(u.minutes) as minute, unnest(u.calls) as calls
+                                from u
+                                where u.minutes is not null
+                            ) m
+                        ) s (bucket, quarter, %s)
+                        group by 1, 2
+                        offset 0
+                    ) q
+                    offset 0
+                ) q
+            ) p
+            group by p.bucket
+        $query$, v_sum, v_peak, v_minutes, v_of_quarter, v_of_minute, v_columns)
+    using p_since, p_until, p_interval, p_time_zone, p_filters;
 end
 $func$;
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,7 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from bcp_analytics import federation
-from tests.federation.heads import BUNDLES, Federation, connect, federated, send
+from tests.federation.heads import BUNDLES, NOW, Federation, connect, federated, send
 from tests.federation.test_routing import calls
 
 if TYPE_CHECKING:
@@ -154,3 +155,36 @@ def test_a_shard_of_another_version_is_named_where_it_cannot_answer(made: Federa
     finally:
         shard.execute("alter function bcp_internal.usage_cells_of_before rename to usage_cells")
         shard.execute("update bcp_migrations.loaded_sql set digest = substr(digest, 8)")
+
+
+@pytest.mark.parametrize("refreshed", [False, True])
+def test_the_busiest_minute_is_none_that_a_shard_finds_busiest(made: Federation, *, refreshed: bool) -> None:
+    """Shard a has a call in each minute and sends all of them, the others send the few that they have."""
+    began = NOW.replace(minute=0, second=0, microsecond=0) - timedelta(days=20 + refreshed)
+    spread = {
+        "files": [1] * 60,
+        "search": [0] * 60,
+        "maps": [0] * 60,
+    }
+    spread["files"][10], spread["files"][20], spread["search"][20] = 4, 3, 2
+    spread["search"][55], spread["maps"][50] = 3, 3
+    events = [
+        call | {"start_time": (began + timedelta(minutes=minute)).isoformat()}
+        for bundle, counts in spread.items()
+        for minute, number in enumerate(counts)
+        for call in calls([bundle] * number, tool_name="busy")
+    ]
+    for where in (made.one, made.head):
+        send(where, {"tool_usage": events})
+    if refreshed:
+        made.refresh()
+    for interval in ("'1 hour'", "null", "'20 minutes'"):
+        for tool in ("null", "'busy'"):
+            question = (
+                "select time_bucket, call_count, peak_calls_per_minute, peak_minute"
+                f" from bcp.throughput(%s, %s, {interval}, p_tool_name => {tool})"
+            )
+            asked = [began, began + timedelta(hours=1)]
+            answer = made.head.execute(question, asked).fetchall()
+            assert answer == made.one.execute(question, asked).fetchall()
+            assert (5, began + timedelta(minutes=20)) in [row[2:] for row in answer]
