@@ -58,7 +58,7 @@ as $func$
 declare
     v_text constant text collate "C" := p_text;
 begin
-    if strpos(replace(v_text, E'\n\x01\n', ''), E'\n') = 0 or v_text !~ '[,\t|;][^\n\x01]*\n[^\x01]' then
+    if strpos(replace(v_text, E'\n\x01\n', ''), E'\n') = 0 or v_text !~ '[,\t|;│┃][^\n\x01]*\n[^\x01]' then
         return;
     end if;
     -- A table is lines with equally many cells, and bcp_internal.mask_tables takes the first of them for the names. To
@@ -73,15 +73,18 @@ begin
                     length(t.line) - length(replace(t.line, ',', '')),
                     length(t.line) - length(replace(t.line, E'\t', '')),
                     length(t.line) - length(replace(t.line, '|', '')),
-                    length(t.line) - length(replace(t.line, ';', ''))] as cells
+                    length(t.line) - length(replace(t.line, ';', '')),
+                    length(t.line) - length(translate(t.line, '│┃', ''))] as cells
                 from string_to_table(v_text, E'\n') with ordinality as t (line, n)
+                where not bcp_internal.is_ruler(t.line)
             ) as l
         ) as h
-        cross join lateral string_to_table(translate(h.line, E'\t|;', ',,,'), ',') as c (cell)
+        cross join lateral string_to_table(translate(h.line, E'\t|;│┃', ',,,,,'), ',') as c (cell)
         where (h.cells[1] > 0 and h.cells[1] = h.after[1] and h.cells[1] is distinct from h.before[1]
                 or h.cells[2] > 0 and h.cells[2] = h.after[2] and h.cells[2] is distinct from h.before[2]
                 or h.cells[3] > 0 and h.cells[3] = h.after[3] and h.cells[3] is distinct from h.before[3]
-                or h.cells[4] > 0 and h.cells[4] = h.after[4] and h.cells[4] is distinct from h.before[4])
+                or h.cells[4] > 0 and h.cells[4] = h.after[4] and h.cells[4] is distinct from h.before[4]
+                or h.cells[5] > 0 and h.cells[5] = h.after[5] and h.cells[5] is distinct from h.before[5])
           and length(c.cell) <= 60;
 end
 $func$;

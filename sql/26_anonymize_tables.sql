@@ -19,6 +19,19 @@ $func$;
 
 comment on function bcp_internal.split_cells(text, text) is 'The cells of a line of a table.';
 
+create or replace function bcp_internal.is_ruler(p_line text) returns boolean
+language sql immutable strict parallel safe
+as $func$
+    -- Without a search_path of its own, so that it is inlined: it is asked about every line.
+    select pg_catalog.ltrim(p_line, E' \t\r|:=+-─━═│┃║┼┬┴├┤┌┐└┘╞╡╪╤╧╭╮╰╯┏┓┗┛┡┩╇┳┻╋┠┨╂╔╗╚╝╠╣╦╩╬╟╢╫')
+            operator(pg_catalog.=) ''
+        and pg_catalog.btrim(p_line, E' \t\r:=-') operator(pg_catalog.<>) ''
+$func$;
+
+comment on function bcp_internal.is_ruler(text) is
+    'Whether a line only draws a table: the line under its names, or the frame around it. A line of hyphens alone may '
+    'underline a heading.';
+
 create or replace function bcp_internal.mask_tables(
     p_text text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
 returns text
@@ -31,38 +44,48 @@ declare
     v_numbers integer[];
     v_masked text[];
 begin
-    foreach v_separator in array array[',', E'\t', '|', ';'] loop
+    foreach v_separator in array array[',', E'\t', '|', ';', '│'] loop
         continue when strpos(p_text, v_separator) = 0;
-        -- A table is lines with equally many cells, whose first line tells what they are.
+        -- A table is lines with equally many cells, whose first line tells what they are. Lines that draw it do not
+        -- count. Around names, the bars of a frame may be heavy.
         with lines as materialized (
-            select l.n, l.line, length(l.line) - length(replace(l.line, v_separator, '')) as cells
+            select l.n, l.line, row_number() over (order by l.n) as place,
+                length(l.line) - length(replace(translate(l.line, '┃', '│'), v_separator, '')) as cells
             from unnest(v_lines) with ordinality as l (line, n)
+            where not bcp_internal.is_ruler(l.line)
         ), blocks as (
-            select *, n - row_number() over (partition by cells order by n) as block
+            select *, place - row_number() over (partition by cells order by place) as block
             from lines
             where cells > 0
         ), tables as (
-            select *, first_value(n) over t as header, first_value(line) over t as names,
+            select *, first_value(n) over t as header, translate(first_value(line) over t, '┃', '│') as names,
                 count(*) over (partition by cells, block) as height
             from blocks
             window t as (partition by cells, block order by n)
         ), named as materialized (
-            select header, array_agg(c.n - 1 order by c.n) as columns
+            -- Each column twice: what strings it has, and what numbers. A count of tokens is no token.
+            select header, cardinality(h.cells) as width, array_agg(c.n) as columns
             from (
                 select distinct header, bcp_internal.split_cells(names, v_separator) as cells
                 from tables
                 where height > 1 and length(names) <= 2000
             ) as h
+            cross join lateral (
+                select array_agg(case when u.cell ~ '^[^0-9]{1,50}$' then btrim(u.cell, E' \t\r"''`*_~') else '' end
+                                 order by u.i) as names
+                from unnest(h.cells || h.cells) with ordinality as u (cell, i)
+            ) as k
             cross join lateral bcp_internal.classify_keys(
-                array(select case when cell ~ '^[^0-9]{1,50}$' then btrim(cell, E' \t\r"''`*_') else '' end
-                      from unnest(h.cells) with ordinality as u (cell, i) order by i),
-                array_fill('string'::text, array[cardinality(h.cells)]), p_state) as c
+                k.names,
+                array_fill('string'::text, array[cardinality(h.cells)])
+                || array_fill('number'::text, array[cardinality(h.cells)]), p_state) as c
             where c.value_pattern is null
-            group by header
+            group by header, h.cells
         )
         select array_agg(t.n::integer), array_agg((
             select string_agg(case
-                    when o - 1 = any (m.columns) and btrim(cell, E' \t\r"') <> ''
+                    when o + case when cell ~ '^[ \t]*-?[0-9][0-9.]*[ \t\r]*$' then m.width else 0 end = any (m.columns)
+                        and btrim(cell, E' \t\r"') <> ''
                         and cell !~ '^[ \t]*\[REDACTED\][ \t]*$'
                         then concat(
                             substring(cell from '^[ \t]*["''`]?'), p_rule.replacement,
@@ -73,7 +96,7 @@ begin
         into v_numbers, v_masked
         from tables t
         join named m using (header)
-        where t.n > t.header and t.line !~ '^[ |:=+-]*\r?$';
+        where t.n > t.header;
         -- Not a loop over a query: there PL/pgSQL passes arrays flat, and finds their elements by counting.
         for i in 1..coalesce(cardinality(v_numbers), 0) loop
             v_lines[v_numbers[i]] := v_masked[i];
@@ -84,8 +107,8 @@ end
 $func$;
 
 comment on function bcp_internal.mask_tables(text, bcp_internal.anonymizer_rules, bcp_internal.anonymizer_state) is
-    'Text in which those columns of tables are redacted that have a sensitive name. Commas, tabs, bars or semicolons '
-    'separate columns.';
+    'Text in which those columns of tables are redacted that have a sensitive name. Commas, tabs, semicolons, bars or '
+    'those of a frame separate columns.';
 
 create or replace function bcp_internal.mask_insert(
     p_statement text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
