@@ -279,7 +279,7 @@ class Native:
     def connect(self) -> psycopg.Connection[Any]:
         """Lend one backend to test after test: a new one plans every function anew, which takes 50 ms."""
         if self._backend is None or self._backend.transaction_status != TransactionStatus.IDLE:
-            self._backend = psycopg.connect(self._shared).pgconn
+            self._backend = _Lent.connect(self._shared).pgconn
         conn = _Lent(self._backend)
         conn.autocommit = True
         # The rollback has undone all else.
