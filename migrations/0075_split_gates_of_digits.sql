@@ -11,3 +11,7 @@ comment on column bcp_internal.anonymizer_rules.is_digits is
 
 -- It returns another type.
 drop function if exists bcp_internal.compile_gates();
+
+-- The compiler of an earlier version does not know the column. Rules that later migrations bring are compiled once sql/
+-- is loaded, which makes these triggers again.
+drop function if exists bcp_internal.compile_anonymizer_trigger() cascade;
