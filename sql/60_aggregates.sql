@@ -110,15 +110,17 @@ begin
             from generate_series(
                 date_trunc(
                     'day', greatest(p_since + interval '24 hours', v_first) at time zone v_aggregate.time_zone),
-                -- A day that p_until cuts is not refreshed, as none is without these parts.
-                (p_until at time zone v_aggregate.time_zone) - interval '1 day', interval '1 day')
+                (p_until - interval '1 microsecond') at time zone v_aggregate.time_zone, interval '1 day')
                 with ordinality as d (day, n)
             cross join lateral (
-                -- What lies before the first day goes with it, because alone it may be less than a bucket.
+                -- What lies before the first day goes with it, because alone it may be less than a bucket. A bucket
+                -- that p_until cuts is not refreshed, as none is without these parts.
                 select case when d.n = 1 then p_since else d.day at time zone v_aggregate.time_zone end,
-                       (d.day + interval '1 day') at time zone v_aggregate.time_zone
+                       least(
+                           (d.day + interval '1 day') at time zone v_aggregate.time_zone,
+                           bcp_internal.bucket_start(v_aggregate.bucket, p_until, v_aggregate.time_zone))
             ) as w (first, last)
-            where v_changed && tstzrange(w.first, w.last)
+            where w.first < w.last and v_changed && tstzrange(w.first, w.last)
             order by 1 desc;
     else
         return query select p_since, p_until;
