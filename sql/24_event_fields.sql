@@ -132,6 +132,26 @@ comment on function bcp_internal.quick_shape(text) is
     'have the required fields, nothing but strings apart from the fields that must be something else (others), and '
     'these of the types that shape asks for.';
 
+create or replace function bcp_internal.has_shape(
+    p_event jsonb, p_shape jsonpath, p_required text[], p_others text[], p_quick jsonpath)
+returns boolean
+language sql immutable parallel safe
+as $func$
+    -- Without a search_path of its own, so that it is inlined. Strict, because a list of strings passes for strings
+    -- otherwise.
+    select case
+        when p_event operator(pg_catalog.?&) p_required
+            and not (p_event operator(pg_catalog.-) p_others)
+                operator(pg_catalog.@?) 'strict $.* ? (@.type() != "string")'::pg_catalog.jsonpath
+            and p_event operator(pg_catalog.@@) p_quick then true
+        else p_event operator(pg_catalog.@@) p_shape
+    end
+$func$;
+
+comment on function bcp_internal.has_shape(jsonb, jsonpath, text[], text[], jsonpath) is
+    'Whether an event, an object, has the shape of bcp_internal.event_shape. What bcp_internal.quick_shape returns is '
+    'asked first.';
+
 comment on function bcp_internal.known_fields(text) is 'The names of the fields that bcp_internal.event_fields lists.';
 
 create or replace function bcp_internal.shape_problem(p_kind text, p_event jsonb) returns text

@@ -299,11 +299,8 @@ begin
             select
                 e,
                 coalesce(
-                    pg_column_size(e) <= v_max_bytes and jsonb_typeof(e) = 'object' and case
-                        when e ?& v_quick.required and not (e - v_quick.others) @? '$.* ? (@.type() != "string")'
-                            and e @@ v_quick.shape then true
-                        else e @@ v_shape
-                    end,
+                    pg_column_size(e) <= v_max_bytes and jsonb_typeof(e) = 'object'
+                    and bcp_internal.has_shape(e, v_shape, v_quick.required, v_quick.others, v_quick.shape),
                     false)
             from jsonb_array_elements(p_events) with ordinality as a (e, n)
             order by n

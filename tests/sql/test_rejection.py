@@ -58,6 +58,25 @@ def test_a_bad_event_is_rejected_alone_with_its_reason(
     assert row["event_bytes"] > 0
 
 
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_quick_look_at_a_shape_sees_what_the_whole_one_does(
+    conn: psycopg.Connection[Any], kind: str
+) -> None:
+    fields = rows(conn, "select field from bcp_internal.event_fields(%s)", [kind])
+    values = ["x", 7, True, None, [], ["x"], [7], [["x"]], {}, {"x": "x"}]
+    events = [KINDS[kind] | {field["field"]: value} for field in fields for value in values]
+    events += [{k: v for k, v in KINDS[kind].items() if k != left_out} for left_out in KINDS[kind]]
+    found = rows(
+        conn,
+        "select e, e @@ bcp_internal.event_shape(%s) as whole, bcp_internal.has_shape("
+        " e, bcp_internal.event_shape(%s), q.required, q.others, q.shape) as quick"
+        " from bcp_internal.quick_shape(%s) q, jsonb_array_elements(%s) e",
+        [kind, kind, kind, json.dumps(events)],
+    )
+    assert [row["e"] for row in found if row["quick"] is not row["whole"]] == []
+    assert {row["whole"] for row in found} == {True, False}
+
+
 def test_a_batch_of_nothing_but_bad_events_is_booked(conn: psycopg.Connection[Any]) -> None:
     bad = [usage(tool_name=None, duration_ms=n) for n in range(1, 40)] + [{"n": n} for n in range(40)]
     assert ingest(conn, bad) == (79, 0, 0, 79)
