@@ -57,6 +57,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_text constant text collate "C" := p_text;
+    v_is_framed constant boolean := v_text ~ '[│┃]';
 begin
     if strpos(replace(v_text, E'\n\x01\n', ''), E'\n') = 0 or v_text !~ '[,\t|;│┃][^\n\x01]*\n[^\x01]' then
         return;
@@ -74,7 +75,8 @@ begin
                     length(t.line) - length(replace(t.line, E'\t', '')),
                     length(t.line) - length(replace(t.line, '|', '')),
                     length(t.line) - length(replace(t.line, ';', '')),
-                    length(t.line) - length(translate(t.line, '│┃', ''))] as cells
+                    case when v_is_framed then length(t.line) - length(translate(t.line, '│┃', '')) else 0 end
+                    ] as cells
                 from string_to_table(v_text, E'\n') with ordinality as t (line, n)
                 where not bcp_internal.is_ruler(t.line)
             ) as l

@@ -20,12 +20,10 @@ $func$;
 comment on function bcp_internal.split_cells(text, text) is 'The cells of a line of a table.';
 
 create or replace function bcp_internal.is_ruler(p_line text) returns boolean
-language sql immutable strict parallel safe
+language sql immutable parallel safe
 as $func$
     -- Without a search_path of its own, so that it is inlined: it is asked about every line.
-    select pg_catalog.ltrim(p_line, E' \t\r|:=+-─━═│┃║┼┬┴├┤┌┐└┘╞╡╪╤╧╭╮╰╯┏┓┗┛┡┩╇┳┻╋┠┨╂╔╗╚╝╠╣╦╩╬╟╢╫')
-            operator(pg_catalog.=) ''
-        and pg_catalog.btrim(p_line, E' \t\r:=-') operator(pg_catalog.<>) ''
+    select p_line operator(pg_catalog.~) '^[-+=: \t\r|\u2500-\u257f]*[+|\u2500-\u257f][-+=: \t\r|\u2500-\u257f]*$'
 $func$;
 
 comment on function bcp_internal.is_ruler(text) is
