@@ -116,18 +116,21 @@ as $func$
 declare
     v_began constant timestamptz := clock_timestamp();
 begin
-    -- Before PostgreSQL 17 a cancel waits for the server without an end, and nothing interrupts it. To connect waits as
-    -- long as connect_timeout, at least 2 seconds. So a server that hangs is found by connecting to it.
-    begin
-        perform bcp_dblink.dblink_connect('bcp:answers', 'bcp_shard_' || p_shard);
-        perform bcp_dblink.dblink_disconnect('bcp:answers');
-    exception
-        when query_canceled or others then
-            -- One that says no at once, as one without a connection left does, does not hang.
-            if clock_timestamp() - v_began > interval '1.5 seconds' then
-                return;
-            end if;
-    end;
+    -- From PostgreSQL 17 on a cancel waits for 30 seconds at most. Before, it waits without an end, and nothing
+    -- interrupts it, so a server that hangs is found by connecting to it: that takes as long as connect_timeout, at
+    -- least 2 seconds, and with PostgreSQL 16 until the next cancel.
+    if current_setting('server_version_num')::integer < 170000 then
+        begin
+            perform bcp_dblink.dblink_connect('bcp:answers', 'bcp_shard_' || p_shard);
+            perform bcp_dblink.dblink_disconnect('bcp:answers');
+        exception
+            when query_canceled or others then
+                -- One that says no at once, as one without a connection left does, does not hang.
+                if clock_timestamp() - v_began > interval '1.5 seconds' then
+                    return;
+                end if;
+        end;
+    end if;
     perform bcp_dblink.dblink_cancel_query(bcp_internal.shard_connection(p_shard, p_as));
 end
 $func$;
