@@ -25,14 +25,15 @@ values (
     '|\msnmp[a-z]+[ \t](?:[^\r\n|;[]*?[ \t])??-c[ \t]*'
     '|\m(?:twine|schtasks)[ \t][^\r\n|;[]*?[ \t](?:-p|/r?p)[ \t]+'
     '|\mrclone[ \t][^\r\n|;[]*?[ \t](?:pass|password)[ \t]+'
-    '|\m(?:requirepass|masterauth)[ \t]+'
+    '|\m(?:requirepass|masterauth)[ \t]+(?!(?:in|is|to|for|and|or|the|not|on|with|from|has|must|should|can|directive|option|setting)\M)'
     ')["''\\]*'
     '|\mKey \([^()\r\n]*(?:password|token|secret|phone|mobile|ssn|birth|dob)[a-z_]*\)=\('
     '|[a-z0-9.*-]+:(?:5432|5433|6432|\*):[^\s:"''\\]{1,63}:[^\s:"''\\]{1,63}:'
     '|\m(?:invalid|incorrect|wrong|expired)(?: [a-z]+)? (?:api[ _]key|token|password|secret)(?: (?:provided|given|used|received|supplied))?[:=]? ["''`]?'
     '(?=[^\s"''`]*[0-9])(?=[^\s"''`]*[a-z])(?=[^\s"''`]{6})(?![a-z]*[:/(])'
     '|\m(?:token|api key|key|secret) ["''`]?(?=[a-z_.-]*[0-9])(?=[0-9_.-]*[a-z])(?=[a-z0-9_-]{8}[a-z0-9_-]*["''`]? (?:(?:has )?(?:expired|been revoked)|was (?:revoked|leaked)|is (?:expired|leaked|revoked)))'
-    ')[^\s"''`\\[$<{*][^"''`\\\s;]*(?![^"''`\\\s;])){1,1}?',
+    -- Between quotes all of it, elsewhere a word.
+    ')(?:(?<=["''`\\])[^\s"''`\\[$<{*),][^"''`\\\r\n]*(?![^"''`\\\r\n])|(?<!["''`\\])[^\s"''`\\[$<{*),][^"''`\\\s;]*(?![^"''`\\\s;]))){1,1}?',
     'securestring|passphrase[ \t]+[^a-z0-9\s]|(?:passwo?r?d|pwd|passphrase|passcode|secret|token|api[_-]?key)[^a-z0-9\s]{1,5}(?:,[ \t]*[a-z:]*[ \t]*|[.][a-z_]+[(][ \t]*)[^a-z0-9\s]'
     '|define[ \t]+[a-z0-9_]*(?:passw|pwd|_pass|secret|token|key)|(?:password|passwd|secret|token|key)[^a-z0-9\s]{0,3}[ \t]*(?:[|][|]|[?][?])'
     '|variable[ \t]+[^a-z0-9\s]+[a-z0-9_-]*(?:passw|secret|token|key|phrase)|(?:check|verify|compare|match|matches|hash|valid)_?(?:passw|passphrase)[a-z]*[(]'
@@ -79,6 +80,9 @@ where w.no_secret is not null;
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, words, validation, action, note)
 values (
     'email_spelled', 212, 'email',
-    '\m[A-Za-z0-9][A-Za-z0-9._%+-]* ?[[({] ?(?:at|AT|@) ?[])}] ?[A-Za-z0-9-]+(?:(?:\.| ?[[({] ?(?:dot|DOT|\.) ?[])}] ?)[A-Za-z0-9-]+)*(?:\.| ?[[({] ?(?:dot|DOT) ?[])}] ?)[A-Za-z]{2,}',
+    -- Where no dot is spelled, only ends of addresses count: if (at) this.pos = at;
+    '\m[A-Za-z0-9][A-Za-z0-9._%+-]* ?[[({] ?(?:at|AT|@) ?[])}] ?[A-Za-z0-9-]+'
+    '(?:(?:(?:\.| ?[[({] ?(?:dot|DOT|\.) ?[])}] ?)[A-Za-z0-9-]+)* ?[[({] ?(?:dot|DOT) ?[])}] ?[A-Za-z]{2,}'
+    '|(?:\.[A-Za-z0-9-]+)*\.(?:com|org|net|edu|gov|io|dev|info|biz|eu|de|uk|fr|es|it|nl|ch|at|be|pl|se|no|dk|fi|pt|br|jp|cn|ca|au|us|co|ie|cz)\M(?![.(=]))',
     array['[at', '(at', '{at', '[ at', '( at', '[@', '(@'], 'none', 'hash',
     'An address that is written for people: jane [at] example [dot] com.');

@@ -15,14 +15,7 @@ where name = 'postal_address';
 
 update bcp.anonymization_rules
 set pattern = replace(
-        pattern,
-        '(?:\m(?!git@)[A-Za-z0-9_]|[\u0080-\U0010FFFF])(?:[A-Za-z0-9._%+''\u0080-\U0010FFFF-]*[A-Za-z0-9_+\u0080-\U0010FFFF-])?(?:@|',
-        '[A-Za-z0-9_\u0080-\U0010FFFF](?:[A-Za-z0-9._%+''\u0080-\U0010FFFF-]*[A-Za-z0-9_+\u0080-\U0010FFFF-])?(?:@|')
-where name = 'email';
-
-update bcp.anonymization_rules
-set pattern = replace(
-        pattern,
+        replace(pattern, '[0-9]{4}(?![ -]?[0-9])', '[0-9]{4}(?![0-9])'),
         'last (?:four|4)(?: digits(?: (?:of|on|for) [a-z'' ]{2,30})?| of (?:(?:my|your|his|her|their|the) )?(?:card|ssn|social(?: security)?(?: number)?|account))',
         'last (?:four|4) digits(?: (?:of|on|for) [a-z'' ]{2,30})?'),
     words = '{"last four digits","last 4 digits"}'
@@ -74,8 +67,9 @@ set value_exceptions = replace(
         '(?:,\s*\\*["'']?(?:description|title|format)\\*["'']?\s*:\s*\\*["''][^"''\\]*\\*["'']\s*)*'),
         '|missing|include|omit|same-origin|invalid|enabled|',
         '|missing|invalid|enabled|'),
-        '\.(?:tsx?|jsx?|mjs|cjs|py|rb|go|rs|java|kts?|cs|cpp|cc|c|h|hpp|php|swift|scala|vue|svelte|sql|sh|md|ya?ml|json|toml|exs?|dart|lua|html|s?css|tf|txt|log):\x01[0-9]+(?::[0-9]*)?[:,-]?\x01'
-        '|\x01(?:(?:var|local|module|each|random_password|aws_[a-z_]+|google_[a-z_]+|azurerm_[a-z_]+)\.[a-z_]|os\.(?:getenv|environ)|',
+        '\.(?:tsx?|jsx?|mjs|cjs|py|rb|go|rs|java|kts?|cs|cpp|cc|c|h|hpp|php|swift|scala|vue|svelte|sql|sh|ya?ml|json|toml|exs?|dart|lua|html|s?css|tf):\x01[0-9]{1,5}(?::[0-9]*)?[:,-]?\x01'
+        '|\x01(?:var|local|module|each|random_password|aws_[a-z_]+|google_[a-z_]+|azurerm_[a-z_]+)(?:\.[a-z_]+)+\x01'
+        '|\x01(?:os\.(?:getenv|environ)|',
         '\x01(?:os\.(?:getenv|environ)|'),
         '|[a-z_][a-z_.]+\([a-z_., ]*\)|[a-z_.]+\[[a-z_]{1,12}(?: ?[+-] ?1)?\]|(?:\.{1,2}/|~/)?(?:[a-z0-9_.-]+/)+[a-z0-9_-]+(?:\.[a-z0-9_-]+)?'
         '\.(?:tsx?|jsx?|mjs|py|rb|go|rs|java|kt|cs|cpp|c|h|php|swift|sql|sh|md|txt|ya?ml|json|toml|xml|html|css|pem|key|crt|env|ini|conf)|',

@@ -10,8 +10,9 @@ set value_exceptions = replace(replace(replace(replace(
         '|[a-z_][a-z_.]+\([a-z_., ]*\)|[a-z_.]+\[[a-z_]{1,12}(?: ?[+-] ?1)?\]|(?:\.{1,2}/|~/)?(?:[a-z0-9_.-]+/)+[a-z0-9_-]+(?:\.[a-z0-9_-]+)?'
         '\.(?:tsx?|jsx?|mjs|py|rb|go|rs|java|kt|cs|cpp|c|h|php|swift|sql|sh|md|txt|ya?ml|json|toml|xml|html|css|pem|key|crt|env|ini|conf)|'),
         '\x01(?:os\.(?:getenv|environ)|',
-        '\.(?:tsx?|jsx?|mjs|cjs|py|rb|go|rs|java|kts?|cs|cpp|cc|c|h|hpp|php|swift|scala|vue|svelte|sql|sh|md|ya?ml|json|toml|exs?|dart|lua|html|s?css|tf|txt|log):\x01[0-9]+(?::[0-9]*)?[:,-]?\x01'
-        '|\x01(?:(?:var|local|module|each|random_password|aws_[a-z_]+|google_[a-z_]+|azurerm_[a-z_]+)\.[a-z_]|os\.(?:getenv|environ)|'),
+        '\.(?:tsx?|jsx?|mjs|cjs|py|rb|go|rs|java|kts?|cs|cpp|cc|c|h|hpp|php|swift|scala|vue|svelte|sql|sh|ya?ml|json|toml|exs?|dart|lua|html|s?css|tf):\x01[0-9]{1,5}(?::[0-9]*)?[:,-]?\x01'
+        '|\x01(?:var|local|module|each|random_password|aws_[a-z_]+|google_[a-z_]+|azurerm_[a-z_]+)(?:\.[a-z_]+)+\x01'
+        '|\x01(?:os\.(?:getenv|environ)|'),
         '|missing|invalid|enabled|', '|missing|include|omit|same-origin|invalid|enabled|'),
         '(?:,\s*\\*["'']?(?:description|title|format)\\*["'']?\s*:\s*\\*["''][^"''\\]*\\*["'']\s*)*',
         '(?:,\s*\\*["'']?(?:description|title|format|pattern|(?:min|max)length|nullable|(?:read|write)only|deprecated)\\*["'']?\s*:\s*(?:\\*["''][^"''\\]*\\*["'']|[0-9]+|true|false)\s*)*')
@@ -49,17 +50,11 @@ set pattern = replace(pattern, '(?:card|visa|mastercard|amex|discover|maestro)s?
 where name = 'card_last_four';
 update bcp.anonymization_rules
 set pattern = replace(
-        pattern, 'last (?:four|4) digits(?: (?:of|on|for) [a-z'' ]{2,30})?',
+        -- Not the first of a whole number.
+        replace(pattern, '[0-9]{4}(?![0-9])', '[0-9]{4}(?![ -]?[0-9])'), 'last (?:four|4) digits(?: (?:of|on|for) [a-z'' ]{2,30})?',
         'last (?:four|4)(?: digits(?: (?:of|on|for) [a-z'' ]{2,30})?| of (?:(?:my|your|his|her|their|the) )?(?:card|ssn|social(?: security)?(?: number)?|account))'),
     words = '{last four,last 4}'
 where name = 'card_digits_said';
-
--- git@github.com:team/repository is the address of a repository, not of a person.
-update bcp.anonymization_rules
-set pattern = replace(
-    pattern, '[A-Za-z0-9_\u0080-\U0010FFFF](?:[A-Za-z0-9._%+''\u0080-\U0010FFFF-]*[A-Za-z0-9_+\u0080-\U0010FFFF-])?(?:@|',
-    '(?:\m(?!git@)[A-Za-z0-9_]|[\u0080-\U0010FFFF])(?:[A-Za-z0-9._%+''\u0080-\U0010FFFF-]*[A-Za-z0-9_+\u0080-\U0010FFFF-])?(?:@|')
-where name = 'email';
 
 -- zip code 10115 in a sentence; ZIP 62704 of an address goes.
 update bcp.anonymization_rules

@@ -2,7 +2,7 @@ delete from bcp.sensitive_keys where key_pattern in ('requirepass', 'masterauth'
 
 update bcp.anonymization_rules
 set value_exceptions = replace(
-    value_exceptions, '\x01[0-9]+(?::[0-9]*|:in)?[:,-]?\x01', '\x01[0-9]+(?::[0-9]*)?[:,-]?\x01')
+    value_exceptions, '\x01[0-9]{1,5}(?::[0-9]*|:in)?[:,-]?\x01', '\x01[0-9]{1,5}(?::[0-9]*)?[:,-]?\x01')
 where name in ('key_value', 'label_cell', 'label_prose', 'typed_value');
 
 update bcp.anonymization_rules

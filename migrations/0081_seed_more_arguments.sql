@@ -17,7 +17,7 @@ where name = 'argument';
 -- lib/password.rb:17:in `check'
 update bcp.anonymization_rules
 set value_exceptions = replace(
-    value_exceptions, '\x01[0-9]+(?::[0-9]*)?[:,-]?\x01', '\x01[0-9]+(?::[0-9]*|:in)?[:,-]?\x01')
+    value_exceptions, '\x01[0-9]{1,5}(?::[0-9]*)?[:,-]?\x01', '\x01[0-9]{1,5}(?::[0-9]*|:in)?[:,-]?\x01')
 where name in ('key_value', 'label_cell', 'label_prose', 'typed_value');
 
 insert into bcp.sensitive_keys (key_pattern, match_mode, value_type, action, kind, note)

@@ -77,8 +77,7 @@ begin
                     length(t.line) - length(replace(t.line, ';', '')),
                     case when v_is_framed then length(t.line) - length(translate(t.line, '│┃', '')) else 0 end
                     ] as cells
-                from string_to_table(v_text, E'\n') with ordinality as t (line, n)
-                where not bcp_internal.is_ruler(t.line)
+                from bcp_internal.table_lines(v_text) as t
             ) as l
         ) as h
         cross join lateral string_to_table(translate(h.line, E'\t|;│┃', ',,,,,'), ',') as c (cell)

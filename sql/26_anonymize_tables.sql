@@ -30,6 +30,25 @@ comment on function bcp_internal.is_ruler(text) is
     'Whether a line only draws a table: the line under its names, or the frame around it. A line of hyphens alone may '
     'underline a heading.';
 
+create or replace function bcp_internal.table_lines(p_text text) returns table (n bigint, line text)
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $func$
+    -- Two lines that draw, one after the other, are the end of one table and the beginning of the next.
+    select l.n, l.line
+    from (
+        select r.*, lag(r.is_ruler) over (order by r.n) as was_ruler, lead(r.line) over (order by r.n) as next_line
+        from (
+            select t.n, t.line, bcp_internal.is_ruler(t.line) as is_ruler
+            from string_to_table(p_text, E'\n') with ordinality as t (line, n)
+        ) as r
+    ) as l
+    where not (l.is_ruler and l.was_ruler is not true and l.next_line ~ '[|│┃]')
+$func$;
+
+comment on function bcp_internal.table_lines(text) is
+    'Numbers and lines of a text, without those that draw a table whose cells bars separate.';
+
 create or replace function bcp_internal.mask_tables(
     p_text text, p_rule bcp_internal.anonymizer_rules, p_state bcp_internal.anonymizer_state)
 returns text
@@ -44,13 +63,12 @@ declare
 begin
     foreach v_separator in array array[',', E'\t', '|', ';', '│'] loop
         continue when strpos(p_text, v_separator) = 0;
-        -- A table is lines with equally many cells, whose first line tells what they are. Lines that draw it do not
-        -- count. Around names, the bars of a frame may be heavy.
+        -- A table is lines with equally many cells, whose first line tells what they are. Around names, the bars of a
+        -- frame may be heavy.
         with lines as materialized (
             select l.n, l.line, row_number() over (order by l.n) as place,
                 length(l.line) - length(replace(translate(l.line, '┃', '│'), v_separator, '')) as cells
-            from unnest(v_lines) with ordinality as l (line, n)
-            where not bcp_internal.is_ruler(l.line)
+            from bcp_internal.table_lines(p_text) as l
         ), blocks as (
             select *, place - row_number() over (partition by cells order by place) as block
             from lines
@@ -61,7 +79,7 @@ begin
             from blocks
             window t as (partition by cells, block order by n)
         ), named as materialized (
-            -- Each column twice: what strings it has, and what numbers. A count of tokens is no token.
+            -- Each column twice: what strings it has, and what short numbers. A count of tokens is no token.
             select header, cardinality(h.cells) as width, array_agg(c.n) as columns
             from (
                 select distinct header, bcp_internal.split_cells(names, v_separator) as cells
@@ -82,7 +100,10 @@ begin
         )
         select array_agg(t.n::integer), array_agg((
             select string_agg(case
-                    when o + case when cell ~ '^[ \t]*-?[0-9][0-9.]*[ \t\r]*$' then m.width else 0 end = any (m.columns)
+                    when o + case
+                            when cell ~ '^[ \t]*(?:[0-9]{1,7}|[0-9]*[.][0-9]+)[ \t\r]*$' then m.width
+                            else 0
+                        end = any (m.columns)
                         and btrim(cell, E' \t\r"') <> ''
                         and cell !~ '^[ \t]*\[REDACTED\][ \t]*$'
                         then concat(
@@ -94,7 +115,7 @@ begin
         into v_numbers, v_masked
         from tables t
         join named m using (header)
-        where t.n > t.header;
+        where t.n > t.header and t.line !~ '^[ |:=+-]*\r?$';
         -- Not a loop over a query: there PL/pgSQL passes arrays flat, and finds their elements by counting.
         for i in 1..coalesce(cardinality(v_numbers), 0) loop
             v_lines[v_numbers[i]] := v_masked[i];
