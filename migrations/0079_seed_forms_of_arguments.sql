@@ -6,7 +6,8 @@
 insert into bcp.anonymization_rules (name, ordinal, kind, pattern, hint, validation, action, replacement, note)
 values (
     'argument', 58, 'secret',
-    -- {1,1}? makes all of it take the shortest match: the next -p of a line, not its last.
+    -- {1,1}? makes all of it take the shortest match: the next -p of a line, not its last. The value is all that
+    -- stands between quotes, and elsewhere a word.
     '(?i)(?:('
     '(?:\mConvertTo-SecureString[ \t]+(?:-String[ \t]+)?'
     '|\mpassphrase[ \t]+'
@@ -32,7 +33,6 @@ values (
     '|\m(?:invalid|incorrect|wrong|expired)(?: [a-z]+)? (?:api[ _]key|token|password|secret)(?: (?:provided|given|used|received|supplied))?[:=]? ["''`]?'
     '(?=[^\s"''`]*[0-9])(?=[^\s"''`]*[a-z])(?=[^\s"''`]{6})(?![a-z]*[:/(])'
     '|\m(?:token|api key|key|secret) ["''`]?(?=[a-z_.-]*[0-9])(?=[0-9_.-]*[a-z])(?=[a-z0-9_-]{8}[a-z0-9_-]*["''`]? (?:(?:has )?(?:expired|been revoked)|was (?:revoked|leaked)|is (?:expired|leaked|revoked)))'
-    -- Between quotes all of it, elsewhere a word.
     ')(?:(?<=["''`\\])[^\s"''`\\[$<{*),][^"''`\\\r\n]*(?![^"''`\\\r\n])|(?<!["''`\\])[^\s"''`\\[$<{*),][^"''`\\\s;]*(?![^"''`\\\s;]))){1,1}?',
     'securestring|passphrase[ \t]+[^a-z0-9\s]|(?:passwo?r?d|pwd|passphrase|passcode|secret|token|api[_-]?key)[^a-z0-9\s]{1,5}(?:,[ \t]*[a-z:]*[ \t]*|[.][a-z_]+[(][ \t]*)[^a-z0-9\s]'
     '|define[ \t]+[a-z0-9_]*(?:passw|pwd|_pass|secret|token|key)|(?:password|passwd|secret|token|key)[^a-z0-9\s]{0,3}[ \t]*(?:[|][|]|[?][?])'

@@ -44,6 +44,8 @@ ACCEPTED: dict[tuple[str, str], str] = {
     ("PS005", "bcp_internal.issue_state("): _INLINED,
     ("PS005", "bcp_internal.session_duration_ms("): _INLINED,
     ("PS005", "bcp_internal.sessions_begun("): _INLINED,
+    ("PS005", "bcp_internal.has_shape("): _INLINED,
+    ("PS005", "bcp_internal.is_ruler("): _INLINED,
     ("PS005", "bcp_internal.sketch_place("): _CALLED_OFTEN,
     ("PS005", "bcp.refresh_analytics_views("): _COMMITS,
     ("PS005", "bcp.run_cleanup("): _COMMITS,
