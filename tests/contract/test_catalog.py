@@ -19,6 +19,8 @@ UNPINNED = {
     "bcp_internal.suspect_success(boolean,jsonb)": "inlined",
     "bcp_internal.calls(timestamp with time zone,timestamp with time zone,jsonb)": "inlined",
     "bcp_internal.sessions_begun(timestamp with time zone,timestamp with time zone)": "inlined",
+    "bcp_internal.has_shape(jsonb,jsonpath,text[],text[],jsonpath)": "inlined",
+    "bcp_internal.is_ruler(text)": "inlined",
     f"bcp_internal.issue_state(text,{','.join(['timestamp with time zone'] * 3)},"
     "text,timestamp with time zone,text)": "inlined",
     "bcp_internal.sketch_place(double precision[],double precision)": "called too often",
