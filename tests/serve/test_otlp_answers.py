@@ -19,47 +19,37 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from bcp_analytics.serve._otlp import _intake
-from tests.serve.conftest import ROLES, Running, make_token, serving
 from tests.serve.otlp_client import ENCODINGS, JSON, PROTOBUF, post, span, spans, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.targets import Target
+    from tests.serve.conftest import Running
 
 PATHS = ("/v1/traces", "/v1/logs", "/v1/metrics")
 BOMB = gzip.compress(bytes(64 * 1024 * 1024))
 DEEP = 10_000
 
 
-@pytest.fixture(scope="module")
-def running(_server: Target) -> Iterator[Running]:
-    """Give one server to all tests here, which leave it as it was."""
-    with _server.clean() as dsn:
-        tokens = {role: make_token(dsn, role, role) for role in ROLES}
-        with serving(dsn) as found:
-            found.tokens = tokens
-            yield found
-
-
 @pytest.mark.parametrize("path", PATHS)
-def test_an_empty_request_succeeds(running: Running, path: str) -> None:
-    assert post(running, path, b"", PROTOBUF).content == b""
-    assert post(running, path, b"{}").json() == {}
+def test_an_empty_request_succeeds(shared_server: Running, path: str) -> None:
+    assert post(shared_server, path, b"", PROTOBUF).content == b""
+    assert post(shared_server, path, b"{}").json() == {}
     assert (
-        post(running, path, b'{"resourceSpans": [], "resourceLogs": null, "later": {"x": [1]}}').json() == {}
+        post(shared_server, path, b'{"resourceSpans": [], "resourceLogs": null, "later": {"x": [1]}}').json()
+        == {}
     )
 
 
-def test_deflate_and_many_members_are_read(running: Running) -> None:
-    assert post(running, "/v1/logs", zlib.compress(b"{}"), **{"content-encoding": "deflate"}).json() == {}
+def test_deflate_and_many_members_are_read(shared_server: Running) -> None:
+    assert (
+        post(shared_server, "/v1/logs", zlib.compress(b"{}"), **{"content-encoding": "deflate"}).json() == {}
+    )
     body = gzip.compress(b'{"resourceLogs"') + gzip.compress(b": []}")
-    assert post(running, "/v1/logs", body, **{"content-encoding": "gzip"}).json() == {}
+    assert post(shared_server, "/v1/logs", body, **{"content-encoding": "gzip"}).json() == {}
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_what_is_rejected_is_counted_with_the_reason(running: Running, encoding: str) -> None:
-    with psycopg.connect(running.dsn) as conn:
+def test_what_is_rejected_is_counted_with_the_reason(shared_server: Running, encoding: str) -> None:
+    with psycopg.connect(shared_server.dsn) as conn:
         before = conn.execute("select count(*) from bcp.rejected_events").fetchone()
     body = spans(
         span(1 + 10 * ENCODINGS.index(encoding), **{"gen_ai.tool.name": "fine"}),
@@ -77,7 +67,7 @@ def test_what_is_rejected_is_counted_with_the_reason(running: Running, encoding:
             for pair in given["attributes"]:
                 into.attributes.add(key=pair["key"]).value.string_value = pair["value"]["stringValue"]
         body = message.SerializeToString()
-    answer = post(running, "/v1/traces", body, encoding)
+    answer = post(shared_server, "/v1/traces", body, encoding)
     assert answer.status_code == 200
     if encoding == JSON:
         partial = answer.json()["partialSuccess"]
@@ -91,12 +81,12 @@ def test_what_is_rejected_is_counted_with_the_reason(running: Running, encoding:
         "1 of 2 tool calls were rejected: tool_name is missing (1)."
         " Ignored, and not counted as rejected: no tool call (1)."
     )
-    with psycopg.connect(running.dsn) as conn:
+    with psycopg.connect(shared_server.dsn) as conn:
         assert conn.execute("select count(*) - %s from bcp.rejected_events", before).fetchone() == (1,)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_metrics_are_no_calls(running: Running, encoding: str) -> None:
+def test_metrics_are_no_calls(shared_server: Running, encoding: str) -> None:
     points: dict[str, Any] = {"histogram": {"dataPoints": [{"count": "1"}, {"count": "2"}]}}
     body = json.dumps(
         {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", **points}]}]}]}
@@ -107,7 +97,7 @@ def test_metrics_are_no_calls(running: Running, encoding: str) -> None:
         for n in (1, 2):
             metric.histogram.data_points.add(count=n)
         body = message.SerializeToString()
-    answer = post(running, "/v1/metrics", body, encoding)
+    answer = post(shared_server, "/v1/metrics", body, encoding)
     assert answer.status_code == 200
     if encoding == JSON:
         partial = answer.json()["partialSuccess"]
@@ -143,8 +133,8 @@ BAD: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("body", BAD.values(), ids=BAD)
-def test_json_that_cannot_be_decoded_is_a_bad_request(running: Running, body: bytes) -> None:
-    answer = post(running, "/v1/traces", body)
+def test_json_that_cannot_be_decoded_is_a_bad_request(shared_server: Running, body: bytes) -> None:
+    answer = post(shared_server, "/v1/traces", body)
     assert answer.status_code == 400
     assert "retry-after" not in answer.headers
     code, message = status_of(answer)
@@ -154,17 +144,17 @@ def test_json_that_cannot_be_decoded_is_a_bad_request(running: Running, body: by
     assert answer.json()["details"][0]["fieldViolations"][0]["description"] == message
 
 
-def test_where_json_is_wrong_is_said(running: Running) -> None:
-    answer = post(running, "/v1/traces", BAD["name of an enum"]).json()
+def test_where_json_is_wrong_is_said(shared_server: Running) -> None:
+    answer = post(shared_server, "/v1/traces", BAD["name of an enum"]).json()
     assert (
         answer["details"][0]["fieldViolations"][0]["field"] == "resourceSpans[0].scopeSpans[0].spans[0].kind"
     )
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_protobuf_that_cannot_be_decoded_is_a_bad_request(running: Running, path: str) -> None:
+def test_protobuf_that_cannot_be_decoded_is_a_bad_request(shared_server: Running, path: str) -> None:
     for body in (b"\x0a", b"\x0a\x05abc", b"\xff" * 20, b"\x0b" * DEEP, b"{}"):
-        answer = post(running, path, body, PROTOBUF)
+        answer = post(shared_server, path, body, PROTOBUF)
         assert (answer.status_code, status_of(answer)[0]) == (400, 3)
 
 
@@ -185,11 +175,11 @@ REFUSED: dict[str, tuple[int, dict[str, Any]]] = {
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize(("status", "options"), REFUSED.values(), ids=REFUSED)
 def test_a_refusal_is_a_status_in_the_encoding_of_the_request(
-    running: Running, status: int, options: dict[str, Any], encoding: str
+    shared_server: Running, status: int, options: dict[str, Any], encoding: str
 ) -> None:
     sent = {"role": "ingest"} | options
     sent["headers"] = {"content-type": encoding} | options.get("headers", {})
-    answer = running.send("POST", "/v1/traces", **sent)
+    answer = shared_server.send("POST", "/v1/traces", **sent)
     assert answer.status_code == status
     assert answer.headers["content-type"] == encoding
     code, message = status_of(answer)
@@ -198,26 +188,28 @@ def test_a_refusal_is_a_status_in_the_encoding_of_the_request(
     assert "retry-after" not in answer.headers
 
 
-def test_more_parts_than_any_sender_has_are_not_made_objects(running: Running) -> None:
+def test_more_parts_than_any_sender_has_are_not_made_objects(shared_server: Running) -> None:
     empty = {PROTOBUF: b"\x0a\x00" * 1_000_001, JSON: b'{"resourceSpans": [' + b"{}," * 2_000_000 + b"{}]}"}
     for encoding, body in empty.items():
         zipped = gzip.compress(body)
-        answer = post(running, "/v1/traces", zipped, encoding, **{"content-encoding": "gzip"})
+        answer = post(shared_server, "/v1/traces", zipped, encoding, **{"content-encoding": "gzip"})
         assert (answer.status_code, status_of(answer)[0]) == (413, 8)
 
 
-def test_a_request_of_too_many_records_is_refused(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_of_too_many_records_is_refused(
+    shared_server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert _intake._MOST_RECORDS == 50_000
     monkeypatch.setattr(_intake, "_MOST_RECORDS", 2)
     for number, status in ((2, 200), (3, 413)):
-        answer = post(running, "/v1/traces", spans(*(span(n + 1) for n in range(number))))
+        answer = post(shared_server, "/v1/traces", spans(*(span(n + 1) for n in range(number))))
         assert answer.status_code == status
 
 
-def test_other_types_and_methods_are_refused_and_nothing_redirects(running: Running) -> None:
+def test_other_types_and_methods_are_refused_and_nothing_redirects(shared_server: Running) -> None:
     for given in ("text/plain", "application/x-www-form-urlencoded", ""):
-        assert post(running, "/v1/logs", b"{}", given).status_code == 415
-    answer = running.send("GET", "/v1/logs", role="ingest")
+        assert post(shared_server, "/v1/logs", b"{}", given).status_code == 415
+    answer = shared_server.send("GET", "/v1/logs", role="ingest")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert status_of(answer)[0] == 12
-    assert post(running, "/v1/logs/", b"{}").status_code == 404
+    assert post(shared_server, "/v1/logs/", b"{}").status_code == 404
