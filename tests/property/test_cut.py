@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
 from tests.property.test_anonymize import PIECES, documents
+from tests.spent import seconds
 from tests.sql.anonymizer_corpus import EMAIL
 from tests.sql.events import ingest, rows, usage
 
@@ -156,11 +156,8 @@ def test_a_cut_takes_time_by_the_size_of_what_is_cut(db: Db, unit: str, form: st
             for _ in range(90):
                 doc = [doc, unit]
             doc = [doc] * (size // 800)
-        start = time.perf_counter()
-        db.execute(
-            "select length(bcp_internal.cut_json(%s::jsonb, %s, 100)::text)", [json.dumps(doc), size // 10]
-        )
-        took.append(time.perf_counter() - start)
+        query: LiteralString = "select length(bcp_internal.cut_json(%s::jsonb, %s, 100)::text)"
+        took.append(seconds(db, query, [json.dumps(doc), size // 10]))
     assert took[1] < max(30 * took[0], 2.0)
 
 

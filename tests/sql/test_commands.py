@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.spent import seconds
 from tests.sql.anonymizer_corpus import PLAIN
 from tests.sql.masking import mask_all
 
@@ -361,15 +361,14 @@ def test_time_grows_with_the_text_for_each_rule(db: Db, unit: str) -> None:
 
     def took(name: str, size: int) -> float:
         text = (unit * (size // len(unit) + 1))[:size]
-        start = time.perf_counter()
-        db.execute(
+        return seconds(
+            db,
             "select length(regexp_replace(t, pattern, replacement, 'g')), lower(t) ~ hint,"
             " lower(t) like any (likes)"
             ' from bcp_internal.anonymizer_rules cross join (select %s::text collate "C" as t) as x'
             " where name = %s",
             [text, name],
         )
-        return time.perf_counter() - start
 
     slow = {}
     for name in RULES:
