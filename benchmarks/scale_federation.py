@@ -2,9 +2,9 @@
 
     python -m benchmarks.scale_federation --dsn "host=... user=postgres" --calls 1000000
 
-The databases bcp_bench_one, bcp_bench_head and bcp_bench_a to _c are made anew and dropped at the end. All
-are on one machine, so a head cannot be faster than the store by having more of it: the figure is what asking
-over connections and adding up costs.
+The databases bcp_bench_one, bcp_bench_head and bcp_bench_a to _c (or of another --prefix) are made anew and
+dropped at the end. All are on one machine, so a head cannot be faster than the store by having more of it:
+the figure is what asking over connections and adding up costs.
 """
 
 from __future__ import annotations
@@ -65,22 +65,23 @@ where %(bundles)s::text[] is null or c.bundle = any (%(bundles)s)
 """
 
 
-def measure(server: str, calls: int, rounds: int) -> dict[str, Any]:
+def measure(server: str, calls: int, rounds: int, prefix: str = "bcp_bench") -> dict[str, Any]:
     """Fill both, ask both in turn, and return the medians in milliseconds and the ratio of their sums."""
     names = ["one", "head", *SHARDS]
-    dsns = {name: make_conninfo(server, dbname=f"bcp_bench_{name}") for name in names}
+    dsns = {name: make_conninfo(server, dbname=f"{prefix}_{name}") for name in names}
     with ExitStack() as stack:
         admin = stack.enter_context(
             psycopg.connect(make_conninfo(server, dbname="postgres"), autocommit=True)
         )
         for name in names:
-            database = sql.Identifier(f"bcp_bench_{name}")
+            database = sql.Identifier(f"{prefix}_{name}")
             admin.execute(sql.SQL("drop database if exists {} with (force)").format(database))
             if name == "one":
                 admin.execute(sql.SQL("create database {}").format(database))
                 migrate(dsns["one"])
             else:
-                admin.execute(sql.SQL("create database {} template bcp_bench_one").format(database))
+                template = sql.Identifier(f"{prefix}_one")
+                admin.execute(sql.SQL("create database {} template {}").format(database, template))
             stack.callback(admin.execute, sql.SQL("drop database if exists {} with (force)").format(database))
         every = [f"bundle-{n}" for n in range(10)]
         named = {bundle for bundles in SHARDS.values() for bundle in bundles}
@@ -145,8 +146,9 @@ def main() -> None:
     parser.add_argument("--dsn", required=True, help="Connection string of the server, without a database.")
     parser.add_argument("--calls", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--prefix", default="bcp_bench", help="What the names of the databases begin with.")
     given = parser.parse_args()
-    print(json.dumps(measure(given.dsn, given.calls, given.rounds), indent=2))
+    print(json.dumps(measure(given.dsn, given.calls, given.rounds, given.prefix), indent=2))
 
 
 if __name__ == "__main__":
