@@ -235,7 +235,7 @@ grant execute on function bcp_internal.latency_cells to bcp_reader;
 
 create or replace function bcp_internal.sketch_rows(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
-returns table (time_bucket timestamptz, lat_base smallint, calls double precision, counts double precision[])
+returns table (time_bucket timestamptz, lat_base smallint, calls double precision, counts text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- The settings have the same reason as those of bcp_internal.usage_cells.
@@ -247,14 +247,15 @@ declare
         p_since, p_until, p_interval, p_time_zone, null, p_filters);
 begin
     if v_sketch is not null then
-        return query execute format('select s.bucket, s.lat_base, s.calls, s.counts from (%s) s', v_sketch);
+        return query execute format('select s.bucket, s.lat_base, s.calls, s.counts::text from (%s) s', v_sketch);
     end if;
 end
 $func$;
 
 comment on function bcp_internal.sketch_rows is
     'Rows of bcp_internal.sketch_statement, all tools together, for a head that adds up those of its shards: 32 counts '
-    'a row, because a row for each lat_idx would cost ten times as much to send.';
+    'a row, because a row for each lat_idx would cost ten times as much to send. The counts are text, because reading '
+    'arrays is most of the work of a head, and it needs few of them.';
 
 grant execute on function bcp_internal.sketch_rows to bcp_reader;
 

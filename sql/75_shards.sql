@@ -53,22 +53,20 @@ comment on function bcp_internal.shard_connection is
     'Name of the connection to a shard, where it is now, that asks as a role. Before the last colon it is that of the '
     'same shard elsewhere.';
 
-create or replace function bcp_internal.connect_shard(p_shard text, p_as text) returns boolean
+create or replace function bcp_internal.connect_shard(p_shard text, p_as text, p_connection text) returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
 begin
-    if v_connection = any (bcp_dblink.dblink_get_connections()) then
+    if p_connection = any (bcp_dblink.dblink_get_connections()) then
         return false;
     end if;
     perform bcp_dblink.dblink_disconnect(o.name)
     from unnest(bcp_dblink.dblink_get_connections()) as o (name)
-    where starts_with(o.name, left(v_connection, -8));
-    perform bcp_dblink.dblink_connect(v_connection, 'bcp_shard_' || p_shard);
+    where starts_with(o.name, left(p_connection, -8));
+    perform bcp_dblink.dblink_connect(p_connection, 'bcp_shard_' || p_shard);
     -- The role comes last, because it may not change every setting.
-    perform bcp_dblink.dblink_exec(v_connection, format(
+    perform bcp_dblink.dblink_exec(p_connection, format(
         'set datestyle = ''ISO, MDY''; set intervalstyle = postgres; set timezone = ''UTC'';'
         ' set extra_float_digits = 1; set bytea_output = hex; set standard_conforming_strings = on;'
         ' set client_min_messages = error;'
@@ -82,25 +80,26 @@ $func$;
 comment on function bcp_internal.connect_shard is
     'Connects to a shard, to ask as bcp_reader or, as owner, with all the rights of the login. Whether it had to.';
 
-create or replace function bcp_internal.send_to_shard(p_shard text, p_as text, p_statement text) returns boolean
+create or replace function bcp_internal.send_to_shard(
+    p_shard text, p_as text, p_connection text, p_statement text)
+returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
-    v_is_new boolean := bcp_internal.connect_shard(p_shard, p_as);
+    v_is_new boolean := bcp_internal.connect_shard(p_shard, p_as, p_connection);
 begin
     -- The server may have gone since the last question: then a new connection says whether it is back.
     if not v_is_new and (
-        bcp_dblink.dblink_is_busy(v_connection) = 1 or bcp_dblink.dblink_send_query(v_connection, p_statement) = 0)
+        bcp_dblink.dblink_is_busy(p_connection) = 1 or bcp_dblink.dblink_send_query(p_connection, p_statement) = 0)
     then
-        perform bcp_dblink.dblink_disconnect(v_connection);
-        v_is_new := bcp_internal.connect_shard(p_shard, p_as);
+        perform bcp_dblink.dblink_disconnect(p_connection);
+        v_is_new := bcp_internal.connect_shard(p_shard, p_as, p_connection);
     elsif not v_is_new then
         return false;
     end if;
-    if bcp_dblink.dblink_send_query(v_connection, p_statement) = 0 then
-        raise exception using errcode = '08006', message = bcp_dblink.dblink_error_message(v_connection);
+    if bcp_dblink.dblink_send_query(p_connection, p_statement) = 0 then
+        raise exception using errcode = '08006', message = bcp_dblink.dblink_error_message(p_connection);
     end if;
     return true;
 end
@@ -109,7 +108,7 @@ $func$;
 comment on function bcp_internal.send_to_shard is
     'Sends a statement and does not wait for its answer. Whether the connection is a new one.';
 
-create or replace function bcp_internal.cancel_on_shard(p_shard text, p_as text) returns void
+create or replace function bcp_internal.cancel_on_shard(p_shard text, p_connection text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -131,25 +130,23 @@ begin
                 end if;
         end;
     end if;
-    perform bcp_dblink.dblink_cancel_query(bcp_internal.shard_connection(p_shard, p_as));
+    perform bcp_dblink.dblink_cancel_query(p_connection);
 end
 $func$;
 
 comment on function bcp_internal.cancel_on_shard is
     'Cancels what a shard does for a connection, unless the shard hangs: then nothing is sent.';
 
-create or replace function bcp_internal.leave_shard(p_shard text, p_as text) returns void
+create or replace function bcp_internal.leave_shard(p_shard text, p_connection text) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
-declare
-    v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
 begin
-    if v_connection = any (bcp_dblink.dblink_get_connections()) then
-        if bcp_dblink.dblink_is_busy(v_connection) = 1 then
-            perform bcp_internal.cancel_on_shard(p_shard, p_as);
+    if p_connection = any (bcp_dblink.dblink_get_connections()) then
+        if bcp_dblink.dblink_is_busy(p_connection) = 1 then
+            perform bcp_internal.cancel_on_shard(p_shard, p_connection);
         end if;
-        perform bcp_dblink.dblink_disconnect(v_connection);
+        perform bcp_dblink.dblink_disconnect(p_connection);
     end if;
 end
 $func$;
@@ -224,13 +221,11 @@ $func$;
 comment on function bcp_internal.note_missing is
     'Notes for bcp.missing_shards which shards this statement could not ask.';
 
-create or replace function bcp_internal.await_shard(p_shard text, p_as text, p_others text[]) returns void
+create or replace function bcp_internal.await_shard(p_connection text, p_others text[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
-    v_others constant text[] := array(select bcp_internal.shard_connection(s, p_as) from unnest(p_others) as s);
     v_began constant timestamptz := clock_timestamp();
     v_pause double precision := 0.0005;
     v_other text;
@@ -241,11 +236,11 @@ begin
         -- Each look takes in what has come since the last, at most some kilobytes, and a shard whose rows nobody takes
         -- in stops sending: the longer the pause, the more looks. Looks are assignments, which cost a tenth of perform.
         for n in 0..ceil(1600 * v_pause)::integer loop
-            v_busy := bcp_dblink.dblink_is_busy(v_connection);
+            v_busy := bcp_dblink.dblink_is_busy(p_connection);
             if v_busy = 0 then
                 return;
             end if;
-            foreach v_other in array v_others loop
+            foreach v_other in array p_others loop
                 v_busy := bcp_dblink.dblink_is_busy(v_other);
             end loop;
         end loop;
@@ -257,24 +252,7 @@ end
 $func$;
 
 comment on function bcp_internal.await_shard is
-    'Waits until a shard has answered, and takes in what the other shards send meanwhile.';
-
-create or replace function bcp_internal.take_answer(p_shard text, p_as text, p_columns text) returns setof record
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $func$
-declare
-    v_connection constant text := bcp_internal.shard_connection(p_shard, p_as);
-begin
-    return query execute format(
-        'select %L::text, t.* from bcp_dblink.dblink_get_result(%L) as t (%s)', p_shard, v_connection, p_columns);
-    -- The end of the answer.
-    perform from bcp_dblink.dblink_get_result(v_connection) as t (nothing text);
-end
-$func$;
-
-comment on function bcp_internal.take_answer is
-    'The rows that a shard has answered, with its name before the columns p_columns.';
+    'Waits until a shard has answered on a connection, and takes in what others send meanwhile.';
 
 create or replace function bcp_internal.on_shards(
     p_as text, p_columns text, p_statement text, p_statements jsonb default null, p_partial boolean default null)
@@ -289,10 +267,15 @@ declare
         select s.shard_name from bcp.shards s
         where p_statements is null or p_statements ? s.shard_name
         order by s.shard_name);
+    -- Named once, because the names are needed some fifteen times for each question.
+    v_connections constant text[] := array(
+        select bcp_internal.shard_connection(s, p_as) from unnest(v_shards) with ordinality as s (s, n) order by n);
     v_take constant text := format(
-        'select * from bcp_internal.take_answer($1, $2, $3) as t (shard text, %s)', p_columns);
+        'select $1, t.* from bcp_dblink.dblink_get_result($2) as t (%s)', p_columns);
+    v_connection text;
     v_shard text;
     v_waiting text[] := '{}';
+    v_busy text[] := '{}';
     v_new text[] := '{}';
     v_missing text[] := '{}';
     v_awaited text;
@@ -307,12 +290,16 @@ begin
         raise exception using
             errcode = '08006', message = format('the shard %s was removed just now', v_shard), hint = 'Try again.';
     end if;
-    foreach v_shard in array v_shards loop
+    for i in 1..cardinality(v_shards) loop
+        v_shard := v_shards[i];
         begin
-            if bcp_internal.send_to_shard(v_shard, p_as, coalesce(p_statements ->> v_shard, p_statement)) then
+            if bcp_internal.send_to_shard(
+                v_shard, p_as, v_connections[i], coalesce(p_statements ->> v_shard, p_statement))
+            then
                 v_new := v_new || v_shard;
             end if;
             v_waiting := v_waiting || v_shard;
+            v_busy := v_busy || v_connections[i];
         exception
             when others then
                 get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
@@ -323,13 +310,14 @@ begin
         end;
     end loop;
     foreach v_shard in array v_waiting loop
-        v_waiting := array_remove(v_waiting, v_shard);
+        v_connection := v_busy[1];
+        v_busy := v_busy[2:];
         begin
             begin
                 v_awaited := v_shard;
-                perform bcp_internal.await_shard(v_shard, p_as, v_waiting);
+                perform bcp_internal.await_shard(v_connection, v_busy);
                 v_awaited := null;
-                return query execute v_take using v_shard, p_as, p_columns;
+                return query execute v_take using v_shard, v_connection;
             exception
                 -- A connection that was kept may have ended long ago, with the server that is back now. What changes
                 -- something is not sent again: who asked for it does that, and knows how.
@@ -337,12 +325,19 @@ begin
                     if v_shard = any (v_new) or p_as <> 'bcp_reader' or not bcp_internal.is_lost(sqlstate) then
                         raise;
                     end if;
-                    perform bcp_internal.leave_shard(v_shard, p_as);
+                    perform bcp_internal.leave_shard(v_shard, v_connection);
                     v_awaited := v_shard;
-                    perform bcp_internal.send_to_shard(v_shard, p_as, coalesce(p_statements ->> v_shard, p_statement));
-                    perform bcp_internal.await_shard(v_shard, p_as, v_waiting);
+                    perform bcp_internal.send_to_shard(
+                        v_shard, p_as, v_connection, coalesce(p_statements ->> v_shard, p_statement));
+                    perform bcp_internal.await_shard(v_connection, v_busy);
                     v_awaited := null;
-                    return query execute v_take using v_shard, p_as, p_columns;
+                    return query execute v_take using v_shard, v_connection;
+            end;
+            -- The end of the answer, which is whole also if the connection is lost in front of it.
+            begin
+                perform from bcp_dblink.dblink_get_result(v_connection) as t (nothing text);
+            exception
+                when others then perform bcp_internal.leave_shard(v_shard, v_connection);
             end;
         exception
             when query_canceled or others then
@@ -354,7 +349,7 @@ begin
                 elsif not (v_partial and bcp_internal.is_lost(v_state)) then
                     perform bcp_internal.raise_of_shard(v_shard, v_state, v_message, v_detail, v_hint);
                 end if;
-                perform bcp_internal.leave_shard(v_shard, p_as);
+                perform bcp_internal.leave_shard(v_shard, v_connection);
                 v_missing := v_missing || v_shard;
         end;
     end loop;
@@ -368,11 +363,11 @@ exception
     when query_canceled or others then
         -- PostgreSQL signals a cancel to the process and to its group, and people cancel twice: what arrives here must
         -- neither leave a shard at work nor hide which one had not answered.
-        foreach v_shard in array v_shards loop
+        for i in 1..cardinality(v_shards) loop
             begin
-                perform bcp_internal.leave_shard(v_shard, p_as);
+                perform bcp_internal.leave_shard(v_shards[i], v_connections[i]);
             exception
-                when query_canceled then perform bcp_internal.leave_shard(v_shard, p_as);
+                when query_canceled then perform bcp_internal.leave_shard(v_shards[i], v_connections[i]);
             end;
         end loop;
         if sqlstate = '57014' and v_awaited is not null then

@@ -124,8 +124,9 @@ as $func$
     $rule$, '{}', '{}'),
     ('bcp_internal.sessions_begun', $rule$
         select s.*
-        from bcp_internal.sessions_named(array(select distinct r.session_id from r)) s
-        where s.started_at >= p_since and s.started_at < p_until
+        from (select array_agg(distinct r.session_id) as ids from r) i
+        cross join lateral bcp_internal.sessions_named(i.ids) s
+        where i.ids <> '{}' and s.started_at >= p_since and s.started_at < p_until
     $rule$, '{}', '{}'),
     ('bcp_internal.session_of', $rule$
         select s.*

@@ -11,11 +11,40 @@ set datestyle = 'ISO'
 set jit = off
 as $func$
 declare
+    -- The calls of the rows say which rows of the sketch hold a percentile. Only of these are counts read and added up.
     v_sketch constant text := format(
-        'select %s as bucket, s.lat_base, sum(s.calls) as calls, array[%s] as counts'
-        ' from bcp_internal.sketch_rows(%L, %L, %L, %L, %L) s group by 1, 2',
-        case when p_interval is null then 'null::timestamptz' else 's.time_bucket' end,
-        bcp_internal.sketch_columns('sum(s.counts[1 + %s])'), p_since, p_until, p_interval, p_time_zone, p_filters);
+        $query$
+            with s as materialized (
+                select coalesce(r.time_bucket, %1$L) as bucket, r.lat_base, r.calls, r.counts
+                from bcp_internal.sketch_rows(%1$L, %2$L, %3$L, %4$L, %5$L) r
+            ), cells as (
+                select s.bucket, s.lat_base, sum(s.calls) as calls from s group by 1, 2
+            ), ranked as (
+                select
+                    c.*, sum(c.calls) over (b order by c.lat_base rows unbounded preceding) as up_to,
+                    sum(c.calls) over b as total
+                from cells c
+                window b as (partition by c.bucket)
+            ), sums as (
+                select u.bucket, u.lat_base, array[%6$s] as counts
+                from (
+                    select s.bucket, s.lat_base, s.counts::double precision[] as counts
+                    from s
+                    where (s.bucket, s.lat_base) in (select r.bucket, r.lat_base from ranked r where %7$s)
+                    offset 0
+                ) u
+                group by 1, 2
+            )
+            select c.bucket, c.lat_base, c.calls, sums.counts
+            from cells c
+            left join sums on sums.bucket = c.bucket and sums.lat_base = c.lat_base
+        $query$,
+        p_since, p_until, p_interval, p_time_zone, p_filters,
+        bcp_internal.sketch_columns('sum(u.counts[1 + %s])'),
+        (select coalesce(string_agg(
+             bcp_internal.has_rank(bcp_internal.rank_of(format('$1[%s]', n), 'total'), 'calls'), ' or ' order by n),
+             'false')
+         from generate_series(1, cardinality(p_percentiles)) n));
 begin
     return query execute format(
         'select q.time_bucket, q.timed_calls, q.durations_ms'
@@ -54,12 +83,28 @@ declare
         select format('greatest(%s)', string_agg(format('q.calls[%s]', n), ', ' order by n))
         from generate_series(1, 15) n);
 begin
-    -- Of minutes with as many calls the first: minutes since 1970 take less than 32 bits.
+    -- Of minutes with as many calls the first: minutes since 1970 take less than 32 bits. Where no shard sends
+    -- quarters, a row for each minute is less work than 15 columns for each quarter.
     return query execute format(
         $query$
             with u as materialized (
                 select * from bcp_internal.usage_minutes($1, $2, $3, $4, $5)
+            ), form as materialized (
+                select bool_or(u.minutes is null) as has_quarters from u
             )
+            select coalesce(p.bucket, $1), sum(p.calls)::bigint, max(p.calls),
+                   to_timestamp((max(p.calls) * 4294967296 - max(p.calls * 4294967296 - p.minute)) * 60)
+            from (
+                select m.bucket, m.minute, sum(m.calls) as calls
+                from (
+                    select u.time_bucket as bucket, unnest(u.minutes) as minute, unnest(u.calls) as calls
+                    from u
+                    where not (select f.has_quarters from form f)
+                ) m
+                group by 1, 2
+            ) p
+            group by p.bucket
+            union all
             select coalesce(p.bucket, $1), sum(p.calls)::bigint, max(p.peak),
                    to_timestamp((max(p.peak) * 4294967296 - max(p.peak * 4294967296 - p.minute)) * 60)
             from (
@@ -75,7 +120,7 @@ begin
                             from (
                                 select u.time_bucket, unnest(u.minutes) as minute, unnest(u.calls) as calls
                                 from u
-                                where u.minutes is not null
+                                where u.minutes is not null and (select f.has_quarters from form f)
                             ) m
                         ) s (bucket, quarter, %s)
                         group by 1, 2

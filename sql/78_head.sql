@@ -35,15 +35,11 @@ set search_path = pg_catalog, pg_temp
 as $func$
     select case
         when p_merge !~ '\mr\M' then p_merge
+        -- Rows of a common table expression are copied once more, so that is for rules that read them twice.
+        when (select count(*) from regexp_matches(p_merge, '\mfrom r\M', 'g')) = 1 then
+            replace(replace(p_merge, 'from r', format('from %s as r (%s)', q.asked, q.names)), '{columns}', c.of_r)
         else format(
-            'with r as (select * from rows from (bcp_internal.on_shards(%L, %L, format(%L%s)) as (shard text, %s))'
-            ' with ordinality as u (shard, %s, n)) %s',
-            case when p.oid::regprocedure::text = 'bcp.erasure_plan(text)' then 'owner' else 'bcp_reader' end,
-            c.declared,
-            format(
-                'select %s from %s.%I(%s)', c.sent, p.pronamespace::regnamespace, p.proname,
-                coalesce(a.places, '')),
-            coalesce(a.expressions, ''), c.declared, c.names, replace(p_merge, '{columns}', c.of_r))
+            'with r as (select * from %s as u (%s)) %s', q.asked, q.names, replace(p_merge, '{columns}', c.of_r))
     end
     from pg_proc p
     cross join lateral (
@@ -62,6 +58,19 @@ as $func$
             string_agg(', ' || coalesce(p_given ->> u.name, u.name), '' order by u.n) as expressions
         from unnest(p.proargnames[:p.pronargs]) with ordinality as u (name, n)
     ) a
+    cross join lateral (
+        select
+            format(
+                'rows from (bcp_internal.on_shards(%L, %L, format(%L%s)) as (shard text, %s))%s',
+                case when p.oid::regprocedure::text = 'bcp.erasure_plan(text)' then 'owner' else 'bcp_reader' end,
+                c.declared,
+                format(
+                    'select %s from %s.%I(%s)', c.sent, p.pronamespace::regnamespace, p.proname,
+                    coalesce(a.places, '')),
+                coalesce(a.expressions, ''), c.declared,
+                case when p_merge ~ '\mr\.n\M' then ' with ordinality' else '' end) as asked,
+            format('shard, %s%s', c.names, case when p_merge ~ '\mr\.n\M' then ', n' else '' end) as names
+    ) q
     where p.oid = p_routine
 $func$;
 
