@@ -10,7 +10,7 @@ import psycopg
 
 from bcp_analytics._core.connection import reach
 from bcp_analytics.errors import BcpAnalyticsError
-from bcp_analytics.federation._shards import connections
+from bcp_analytics.federation._shards import connections, identity
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -50,6 +50,7 @@ def check(head: str) -> list[Finding]:
     """Ask every shard whether it answers, is like the head, and alone holds its bundles."""
     found: list[Finding] = []
     holders: dict[str, list[str]] = defaultdict(list)
+    databases: dict[str, str] = {}
     with reach(head, autocommit=True) as conn:
         wanted = {name: _value(conn, query) for name, query in _COMMON.items()}
         routes = {row[0]: row[1] for row in conn.execute("select shard_name, bundles from bcp.shards")}
@@ -65,6 +66,10 @@ def check(head: str) -> list[Finding]:
                             "this machine reaches it, the server of the head does not",
                         )
                     ]
+                    same = databases.setdefault(identity(shard, "The shard"), name)
+                    if same != name:
+                        twice = f"the same database as the shard {same}: everything in it counts twice"
+                        found.append(Finding(name, "database", "fail", twice))
                     found += _differences(shard, name, wanted)
                     for row in shard.execute(_BUNDLES):
                         holders[row[0]].append(name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
+import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import Jsonb
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _OF_THE_LOGIN = {"user", "password", "passfile", "sslpassword"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 
-_IDENTITY = """
+_IDENTITY: LiteralString = """
 select (select system_identifier::text from pg_control_system()) || '/' || current_database(),
        exists (select from bcp.shards)
 """
@@ -46,36 +47,57 @@ class Shard:
 def add(head: str, name: str, dsn: str, bundles: Sequence[str] = ("*",)) -> None:
     """Add a shard to the head at the connection string `head`, and make that a head if it is none yet.
 
-    The password of `dsn`, if any, is kept in a user mapping of the head's owner. Raises `InvalidArgument`
-    where the head holds events, and `BcpAnalyticsError` where a name is taken or the shard is no store.
+    The password of `dsn`, if any, is kept in a user mapping of the head's owner. It goes there by COPY, so
+    that it stands in no log of statements. Raises `InvalidArgument` where the head holds events, and
+    `BcpAnalyticsError` where a name, a bundle or the database is taken already or the shard is no store.
     """
     if not _NAME.fullmatch(name):
         raise BcpAnalyticsError(
             "The name of a shard is up to 30 lower-case letters, digits and underscores.",
             hint="Such as eu_1.",
         )
+    if not bundles:
+        raise BcpAnalyticsError(
+            "The shard takes no bundle.", hint="Name some, or *: what no other shard names."
+        )
     check_readable(dsn)
     parts = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
     with reach(dsn, autocommit=True) as shard:
-        shard_is = _identity(shard, "The shard")
+        shard_is = identity(shard, "The shard")
     with reach(head) as conn:
-        head_is = _identity(conn, "The head")
+        head_is = identity(conn, "The head")
         if shard_is == head_is:
             raise BcpAnalyticsError("The shard is the head itself.", hint="Give the shard's own database.")
         _refuse_what_is_taken(conn, name, bundles)
+        _refuse_a_shard_of_another_name(conn, shard_is)
         login = {key: value for key, value in parts.items() if key in _OF_THE_LOGIN}
         server = {"connect_timeout": "10"} | {
             key: value for key, value in parts.items() if key not in _OF_THE_LOGIN
         }
         with translated():
+            conn.execute("create temporary table shard_login (login jsonb) on commit drop")
+            with conn.cursor() as cursor, cursor.copy("copy shard_login from stdin") as copy:
+                copy.write_row([Jsonb(login)])
             conn.execute(
-                "select bcp_internal.put_shard(%s, %s, %s, %s)",
-                [name, list(bundles), Jsonb(server), Jsonb(login)],
+                "select bcp_internal.put_shard(%s, %s, %s, l.login) from shard_login l",
+                [name, list(bundles), Jsonb(server)],
             )
     migrate(head)
 
 
-def _identity(conn: Connection[Any], who: str) -> str:
+def identity(conn: Connection[Any], who: str) -> str:
+    """Return what tells a database from every other, also from another name of it.
+
+    Raises `BcpAnalyticsError` where `who` is no store of this version, a shard that is a head, or asked as a
+    role that may not do everything there.
+    """
+    owned = conn.execute(
+        "select pg_has_role(nspowner, 'usage') from pg_namespace where nspname = 'bcp'"
+    ).fetchone()
+    if owned == (False,):
+        raise BcpAnalyticsError(
+            f"{who} was migrated by another role.", hint="Give the connection string of that role."
+        )
     found = conn.execute("select to_regclass('bcp.shards') is not null").fetchone()
     if found is None or not found[0]:
         raise BcpAnalyticsError(
@@ -99,6 +121,21 @@ def _refuse_what_is_taken(conn: Connection[Any], name: str, bundles: Sequence[st
             what = "what no other shard names" if taken == ["*"] else f"the bundle {taken[0]}"
             raise BcpAnalyticsError(
                 f"The shard {row[0]} takes {what} already.", hint="A bundle is whole on one shard."
+            )
+
+
+def _refuse_a_shard_of_another_name(conn: Connection[Any], shard_is: str) -> None:
+    """Refuse a database that is a shard already: everything in it would count twice."""
+    for other, dsn in connections(conn).items():
+        try:
+            with reach(dsn, autocommit=True) as shard:
+                same = identity(shard, "The shard") == shard_is
+        except (BcpAnalyticsError, psycopg.Error):
+            # What is away now is compared by `check`.
+            continue
+        if same:
+            raise BcpAnalyticsError(
+                f"The shard {other} is the same database.", hint="Everything in it would count twice."
             )
 
 

@@ -20,6 +20,7 @@ from tests.targets import NativeCluster, why_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NOW = datetime(2026, 11, 3, 13, 37, 21, 123456, tzinfo=UTC)
 # The clocks of Europe change within the days before.
@@ -36,6 +37,7 @@ class Federation:
     head: psycopg.Connection[Any]
     shards: dict[str, psycopg.Connection[Any]]
     dsns: dict[str, str]
+    log: Path
 
     @property
     def stores(self) -> list[psycopg.Connection[Any]]:
@@ -73,7 +75,9 @@ def federated(bundles: dict[str, list[str]] | None = None) -> Iterator[Federatio
             federation.add(dsns["head"], name, dsns[name], taken)
         federation.share_keys(dsns["head"])
         opened = {name: stack.enter_context(connect(dsn)) for name, dsn in dsns.items()}
-        made = Federation(opened["one"], opened["head"], {n: opened[n] for n in BUNDLES}, dsns)
+        made = Federation(
+            opened["one"], opened["head"], {n: opened[n] for n in BUNDLES}, dsns, cluster.folder / "log"
+        )
         try:
             yield made
         finally:

@@ -237,12 +237,37 @@ def test_what_cannot_be_a_head_or_a_shard_is_refused(made: Federation) -> None:
         federation.add(made.dsns["head"], "x", made.dsns["one"], ["mail"])
     with pytest.raises(BcpAnalyticsError, match="lower-case"):
         federation.add(made.dsns["head"], "x'y", made.dsns["one"], ["x"])
+    with pytest.raises(BcpAnalyticsError, match="takes no bundle"):
+        federation.add(made.dsns["head"], "x", made.dsns["one"], [])
+    with pytest.raises(BcpAnalyticsError, match="The shard a is the same database"):
+        federation.add(made.dsns["head"], "x", made.dsns["a"] + " application_name=x", ["x"])
+    made.one.execute("create role stranger login")
+    with pytest.raises(BcpAnalyticsError, match="migrated by another role"):
+        federation.add(made.dsns["head"], "x", made.dsns["one"] + " user=stranger", ["x"])
     assert [shard.shard_name for shard in federation.shards(made.head)] == ["a", "b", "c"]
 
 
-def test_a_password_is_kept_where_only_the_owner_reads_it(made: Federation) -> None:
-    federation.add(made.dsns["head"], "secret", made.dsns["one"] + " password=swordfish", ["secrets"])
+def test_a_shard_that_is_another_one_by_another_name_is_found(made: Federation) -> None:
+    made.head.execute("alter server bcp_shard_c options (set dbname 'a')")
     try:
+        assert [
+            (one.shard_name, one.status, one.detail)
+            for one in federation.check(made.dsns["head"])
+            if one.check_name == "database"
+        ] == [("c", "fail", "the same database as the shard a: everything in it counts twice")]
+    finally:
+        made.head.execute("alter server bcp_shard_c options (set dbname 'c')")
+
+
+def test_a_password_is_kept_where_only_the_owner_reads_it(made: Federation) -> None:
+    made.head.execute("alter database head set log_statement = 'all'")
+    made.head.execute("alter database head set log_min_duration_statement = 0")
+    federation.add(made.dsns["head"], "secret", made.dsns["one"] + " password=swordfish", ["secrets"])
+    made.head.execute("alter database head reset all")
+    try:
+        said = made.log.read_text()
+        assert "put_shard" in said
+        assert "swordfish" not in said
         assert "swordfish" not in str(federation.shards(made.head))
         found = made.head.execute("select srvoptions::text from pg_foreign_server").fetchall()
         assert found
