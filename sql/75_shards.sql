@@ -72,7 +72,13 @@ begin
         ' set client_min_messages = error;'
         ' set application_name = %L; set bcp.now = %L; set bcp.partial = off; %s',
         'bcp head', bcp_internal.clock_for_shards(),
-        case when p_as <> 'owner' then format('set role %I', p_as) else '' end));
+        case
+            when p_as <> 'owner' then format('set role %I', p_as)
+            -- Events and the ids of people stand in these statements, and pg_stat_activity shows the last one of a
+            -- session for as long as it stays idle.
+            else 'do $$ begin if has_parameter_privilege(''track_activities'', ''set'') then'
+                ' set track_activities = off; end if; end $$'
+        end));
     return true;
 end
 $func$;
