@@ -229,10 +229,10 @@ as $func$
     select format(
         $query$
             with masks as materialized (
-                select a.id, bit_or(%2$L::bit(%3$s) >> ((a.time_bucket at time zone $1)::date - $2)) as days
+                select a.id, %2$s as days
                 from (%1$s) a
                 group by a.id
-            ), spread as (
+            ), spread as materialized (
                 select m.days, v.week, y.days | (y.days >> 14) as month
                 from masks m
                 cross join lateral (select m.days | (m.days >> 1) as days offset 0) t
@@ -240,19 +240,19 @@ as $func$
                 cross join lateral (select u.days | (u.days >> 3) as week, u.days | (u.days >> 4) as days offset 0) v
                 cross join lateral (select v.days | (v.days >> 8) as days offset 0) y
             ), counted as (
-                select
-                    n, count(*) filter (where get_bit(s.days, n) = 1) as daily,
-                    count(*) filter (where get_bit(s.week, n) = 1) as weekly,
-                    count(*) filter (where get_bit(s.month, n) = 1) as monthly
-                from spread s
-                cross join generate_series(29, %3$s - 1) as n
-                group by n
+                select n, c.*
+                from generate_series(29, %3$s - 1) as n
+                cross join lateral (
+                    select count(*) filter (where %4$s) as daily, count(*) filter (where %5$s) as weekly,
+                           count(*) filter (where %6$s) as monthly
+                    from spread s
+                ) c
             ), newcomers as (
                 select f.n, count(*) as users
                 from masks m
                 join bcp_internal.first_seen(array(select x.id from masks x)) u on u.user_id = m.id
                 cross join lateral (select (u.first_seen at time zone $1)::date - $2) as f (n)
-                where f.n between 29 and %3$s - 1 and get_bit(m.days, f.n) = 1
+                where f.n between 29 and %3$s - 1 and %7$s
                 group by f.n
             )
             select
@@ -267,12 +267,28 @@ as $func$
             where c.n between c.first and c.last
             order by c.n desc
         $query$,
-        p_active, '1' || repeat('0', p_days - 1), p_days)
+        p_active, f.mask, p_days, format(f.has, 's.days', 'n'), format(f.has, 's.week', 'n'),
+        format(f.has, 's.month', 'n'), format(f.has, 'm.days', 'f.n'))
+    from (
+        -- In a number, as long as one has enough bits, this takes half of the time: bits of any length are allocated
+        -- anew for each row. The bit of the first day is the highest in both.
+        select
+            'bit_or(4611686018427387904 >> (width_bucket(a.time_bucket, $3) - 1))' as mask,
+            '(%s & (4611686018427387904 >> %s)) <> 0' as has
+        where p_days <= 63
+        union all
+        select
+            format(
+                'bit_or(%L::bit(%s) >> (width_bucket(a.time_bucket, $3) - 1))', '1' || repeat('0', p_days - 1), p_days),
+            'get_bit(%s, %s) = 1'
+        where p_days > 63
+    ) f
 $func$;
 
 comment on function bcp_internal.active_users_statement is
     'Statement for the answer of bcp.active_users, from that of bcp_internal.active_statement. $1 is the time zone, $2 '
-    'the first of p_days days, of which the last ones, after the first 29, are in the answer.';
+    'the first of p_days days, of which the last ones, after the first 29, are in the answer, and $3 when each of them '
+    'begins.';
 
 grant execute on function bcp_internal.active_users_statement to bcp_reader;
 
@@ -317,7 +333,9 @@ begin
     end if;
     if v_active is not null and v_first <= v_last then
         return query execute bcp_internal.active_users_statement(v_active, v_last - v_first + 30)
-        using p_time_zone, v_first - 29;
+        using p_time_zone, v_first - 29, array(
+            select d.start at time zone p_time_zone
+            from generate_series((v_first - 29)::timestamp, v_last::timestamp, interval '1 day') as d (start));
     end if;
 end
 $func$;
