@@ -113,6 +113,40 @@ comment on function bcp_internal.sessions_active_until is
 revoke all on function bcp_internal.sessions_active_until from public;
 grant execute on function bcp_internal.sessions_active_until to bcp_reader;
 
+create or replace function bcp_internal.session_count(p_since timestamptz, p_until timestamptz) returns bigint
+-- Stable, so that what is ready and what is counted are of one moment.
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_asked constant tstzmultirange := tstzmultirange(tstzrange(p_since, p_until));
+    v_ready tstzmultirange := bcp_internal.ready_session_days(p_since, p_until);
+    v_left tstzrange;
+    v_active_until timestamptz;
+    v_counted bigint;
+    v_sum bigint := 0;
+begin
+    -- Each gap costs a scan.
+    if (select count(*) from unnest(v_asked - v_ready)) > 20 then
+        v_ready := '{}';
+    end if;
+    for v_left in select unnest(v_asked - v_ready) loop
+        v_active_until := bcp_internal.sessions_active_until(lower(v_left), upper(v_left));
+        select count(*) into v_counted
+        from bcp_internal.sessions_begun(lower(v_left), upper(v_left)) s
+        where s.last_activity <= v_active_until;
+        v_sum := v_sum + v_counted;
+    end loop;
+    return v_sum + (
+        select coalesce(sum(d.session_count), 0) from bcp_internal.session_day_figures(v_ready, null) d);
+end
+$func$;
+
+comment on function bcp_internal.session_count is
+    'How many sessions began in a range: from days that are ready, and from the sessions themselves for the rest.';
+
+grant execute on function bcp_internal.session_count to bcp_reader;
+
 create or replace function bcp.session_stats(
     p_since timestamptz default null, p_until timestamptz default null, p_interval interval default '1 day',
     p_user_id text default null, p_client_name text default null, p_time_zone text default 'UTC',

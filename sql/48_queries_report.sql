@@ -118,9 +118,9 @@ begin
         from bcp_internal.usage_totals(v_before, v_range.range_from, null, 'UTC', v_filters) c
     ), sessions as (
         -- A session may use several bundles and tools.
-        select case when v_filters = '{}' then count(*) end as began
-        from bcp_internal.sessions_begun(v_range.range_from, v_range.range_to)
-        where v_filters = '{}'
+        select case
+            when v_filters = '{}' then bcp_internal.session_count(v_range.range_from, v_range.range_to)
+        end as began
     )
     select
         n.calls, n.successes, n.errors, n.calls - n.successes - n.errors,
