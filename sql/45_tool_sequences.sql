@@ -19,14 +19,10 @@ declare
 begin
     select
         string_agg(
+            -- Not grouped by itself: the pairs of a day are so many that grouping them twice costs more than it saves.
             format(
-                case r.relation
-                    when 'tool_pairs_1d' then
-                        'select bcp_name, tool_name, next_bcp_name, next_tool_name, sum(pairs)::bigint as pairs,'
-                        ' sum(sum_gap_ms) as gap_ms from bcp.%I where %s group by 1, 2, 3, 4 union all '
-                    else 'select bcp_name, tool_name, next_bcp_name, next_tool_name, pairs, sum_gap_ms as gap_ms'
-                        ' from bcp.%I where %s union all '
-                end,
+                'select bcp_name, tool_name, next_bcp_name, next_tool_name, pairs, sum_gap_ms as gap_ms'
+                ' from bcp.%I where %s union all ',
                 r.relation, bcp_internal.within('bucket', r.ranges)), '')
             filter (where r.relation <> 'tool_usage_logs'),
         string_agg(
@@ -61,18 +57,18 @@ begin
                     partition by part, hashtextextended(session_id, 0), session_id collate "C"
                     order by start_time, event_id)
             ), parted as materialized (
-                -- Sorting hashes takes half as long as grouping ids. Two sessions of one hash do no harm, because what
-                -- follows is looked for within a session.
-                select distinct hash
+                -- Sorting hashes takes half as long as grouping ids, and offset 0 keeps the planner from grouping hashes
+                -- unsorted. Two sessions of one hash do no harm, because what follows is looked for within a session.
+                select hash
                 from (
-                    select hash, lag(hash) over (order by hash) as previous
-                    from (
-                        select hashtextextended(session_id, 0) as hash from bcp.session_steps_1d where %2$s
-                        union all
-                        select hashtextextended(session_id, 0) from raw where is_first
-                    ) x
-                ) y
-                where hash = previous
+                    select hashtextextended(session_id, 0) as hash from bcp.session_steps_1d where %2$s
+                    union all
+                    select hashtextextended(session_id, 0) from raw where is_first
+                    order by 1
+                    offset 0
+                ) x
+                group by hash
+                having count(*) > 1
             ), ends as (
                 select session_id, first_bcp_name, first_tool_name, first_start, last_bcp_name, last_tool_name, last_end
                 from bcp.session_steps_1d
