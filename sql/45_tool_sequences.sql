@@ -57,7 +57,7 @@ begin
                     partition by part, hashtextextended(session_id, 0), session_id collate "C"
                     order by start_time, event_id)
             ), parted as materialized (
-                -- Sorting hashes takes half as long as grouping ids, and offset 0 keeps the planner from grouping hashes
+                -- Sorting hashes takes half as long as grouping ids, and offset 0 keeps the planner from grouping them
                 -- unsorted. Two sessions of one hash do no harm, because what follows is looked for within a session.
                 select hash
                 from (
