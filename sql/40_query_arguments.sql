@@ -176,6 +176,8 @@ as $func$
                             string_agg(format('(%L, %L)', t ->> 0, t ->> 1), ', '))
                     end
                     from jsonb_array_elements(f.value::jsonb) as t)
+                when f.key = 'search' then
+                    format(' and strpos(lower(bcp_name || ''.'' || tool_name), lower(%L)) > 0', f.value)
                 when f.key <> 'failed' then bcp_internal.condition_on(f.key, f.value)
                 when f.value::boolean then ' and not success'
                 else ' and success is not false'
@@ -187,7 +189,8 @@ $func$;
 comment on function bcp_internal.call_filter is
     'Conditions on calls for the object of bcp_internal.filters, to be appended to other conditions of a statement. A '
     'list of tools is no call, so lists pass only if the filters name an operation or an event, or if p_lists is true. '
-    'The object may have tools as well: an array of the bundles and names that a statement by tool is about.';
+    'The object may have tools as well: an array of the bundles and names that a statement by tool is about; and '
+    'search: a text that the name of a tool, after its bundle and a dot, has in it in upper or lower case.';
 
 grant execute on function bcp_internal.call_filter to bcp_reader;
 
@@ -197,7 +200,7 @@ set search_path = pg_catalog, pg_temp
 as $func$
     select f.name
     from (values
-        (1, 'tool_usage', '{bcp_name,tool_name,operation,tools}'::text[], true),
+        (1, 'tool_usage', '{bcp_name,tool_name,operation,tools,search}'::text[], true),
         -- These two have whether and how calls ended, and their latency, too.
         -- It has no calls without a user.
         (2, 'user_usage', '{bcp_name,tool_name,operation,user_id,outcome,failed,lat_idx}',
@@ -205,7 +208,7 @@ as $func$
         (3, 'failed_usage', '{bcp_name,tool_name,operation,outcome,failed,lat_idx}',
             p_filters @> '{"failed": true}' or p_filters ->> 'outcome' <> 'success'),
         (4, 'client_usage', '{client_name,client_version,client_model,release,operation}', true),
-        (5, 'client_tool_usage', '{client_name,bcp_name,tool_name,operation,tools}', true)
+        (5, 'client_tool_usage', '{client_name,bcp_name,tool_name,operation,tools,search}', true)
     ) as f (ordinal, name, known, is_asked)
     where p_filters - f.known = '{}'
       and coalesce(string_to_array(p_keys, ', ') <@ f.known, true)

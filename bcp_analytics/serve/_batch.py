@@ -13,6 +13,7 @@ import logging
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from starlette.datastructures import QueryParams
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
@@ -90,7 +91,9 @@ async def _answers(request: Request, asked: list[tuple[str, str, QueryParams]]) 
         # Nobody reads them any more: their statements end too.
         for task in tasks:
             task.cancel()
-        with contextlib.suppress(Exception):
+        # Where nobody reads any more, this is cancelled again and again. That must not reach a task that is
+        # ending its statement: its connection would be closed, and the statement would run on.
+        with anyio.CancelScope(shield=True):
             await asyncio.gather(*tasks, return_exceptions=True)
 
 

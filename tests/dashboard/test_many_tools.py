@@ -70,3 +70,28 @@ def test_the_page_of_tools_is_of_use_with_very_many(browser: Any, crowd: Site) -
     page.locator("h1", has_text="bundle_77.tool_07777").wait_for()
     assert watched.said == []
     watched.context.close()
+
+
+def test_a_search_that_somebody_types_on_gives_up_the_one_before(browser: Any, crowd: Site) -> None:
+    watched = Watched(browser, crowd)
+    watched.log_in()
+    page = watched.page
+    page.goto("/tools")
+    panel = page.locator("section[aria-label=Tools]")
+    panel.locator(".pages").wait_for()
+    page.wait_for_load_state("networkidle")
+    # It is never answered.
+    page.route(
+        "**/v1/batch", lambda route: None if "tool_01" in route.request.post_data else route.continue_()
+    )
+    field = panel.locator("input[type=search]")
+    with page.expect_request("**/v1/batch"):
+        field.fill("tool_01")
+    with page.expect_event("requestfailed") as given_up:
+        field.fill("TOOL_0444")
+    assert "tool_01" in given_up.value.post_data
+    panel.locator("tbody tr").nth(9).wait_for()
+    page.locator("section[aria-label=Tools][aria-busy=false]").wait_for()
+    found = panel.locator("td[data-heading=tool]").all_inner_texts()
+    assert sorted(found) == [f"bundle_{40 + n}.tool_0444{n}" for n in range(10)]
+    watched.context.close()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+import httpx2
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -233,6 +236,30 @@ def test_an_answer_of_too_many_bytes_is_refused_and_says_so(
     # The connection goes on, and fewer rows are answered.
     answer = asked.send("GET", "/v1/query/find_calls?limit=3", role="reader")
     assert (answer.status_code, len(answer.json())) == (200, 3)
+
+
+def test_a_batch_that_nobody_waits_for_ends_its_statements_undisturbed(
+    asked: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    async def stays(*_: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            # As psycopg does, which needs a while to have the database end a statement.
+            for _ in range(50):
+                await asyncio.sleep(0)
+            ended.set()
+            raise
+
+    monkeypatch.setattr("bcp_analytics.serve._batch.ask", stays)
+    headers = {"authorization": f"Bearer {asked.tokens['reader']}"}
+    body = [{"of": "query", "name": "health"}]
+    with httpx2.stream("POST", f"{asked.url}/v1/batch", headers=headers, json=body):
+        assert begun.wait(10)
+    assert ended.wait(10)
 
 
 def test_a_session_is_as_long_in_the_list_as_in_the_question(asked: Running) -> None:

@@ -50,12 +50,12 @@ export async function send(method, path, body) {
 const MOST = 40
 // Until a question that could not be answered is asked again, in milliseconds.
 const AGAIN = 2000
-let waiting = /** @type {{ asked: Asked, pace: Pace, done: (rows: any[]) => void, failed: (error: unknown) => void }[]} */ ([])
+let waiting = /** @type {{ asked: Asked, pace: Pace, dropped: AbortSignal, done: (rows: any[]) => void, failed: (error: unknown) => void }[]} */ ([])
 
-/** @param {Asked} asked @param {Pace} [pace] @returns {Promise<any[]>} */
-export function ask(asked, pace = 'slow') {
+/** @param {Asked} asked @param {Pace} pace @param {AbortSignal} dropped  Says that nobody wants it any more. @returns {Promise<any[]>} */
+function ask(asked, pace, dropped) {
   return new Promise((done, failed) => {
-    waiting.push({ asked, pace, done, failed })
+    waiting.push({ asked, pace, dropped, done, failed })
     if (waiting.length === 1) setTimeout(flush, 0)
   })
 }
@@ -63,7 +63,7 @@ export function ask(asked, pace = 'slow') {
 function flush() {
   // Four are answered at a time, and what is to be shown first is among the first of them.
   const paces = Object.keys(moved)
-  const all = waiting.sort((one, other) => paces.indexOf(one.pace) - paces.indexOf(other.pace))
+  const all = waiting.filter((one) => !one.dropped.aborted).sort((one, other) => paces.indexOf(one.pace) - paces.indexOf(other.pace))
   waiting = []
   for (let at = 0; at < all.length; at += MOST) void sendBatch(all.slice(at, at + MOST))
 }
@@ -71,8 +71,19 @@ function flush() {
 /** @param {typeof waiting} batch */
 async function sendBatch(batch) {
   const begun = performance.now()
+  const stop = new AbortController()
+  const wanted = new Set(batch)
+  for (const one of batch) {
+    one.dropped.addEventListener('abort', () => {
+      if (!wanted.delete(one)) return
+      // It takes at least as long, so that it is not given up each time that it is asked again.
+      took[one.pace] = Math.max(took[one.pace], performance.now() - begun)
+      // Nobody waits for an answer any more, so the server ends its statements.
+      if (wanted.size === 0) stop.abort()
+    })
+  }
   try {
-    const answer = await fetch('/v1/batch', { method: 'POST', body: JSON.stringify(batch.map((one) => one.asked)) })
+    const answer = await fetch('/v1/batch', { method: 'POST', body: JSON.stringify(batch.map((one) => one.asked)), signal: stop.signal })
     if (!answer.ok || !answer.body) throw await failure(answer)
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
     let rest = ''
@@ -84,6 +95,7 @@ async function sendBatch(batch) {
       for (const line of lines) {
         const settled = JSON.parse(line)
         took[batch[settled.at].pace] = performance.now() - begun
+        wanted.delete(batch[settled.at])
         settle(batch, settled)
       }
     }
@@ -127,7 +139,7 @@ function plain(asked) {
  */
 export function useAsk(name, takes, { of = 'query', skip = false, pace = 'slow' } = {}) {
   const asked = plain({ of, name, takes })
-  return { asked, ...useRows(skip ? '' : JSON.stringify(asked), () => ask(asked, pace), pace) }
+  return { asked, ...useRows(skip ? '' : JSON.stringify(asked), (dropped) => ask(asked, pace, dropped), pace) }
 }
 
 /**
@@ -140,7 +152,7 @@ export function useSent(method, path, body, { skip = false, pace = 'slow', pause
   return useRows(skip ? '' : JSON.stringify([method, path, body]), () => send(method, path, body), pace, pause)
 }
 
-/** @param {string} key @param {() => Promise<any[]>} get @param {Pace} pace @param {number} [pause] */
+/** @param {string} key @param {(dropped: AbortSignal) => Promise<any[]>} get @param {Pace} pace @param {number} [pause] */
 function useRows(key, get, pace, pause = 0) {
   const [state, set] = useState({ key: '', rows: /** @type {any[] | null} */ (null), error: /** @type {any} */ (null) })
   const [tries, again] = useState(0)
@@ -149,7 +161,8 @@ function useRows(key, get, pace, pause = 0) {
     if (!key) return undefined
     let wanted = true
     let timer = 0
-    const begin = () => void get().then(
+    const stop = new AbortController()
+    const begin = () => void get(stop.signal).then(
       (rows) => { if (wanted) set({ key, rows, error: null }) },
       (error) => {
         if (!wanted) return
@@ -162,6 +175,7 @@ function useRows(key, get, pace, pause = 0) {
     else begin()
     return () => {
       wanted = false
+      stop.abort()
       clearTimeout(timer)
     }
   }, [key, tick, tries])
