@@ -216,7 +216,9 @@ class PreviewedAlert:
     worst_value: float
     """The metric at its worst."""
     call_count: int
-    """The most calls that it was computed from."""
+    """The most calls that it was computed from: those that began from counted_from until counted_until."""
+    counted_from: datetime
+    counted_until: datetime
 
 
 @question(PreviewedAlert)
@@ -227,11 +229,12 @@ def alert_preview(
 
     One row per alert that it would have opened in the range, by bundle, tool and time. closed_at is None
     where it would still be open at the end. worst_value is the metric at its worst. call_count is the most
-    calls that it was computed from. `changes` has columns of bcp.alert_rules that differ from the stored
-    rule, or a rule that is not stored. It is evaluated in steps of five minutes, or of one minute where
-    lookback or short_lookback is no multiple of five. Reads aggregates. The range is [`since`, `until`), the
-    last 7 days by default and 31 days at most. Raises `InvalidArgument` if the rule cannot be. For
-    bcp_reader.
+    calls that it was computed from: those that began in [counted_from, counted_until), and ended well or not;
+    with the metric avg_duration_ms those that have a duration, with throughput all. `changes` has columns of
+    bcp.alert_rules that differ from the stored rule, or a rule that is not stored. It is evaluated in steps
+    of five minutes, or of one minute where lookback or short_lookback is no multiple of five. Reads
+    aggregates. The range is [`since`, `until`), the last 7 days by default and 31 days at most. Raises
+    `InvalidArgument` if the rule cannot be. For bcp_reader.
     """
     return locals()
 

@@ -64,7 +64,7 @@ create or replace function bcp_internal.preview_runs(
     p_rule bcp.alert_rules, p_since timestamptz, p_until timestamptz, p_step interval)
 returns table (
     bcp_name text, tool_name text, state text, began timestamptz, ended timestamptz, worst_value double precision,
-    calls bigint)
+    calls bigint, calls_at timestamptz)
 language sql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -125,20 +125,22 @@ as $func$
         from marked m
     ), gathered as (
         select
-            r.bcp, r.tool, r.state, min(r.at) as began, max(r.of * r.value) * min(r.of) as worst, max(r.calls) as calls
+            r.bcp, r.tool, r.state, min(r.at) as began, max(r.of * r.value) * min(r.of) as worst, max(r.calls) as calls,
+            (array_agg(r.at order by r.calls desc nulls last, r.at))[1] as calls_at
         from runs r
         group by r.bcp, r.tool, r.run, r.state
     )
     select
         nullif(g.bcp, ''), nullif(g.tool, ''), g.state, g.began,
-        lead(g.began) over (partition by g.bcp, g.tool order by g.began), g.worst, g.calls
+        lead(g.began) over (partition by g.bcp, g.tool order by g.began), g.worst, g.calls,
+        g.calls_at
     from gathered g
     order by g.bcp, g.tool, g.began
 $func$;
 
 comment on function bcp_internal.preview_runs is
     'How long the metric of a rule was wrong, well or between the two thresholds, one row per stretch of time, by '
-    'bundle, tool and time. ended is null for the last one.';
+    'bundle, tool and time. ended is null for the last one. calls_at is when calls was counted.';
 
 grant execute on function bcp_internal.preview_runs to bcp_reader;
 
@@ -147,7 +149,7 @@ create or replace function bcp.alert_preview(
     p_until timestamptz default null)
 returns table (
     bcp_name text, tool_name text, opened_at timestamptz, closed_at timestamptz, worst_value double precision,
-    call_count bigint)
+    call_count bigint, counted_from timestamptz, counted_until timestamptz)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -192,10 +194,16 @@ begin
             opened_at := v_run.began + v_rule.for_at_least;
             worst_value := v_run.worst_value;
             call_count := v_run.calls;
+            counted_until := v_run.calls_at;
         elsif opened_at is not null then
             worst_value := v_sign * greatest(v_sign * worst_value, v_sign * v_run.worst_value);
-            call_count := greatest(call_count, v_run.calls);
+            if v_run.calls > call_count then
+                call_count := v_run.calls;
+                counted_until := v_run.calls_at;
+            end if;
         end if;
+        -- Nothing before the first lookback was read.
+        counted_from := greatest(counted_until, v_since) - v_rule.lookback;
     end loop;
     if opened_at is not null then
         closed_at := null;
@@ -208,9 +216,11 @@ $func$;
 comment on function bcp.alert_preview is
     'When would this rule have fired? One row per alert that it would have opened in the range, by bundle, tool and '
     'time. closed_at is null where it would still be open at the end. worst_value is the metric at its worst. '
-    'call_count is the most calls that it was computed from. p_changes has columns of bcp.alert_rules that differ from '
-    'the stored rule, or a rule that is not stored. It is evaluated in steps of five minutes, or of one minute where '
-    'lookback or short_lookback is no multiple of five. Reads aggregates. The range is [p_since, p_until), the last 7 '
-    'days by default and 31 days at most. ZB002 if the rule cannot be.';
+    'call_count is the most calls that it was computed from: those that began in [counted_from, counted_until), and '
+    'ended well or not; with the metric avg_duration_ms those that have a duration, with throughput all. p_changes has '
+    'columns of bcp.alert_rules that differ from the stored rule, or a rule that is not stored. It is evaluated in '
+    'steps of five minutes, or of one minute where lookback or short_lookback is no multiple of five. Reads '
+    'aggregates. The range is [p_since, p_until), the last 7 days by default and 31 days at most. ZB002 if the rule '
+    'cannot be.';
 
 grant execute on function bcp.alert_preview to bcp_reader;

@@ -108,7 +108,7 @@ where f.bcp_name = %(bcp_name)s and f.tool_name = %(tool_name)s
   and f.next_bcp_name is not distinct from %(next_bcp_name)s
   and f.next_tool_name is not distinct from %(next_tool_name)s
 order by f.start_time desc, f.event_id
-limit %(limit)s"""
+limit %(limit)s offset %(offset)s"""
 
 CAUSES: LiteralString = """\
 select
@@ -132,8 +132,36 @@ where l.success is false
   and l.start_time >= %(since)s and l.start_time < %(until)s
   and l.bcp_name = %(bcp_name)s and l.tool_name = %(tool_name)s
   and l.outcome is not distinct from %(outcome)s and l.error_type is not distinct from %(error_type)s
-order by l.start_time desc
-limit %(limit)s"""
+order by l.start_time desc, l.event_id
+limit %(limit)s offset %(offset)s"""
+
+# What listing_count of bcp.unused_tools counts: each time that a list names the tool.
+LISTING_CALLS: LiteralString = """\
+select
+    l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.duration_ms, l.response_bytes,
+    l.user_id, l.session_id, l.client_name, l.event_id
+from bcp.tool_usage_logs l
+cross join lateral jsonb_path_query(
+    l.response_data, '$.tools[*] ? (@.name == $name)', jsonb_build_object('name', %(tool_name)s)) as t
+where l.operation = 'tools/list' and l.bcp_name = %(bcp_name)s
+  and l.start_time >= %(since)s and l.start_time < %(until)s
+order by l.start_time desc, l.event_id
+limit %(limit)s offset %(offset)s"""
+
+# What call_count of bcp.alert_preview counts, from its counted_from until its counted_until.
+RULE_CALLS: LiteralString = """\
+select
+    l.start_time, l.bcp_name, l.tool_name, l.operation, l.outcome, l.error_type, l.error_message, l.duration_ms,
+    l.response_bytes, l.user_id, l.session_id, l.client_name, l.event_id
+from bcp_internal.calls(
+    %(since)s, %(until)s, bcp_internal.filters(%(bcp_name)s, %(tool_name)s, %(operation)s)) as l
+where case %(metric)s
+    when 'throughput' then true
+    when 'avg_duration_ms' then l.duration_ms is not null
+    else l.success is not null
+end
+order by l.start_time desc, l.event_id
+limit %(limit)s offset %(offset)s"""
 
 # is_new tells a release that came in the range from one that was called in the period before too.
 RELEASES: LiteralString = """\
@@ -180,6 +208,19 @@ order by
         when 'duration' then bcp_internal.session_duration_ms(s.started_at, s.last_activity, s.ended_at)
         else extract(epoch from s.last_activity)::double precision
     end desc, s.session_id
+limit %(limit)s offset %(offset)s"""
+
+# What user_count of bcp.session_stats counts.
+SESSION_USERS: LiteralString = """\
+select
+    s.user_id, count(*) as session_count, sum(s.errors_count)::bigint as error_count,
+    max(s.last_activity) as last_activity, count(*) over () as user_count
+from bcp.user_sessions s
+where s.last_activity >= %(since)s and s.started_at >= %(since)s and s.started_at < %(until)s
+  and s.user_id is not null
+  and (%(client_name)s is null or coalesce(s.client_name, '') = %(client_name)s)
+group by s.user_id
+order by session_count desc, s.user_id
 limit %(limit)s offset %(offset)s"""
 
 SESSION: LiteralString = """\
@@ -339,30 +380,59 @@ from (
 
 ANY_CALL: LiteralString = "select exists (select from bcp.tool_usage_logs) as any_call"
 
-# What one row of bcp.authentication_stats counts. Those by token are no calls, and have no event_id.
-LOG_INS: LiteralString = """\
+_LOG_IN_NAMES: LiteralString = """\
 with names as (
     select btrim(lower(n)) as name from string_to_table(bcp_internal.setting('login_names'), ',') as n
 )
+"""
+_LOG_IN_CALLS: LiteralString = """\
+l.start_time >= %(since)s and l.start_time < %(until)s
+      and l.operation <> 'tools/list'
+      and l.bcp_name = %(bcp_name)s and l.tool_name = %(method)s
+      and (lower(l.operation) in (select name from names) or lower(l.tool_name) in (select name from names))"""
+
+# What one row of bcp.authentication_stats counts. Those by token are no calls, and have no event_id.
+LOG_INS: LiteralString = (
+    _LOG_IN_NAMES
+    + """\
 select *
 from (
     select
         l.start_time as happened_at, l.bcp_name, l.tool_name as method, l.success, l.outcome, l.error_type,
         1::bigint as attempts, l.user_id as who, l.ip_address::text as network, l.event_id
     from bcp.tool_usage_logs l
-    where l.start_time >= %(since)s and l.start_time < %(until)s
-      and l.operation <> 'tools/list'
-      and l.bcp_name = %(bcp_name)s and l.tool_name = %(method)s
-      and (lower(l.operation) in (select name from names) or lower(l.tool_name) in (select name from names))
+    where """
+    + _LOG_IN_CALLS
+    + """
     union all
     select
         t.happened_at, t.bcp_name, t.method, t.success, null, t.error_type, t.attempts, t.caller, t.network, null
     from bcp_internal.token_log_ins(%(since)s, %(until)s) as t
     where t.bcp_name = %(bcp_name)s and t.method = %(method)s
 ) as f
-where not %(failed)s or f.success is false
+where (not %(failed)s or f.success is false)
+  and (%(user_id)s is null or f.who = %(user_id)s)
 order by f.happened_at desc, f.event_id
 limit %(limit)s offset %(offset)s"""
+)
+
+# What user_count of bcp.authentication_stats counts: users who got in. A token names none.
+LOG_IN_USERS: LiteralString = (
+    _LOG_IN_NAMES
+    + """\
+select
+    l.user_id, count(*) as attempts, count(*) filter (where not l.success) as failures,
+    max(l.start_time) as last_attempt, count(*) over () as user_count
+from bcp.tool_usage_logs l
+where """
+    + _LOG_IN_CALLS
+    + """
+  and l.user_id is not null
+group by l.user_id
+having bool_or(l.success)
+order by attempts desc, l.user_id
+limit %(limit)s offset %(offset)s"""
+)
 
 # A server adds what it has ignored once a minute. Whoever may write can send a metric of this name too.
 OTLP_IGNORED: LiteralString = """\

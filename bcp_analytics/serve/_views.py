@@ -63,6 +63,8 @@ _TAKES: dict[str, tuple[str, Any]] = {
     "next_bcp_name": ("text", None),
     "next_tool_name": ("text", None),
     "by": ("text", None),
+    "operation": ("text", None),
+    "metric": ("text", None),
     "name": ("text", None),
 }
 _CASTS: dict[str, LiteralString] = {
@@ -167,9 +169,12 @@ VIEWS = {
         "sequence_calls": sql.SEQUENCE_CALLS,
         "causes": sql.CAUSES,
         "cause_calls": sql.CAUSE_CALLS,
+        "listing_calls": sql.LISTING_CALLS,
+        "rule_calls": sql.RULE_CALLS,
         "releases": sql.RELEASES,
         "choices": sql.CHOICES,
         "sessions": sql.SESSIONS,
+        "session_users": sql.SESSION_USERS,
         "session": sql.SESSION,
         "timeline": sql.TIMELINE,
         "issue": sql.ISSUE,
@@ -186,6 +191,7 @@ VIEWS = {
         "lag": sql.LAG,
         "any_call": sql.ANY_CALL,
         "log_ins": sql.LOG_INS,
+        "log_in_users": sql.LOG_IN_USERS,
         "otlp_ignored": sql.OTLP_IGNORED,
     }.items()
 }

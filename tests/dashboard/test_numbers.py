@@ -249,6 +249,93 @@ def test_a_number_of_log_ins_leads_to_each_of_them(look: Watched) -> None:
     page.locator("dialog", has_text="password").wait_for()
 
 
+def test_a_number_of_users_leads_to_each_of_them(look: Watched) -> None:
+    page = look.page
+    page.goto("/sessions?range=7d")
+    row = page.locator("section[aria-label='By client'] tbody tr", has_text="ide-plugin")
+    counted = int(row.locator("td[data-heading=users]").inner_text())
+    assert counted > 1
+    row.locator("td[data-heading=users] a").click()
+    users = page.locator("section[aria-label=Users]")
+    users.locator("tbody tr").first.wait_for()
+    assert users.locator("tbody tr").count() == counted
+    # And of a user to the sessions.
+    number = users.locator("td[data-heading=sessions] a").first
+    counted = int(number.inner_text())
+    number.click()
+    listed = page.locator("section[aria-label=Sessions]")
+    listed.locator("tbody tr").first.wait_for()
+    page.locator("section[aria-label=Sessions][aria-busy=false]").wait_for()
+    assert listed.locator("tbody tr").count() == counted
+    assert len(set(listed.locator("td[data-heading=user]").all_inner_texts())) == 1
+
+
+def test_a_number_of_people_who_logged_in_leads_to_each_of_them(look: Watched) -> None:
+    page = look.page
+    page.goto("/people?range=7d")
+    row = page.locator("section[aria-label=Log-ins] tbody tr", has_text="accounts.password")
+    assert row.locator("td[data-heading=people]").inner_text() == "2"
+    row.locator("td[data-heading=people] a").click()
+    people = page.locator("section[aria-label='People who got in']")
+    people.locator("tbody tr").first.wait_for()
+    assert people.locator("tbody tr").count() == 2
+    people.locator("td[data-heading=attempts] a").first.click()
+    listed = page.locator("section[aria-label='Log-ins, one by one']")
+    listed.locator("tbody tr").first.wait_for()
+    assert listed.locator("tbody tr").count() == 1
+
+
+@pytest.mark.parametrize("path", ["/tools?range=7d", "/context?range=7d"])
+def test_a_number_of_lists_leads_to_those_that_name_the_tool(look: Watched, path: str) -> None:
+    page = look.page
+    page.goto(path)
+    row = page.locator("section[aria-label='Listed and never called'] tbody tr", has_text="never_called")
+    counted = int(row.locator("td[data-heading=lists]").inner_text())
+    row.locator("td[data-heading=lists] a").click()
+    page.locator("h2 small", has_text="lists of tools that name this one").wait_for()
+    rows = page.locator("section[aria-label=Calls] tbody tr")
+    rows.first.wait_for()
+    assert rows.count() == counted == 1
+    rows.locator("td[data-heading=began] a").click()
+    page.locator("dialog pre", has_text="never_called").wait_for()
+
+
+@pytest.mark.parametrize("metric", ["error_rate", "avg_duration_ms", "throughput"])
+def test_a_number_of_a_preview_leads_to_the_calls_that_it_was_computed_from(
+    look: Watched, metric: str
+) -> None:
+    page = look.page
+    page.goto("/alerts")
+    page.locator("button", has_text="New rule").click()
+    form = page.locator("dialog form")
+    form.locator("label", has_text="Figure").locator("select").select_option(metric)
+    given = {
+        "Limit": "0.01",
+        "Is well again at": "0.01",
+        "Looks back": "5 hours",
+        "From how many calls": "2",
+        "Only of bundle": "mail",
+    }
+    for label, text in given.items():
+        form.locator("label", has_text=label).locator("input").fill(text)
+    about = form.locator("tr", has_text="mail.search").first
+    about.wait_for()
+    form.locator("[aria-busy=false]").wait_for()
+    counted = int(about.locator("td[data-heading=calls]").inner_text())
+    assert counted > 4
+    with page.expect_popup() as opened:
+        about.locator("td[data-heading=calls] a").click()
+    # What was typed is still there.
+    assert form.locator("label", has_text="Looks back").locator("input").input_value() == "5 hours"
+    calls = opened.value
+    calls.locator("h2 small", has_text="that the rule counts").wait_for()
+    rows = calls.locator("section[aria-label=Calls] tbody tr")
+    rows.first.wait_for()
+    assert rows.count() == counted
+    assert "mail.search" in rows.first.inner_text().replace("\n", "")
+    calls.close()
+
+
 def test_a_tools_trend_is_drawn_for_each_release_and_client(look: Watched) -> None:
     page = look.page
     page.goto("/tool?bundle=mail&tool=search&range=7d")

@@ -100,6 +100,13 @@ def test_a_preview_is_what_evaluations_find(
         ]
         for f, w in zip(found, wanted, strict=True):
             assert f.worst_value == pytest.approx(w["worst_value"])
+            # All of these calls have an outcome and a duration.
+            assert f.call_count == sum(
+                times
+                for n, tool, _, _, times in calls
+                if f.counted_from <= START + n * STEP + timedelta(seconds=30) < f.counted_until
+                and f.tool_name in {None, tool}
+            )
 
 
 def test_a_rule_that_is_not_stored_is_looked_at_and_stays_unstored(db: Db) -> None:
@@ -109,6 +116,10 @@ def test_a_rule_that_is_not_stored_is_looked_at_and_stays_unstored(db: Db) -> No
     [found] = alert_preview(db, "new", changes=rule)
     assert (found.tool_name, found.worst_value, found.call_count) == ("read", 1, 3)
     assert (found.opened_at, found.closed_at) == (START + timedelta(minutes=1), START + timedelta(minutes=8))
+    assert (found.counted_from, found.counted_until) == (
+        START - timedelta(minutes=6),
+        START + timedelta(minutes=1),
+    )
     assert rows(db, "select from bcp.alert_rules where rule_name = 'new'") == []
     assert alert_preview(db, "new", changes=rule | {"tool_name": "write"}) == []
 

@@ -3,7 +3,7 @@ import { html, useEffect, useState } from './lib.js'
 import { bytes, count, cut, ms, time, visible } from './format.js'
 import { filters, go, here, href, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
-import { Badge, Dialog, Facts, Failed, Json, Panel, Table, ToolName } from './parts.js'
+import { Badge, Dialog, Facts, Failed, Json, Pages, Panel, Table, ToolName } from './parts.js'
 
 /** @param {any} row */
 export const callLink = (row) => here({ call: row.event_id, at: row.start_time ?? row.happened_at })
@@ -28,6 +28,8 @@ export const CALL_COLUMNS = [
 ]
 
 const SIZE = 50
+/** What tells a list of its own, or a place in a list, which another filter is not about. */
+const FIRST = Object.fromEntries(['pair', 'next', 'nextbundle', 'cause', 'type', 'lists', 'metric', 'page', 'after', 'until'].map((name) => [name, null]))
 
 /** The calls that a number on another page counts. */
 export function Calls() {
@@ -38,23 +40,27 @@ export function Calls() {
     operation: param('operation'), intent: param('intent'),
   }
   const slow = param('slow')
-  const cause = param('cause') && { since, until, bcp_name: param('bundle'), tool_name: takes.tool_name, outcome: takes.outcome, error_type: param('type'), limit: 100 }
-  // Whatever client and release: a session goes from tool to tool.
-  const pair = param('pair') && { since, until, bcp_name: param('bundle'), tool_name: takes.tool_name, next_bcp_name: param('nextbundle'), next_tool_name: param('next'), limit: 100 }
-  const own = cause || pair
-  const of = useView(pair ? 'sequence_calls' : 'cause_calls', own || {}, { skip: !own })
+  const page = Number(param('page') ?? 0)
+  // Whatever client and release: none of these numbers is about them.
+  const its = { since, until, bcp_name: param('bundle'), tool_name: takes.tool_name, limit: SIZE, offset: page * SIZE || null }
+  const [view, own] = param('cause') ? ['cause_calls', { ...its, outcome: takes.outcome, error_type: param('type') }]
+    : param('pair') ? ['sequence_calls', { ...its, next_bcp_name: param('nextbundle'), next_tool_name: param('next') }]
+      : param('lists') ? ['listing_calls', its]
+        : param('metric') ? ['rule_calls', { ...its, operation: takes.operation, metric: param('metric') }] : ['', null]
+  const of = useView(view, own ?? {}, { skip: !own })
   const listed = useAsk(slow ? 'slow_calls' : 'find_calls', slow
     ? { ...takes, intent: null, min_duration_ms: slow, limit: 100 }
     : { ...takes, limit: SIZE, after: param('after') }, { pace: param('after') ? 'never' : 'slow', skip: Boolean(own) })
   const found = own ? of : listed
   const last = found.rows?.at(-1)
-  const about = [['tool', takes.tool_name], ['user', takes.user_id], ['session', takes.session_id], ['outcome', takes.outcome], ['model', takes.client_model], ['version', takes.client_version], ['operation', takes.operation], ['intent', takes.intent], ['type', param('type')], ['then', pair ? param('next') ?? 'the end of the session' : null]]
+  const about = [['tool', takes.tool_name], ['user', takes.user_id], ['session', takes.session_id], ['outcome', takes.outcome], ['model', takes.client_model], ['version', takes.client_version], ['operation', takes.operation], ['intent', takes.intent], ['type', param('type')], ['then', param('pair') ? param('next') ?? 'the end of the session' : null]]
     .filter(([, value]) => value !== null)
-  return html`<h1>Calls</h1><p class="about">${about.map(([name, value]) => html`<span class="chip" key=${name}>${name} <b>${value ? cut(value, 60) : name === 'intent' ? 'not said' : 'not given'}</b> <a href=${here({ [String(name)]: null, pair: null, next: null, nextbundle: null, cause: null, type: null, after: null, until: null })} aria-label=${`Any ${name}`}>×</a></span>`)}
-      <label class="check"><input type="checkbox" checked=${param('failed') === 'true'} onchange=${(/** @type {any} */ e) => go(here({ failed: e.target.checked ? 'true' : null, pair: null, next: null, nextbundle: null, cause: null, type: null, after: null, until: null }))} />failed only</label></p>
-    <${Panel} title=${slow ? `Calls of ${ms(Number(slow))} and more` : 'Calls'} wide of=${found} note=${slow ? 'slowest first' : 'latest first'}
+  return html`<h1>Calls</h1><p class="about">${about.map(([name, value]) => html`<span class="chip" key=${name}>${name} <b>${value ? cut(value, 60) : name === 'intent' ? 'not said' : 'not given'}</b> <a href=${here({ ...FIRST, [String(name)]: null })} aria-label=${`Any ${name}`}>×</a></span>`)}
+      <label class="check"><input type="checkbox" checked=${param('failed') === 'true'} onchange=${(/** @type {any} */ e) => go(here({ ...FIRST, failed: e.target.checked ? 'true' : null }))} />failed only</label></p>
+    <${Panel} title=${slow ? `Calls of ${ms(Number(slow))} and more` : 'Calls'} wide of=${found} note=${slow ? 'slowest first' : param('lists') ? 'lists of tools that name this one, latest first' : param('metric') ? 'that the rule counts, latest first' : 'latest first'}
       empty="No call in this range fits. Choose a longer range, or fewer filters.">
-      <${Table} title="Calls" columns=${CALL_COLUMNS} rows=${found.rows ?? []} link=${callLink} id=${(/** @type {any} */ row) => row.event_id} />
+      <${Table} title="Calls" columns=${CALL_COLUMNS} rows=${found.rows ?? []} link=${callLink} id=${own ? undefined : (/** @type {any} */ row) => row.event_id} />
+      ${own && html`<${Pages} page=${page} size=${SIZE} count=${found.rows?.length ?? 0} />`}
       ${!slow && !own && (found.rows?.length === SIZE || param('after')) && html`<nav class="pages" aria-label="More rows">
         ${param('after') ? html`<a href=${here({ after: null, until: null })}>Newest</a>` : html`<span class="muted">Newest</span>`}
         ${found.rows?.length === SIZE ? html`<a rel="next" href=${here({ after: last.event_id, until: last.start_time })}>Older</a>` : html`<span class="muted">Older</span>`}</nav>`}<//>`

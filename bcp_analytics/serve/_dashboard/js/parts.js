@@ -129,6 +129,9 @@ export const none = 'not given'
 /** @param {number} value @param {any} row  How many errors an issue has, which leads to them. */
 export const errorCount = (value, row) => html`<a href=${href('/issue', { id: row.fingerprint })}>${count(value)}</a>`
 
+/** @param {number} value @param {any} row  How many lists name a tool, which leads to them. No filter but the bundle counts. */
+export const listings = (value, row) => html`<a href=${href('/calls', { bundle: row.bcp_name, tool: row.tool_name, lists: 'yes', client: null, release: null })}>${count(value)}</a>`
+
 /** @param {{ page: number, size: number, count: number, total?: number | null }} props */
 export function Pages({ page, size, count: shown, total }) {
   const first = page * size

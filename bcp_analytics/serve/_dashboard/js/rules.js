@@ -1,7 +1,7 @@
 // The rules that say what is wrong, each with what it would have said in the past week.
 import { html, useState } from './lib.js'
 import { METRICS, count, cut, plural, showMetric, time } from './format.js'
-import { me } from './state.js'
+import { href, me } from './state.js'
 import { send, useSent, useView } from './api.js'
 import { renew } from './live.js'
 import { attempt } from './shell.js'
@@ -35,6 +35,10 @@ const bodyOf = (rule) => ({ ...Object.fromEntries(SENT.map((name) => [name, rule
 /** @param {string} name @param {string} [what] */
 const pathOf = (name, what = '') => `/v1/alert-rules/${encodeURIComponent(name)}${what}`
 
+/** @param {any} rule @param {any} row  The calls that an alert of a rule would have been computed from. */
+const counted = (rule, row) => href('/calls', { bundle: row.bcp_name ?? (rule.bcp_name || null), tool: row.tool_name ?? (rule.tool_name || null), operation: rule.operation,
+  client: null, release: null, range: null, from: row.counted_from, to: row.counted_until, metric: rule.metric })
+
 /** @param {{ rule: any }} props  The alerts that the rule would have opened in the past 7 days. */
 function Preview({ rule }) {
   const bad = !Number.isFinite(rule.threshold) || !Number.isFinite(rule.clear_threshold) || !(rule.min_calls > 0)
@@ -47,7 +51,7 @@ function Preview({ rule }) {
     ${rows.length > 0 && html`<${Table} title="What it would have opened" rows=${rows.slice(0, 8)} columns=${[
       { key: 'bcp_name', title: 'about', show: (/** @type {any} */ _, /** @type {any} */ row) => cut(nameOf(row.bcp_name, row.tool_name), 60) },
       { key: 'opened_at', title: 'opened', show: (/** @type {string} */ value) => time(value, false) }, { key: 'closed_at', title: 'closed', show: (/** @type {any} */ value) => value ? time(value, false) : 'still open' },
-      { key: 'worst_value', title: 'worst', number: true, show: (/** @type {number} */ value) => showMetric(rule.metric, value) }, { key: 'call_count', title: 'calls', number: true, show: count }]}
+      { key: 'worst_value', title: 'worst', number: true, show: (/** @type {number} */ value) => showMetric(rule.metric, value) }, { key: 'call_count', title: 'calls', number: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a target="_blank" title="In a tab of its own" href=${counted(rule, row)}>${count(value)}</a>` }]}
       more=${rows.length > 8 && html`<p class="muted">${count(rows.length - 8)} more before these.</p>`} />`}</div>`
 }
 

@@ -18,25 +18,40 @@ export function Sessions() {
   const page = Number(param('page') ?? 0)
   const sort = param('sort') ?? 'last'
   const only = Object.entries(ONLY).filter(([name]) => param(name))
-  const found = useView('sessions', { since, until, ...filters('client_name'), user_id: param('user'), search: param('q'), ...Object.fromEntries(only.map(([name]) => [name, 'true'])), sort, limit: SIZE, offset: page * SIZE || null })
+  const users = param('users') !== null
+  const whose = useView('session_users', { since, until, ...filters('client_name'), limit: SIZE, offset: page * SIZE || null }, { skip: !users })
+  const found = useView('sessions', { since, until, ...filters('client_name'), user_id: param('user'), search: param('q'), ...Object.fromEntries(only.map(([name]) => [name, 'true'])), sort, limit: SIZE, offset: page * SIZE || null }, { skip: users })
   const stats = useAsk('session_stats', { since, until, interval: 'none', ...filters('client_name'), time_zone: ZONE })
   const rows = found.rows ?? []
   const chips = [['user', param('user')], ...only].filter(([, value]) => value !== null)
   // As many as the number, which counts those that began in the range.
   const counted = (/** @type {Record<string, string>} */ own) => (/** @type {number} */ value, /** @type {any} */ row) =>
-    value ? html`<a href=${here({ single: null, failed: null, user: null, page: null, client: row.client_name ?? '', begun: 'yes', ...own })} onclick=${showSessions}>${count(value)}</a>` : '0'
+    value ? html`<a href=${here({ users: null, single: null, failed: null, user: null, page: null, client: row.client_name ?? '', begun: 'yes', ...own })} onclick=${showSessions}>${count(value)}</a>` : '0'
   return html`<h1>Sessions</h1>
     <${Panel} title="By client" wide of=${stats} note="sessions that began in the range" empty="No session began in this range."><${Table} title="By client" rows=${stats.rows ?? []} columns=${[
       { key: 'client_name', title: 'client', show: (/** @type {any} */ value) => html`<a href=${here({ client: value ?? '', page: null })}>${value ? cut(value, 60) : none}</a>` },
-      { key: 'session_count', title: 'sessions', number: true, bar: true, show: counted({}) }, { key: 'user_count', title: 'users', number: true, show: count }, { key: 'calls_per_session', title: 'calls each', number: true, show: count },
+      { key: 'session_count', title: 'sessions', number: true, bar: true, show: counted({}) }, { key: 'user_count', title: 'users', number: true, show: counted({ users: 'yes' }) }, { key: 'calls_per_session', title: 'calls each', number: true, show: count },
       { key: 'single_call_count', title: 'of one call', number: true, show: counted({ single: 'yes' }) }, { key: 'error_count', title: 'failed', number: true, show: counted({ failed: 'yes', sort: 'errors' }) }, { key: 'p50_duration_ms', title: 'p50 length', number: true, show: ms }, { key: 'p95_duration_ms', title: 'p95 length', number: true, show: ms }]} /><//>
-    ${chips.length > 0 && html`<p class="about">${chips.map(([name, value]) => html`<span class="chip" key=${name}>${name === 'user' ? html`user <b>${value ? cut(value, 60) : 'not given'}</b>` : value} <a href=${here({ [String(name)]: null, page: null })} aria-label=${`Not only ${name}`}>×</a></span>`)}</p>`}
+    ${users ? html`<${Users} of=${whose} page=${page} />` : html`${chips.length > 0 && html`<p class="about">${chips.map(([name, value]) => html`<span class="chip" key=${name}>${name === 'user' ? html`user <b>${value ? cut(value, 60) : 'not given'}</b>` : value} <a href=${here({ [String(name)]: null, page: null })} aria-label=${`Not only ${name}`}>×</a></span>`)}</p>`}
     <${Panel} title="Sessions" wide keep id="sessions" of=${found} note=${param('begun') ? 'that began in the range' : 'active in the range'} tools=${html`<${Search} label="Find a session id" />`}>${rows.length ? html`<${Table} title="Sessions" rows=${rows} sort=${sort} link=${(/** @type {any} */ row) => href('/session', { id: row.session_id })} id=${(/** @type {any} */ row) => row.session_id} columns=${[
       { key: 'session_id', title: 'session', show: (/** @type {string} */ value) => cut(value, 40) }, { key: 'last_activity', title: 'last active', sort: 'last', show: (/** @type {string} */ value) => html`<time datetime=${value} title=${time(value)}>${ago(value)}</time>` },
       { key: 'client_name', title: 'client', show: (/** @type {any} */ value, /** @type {any} */ row) => cut([value, row.client_version].filter(Boolean).join(' ') || '–', 40) },
       { key: 'user_id', title: 'user', show: (/** @type {any} */ value) => value ? html`<a href=${here({ user: value, page: null })}>${cut(value, 30)}</a>` : '–' },
       { key: 'call_count', title: 'calls', number: true, sort: 'calls', bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${callsOf(row)}>${count(value)}</a>` }, { key: 'error_count', title: 'failed', number: true, sort: 'errors', show: (/** @type {number} */ value, /** @type {any} */ row) => value ? html`<a href=${callsOf(row, { failed: 'true' })}>${count(value)}</a>` : '0' }, { key: 'duration_ms', title: 'length', number: true, sort: 'duration', show: ms }]} />
-      <${Pages} page=${page} size=${SIZE} count=${rows.length} />` : html`<p class="empty">${param('q') || chips.length ? 'No session of this range fits.' : 'No session was active in this range. Senders name a session by session_id; the proxy and the middleware do it by themselves.'}</p>`}<//>`
+      <${Pages} page=${page} size=${SIZE} count=${rows.length} />` : html`<p class="empty">${param('q') || chips.length ? 'No session of this range fits.' : 'No session was active in this range. Senders name a session by session_id; the proxy and the middleware do it by themselves.'}</p>`}<//>`}`
+}
+
+/** @param {{ of: any, page: number }} props  The users that a number counts, in place of the sessions. */
+function Users({ of, page }) {
+  const rows = of.rows ?? []
+  const sessions = (/** @type {Record<string, string>} */ own) => (/** @type {number} */ value, /** @type {any} */ row) =>
+    value ? html`<a href=${here({ users: null, user: row.user_id, page: null, begun: 'yes', ...own })}>${count(value)}</a>` : '0'
+  return html`<p class="about"><span class="chip">users of these sessions <a href=${here({ users: null, page: null })} aria-label="Sessions instead of users">×</a></span></p>
+    <${Panel} title="Users" wide id="sessions" of=${of} note="of sessions that began in the range" empty="No such session names its user."><${Table} title="Users" rows=${rows} columns=${[
+      { key: 'user_id', title: 'user, as stored', show: (/** @type {string} */ value) => cut(value, 60) },
+      { key: 'session_count', title: 'sessions', number: true, bar: true, show: sessions({}) },
+      { key: 'error_count', title: 'failed', number: true, show: sessions({ failed: 'yes', sort: 'errors' }) }, { key: 'last_activity', title: 'last active', show: (/** @type {string} */ value) => time(value) }]} />
+      <${Pages} page=${page} size=${SIZE} count=${rows.length} total=${rows[0]?.user_count} /><//>`
 }
 
 /** @param {any} one @param {Record<string, string>} [own]  A session's calls, whatever the range. */

@@ -3,7 +3,7 @@ import { html, useState } from './lib.js'
 import { bytes, count, cut, ms, percent, time } from './format.js'
 import { filters, href, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
-import { Change, Dialog, Json, Pages, Panel, Search, Table, ToolName } from './parts.js'
+import { Change, Dialog, Json, Pages, Panel, Search, Table, ToolName, listings } from './parts.js'
 
 const SIZE = 50
 const DAY = 86_400_000
@@ -88,7 +88,7 @@ export function Tools() {
         : html`<p class="empty">${param('q') ? 'No tool that was called has this in its name.' : page ? 'There are no more tools.' : 'No tool was called in this range: choose a longer one, or '}${!param('q') && !page && html`<a href=${href('/setup')}>set up a sender</a>.`}</p>`}<//>
     <div class="grid"><${Panel} title="Listed and never called" half of=${unused} note="each costs the context its bytes at every listing" empty="Every tool that was listed was called, or no list was recorded.">
       <${Table} title="Listed and never called" rows=${(unused.rows ?? []).slice(0, 50)} columns=${[name,
-        { key: 'context_bytes', title: 'in the context', number: true, show: bytes, bar: true }, { key: 'listing_count', title: 'lists', number: true, show: count },
+        { key: 'context_bytes', title: 'in the context', number: true, show: bytes, bar: true }, { key: 'listing_count', title: 'lists', number: true, show: listings },
         { key: 'last_listed', title: 'last listed', show: (/** @type {string} */ value) => time(value, false) }]} more=${unused.rows && unused.rows.length > 50 && html`<p class="muted">${count(unused.rows.length - 50)} more are in the CSV.</p>`} /><//>
     <${Panel} title="Called and never listed" half of=${unknown} note="made up by a model, or taken away" empty="No tool was called that its bundle's lists do not have.">
       <${Table} title="Called and never listed" rows=${(unknown.rows ?? []).slice(0, 50)} columns=${[name,
