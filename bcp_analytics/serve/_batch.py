@@ -13,7 +13,6 @@ import logging
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import anyio
 from starlette.datastructures import QueryParams
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
@@ -36,6 +35,8 @@ _LARGEST = 512 * 1024
 _MOST = 40
 # Of one request at a time: others want connections to the database too.
 _TOGETHER = 4
+# Nothing else may hold them any more.
+_ENDING: set[asyncio.Task[str]] = set()
 
 
 def _read(body: bytes) -> list[tuple[str, str, QueryParams]]:
@@ -88,13 +89,14 @@ async def _answers(request: Request, asked: list[tuple[str, str, QueryParams]]) 
         for task in asyncio.as_completed(tasks):
             yield await task
     finally:
-        # Nobody reads them any more: their statements end too.
+        # Nobody reads them any more: their statements end too. Where a browser went away, this is cancelled
+        # again and again, which must not reach a task that is ending its statement: its connection would be
+        # closed, and the statement would run on.
         for task in tasks:
             task.cancel()
-        # Where nobody reads any more, this is cancelled again and again. That must not reach a task that is
-        # ending its statement: its connection would be closed, and the statement would run on.
-        with anyio.CancelScope(shield=True):
-            await asyncio.gather(*tasks, return_exceptions=True)
+            _ENDING.add(task)
+            task.add_done_callback(_ENDING.discard)
+        await asyncio.shield(asyncio.gather(*tasks, return_exceptions=True))
 
 
 async def _answer(request: Request, at: int, of: str, name: str, takes: QueryParams) -> str:

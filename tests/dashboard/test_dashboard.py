@@ -302,13 +302,24 @@ def test_keys_lead_through_pages_and_rows_and_along_a_chart(look: Watched) -> No
     page.locator("h1", has_text="Calls").wait_for()
 
 
+# What numbers of other pages lead to.
+LISTS = (
+    "/calls?bundle=mail&tool=never_called&lists=yes",
+    "/calls?bundle=mail&tool=search&metric=error_rate",
+    "/sessions?users=yes",
+    "/people?by=accounts&method=password&people=yes",
+    "/people?by=accounts&method=password&user=u2",
+)
+
+
 def test_each_panels_sql_gives_its_rows_to_a_reader(look: Watched) -> None:
     page = look.page
     with psycopg.connect(look.site.direct, autocommit=True) as conn:
         # What a terminal would obey is in the last one: Ctrl-C, and a command of psql.
         odd = quote("'\\\x03\n\\! touch x\u202e")
         tool = f"/tool?bundle=files&tool={quote(HOSTILE)}"
-        for path in ("/", "/live", "/tools?q='x", tool, "/health", "/alerts", "/setup", f"/tools?q={odd}"):
+        pages = ("/", "/live", "/tools?q='x", tool, "/health", "/alerts", "/setup")
+        for path in (*pages, *LISTS, f"/tools?q={odd}"):
             page.goto(path)
             page.locator(".tools button", has_text="SQL").first.wait_for()
             buttons = page.locator(".tools button", has_text="SQL")

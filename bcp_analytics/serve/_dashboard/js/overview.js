@@ -63,8 +63,8 @@ function Tiles({ rows, totals, before, sessions, sessionsBefore, begun, minutes 
   const successBefore = judgedBefore ? before.success_count / judgedBefore : null
   const perMinute = totals.call_count / minutes
   return html`<section class="tiles" aria-label="Totals">
-    <${Tile} title="Calls a minute" value=${count(Number(perMinute.toPrecision(3)))} to=${href('/calls')} values=${rows.map((row) => row.call_count)} now=${live && `${count(live.calls)} in the last minute`}>
-      <b data-total>${count(totals.call_count)}</b> calls <${Change} value=${relative(totals.call_count, before?.call_count)} /><//>
+    <${Tile} title="Calls a minute" value=${perMinute > 0 && perMinute < 0.01 ? '< 0.01' : count(Number(perMinute.toPrecision(3)))} to=${href('/calls')} values=${rows.map((row) => row.call_count)} now=${live && `${count(live.calls)} in the last minute`}>
+      <b data-total>${count(totals.call_count)}</b> ${totals.call_count === 1 ? 'call' : 'calls'} <${Change} value=${relative(totals.call_count, before?.call_count)} /><//>
     <${Tile} title="Success" value=${percent(success)} to=${href('/calls', { failed: 'true' })} tone="--bad" values=${rows.map((row) => row.error_count)} now=${live && live.success_rate !== null && `${percent(live.success_rate)} in the last minute`}>
       ${count(totals.error_count)} failed ${successBefore !== null && success !== null && html`<span class=${Math.abs(success - successBefore) < 0.0005 ? 'change' : `change ${success > successBefore ? 'is-ok' : 'is-fail'}`}>${points(success - successBefore)}</span>`}<//>
     <${Tile} title="p95 duration" value=${ms(totals.p95_duration_ms)} to=${href('/calls', { slow: Math.floor(totals.p95_duration_ms ?? 0) || 1 })} tone="--p95" values=${rows.map((row) => row.p95_duration_ms)} now=${live && live.p95_duration_ms !== null && `${ms(live.p95_duration_ms)} in the last minute`}>
