@@ -98,7 +98,7 @@ export function Issue() {
         const rows = (spread.rows ?? []).filter((row) => row.kind === kind)
         const sum = rows.reduce((total, row) => total + row.error_count, 0)
         return html`<${Panel} key=${kind} title=${`By ${kind}`} of=${spread} empty="It did not happen in this range."><${Table} title=${`By ${kind}`} rows=${rows.slice(0, 8)} columns=${[
-          { key: 'name', title: kind, show: (/** @type {any} */ value) => value ? cut(value, 60).split(/(?<=\.)/).map((part) => html`${part}<wbr />`) : html`<span class="muted">not given</span>` }, { key: 'error_count', title: 'errors', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${here({ by: kind, name: row.name, page: null })} onclick=${showErrors}>${count(value)}</a>` },
+          { key: 'name', title: kind, show: (/** @type {any} */ value) => value ? cut(value, 60).split(/(?<=[._-])/).map((part) => html`${part}<wbr />`) : html`<span class="muted">not given</span>` }, { key: 'error_count', title: 'errors', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${here({ by: kind, name: row.name, page: null })} onclick=${showErrors}>${count(value)}</a>` },
           { key: 'share', title: 'share', number: true, show: (/** @type {any} */ _, /** @type {any} */ row) => percent(row.error_count / sum) }]} /><//>`
       })}
       <${Panel} title="Where it happened">${session ? html`<p><a href=${href('/session', { id: session })}>The latest session with it</a></p>` : html`<p class="empty">No occurrence names its session.</p>`}

@@ -43,6 +43,13 @@ export function ms(value) {
   return `${sign}${count(Math.round(size / 86_400_000))} days`
 }
 
+/** @param {string} value  An interval as PostgreSQL writes it, of which 01:30:00 is an hour and a half. */
+export function span(value) {
+  const clock = /^(\d\d):(\d\d):(\d\d)$/.exec(value)
+  if (!clock) return value
+  return ['h', 'min', 's'].map((unit, at) => Number(clock[at + 1]) && `${Number(clock[at + 1])} ${unit}`).filter(Boolean).join(' ') || '0 s'
+}
+
 /** @param {number} value  Milliseconds beside an axis. */
 export const msTick = (value) => value < 1000 ? `${three.format(value)} ms` : `${three.format(value / 1000)} s`
 

@@ -42,7 +42,7 @@ function today(value) {
 
 /** @param {{ row: any }} props */
 function Now({ row }) {
-  const facts = [['calls', minute()(row.calls, row)], ['failed', minute({ failed: 'true' })(row.errors, row)], ['success', percent(row.success_rate)], ['p50', ms(row.p50_duration_ms)],
+  const facts = [['calls in the last minute', minute()(row.calls, row)], ['failed', minute({ failed: 'true' })(row.errors, row)], ['success', percent(row.success_rate)], ['p50', ms(row.p50_duration_ms)],
     ['p95', ms(row.p95_duration_ms)], ['answers', bytes(row.response_bytes)], ['today (UTC)', today(row.calls_today)]]
   return html`<dl class="now" aria-label="The last minute">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`
 }

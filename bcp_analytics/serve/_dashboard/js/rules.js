@@ -1,6 +1,6 @@
 // The rules that say what is wrong, each with what it would have said in the past week.
 import { html, useState } from './lib.js'
-import { METRICS, count, cut, plural, showMetric, time } from './format.js'
+import { METRICS, count, cut, plural, showMetric, span, time } from './format.js'
 import { href, me } from './state.js'
 import { send, useSent, useView } from './api.js'
 import { renew } from './live.js'
@@ -107,7 +107,7 @@ export function Rules() {
       { key: 'rule_name', title: 'name', show: (/** @type {string} */ value, /** @type {any} */ row) => html`<b>${cut(value, 60)}</b>${!row.enabled && html` <span class="muted">off</span>`}${snoozed(row) && html` <span class="muted">told to nobody until ${time(row.snoozed_until, false)}</span>`}` },
       { key: 'metric', title: 'is wrong when', show: (/** @type {string} */ value, /** @type {any} */ row) => `${METRICS[value]?.title ?? value} ${row.fires} ${showMetric(value, row.threshold).replace(' %', '\u00a0%')}` },
       { key: 'scope', title: 'for', show: (/** @type {string} */ value, /** @type {any} */ row) => row.bcp_name || row.tool_name ? cut(nameOf(row.bcp_name, row.tool_name), 60) : SCOPES[value] },
-      { key: 'lookback', title: 'looks back' }, { key: 'min_calls', title: 'from calls', number: true, show: count }, { key: 'severity', title: 'severity', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` },
+      { key: 'lookback', title: 'looks back', show: span }, { key: 'min_calls', title: 'from calls', number: true, show: count }, { key: 'severity', title: 'severity', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` },
       { key: 'description', title: 'description', long: true, show: (/** @type {string} */ value, /** @type {any} */ row) => html`${cut(value, 200)}${row.last_error && html` <b class="is-fail">fails with ${cut(row.last_error, 10)}</b>`}` },
       { key: 'edit', title: admin ? 'change' : 'look', long: true, show: (/** @type {any} */ _, /** @type {any} */ row) => html`<span class="acts"><button class="quiet" onclick=${() => setEdited(row)}>${admin ? 'Edit' : 'Preview'}<span class="sr"> ${cut(row.rule_name, 60)}</span></button>${admin && html`<${Snooze} path=${pathOf(row.rule_name, '/snooze')} row=${row} /><button class="quiet" onclick=${() => remove(row.rule_name)}>Delete<span class="sr"> ${cut(row.rule_name, 60)}</span></button>`}</span>` }]} /><//>
     ${edited && (admin ? html`<${Edit} rule=${edited} close=${() => setEdited(null)} />` : html`<${Dialog} wide title=${`Rule ${cut(edited.rule_name, 60)}`} close=${() => setEdited(null)}><${Preview} rule=${edited} /><//>`)}`

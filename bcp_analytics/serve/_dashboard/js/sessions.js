@@ -47,7 +47,7 @@ function Users({ of, page }) {
   const sessions = (/** @type {Record<string, string>} */ own) => (/** @type {number} */ value, /** @type {any} */ row) =>
     value ? html`<a href=${here({ users: null, user: row.user_id, page: null, begun: 'yes', ...own })}>${count(value)}</a>` : '0'
   return html`<p class="about"><span class="chip">users of these sessions <a href=${here({ users: null, page: null })} aria-label="Sessions instead of users">×</a></span></p>
-    <${Panel} title="Users" wide id="sessions" of=${of} note="of sessions that began in the range" empty="No such session names its user."><${Table} title="Users" rows=${rows} columns=${[
+    <${Panel} title="Users" wide id="sessions" of=${of} note="of sessions that began in the range" empty="No such session names its user."><${Table} title="Users" rows=${rows} link=${(/** @type {any} */ row) => href('/calls', { user: row.user_id })} columns=${[
       { key: 'user_id', title: 'user, as stored', show: (/** @type {string} */ value) => cut(value, 60) },
       { key: 'session_count', title: 'sessions', number: true, bar: true, show: sessions({}) },
       { key: 'error_count', title: 'failed', number: true, show: sessions({ failed: 'yes', sort: 'errors' }) }, { key: 'last_activity', title: 'last active', show: (/** @type {string} */ value) => time(value) }]} />

@@ -103,14 +103,14 @@ function Inside({ bundle, name }) {
       <${Panel} title="Calls" half note=${`by ${step.name}`} of=${usage}>${times.length > 0 && html`<${Chart} title="calls over time" kind="bars" series=${callSeries(all)} format=${short} ...${chart} />`}<//>
       <${Panel} title="Latency" half note="logarithmic scale" of=${usage}>${times.length > 0 && html`<${Chart} title="latency over time" kind="lines" log series=${latencySeries(all, inTime(usageBefore.rows).all)} format=${ms} tick=${msTick} ...${chart} />`}<//>
       <${Panel} title="Durations" half note="darker: more calls" of=${heat} empty="No call was timed."><${Heat} title="durations over time" rows=${heat.rows ?? []} times=${times} interval=${step.size} show=${msTick} onOpen=${openCalls(own)} /><//>
-      <${Panel} title="Causes of failures" half of=${causes} empty="No call failed."><${Table} title="Causes of failures" rows=${causes.rows ?? []} columns=${[
+      <div class="stack half"><${Panel} title="Causes of failures" of=${causes} empty="No call failed."><${Table} title="Causes of failures" rows=${causes.rows ?? []} columns=${[
         { key: 'error_type', title: 'cause', show: (/** @type {any} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', behind(row))}>${cut(value ?? row.outcome ?? 'not given', 60)}</a>` },
         { key: 'call_count', title: 'calls', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${href('/calls', behind(row))}>${count(value)}</a>` }, { key: 'last_seen', title: 'last', show: (/** @type {string} */ value) => time(value, false) },
         { key: 'error_message', title: 'latest message', long: true, show: (/** @type {string} */ value) => cut(value ?? '', 160) }]} /><//>
-      <${Panel} title="Arguments of failures" half of=${failures} empty="No call failed.">${(failures.rows ?? []).slice(0, 5).map((row) => html`<article key=${row.event_id}>
-        <a class="row" href=${callLink(row)}>${time(row.start_time)} ${cut(row.error_type ?? row.outcome ?? '', 60)}</a><${Json} value=${row.parameters} /></article>`)}<//>
-      <${Panel} title="Issues" half of=${issues} empty="No error of this tool was logged."><${Table} title="Issues" rows=${issues.rows ?? []} link=${(/** @type {any} */ row) => href('/issue', { id: row.fingerprint })} columns=${[
-        { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 120) }, { key: 'state', title: 'state', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` }, { key: 'error_count', title: 'errors', number: true, show: errorCount }]} /><//>
+      <${Panel} title="Issues" of=${issues} empty="No error of this tool was logged."><${Table} title="Issues" rows=${issues.rows ?? []} link=${(/** @type {any} */ row) => href('/issue', { id: row.fingerprint })} columns=${[
+        { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 120) }, { key: 'state', title: 'state', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` }, { key: 'error_count', title: 'errors', number: true, show: errorCount }]} /><//></div>
+      <${Panel} title="Arguments of failures" wide of=${failures} empty="No call failed."><div class="examples">${(failures.rows ?? []).slice(0, 6).map((row) => html`<article key=${row.event_id}>
+        <a class="row" href=${callLink(row)}>${time(row.start_time)} ${cut(row.error_type ?? row.outcome ?? '', 60)}</a><${Json} value=${row.parameters} /></article>`)}</div><//>
       <${Trend} of=${byRelease} by="release" title="Trend by release" chart=${chart} /><${Trend} of=${byClient} by="client_name" title="Trend by client" chart=${chart} />
       <${Breakdown} of=${releases} by="release" title="By release" own=${own} /><${Breakdown} of=${clients} by="client_name" title="By client" own=${own} />
       <${Breakdown} of=${models} by="client_model" title="By model" own=${own} />
