@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @contextmanager
 def server(**settings: str) -> Iterator[psycopg.Connection[Any]]:
     """Yield a connection in autocommit mode; `settings` are PostgreSQL's."""
-    cluster = NativeCluster(where=tempfile.gettempdir(), **settings)
+    # As it is unless somebody says otherwise; tests have it off.
+    cluster = NativeCluster(where=tempfile.gettempdir(), **{"jit": "on"} | settings)
     try:
         cluster.start()
         dsn = cluster.dsn("postgres")

@@ -177,6 +177,8 @@ class NativeCluster:
             "full_page_writes": "off",
             "synchronous_commit": "off",
             "max_connections": "60",
+            # To compile a statement takes longer than to run it over the few rows of a test.
+            "jit": "off",
         } | settings
         self.executor = PostgreSQLExecutor(
             executable=str(self._pg_ctl()),
