@@ -1,10 +1,12 @@
 -- How a call ended, found from what its sender said. Each rule is one function. All of them see masked text.
 
 create or replace function bcp_internal.outcomes() returns text[]
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select '{success,soft_fail,error,timeout,cancelled,rejected}'::text[]
+begin
+    return '{success,soft_fail,error,timeout,cancelled,rejected}'::text[];
+end
 $func$;
 
 comment on function bcp_internal.outcomes() is

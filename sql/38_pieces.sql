@@ -312,12 +312,14 @@ comment on function bcp_internal.covered(text, tstzmultirange, timestamptz[]) is
 grant execute on function bcp_internal.covered to bcp_reader;
 
 create or replace function bcp_internal.finite(p_since timestamptz, p_until timestamptz) returns tstzmultirange
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select tstzmultirange(tstzrange(
+begin
+    return tstzmultirange(tstzrange(
         least(greatest(p_since, '1900-01-01Z'), '2970-01-01Z'),
-        least(greatest(p_until, p_since, '1900-01-01Z'), '2970-01-01Z')))
+        least(greatest(p_until, p_since, '1900-01-01Z'), '2970-01-01Z')));
+end
 $func$;
 
 comment on function bcp_internal.finite(timestamptz, timestamptz) is
@@ -421,17 +423,20 @@ comment on function bcp_internal.zone_parts is
 grant execute on function bcp_internal.zone_parts to bcp_reader;
 
 create or replace function bcp_internal.within(p_column text, p_ranges tstzmultirange) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
 as $func$
+begin
     -- Only comparisons with constants leave out chunks and are vectorised.
-    select format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(p_ranges), upper(p_ranges))
-        || case when count(*) > 1 then
-               format(' and (%s)', string_agg(
-                   format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(r), upper(r)), ' or '))
-           else '' end
-    from unnest(p_ranges) r
+    return (
+        select format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(p_ranges), upper(p_ranges))
+            || case when count(*) > 1 then
+                   format(' and (%s)', string_agg(
+                       format('%1$I >= %2$L and %1$I < %3$L', p_column, lower(r), upper(r)), ' or '))
+               else '' end
+        from unnest(p_ranges) r);
+end
 $func$;
 
 comment on function bcp_internal.within(text, tstzmultirange) is 'The condition that a time is within ranges.';

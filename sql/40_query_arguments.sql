@@ -108,10 +108,12 @@ comment on function bcp_internal.checked_choice is
 grant execute on function bcp_internal.checked_choice to bcp_reader;
 
 create or replace function bcp_internal.checked_outcome(p_outcome text) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select bcp_internal.checked_choice('p_outcome', p_outcome, bcp_internal.outcomes())
+begin
+    return bcp_internal.checked_choice('p_outcome', p_outcome, bcp_internal.outcomes());
+end
 $func$;
 
 comment on function bcp_internal.checked_outcome is
@@ -126,14 +128,16 @@ create or replace function bcp_internal.filters(
     p_client_version text default null, p_client_model text default null, p_release text default null,
     p_event_id text default null)
 returns jsonb
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select jsonb_strip_nulls(jsonb_build_object(
+begin
+    return jsonb_strip_nulls(jsonb_build_object(
         'bcp_name', p_bcp_name, 'tool_name', p_tool_name, 'operation', p_operation, 'user_id', p_user_id,
         'session_id', p_session_id, 'client_name', p_client_name, 'outcome', bcp_internal.checked_outcome(p_outcome),
         'failed', p_failed, 'client_version', p_client_version, 'client_model', p_client_model, 'release', p_release,
-        'event_id', bcp_internal.event_uuid(p_event_id)))
+        'event_id', bcp_internal.event_uuid(p_event_id)));
+end
 $func$;
 
 comment on function bcp_internal.filters is
@@ -144,15 +148,17 @@ comment on function bcp_internal.filters is
 grant execute on function bcp_internal.filters to bcp_reader;
 
 create or replace function bcp_internal.condition_on(p_column text, p_value text) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select case
+begin
+    return case
         when p_value is null then ''
         -- Rows that were stored before ingest made null of an empty text have that.
         when p_value = '' then format(' and (%1$I is null or %1$I = '''')', p_column)
         else format(' and %I = %L', p_column, p_value)
-    end
+    end;
+end
 $func$;
 
 comment on function bcp_internal.condition_on is
@@ -162,28 +168,32 @@ comment on function bcp_internal.condition_on is
 grant execute on function bcp_internal.condition_on to bcp_reader;
 
 create or replace function bcp_internal.call_filter(p_filters jsonb, p_lists boolean default false) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select coalesce(string_agg(
-            case
-                when f.key = 'tools' then (
-                    -- A list of names is compared in the columnstore, pairs of them are not.
-                    select case
-                        when count(*) = 0 then ' and false'
-                        else format(
-                            ' and tool_name = any (%L) and (bcp_name, tool_name) in (%s)', array_agg(t ->> 1),
-                            string_agg(format('(%L, %L)', t ->> 0, t ->> 1), ', '))
-                    end
-                    from jsonb_array_elements(f.value::jsonb) as t)
-                when f.key = 'search' then
-                    format(' and strpos(lower(bcp_name || ''.'' || tool_name), lower(%L)) > 0', f.value)
-                when f.key <> 'failed' then bcp_internal.condition_on(f.key, f.value)
-                when f.value::boolean then ' and not success'
-                else ' and success is not false'
-            end, ''), '')
-        || case when p_lists or p_filters ?| '{operation,event_id}' then '' else ' and operation <> ''tools/list''' end
-    from jsonb_each_text(p_filters) f
+begin
+    return (
+        select coalesce(string_agg(
+                case
+                    when f.key = 'tools' then (
+                        -- A list of names is compared in the columnstore, pairs of them are not.
+                        select case
+                            when count(*) = 0 then ' and false'
+                            else format(
+                                ' and tool_name = any (%L) and (bcp_name, tool_name) in (%s)', array_agg(t ->> 1),
+                                string_agg(format('(%L, %L)', t ->> 0, t ->> 1), ', '))
+                        end
+                        from jsonb_array_elements(f.value::jsonb) as t)
+                    when f.key = 'search' then
+                        format(' and strpos(lower(bcp_name || ''.'' || tool_name), lower(%L)) > 0', f.value)
+                    when f.key <> 'failed' then bcp_internal.condition_on(f.key, f.value)
+                    when f.value::boolean then ' and not success'
+                    else ' and success is not false'
+                end, ''), '')
+            || case when p_lists or p_filters ?| '{operation,event_id}' then ''
+                    else ' and operation <> ''tools/list''' end
+        from jsonb_each_text(p_filters) f);
+end
 $func$;
 
 comment on function bcp_internal.call_filter is
@@ -195,26 +205,29 @@ comment on function bcp_internal.call_filter is
 grant execute on function bcp_internal.call_filter to bcp_reader;
 
 create or replace function bcp_internal.usage_family(p_filters jsonb, p_keys text, out family text)
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select f.name
-    from (values
-        (1, 'tool_usage', '{bcp_name,tool_name,operation,tools,search}'::text[], true),
-        -- These two have whether and how calls ended, and their latency, too.
-        -- It has no calls without a user.
-        (2, 'user_usage', '{bcp_name,tool_name,operation,user_id,outcome,failed,lat_idx}',
-            p_filters ->> 'user_id' <> ''),
-        (3, 'failed_usage', '{bcp_name,tool_name,operation,outcome,failed,lat_idx}',
-            p_filters @> '{"failed": true}' or p_filters ->> 'outcome' <> 'success'),
-        (4, 'client_usage', '{client_name,client_version,client_model,release,operation}', true),
-        (5, 'client_tool_usage', '{client_name,bcp_name,tool_name,operation,tools,search}', true)
-    ) as f (ordinal, name, known, is_asked)
-    where p_filters - f.known = '{}'
-      and coalesce(string_to_array(p_keys, ', ') <@ f.known, true)
-      and f.is_asked
-    order by f.ordinal
-    limit 1
+begin
+    family := (
+        select f.name
+        from (values
+            (1, 'tool_usage', '{bcp_name,tool_name,operation,tools,search}'::text[], true),
+            -- These two have whether and how calls ended, and their latency, too.
+            -- It has no calls without a user.
+            (2, 'user_usage', '{bcp_name,tool_name,operation,user_id,outcome,failed,lat_idx}',
+                p_filters ->> 'user_id' <> ''),
+            (3, 'failed_usage', '{bcp_name,tool_name,operation,outcome,failed,lat_idx}',
+                p_filters @> '{"failed": true}' or p_filters ->> 'outcome' <> 'success'),
+            (4, 'client_usage', '{client_name,client_version,client_model,release,operation}', true),
+            (5, 'client_tool_usage', '{client_name,bcp_name,tool_name,operation,tools,search}', true)
+        ) as f (ordinal, name, known, is_asked)
+        where p_filters - f.known = '{}'
+          and coalesce(string_to_array(p_keys, ', ') <@ f.known, true)
+          and f.is_asked
+        order by f.ordinal
+        limit 1);
+end
 $func$;
 
 comment on function bcp_internal.usage_family is
@@ -224,11 +237,13 @@ comment on function bcp_internal.usage_family is
 grant execute on function bcp_internal.usage_family to bcp_reader;
 
 create or replace function bcp_internal.bounded_bytes(p_sum text) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- Earlier calls may claim any number of bytes. A sum that exceeds bigint would fail the whole answer.
-    select format('least(greatest(coalesce(%s, 0), 0), 9e18)::bigint', p_sum)
+    return format('least(greatest(coalesce(%s, 0), 0), 9e18)::bigint', p_sum);
+end
 $func$;
 
 comment on function bcp_internal.bounded_bytes is
@@ -238,19 +253,21 @@ grant execute on function bcp_internal.bounded_bytes to bcp_reader;
 
 create or replace function bcp_internal.bucket_of(p_column text, p_interval interval, p_zone text, p_shift interval)
 returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- All forms are vectorised except for the last. Each gives every argument, because an overload of somebody else
     -- might fit a shorter call better.
-    select case
+    return case
         when p_interval is null then 'null::timestamptz'
         when p_zone = 'UTC' then
             format('public.time_bucket(%L::interval, %I, %L::interval)', p_interval, p_column, p_shift)
         else format(
             'public.time_bucket(%L::interval, %I, %L::text, null::timestamptz, null::interval)',
             p_interval, p_column, p_zone)
-    end
+    end;
+end
 $func$;
 
 comment on function bcp_internal.bucket_of is

@@ -3,10 +3,12 @@
 -- The statement is put together for each question, for the reasons in sql/40_query_usage.sql.
 
 create or replace function bcp_internal.sketch_columns(p_format text, p_separator text default ', ') returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select string_agg(format(p_format, n), p_separator order by n) from generate_series(0, 31) n
+begin
+    return (select string_agg(format(p_format, n), p_separator order by n) from generate_series(0, 31) n);
+end
 $func$;
 
 comment on function bcp_internal.sketch_columns is

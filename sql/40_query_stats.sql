@@ -31,25 +31,28 @@ grant execute on function bcp_internal.has_days_of to bcp_reader;
 create or replace function bcp_internal.stats_level(
     p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
 returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- Percentiles do not add up, so a bucket must be one of the aggregate: an hour of a zone that is whole hours from
     -- UTC, or a day of UTC or of the store's time zone. The aggregates have no operation.
-    select 'tool_stats_' || w.suffix
-    from (values (interval '1 hour', '1h'), (interval '1 day', '1d'), (interval '1 day', 'local_1d'))
-        as w (width, suffix)
-    where w.width = p_interval
-      and bcp_internal.usage_family(p_filters, null) = 'tool_usage'
-      and not p_filters ? 'operation'
-      and case when w.suffix = 'local_1d'
-              then bcp_internal.has_days_of(
-                  p_time_zone, bcp_internal.bucket_zone('tool_stats_local_1d'), p_since, p_until)
-              else w.suffix = any ((bcp_internal.grain(p_interval, p_time_zone, p_since, p_until)).levels)
-          end
-    -- Both, if the clock of the zone shows that of UTC all the time.
-    order by w.suffix
-    limit 1
+    return (
+        select 'tool_stats_' || w.suffix
+        from (values (interval '1 hour', '1h'), (interval '1 day', '1d'), (interval '1 day', 'local_1d'))
+            as w (width, suffix)
+        where w.width = p_interval
+          and bcp_internal.usage_family(p_filters, null) = 'tool_usage'
+          and not p_filters ? 'operation'
+          and case when w.suffix = 'local_1d'
+                  then bcp_internal.has_days_of(
+                      p_time_zone, bcp_internal.bucket_zone('tool_stats_local_1d'), p_since, p_until)
+                  else w.suffix = any ((bcp_internal.grain(p_interval, p_time_zone, p_since, p_until)).levels)
+              end
+        -- Both, if the clock of the zone shows that of UTC all the time.
+        order by w.suffix
+        limit 1);
+end
 $func$;
 
 comment on function bcp_internal.stats_level is
@@ -60,19 +63,21 @@ grant execute on function bcp_internal.stats_level to bcp_reader;
 create or replace function bcp_internal.ready_statement(
     p_level text, p_ranges tstzmultirange, p_filters jsonb)
 returns text
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- In the order of the columnstore, which is that of an answer, so that nothing is sorted. Above it, what is made of
     -- a row is made once.
-    select format(
+    return format(
         'select bucket, bcp_name, tool_name, calls, successes, errors, timed_calls, sum_duration_ms, min_duration_ms,'
         ' max_duration_ms, %s, %s, bcp_internal.latency_ms(p50_lat_idx), bcp_internal.latency_ms(p95_lat_idx),'
         ' bcp_internal.latency_ms(p99_lat_idx)'
         ' from (select * from bcp.%I where %s%s'
         ' order by bucket desc, calls desc, bcp_name, tool_name offset 0) ready',
         bcp_internal.bounded_bytes('request_bytes'), bcp_internal.bounded_bytes('response_bytes'), p_level,
-        bcp_internal.within('bucket', p_ranges), bcp_internal.call_filter(p_filters, p_lists => true))
+        bcp_internal.within('bucket', p_ranges), bcp_internal.call_filter(p_filters, p_lists => true));
+end
 $func$;
 
 comment on function bcp_internal.ready_statement is
@@ -83,11 +88,12 @@ grant execute on function bcp_internal.ready_statement to bcp_reader;
 create or replace function bcp_internal.edge_statement(
     p_interval interval, p_ranges tstzmultirange, p_filters jsonb)
 returns text
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
     -- Sorting a group's lat_idx takes less than counting by lat_idx, and then running sums.
-    select format(
+    return format(
         'select %s as bucket, bcp_name, tool_name, count(*), count(*) filter (where success),'
         ' count(*) filter (where not success), count(duration_ms), sum(duration_ms), min(duration_ms),'
         ' max(duration_ms), %s, %s,'
@@ -97,7 +103,8 @@ as $func$
         ' from bcp.tool_usage_logs where %s%s group by 1, 2, 3',
         bcp_internal.bucket_of('start_time', p_interval, 'UTC', '0'), bcp_internal.bounded_bytes('sum(request_bytes)'),
         bcp_internal.bounded_bytes('sum(response_bytes)'), bcp_internal.within('start_time', p_ranges),
-        bcp_internal.call_filter(p_filters))
+        bcp_internal.call_filter(p_filters));
+end
 $func$;
 
 comment on function bcp_internal.edge_statement is

@@ -6,10 +6,12 @@
 -- TimescaleDB looks at no chunk outside the range.
 
 create or replace function bcp_internal.keeps_lat_idx(p_relation text) returns boolean
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select p_relation in ('tool_usage_logs', 'user_usage_1d', 'failed_usage_1h')
+begin
+    return p_relation in ('tool_usage_logs', 'user_usage_1d', 'failed_usage_1h');
+end
 $func$;
 
 comment on function bcp_internal.keeps_lat_idx is
@@ -19,10 +21,11 @@ comment on function bcp_internal.keeps_lat_idx is
 grant execute on function bcp_internal.keeps_lat_idx to bcp_reader;
 
 create or replace function bcp_internal.sums_of_calls(p_relation text, p_by_latency boolean default false) returns text
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select case
+begin
+    return case
         when p_relation = 'tool_usage_logs' then
             'count(*) as calls, count(*) filter (where success) as successes,'
             ' count(*) filter (where not success) as errors, count(duration_ms) as timed_calls,'
@@ -48,7 +51,8 @@ as $func$
             ' max(max_duration_ms) as max_ms, sum(request_bytes) as request_bytes,'
             ' sum(response_bytes) as response_bytes, sum(given_tokens) as given_tokens,'
             ' sum(given_bytes) as given_bytes'
-    end
+    end;
+end
 $func$;
 
 comment on function bcp_internal.sums_of_calls is

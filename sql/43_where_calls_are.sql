@@ -3,16 +3,19 @@
 
 create or replace function bcp_internal.latest_first(p_since timestamptz, p_until timestamptz)
 returns table (range_from timestamptz, range_to timestamptz)
-language sql stable parallel safe
+language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
+    return query
     select greatest(p_since, p_until - d.upto), p_until - d.after
     from (values
         (interval '0', interval '1 day'), ('1 day', '4 days'), ('4 days', '16 days'), ('16 days', '64 days'),
         ('64 days', null)
     ) as d (after, upto)
     where p_until - d.after > p_since
-    order by d.after
+    order by d.after;
+end
 $func$;
 
 comment on function bcp_internal.latest_first is

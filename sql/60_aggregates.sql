@@ -68,10 +68,12 @@ comment on function bcp_internal.aggregates is 'The continuous aggregates, in th
 grant execute on function bcp_internal.aggregates to bcp_reader;
 
 create or replace function bcp_internal.refresh_start(p_retention_days integer) returns interval
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
-    select greatest(p_retention_days - 2, 1) * interval '1 day'
+begin
+    return greatest(p_retention_days - 2, 1) * interval '1 day';
+end
 $func$;
 
 comment on function bcp_internal.refresh_start is
