@@ -36,17 +36,17 @@ set search_path = pg_catalog, pg_temp
 as $func$
 begin
     -- Percentiles do not add up, so a bucket must be one of the aggregate: an hour of a zone that is whole hours from
-    -- UTC, or a day of UTC or of the store's time zone. The aggregates have no operation.
+    -- UTC, or a day of UTC or of a zone that the store keeps. The aggregates have no operation.
     return (
         select 'tool_stats_' || w.suffix
-        from (values (interval '1 hour', '1h'), (interval '1 day', '1d'), (interval '1 day', 'local_1d'))
-            as w (width, suffix)
+        from (values (interval '1 hour', '1h'), (interval '1 day', '1d'), (interval '1 day', 'local_1d'),
+                     (interval '1 day', 'local2_1d'), (interval '1 day', 'local3_1d')) as w (width, suffix)
         where w.width = p_interval
           and bcp_internal.usage_family(p_filters, null) = 'tool_usage'
           and not p_filters ? 'operation'
-          and case when w.suffix = 'local_1d'
+          and case when starts_with(w.suffix, 'local')
                   then bcp_internal.has_days_of(
-                      p_time_zone, bcp_internal.bucket_zone('tool_stats_local_1d'), p_since, p_until)
+                      p_time_zone, bcp_internal.bucket_zone('tool_stats_' || w.suffix), p_since, p_until)
                   else w.suffix = any ((bcp_internal.grain(p_interval, p_time_zone, p_since, p_until)).levels)
               end
         -- Both, if the clock of the zone shows that of UTC all the time.

@@ -4,16 +4,16 @@ create or replace function bcp_internal.aggregates()
 returns table (
     ordinal integer, name text, source_table text, bucket interval, of_rows boolean, all_time boolean,
     columnstore_after interval, added_later boolean, time_zone text)
--- No SET, so that it is inlined: to plan 39 rows anew took longer than a question needs to find its aggregate.
+-- No SET, so that it is inlined: to plan 41 rows anew took longer than a question needs to find its aggregate.
 language sql stable parallel safe
 as $func$
     -- In the order in which they are refreshed: an aggregate that is not made from rows (of_rows) is made from the
     -- finer one before it, total_usage_1m from tool_usage_1m, call_latency_1h from tool_latency_1h, user_totals_1d from
-    -- user_activity_1d, and the last three from errors_1d. Months are refreshed whatever their age, because a month may
-    -- be longer than retention, and the days that it is made from are never dropped; so are days that are made from
-    -- such days. What a store in use was given later (added_later) is filled day by day, and has seen nothing of what
-    -- had been dropped before. Buckets are of UTC, but for tool_stats_local_1d, which exists only while the store's
-    -- time zone is another: see bcp_internal.set_local_days.
+    -- user_activity_1d, and the last three of errors from errors_1d. Months are refreshed whatever their age, because a
+    -- month may be longer than retention, and the days that it is made from are never dropped; so are days that are
+    -- made from such days. What a store in use was given later (added_later) is filled day by day, and has seen nothing
+    -- of what had been dropped before. Buckets are of UTC, but for the last three, each of which exists only while a
+    -- setting names another zone: see bcp_internal.set_local_days.
     select v.*, v.column1 operator(pg_catalog.>) 15, z.time_zone
     from (values
         (1, 'tool_usage_1m', 'tool_usage_logs', interval '1 minute', true, false, interval '1 day'),
@@ -54,10 +54,12 @@ as $func$
         (36, 'error_totals_1d', 'error_logs', interval '1 day', false, true, interval '6 hours'),
         (37, 'errors_1d_packed', 'error_logs', interval '1 day', false, true, interval '6 hours'),
         (38, 'errors_1mo', 'error_logs', interval '1 month', false, true, null),
-        (39, 'tool_stats_local_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours')
+        (39, 'tool_stats_local_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
+        (40, 'tool_stats_local2_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours'),
+        (41, 'tool_stats_local3_1d', 'tool_usage_logs', interval '1 day', true, false, interval '6 hours')
     ) as v
     cross join lateral (
-        select case when v.column2 operator(pg_catalog.=) 'tool_stats_local_1d'
+        select case when v.column1 operator(pg_catalog.>=) 39
                     then bcp_internal.bucket_zone(v.column2) else 'UTC' end
     ) as z (time_zone)
     where z.time_zone is not null

@@ -172,6 +172,39 @@ def test_zones_with_the_same_days_share_them_and_others_do_not(clean_db: Conn) -
     }
 
 
+def test_each_of_three_zones_answers_from_its_own_days(clean_db: Conn) -> None:
+    fill(clean_db, "2026-10-29T12:34:56Z")
+    zones = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "UTC", "Asia/Tokyo")
+    before = {zone: by_day(clean_db, zone) for zone in zones}
+    with logged_in_as(clean_db, "bcp_admin"):
+        for setting, zone in zip(("time_zone", "time_zone_2", "time_zone_3"), zones, strict=False):
+            clean_db.execute("update bcp.settings set value = %s where name = %s", [zone, setting])
+        clean_db.execute("select bcp.apply_policies()")
+    refresh_at_once(clean_db)
+    assert {zone: level(clean_db, zone) for zone in zones} == {
+        "Europe/Berlin": "tool_stats_local_1d",
+        "America/New_York": "tool_stats_local2_1d",
+        "Asia/Kolkata": "tool_stats_local3_1d",
+        "UTC": "tool_stats_1d",
+        "Asia/Tokyo": None,
+    }
+    assert {zone: by_day(clean_db, zone) for zone in zones} == before
+    with logged_in_as(clean_db, "bcp_reader"):
+        for name in ("tool_stats_local_1d", "tool_stats_local2_1d", "tool_stats_local3_1d"):
+            [(stored,)] = clean_db.execute(f"select count(*) from bcp.{name}").fetchall()
+            assert stored > 0
+
+
+def test_a_zone_that_two_settings_name_is_kept_once(clean_db: Conn) -> None:
+    clean_db.execute(
+        "update bcp.settings set value = 'Asia/Tokyo' where name in ('time_zone_2', 'time_zone_3')"
+    )
+    clean_db.execute("select bcp.apply_policies()")
+    listed = "select array_agg(name) from bcp_internal.aggregates() where time_zone <> 'UTC'"
+    assert clean_db.execute(listed).fetchall() == [(["tool_stats_local2_1d"],)]
+    assert clean_db.execute("select bcp.apply_policies()").fetchall() == [(0,)]
+
+
 def test_a_zone_is_kept_as_it_is_spelled_and_utc_by_one_name(clean_db: Conn) -> None:
     set_zone(clean_db, "europe/berlin")
     assert rows(clean_db, "select bcp_internal.bucket_zone('tool_stats_local_1d') as zone") == [
