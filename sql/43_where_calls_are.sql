@@ -7,13 +7,19 @@ language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
 begin
+    -- Between days of UTC, where most chunks end: the calls of a chunk are looked through in one span, and one whose
+    -- rows have indexes does not share a plan with those of the columnstore.
     return query
-    select greatest(p_since, p_until - d.upto), p_until - d.after
+    select greatest(p_since, s.first), s.last
     from (values
         (interval '0', interval '1 day'), ('1 day', '4 days'), ('4 days', '16 days'), ('16 days', '64 days'),
         ('64 days', null)
     ) as d (after, upto)
-    where p_until - d.after > p_since
+    cross join lateral (
+        select date_trunc('day', p_until - d.upto, 'UTC'),
+               case when d.after = interval '0' then p_until else date_trunc('day', p_until - d.after, 'UTC') end
+    ) as s (first, last)
+    where s.last > p_since
     order by d.after;
 end
 $func$;
