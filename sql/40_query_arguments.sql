@@ -4,6 +4,8 @@ create or replace function bcp_internal.checked_range(
     p_since timestamptz, p_until timestamptz, out range_from timestamptz, out range_to timestamptz)
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
+-- A question that wants a custom plan for itself wants none for this.
+set plan_cache_mode = auto
 as $func$
 begin
     range_to := coalesce(p_until, bcp_internal.now());
@@ -130,6 +132,8 @@ create or replace function bcp_internal.filters(
 returns jsonb
 language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
+-- The setting has the same reason as that of bcp_internal.checked_range.
+set plan_cache_mode = auto
 as $func$
 begin
     return jsonb_strip_nulls(jsonb_build_object(

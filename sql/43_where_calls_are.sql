@@ -5,6 +5,8 @@ create or replace function bcp_internal.latest_first(p_since timestamptz, p_unti
 returns table (range_from timestamptz, range_to timestamptz)
 language plpgsql stable parallel safe
 set search_path = pg_catalog, pg_temp
+-- The setting has the same reason as that of bcp_internal.checked_range.
+set plan_cache_mode = auto
 as $func$
 begin
     -- Between days of UTC, where most chunks end: the calls of a chunk are looked through in one span, and one whose
