@@ -6,7 +6,7 @@ import { send, useAsk, useView } from './api.js'
 import { renew } from './live.js'
 import { Chart } from './chart.js'
 import { attempt } from './shell.js'
-import { Badge, Change, Facts, Json, Pages, Panel, Search, Table, ToolName, errorCount, nameOf } from './parts.js'
+import { Badge, Change, Facts, Json, Pages, Panel, Search, Table, ToolName, broken, errorCount, nameOf } from './parts.js'
 import { inTime, zoom } from './overview.js'
 
 const SIZE = 50
@@ -21,14 +21,14 @@ export function Errors() {
   return html`<h1>Errors</h1>
     <p class="about" role="group" aria-label="State">${STATES.map((one) => html`<a key=${one} class="chip" href=${here({ state: one })} aria-current=${one === state ? 'true' : undefined}>${one || 'all'}</a>`)}</p>
     ${query && html`<${Panel} title="Errors that say this" wide of=${found} note="best match first" empty="No error of this range has these words."><${Table} title="Errors that say this" rows=${found.rows ?? []} link=${(/** @type {any} */ row) => href('/issue', { id: row.fingerprint })} id=${(/** @type {any} */ row) => row.event_id} columns=${[
-      { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 200) }, { key: 'tool_name', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => cut(nameOf(row.bcp_name, row.tool_name), 60) },
+      { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 200) }, { key: 'tool_name', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => broken(nameOf(row.bcp_name, row.tool_name), 60) },
       { key: 'level', title: 'level', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` }, { key: 'happened_at', title: 'when', show: (/** @type {string} */ value) => time(value) }]} /><//>`}
     <${Panel} title="Issues" wide keep of=${issues} note="groups of errors with one cause, most frequent first" tools=${html`<${Search} label="Search messages" />`}>
       ${issues.rows?.length ? html`<${Table} title="Issues" rows=${issues.rows} link=${(/** @type {any} */ row) => href('/issue', { id: row.fingerprint })} id=${(/** @type {any} */ row) => row.fingerprint} columns=${[
         { key: 'message', title: 'message', long: true, show: (/** @type {string} */ value) => cut(value, 160) },
         { key: 'state', title: 'state', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` },
         { key: 'level', title: 'level', show: (/** @type {string} */ value) => html`<${Badge} state=${value} />` },
-        { key: 'tool_name', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => cut(nameOf(row.bcp_name, row.tool_name), 60) },
+        { key: 'tool_name', title: 'tool', show: (/** @type {any} */ _, /** @type {any} */ row) => broken(nameOf(row.bcp_name, row.tool_name), 60) },
         { key: 'error_type', title: 'type', show: (/** @type {any} */ value) => cut(value ?? '–', 40) },
         { key: 'error_count', title: 'errors', number: true, bar: true, show: errorCount }, { key: 'change', title: 'change', number: true, show: (/** @type {any} */ value) => html`<${Change} value=${value} good="down" />` },
         { key: 'last_seen', title: 'last seen', show: (/** @type {string} */ value) => time(value, false) }]} />`
@@ -98,7 +98,7 @@ export function Issue() {
         const rows = (spread.rows ?? []).filter((row) => row.kind === kind)
         const sum = rows.reduce((total, row) => total + row.error_count, 0)
         return html`<${Panel} key=${kind} title=${`By ${kind}`} of=${spread} empty="It did not happen in this range."><${Table} title=${`By ${kind}`} rows=${rows.slice(0, 8)} columns=${[
-          { key: 'name', title: kind, show: (/** @type {any} */ value) => value ? cut(value, 60).split(/(?<=[._-])/).map((part) => html`${part}<wbr />`) : html`<span class="muted">not given</span>` }, { key: 'error_count', title: 'errors', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${here({ by: kind, name: row.name, page: null })} onclick=${showErrors}>${count(value)}</a>` },
+          { key: 'name', title: kind, show: (/** @type {any} */ value) => value ? broken(value, 60) : html`<span class="muted">not given</span>` }, { key: 'error_count', title: 'errors', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${here({ by: kind, name: row.name, page: null })} onclick=${showErrors}>${count(value)}</a>` },
           { key: 'share', title: 'share', number: true, show: (/** @type {any} */ _, /** @type {any} */ row) => percent(row.error_count / sum) }]} /><//>`
       })}
       <${Panel} title="Where it happened">${session ? html`<p><a href=${href('/session', { id: session })}>The latest session with it</a></p>` : html`<p class="empty">No occurrence names its session.</p>`}

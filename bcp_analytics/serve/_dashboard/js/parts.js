@@ -123,6 +123,9 @@ export function Table({ title, columns, rows, link, sort, up, id, more }) {
 export const ToolName = ({ row, of = {} }) => html`<a href=${href('/tool', { bundle: row.bcp_name, tool: row.tool_name, ...of })}
   title=${visible(nameOf(row.bcp_name, row.tool_name)).slice(0, 500)}><span class="muted">${cut(row.bcp_name, 30)}.</span><wbr />${cut(row.tool_name, 60)}</a>`
 
+/** @param {string} text @param {number} most  A name that breaks between its words, where there is no room for it. */
+export const broken = (text, most) => cut(text, most).split(/(?<=[._-])/).map((part) => html`${part}<wbr />`)
+
 /** How a name reads that nobody gave, where it is a link. */
 export const none = 'not given'
 

@@ -4,7 +4,7 @@ import { bytes, count, cut, ms, percent, plural, time } from './format.js'
 import { ZONE, filters, go, here, href, param, range } from './state.js'
 import { useAsk, useView } from './api.js'
 import { Chart } from './chart.js'
-import { Pages, Panel, Table, ToolName, listings, nameOf, none } from './parts.js'
+import { Pages, Panel, Table, ToolName, broken, listings, nameOf, none } from './parts.js'
 import { Outcome, callLink } from './calls.js'
 import { inTime } from './overview.js'
 
@@ -57,7 +57,7 @@ export function People() {
     <${Panel} title="Active people" half of=${active} note=${length < 7 * DAY ? 'a day, over 7 days' : 'a day'} empty="No call names its user: send user_id, which may be a hash.">${times.length > 0 && html`<${Chart} title="active people a day" kind="lines" times=${times} interval=${DAY} series=${[
       { name: 'that day', color: '--good', values: all.map((row) => row.daily_users) }, { name: 'in 7 days', color: '--p95', values: all.map((row) => row.weekly_users) }, { name: 'in 30 days', color: '--muted', values: all.map((row) => row.monthly_users) }, { name: 'new', color: '--fine', dash: true, values: all.map((row) => row.new_users) }]} />`}<//>
     <${Panel} title="Log-ins" half of=${logins} empty="No log-in was recorded in this range."><${Table} title="Log-ins" rows=${logins.rows ?? []} columns=${[
-      { key: 'method', title: 'method', show: (/** @type {any} */ value, /** @type {any} */ row) => cut([row.bcp_name, value].filter(Boolean).join('.'), 60) }, { key: 'attempt_count', title: 'attempts', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${here({ ...NONE, by: row.bcp_name, method: row.method })}>${count(value)}</a>` },
+      { key: 'method', title: 'method', show: (/** @type {any} */ value, /** @type {any} */ row) => broken(nameOf(row.bcp_name, value), 60) }, { key: 'attempt_count', title: 'attempts', number: true, bar: true, show: (/** @type {number} */ value, /** @type {any} */ row) => html`<a href=${here({ ...NONE, by: row.bcp_name, method: row.method })}>${count(value)}</a>` },
       { key: 'failure_count', title: 'failed', number: true, show: (/** @type {number} */ value, /** @type {any} */ row) => value ? html`<a href=${here({ ...NONE, by: row.bcp_name, method: row.method, failed: 'true' })}>${count(value)}</a>` : '0' },
       { key: 'user_count', title: 'people', number: true, show: (/** @type {number} */ value, /** @type {any} */ row) => value ? html`<a href=${here({ ...NONE, by: row.bcp_name, method: row.method, people: 'yes' })}>${count(value)}</a>` : '0' }, { key: 'top_failure', title: 'most frequent failure', show: (/** @type {any} */ value) => cut(value ?? '–', 60) }]} /><//>
     <${Panel} title="Clients" half of=${clients} empty="No call says which client made it."><${Table} title="Clients" rows=${(clients.rows ?? []).slice(0, 30)} columns=${[
