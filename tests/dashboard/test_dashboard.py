@@ -117,6 +117,23 @@ def test_filters_and_range_are_in_the_address(look: Watched) -> None:
     assert all(text.startswith("mail.") for text in page.locator("td[data-heading=tool]").all_inner_texts())
 
 
+def test_on_a_phone_the_page_where_one_is_stands_in_sight(look: Watched) -> None:
+    page = look.page
+    page.set_viewport_size({"width": 360, "height": 800})
+    for path in ("/setup", "/"):
+        page.goto(path)
+        link = page.locator("nav[aria-label=Pages] a[aria-current]")
+        link.wait_for()
+        box = link.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+    page.keyboard.press("g")
+    page.keyboard.press("h")
+    page.locator("h1", has_text="Health").wait_for()
+    box = link.bounding_box()
+    assert box["x"] + box["width"] <= 360
+
+
 def test_a_tool_leads_to_a_call_as_it_is_stored_and_text_stays_text(look: Watched) -> None:
     page = look.page
     page.goto("/tools?range=7d")
