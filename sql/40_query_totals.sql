@@ -137,8 +137,9 @@ comment on function bcp_internal.usage_peaks is
 grant execute on function bcp_internal.usage_peaks to bcp_reader;
 
 create or replace function bcp_internal.usage_minutes(
-    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb)
-returns table (time_bucket timestamptz, quarter integer, minutes integer[], calls integer[])
+    p_since timestamptz, p_until timestamptz, p_interval interval, p_time_zone text, p_filters jsonb, p_bits integer,
+    p_most integer)
+returns table (time_bucket timestamptz, calls bigint, most bigint, words integer[], counts bigint[])
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
@@ -152,7 +153,16 @@ declare
     v_ready tstzmultirange := '{}';
     v_rest text;
     v_scans text;
+    v_most bigint;
 begin
+    -- Hours have their busiest minute ready, so what does not fit is mostly known before a minute is read.
+    select max(u.peak_calls) into v_most
+    from bcp.total_usage_1h u
+    where u.bucket > p_since - interval '1 hour' and u.bucket < p_until;
+    if v_most > p_most then
+        return query select null::timestamptz, null::bigint, v_most, null::integer[], null::bigint[];
+        return;
+    end if;
     if p_filters = '{}' then
         v_ready := bcp_internal.covered('total_usage_1m', bcp_internal.finite(p_since, p_until));
     end if;
@@ -167,43 +177,35 @@ begin
         return;
     end if;
     select * into v_grain from bcp_internal.grain(p_interval, p_time_zone, p_since, p_until);
-    -- date_part, because extract makes a numeric, which takes longer than all the rest. Only the half of the union is
-    -- run whose condition is true. offset 0 keeps the planner from replacing place by its expression in each of the 15
-    -- conditions.
+    -- date_part, because extract makes a numeric, which takes longer than all the rest. 60,000,000 minutes before 1970
+    -- no minute is negative. offset 0 keeps the planner from computing minute twice.
     return query execute format(
         $query$
-            with m as materialized (
-                select %s as start, (date_part('epoch', bucket) / 60)::integer as minute, calls::integer as calls
-                from (%s) scans (bucket, calls)
-            ), form as materialized (
-                select count(*) > (max(m.minute) - min(m.minute)) / 3 as is_dense from m
-            )
-            select d.start, d.quarter, null::integer[], array[%s]
+            select w.start, sum(w.calls)::bigint, max(w.most), array_agg(w.word), array_agg(w.counts)
             from (
-                select m.start, m.minute / 15 as quarter, m.minute %% 15 as place, m.calls
-                from m
-                where (select f.is_dense from form f)
-                offset 0
-            ) d
-            group by 1, 2
-            union all
-            select m.start, null, array_agg(m.minute), array_agg(m.calls)
-            from m
-            where (select not f.is_dense from form f)
+                select
+                    m.start, m.minute / %1$s, sum(m.calls), max(m.calls),
+                    sum(least(m.calls, %2$s) << (m.minute %% %1$s) * %3$s)::bigint
+                from (
+                    select %4$s as start, (date_part('epoch', bucket) / 60)::integer + 60000000 as minute, calls
+                    from (%5$s) scans (bucket, calls)
+                    offset 0
+                ) m
+                group by 1, 2
+            ) w (start, word, calls, most, counts)
             group by 1
-        $query$, bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_scans,
-        (select string_agg(
-             format('coalesce(sum(calls) filter (where place = %s), 0)::integer', n), ', ' order by n)
-         from generate_series(0, 14) n));
+        $query$,
+        60 / p_bits, p_most, p_bits,
+        bcp_internal.bucket_of('bucket', p_interval, v_grain.zone, v_grain.shift), v_scans);
 end
 $func$;
 
 comment on function bcp_internal.usage_minutes is
     'Calls of a range by bucket and clock minute, all tools together, for a head that looks for the busiest minute of '
-    'all shards. A row for each minute would cost five times as much to send and add up. So where most minutes have a '
-    'call there is one row for each quarter of an hour since 1970, with the calls of its 15 minutes. Where few have, '
-    'quarter is null, and one row for each bucket has the minutes since 1970 with a call and the calls of each; a '
-    'minute may be there twice, with a part of its calls each time. time_bucket is null if the interval is. Filters '
-    'work as in bcp_internal.usage_cells.';
+    'all shards. A row for each minute would cost many times as much to send and add up. So the counts of 60 / p_bits '
+    'minutes are one bigint, the first in the lowest p_bits, and the words of all shards add up as they are. words has '
+    'the number of each word: minutes since 1970 and 60,000,000 more, divided by its minutes. Counts above p_most are '
+    'cut to it, and most, the highest, says so, maybe alone in a row. A minute may be in two rows of the tables that '
+    'are read, so twice p_most of each shard must fit. p_bits divides 60. time_bucket is null if the interval is.';
 
 grant execute on function bcp_internal.usage_minutes to bcp_reader;

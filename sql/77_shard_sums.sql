@@ -69,69 +69,58 @@ set jit = off
 set enable_sort = off
 as $func$
 declare
-    v_of_quarter constant text := (
-        select string_agg(format('u.calls[%s]', n), ', ' order by n) from generate_series(1, 15) n);
-    v_of_minute constant text := (
-        select string_agg(format('case when m.minute %% 15 = %s then m.calls end', n), ', ' order by n)
-        from generate_series(0, 14) n);
-    v_columns constant text := (select string_agg(format('c%s', n), ', ' order by n) from generate_series(1, 15) n);
-    v_minutes constant text := (
-        select string_agg(format('coalesce(sum(s.c%s), 0)', n), ', ' order by n) from generate_series(1, 15) n);
-    v_sum constant text := (
-        select string_agg(format('q.calls[%s]', n), ' + ' order by n) from generate_series(1, 15) n);
-    v_peak constant text := (
-        select format('greatest(%s)', string_agg(format('q.calls[%s]', n), ', ' order by n))
-        from generate_series(1, 15) n);
+    -- What a minute of all shards may count, in calls of the busiest minute of one.
+    v_times constant bigint := 2 * (select count(*) from bcp.shards);
+    v_most integer;
+    v_seen bigint := 1;
+    v_bits integer;
+    v_starts timestamptz[];
+    v_calls bigint[];
+    v_peaks bigint[];
 begin
-    -- Of minutes with as many calls the first: minutes since 1970 take less than 32 bits. Where no shard sends
-    -- quarters, a row for each minute is less work than 15 columns for each quarter.
-    return query execute format(
-        $query$
-            with u as materialized (
-                select * from bcp_internal.usage_minutes($1, $2, $3, $4, $5)
-            ), form as materialized (
-                select bool_or(u.minutes is null) as has_quarters from u
-            )
-            select coalesce(p.bucket, $1), sum(p.calls)::bigint, max(p.calls),
-                   to_timestamp((max(p.calls) * 4294967296 - max(p.calls * 4294967296 - p.minute)) * 60)
-            from (
-                select m.bucket, m.minute, sum(m.calls) as calls
-                from (
-                    select u.time_bucket as bucket, unnest(u.minutes) as minute, unnest(u.calls) as calls
-                    from u
-                    where not (select f.has_quarters from form f)
-                ) m
-                group by 1, 2
-            ) p
-            group by p.bucket
-            union all
-            select coalesce(p.bucket, $1), sum(p.calls)::bigint, max(p.peak),
-                   to_timestamp((max(p.peak) * 4294967296 - max(p.peak * 4294967296 - p.minute)) * 60)
-            from (
-                select q.bucket, q.calls, q.peak, q.quarter * 15 + array_position(q.minutes, q.peak) - 1 as minute
-                from (
-                    select q.bucket, q.quarter, q.calls as minutes, %s as calls, %s as peak
+    loop
+        -- So many bits hold the sum of a minute, and no more, because then more minutes are one number.
+        select b.bits, least(((1::bigint << b.bits) - 1) / v_times, 2147483647) into v_bits, v_most
+        from unnest('{4,5,6,10,12,15,20,30,60}'::integer[]) as b (bits)
+        where b.bits = 60 or ((1::bigint << b.bits) - 1) / v_times >= v_seen
+        order by b.bits
+        limit 1;
+        -- Of minutes with as many calls the first: a minute takes less than 32 bits.
+        execute format(
+            $query$
+                with u as materialized (
+                    select * from bcp_internal.usage_minutes($1, $2, $3, $4, $5, $6, $7)
+                ), words as (
+                    select w.start, w.word, sum(w.counts)::bigint as counts
                     from (
-                        select s.bucket, s.quarter, array[%s] as calls
-                        from (
-                            select u.time_bucket, u.quarter, %s from u where u.minutes is null
-                            union all
-                            select m.time_bucket, m.minute / 15, %s
-                            from (
-                                select u.time_bucket, unnest(u.minutes) as minute, unnest(u.calls) as calls
-                                from u
-                                where u.minutes is not null and (select f.has_quarters from form f)
-                            ) m
-                        ) s (bucket, quarter, %s)
-                        group by 1, 2
-                        offset 0
-                    ) q
+                        select coalesce(u.time_bucket, $1) as start, unnest(u.words) as word, unnest(u.counts) as counts
+                        from u
+                    ) w
+                    group by 1, 2
                     offset 0
-                ) q
-            ) p
-            group by p.bucket
-        $query$, v_sum, v_peak, v_minutes, v_of_quarter, v_of_minute, v_columns)
-    using p_since, p_until, p_interval, p_time_zone, p_filters;
+                ), peaks as (
+                    select w.start, max(greatest(%s)) as peak from words w group by 1
+                ), totals as (
+                    select coalesce(u.time_bucket, $1) as start, sum(u.calls)::bigint as calls from u group by 1
+                )
+                select array_agg(start), array_agg(t.calls), array_agg(p.peak), (select max(u.most) from u)
+                from totals t
+                join peaks p using (start)
+            $query$,
+            (select string_agg(
+                 format(
+                     '((w.counts >> %s & %s) << 32) - (w.word * %s::bigint + %s)',
+                     n * v_bits, (1::bigint << v_bits) - 1, 60 / v_bits, n), ', ' order by n)
+             from generate_series(0, 60 / v_bits - 1) n))
+        into v_starts, v_calls, v_peaks, v_seen
+        using p_since, p_until, p_interval, p_time_zone, p_filters, v_bits, v_most;
+        -- What a shard has seen takes more bits.
+        exit when v_seen is null or v_seen <= v_most or v_bits = 60;
+    end loop;
+    return query
+    select x.start, x.calls, (x.peak >> 32) + 1,
+           to_timestamp(((((x.peak >> 32) + 1) << 32) - x.peak - 60000000) * 60)
+    from unnest(v_starts, v_calls, v_peaks) as x (start, calls, peak);
 end
 $func$;
 

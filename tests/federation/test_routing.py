@@ -158,16 +158,16 @@ def test_a_sender_sets_the_clock_of_no_shard(made: Federation) -> None:
     assert stored(made, "of another time") == {"a": 0, "b": 0, "c": 0}
 
 
+_ACTIVITY = (
+    "select state, query from pg_stat_activity where application_name = 'bcp head'"
+    " and datname = current_database()"
+)
+
+
 def test_the_activity_of_a_shard_shows_no_event(made: Federation) -> None:
     with connect(made.dsns["head"]) as head:
         send(head, {"tool_usage": calls(["files"], parameters={"to": "ada@example.com"})})
-        shown = (
-            made.shards["a"]
-            .execute(
-                "select state, query from pg_stat_activity where application_name = 'bcp head' and datname = 'a'"
-            )
-            .fetchall()
-        )
+        shown = made.shards["a"].execute(_ACTIVITY).fetchall()
         assert ("disabled", "") in shown
         assert "ada" not in str(shown)
 
