@@ -138,6 +138,73 @@ comment on function bcp_internal.shapes_of_hint(text) is
     'Patterns of LIKE of which every text that a hint matches has one, once 9 has taken the place of all its digits; '
     'null where they would say nothing. PostgreSQL keeps only 32 compiled expressions, and LIKE needs none.';
 
+create or replace function bcp_internal.parts_of_rule(p_rule bcp.anonymization_rules)
+returns table (part bigint, pattern text, replacement text)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_options constant text := coalesce(substring(p_rule.pattern from '^\(\?[a-z]+\)'), '');
+    v_token text;
+    v_depth integer := 0;
+    v_part text := '';
+    v_parts text[] := '{}';
+    v_groups integer[];
+begin
+    if length(p_rule.pattern) > 3000 and p_rule.validation = 'none'
+        -- Of a rule that hashes, groups tell what to hash.
+        and (p_rule.action = 'redact' or regexp_match('', p_rule.pattern || '|') = '{""}')
+        -- A way that would rather match little does so only where the whole pattern begins with it; what refers to a
+        -- group would have to be rewritten; and classes of characters by name are not looked into.
+        and p_rule.pattern !~ '[*+?}][?]|\\[1-9]|\[[^]]*\[[:.=]|^[*]{3}'
+        and strpos(p_rule.replacement, '\\') = 0
+    then
+        for v_token in
+            select m[1]
+            from regexp_matches(
+                substr(p_rule.pattern, length(v_options) + 1), '(\\.|\[\^?\]?[^]]*\]|.)', 'g') as m
+        loop
+            v_depth := v_depth + case v_token when '(' then 1 when ')' then -1 else 0 end;
+            if v_token = '|' and v_depth = 0 then
+                v_parts := v_parts || v_part;
+                v_part := '';
+            else
+                v_part := v_part || v_token;
+            end if;
+        end loop;
+    end if;
+    -- Few ways that are long, and not a list of words: each way is one more expression to apply.
+    if cardinality(v_parts) not between 1 and 9 then
+        return query select 1::bigint, p_rule.pattern, p_rule.replacement;
+        return;
+    end if;
+    v_parts := v_parts || v_part;
+    v_groups := array(
+        select case when g.found = '{""}' then 0 else cardinality(g.found) end
+        from unnest(v_parts) with ordinality as p (way, n)
+        cross join lateral regexp_match('', concat(v_options, p.way, '|')) as g (found)
+        order by p.n);
+    for i in 1..cardinality(v_parts) loop
+        part := i;
+        pattern := v_options || v_parts[i];
+        replacement := p_rule.replacement;
+        -- The groups of a way are numbered from 1; those of the others match nothing.
+        for v_number in 1..9 loop
+            v_depth := v_number - coalesce((select sum(g) from unnest(v_groups[1:i - 1]) as g), 0);
+            replacement := replace(
+                replacement, '\' || v_number,
+                case when v_depth between 1 and v_groups[i] then '\' || v_depth else '' end);
+        end loop;
+        return next;
+    end loop;
+end
+$func$;
+
+comment on function bcp_internal.parts_of_rule(bcp.anonymization_rules) is
+    'The pattern and the replacement of a rule; where the pattern is long and has 2 to 10 ways to match, one row per '
+    'way. PostgreSQL follows all ways at every character and begins anew after each match, so to apply them one by one '
+    'takes a sixth of the time, and to compile them a twentieth.';
+
 create or replace function bcp_internal.compile_rules() returns void
 language sql volatile
 set search_path = pg_catalog, pg_temp
@@ -157,15 +224,19 @@ as $func$
         is_digits, regexp_match('', pattern || '|') <> '{""}', validation, action, replacement
     from (
         select
-            *, row_number() over (order by ordinal, name) as n, bcp_internal.shapes_of_hint(hint) as shapes,
-            coalesce(hint ~ '\[' and hint !~ '[a-z]{2}', false) as is_digits
-        from bcp.anonymization_rules
-        where bcp_internal.is_in_force(enabled, pack)
+            r.ordinal, r.name, r.kind, p.pattern, r.value_pattern, r.value_exceptions, r.words, r.hint, r.validation,
+            r.action, p.replacement, row_number() over (order by r.ordinal, r.name, p.part) as n,
+            bcp_internal.shapes_of_hint(r.hint) as shapes,
+            coalesce(r.hint ~ '\[' and r.hint !~ '[a-z]{2}', false) as is_digits
+        from bcp.anonymization_rules r
+        cross join lateral bcp_internal.parts_of_rule(r) as p
+        where bcp_internal.is_in_force(r.enabled, r.pack)
     ) as r;
 $func$;
 
 comment on function bcp_internal.compile_rules() is
-    'Writes bcp_internal.anonymizer_rules from those rows of bcp.anonymization_rules that are in force.';
+    'Writes bcp_internal.anonymizer_rules from those rows of bcp.anonymization_rules that are in force: one row per '
+    'part of a rule that bcp_internal.parts_of_rule returns.';
 
 create or replace function bcp_internal.compile_gates(
     out digit_gates text[], out word_gates text[], out quick_likes text[])

@@ -75,6 +75,37 @@ def test_twice_the_text_takes_a_rule_twice_the_time(db: Db, rule: str) -> None:
     assert not slow, "\n".join(slow)
 
 
+def test_a_long_rule_is_applied_way_by_way(db: Db) -> None:
+    """Each way keeps its own groups, and a bar that stands in a group or in brackets parts nothing."""
+    words = "|".join(f"never{n}x" for n in range(400))
+    db.cursor().executemany(
+        "insert into bcp.anonymization_rules (name, ordinal, kind, pattern, words, action, replacement)"
+        " values (%s, 1, 'mine', %s, %s, 'redact', %s)",
+        [
+            (
+                "mine",
+                f"(?i)(zyx (?:a|[|)] )b )[0-9]+|(zyx )(and )[0-9]+|(?:{words})|(zyx\\|)[0-9]+",
+                ["zyx", "never"],
+                "\\1\\2\\3\\4[GONE]",
+            ),
+            # A list of words is applied at once.
+            ("list", words, ["never"], "[GONE]"),
+        ],
+    )
+    parts = dict(
+        db.execute(
+            "select name, count(*) from bcp_internal.anonymizer_rules"
+            " where name in ('mine', 'list') group by 1"
+        ).fetchall()
+    )
+    assert parts == {"mine": 4, "list": 1}
+    row = db.execute(
+        "select bcp_internal.anonymize_text(%s)",
+        ["ZYX ab 12, zyx | b 13, zyx and 14, zyx|15, zyx 16, never7X"],
+    ).fetchone()
+    assert row == ("ZYX ab [GONE], zyx | b [GONE], zyx and [GONE], zyx|[GONE], zyx 16, [GONE]",)
+
+
 def test_every_gate_has_hostile_texts(db: Db) -> None:
     names = {
         name
