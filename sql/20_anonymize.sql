@@ -108,8 +108,8 @@ comment on function bcp_internal.mask_keys(jsonb, bcp_internal.anonymizer_state)
     'The object with its keys masked as text; keys that become equal are numbered.';
 
 create or replace function bcp_internal.unfold_documents(
-    p_docs jsonb[], p_max_depth integer, p_state bcp_internal.anonymizer_state,
-    out nodes jsonb[], out parents integer[],
+    p_docs jsonb[], p_max_depth integer, p_seen bcp_internal.seen_by_gates,
+    p_state bcp_internal.anonymizer_state, out nodes jsonb[], out parents integer[],
     out keys text[], out changed boolean[], out first integer[], out wrapped integer[], out wrapped_texts text[],
     out wraps integer[])
 language plpgsql stable
@@ -186,7 +186,7 @@ begin
         first := first || v_high + 1;
         for v_node in
             select v_low - 1 + k.n as n, k.masked
-            from bcp_internal.mask_members(v_next.parents, v_next.keys, v_next.docs, p_state) as k
+            from bcp_internal.mask_members(v_next.parents, v_next.keys, v_next.docs, p_seen, p_state) as k
         loop
             changed[v_node.n] := true;
             nodes[v_node.n] := v_node.masked;
@@ -195,7 +195,8 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.unfold_documents(jsonb[], integer, bcp_internal.anonymizer_state) is
+comment on function bcp_internal.unfold_documents(
+    jsonb[], integer, bcp_internal.seen_by_gates, bcp_internal.anonymizer_state) is
     'The nodes of documents, level by level, with the values of sensitive keys and whole lists already masked: level l '
     'is the nodes from first[l] to before first[l + 1]. Of each node its parent''s number (0 for a document itself), '
     'its key (null in a list) and whether masking changed it. Strings that are JSON have that JSON in their place: '
@@ -203,12 +204,13 @@ comment on function bcp_internal.unfold_documents(jsonb[], integer, bcp_internal
     'document is nested too deep.';
 
 create or replace function bcp_internal.mask_strings(
-    p_nodes jsonb[], p_parents integer[], p_keys text[], p_clean text[], p_state bcp_internal.anonymizer_state,
-    out numbers integer[], out masked jsonb[], out renamed integer[])
+    p_nodes jsonb[], p_parents integer[], p_keys text[], p_seen bcp_internal.seen_by_gates,
+    p_state bcp_internal.anonymizer_state, out numbers integer[], out masked jsonb[], out renamed integer[])
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
+    v_texts text[];
     v_found text[];
     v_masked text[];
 begin
@@ -216,7 +218,7 @@ begin
     masked := '{}';
     renamed := '{}';
     -- A number of 13 digits or more may be a card's: 4111111111111111, or 4.111111111111111e15.
-    v_found := bcp_internal.unclean_texts(array(
+    v_texts := array(
         select s
         from (
             select v #>> '{}' from unnest(p_nodes) as v where jsonb_typeof(v) = 'string'
@@ -227,11 +229,17 @@ begin
             union
             select key from unnest(p_keys) as key where key is not null
         ) as t (s)
-        where s not in (select unnest(p_clean))), p_state);
-    if v_found = '{}' then
-        return;
+        where s not in (select unnest(p_seen.clean)));
+    -- Where the gates have found something before, the rules will ask them about all texts.
+    if exists (select from unnest(v_texts) as s where s in (select unnest(p_seen.unclean))) then
+        v_found := v_texts;
+    else
+        v_found := bcp_internal.unclean_texts(v_texts, p_state);
+        if v_found = '{}' then
+            return;
+        end if;
     end if;
-    v_masked := bcp_internal.mask_texts(v_found, p_state);
+    v_masked := bcp_internal.mask_texts(v_found, p_state, p_seen.labels);
     select coalesce(array_agg(e.n::integer), '{}'), coalesce(array_agg(to_jsonb(f.masked)), '{}')
     into numbers, masked
     from unnest(p_nodes) with ordinality as e (v, n)
@@ -249,10 +257,11 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mask_strings(jsonb[], integer[], text[], text[], bcp_internal.anonymizer_state) is
+comment on function bcp_internal.mask_strings(
+    jsonb[], integer[], text[], bcp_internal.seen_by_gates, bcp_internal.anonymizer_state) is
     'Of the nodes of bcp_internal.unfold_documents the numbers of those whose string, or number that is a card, the '
-    'rules change; what takes their place; and the numbers of the objects that have a key to mask. p_clean has '
-    'strings that are not looked at, since the gates have let them pass before.';
+    'rules change; what takes their place; and the numbers of the objects that have a key to mask. What the gates saw '
+    'before (p_seen) is not asked again.';
 
 create or replace function bcp_internal.fold_documents(
     p_nodes jsonb[], p_parents integer[], p_keys text[], p_changed boolean[], p_first integer[], p_wrapped integer[],
@@ -329,7 +338,7 @@ comment on function bcp_internal.fold_documents(
     'mask.';
 
 create or replace function bcp_internal.mask_documents(
-    p_docs jsonb[], p_max_depth integer, p_clean text[], p_state bcp_internal.anonymizer_state)
+    p_docs jsonb[], p_max_depth integer, p_seen bcp_internal.seen_by_gates, p_state bcp_internal.anonymizer_state)
 returns jsonb[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -341,8 +350,8 @@ declare
     v_changed boolean[];
     v_node record;
 begin
-    t := bcp_internal.unfold_documents(p_docs, p_max_depth, p_state);
-    s := bcp_internal.mask_strings(t.nodes, t.parents, t.keys, p_clean, p_state);
+    t := bcp_internal.unfold_documents(p_docs, p_max_depth, p_seen, p_state);
+    s := bcp_internal.mask_strings(t.nodes, t.parents, t.keys, p_seen, p_state);
     v_nodes := t.nodes;
     v_changed := t.changed;
     for v_node in select n, masked from unnest(s.numbers, s.masked) as u (n, masked) loop
@@ -354,10 +363,11 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mask_documents(jsonb[], integer, text[], bcp_internal.anonymizer_state) is
+comment on function bcp_internal.mask_documents(
+    jsonb[], integer, bcp_internal.seen_by_gates, bcp_internal.anonymizer_state) is
     'Documents, masked: the values of sensitive keys, then strings, numbers that are cards, and keys. A string that is '
-    'JSON is masked as JSON and stays a string. p_clean has strings with nothing to mask, as '
-    'bcp_internal.unclean_documents finds them. ZB005 where a document is nested too deep.';
+    'JSON is masked as JSON and stays a string. p_seen is what bcp_internal.unclean_documents saw of these documents. '
+    'ZB005 where a document is nested too deep.';
 
 create or replace function bcp_internal.anonymize_documents(p_docs jsonb[]) returns jsonb[]
 language plpgsql stable
@@ -385,7 +395,7 @@ begin
         return p_docs;
     end if;
     v_masked := bcp_internal.mask_documents(
-        array(select p_docs[n] from unnest(v_unclean) with ordinality as u (n, o) order by o), v_max_depth, u.clean,
+        array(select p_docs[n] from unnest(v_unclean) with ordinality as u (n, o) order by o), v_max_depth, u.seen,
         v_state);
     for i in 1..cardinality(v_unclean) loop
         v_docs[v_unclean[i]] := v_masked[i];

@@ -245,7 +245,8 @@ comment on function bcp_internal.rules_to_apply(text[], integer[], integer[], in
     'texts p_worded, p_digits and p_keyed are those in which gates of words, gates of digits and sensitive keys were '
     'found.';
 
-create or replace function bcp_internal.settle_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
+create or replace function bcp_internal.settle_texts(
+    p_texts text[], p_state bcp_internal.anonymizer_state, p_labels jsonb default null)
 returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -260,7 +261,7 @@ declare
     g record;
     -- Sensitive keys in the texts, those of the rounds before too, and numbers of the texts that have one.
     v_labels jsonb;
-    v_known jsonb := '{}';
+    v_known jsonb := coalesce(p_labels, '{}');
     v_keyed integer[];
     v_hits record;
     -- The compiled rules are large, and few rules need them.
@@ -315,10 +316,13 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.settle_texts(text[], bcp_internal.anonymizer_state) is
-    'The texts after the rules have been applied until none changes them; [REDACTED] where that does not end.';
+comment on function bcp_internal.settle_texts(text[], bcp_internal.anonymizer_state, jsonb) is
+    'The texts after the rules have been applied until none changes them; [REDACTED] where that does not end. p_labels '
+    'are keys before values that bcp_internal.sensitive_labels has looked up before.';
 
-create or replace function bcp_internal.mask_texts(p_texts text[], p_state bcp_internal.anonymizer_state) returns text[]
+create or replace function bcp_internal.mask_texts(
+    p_texts text[], p_state bcp_internal.anonymizer_state, p_labels jsonb default null)
+returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -328,7 +332,7 @@ declare
     v_folded text[];
     v_masked text[];
 begin
-    v_texts := bcp_internal.settle_texts(p_texts, p_state);
+    v_texts := bcp_internal.settle_texts(p_texts, p_state, p_labels);
     -- The version with plain letters takes the place of the text only where it has something to mask.
     select array_agg(n order by n), array_agg(folded order by n)
     into v_numbers, v_folded
@@ -336,7 +340,7 @@ begin
     cross join lateral bcp_internal.fold_text(s) as folded
     where folded <> s;
     if v_numbers is not null then
-        v_masked := bcp_internal.settle_texts(v_folded, p_state);
+        v_masked := bcp_internal.settle_texts(v_folded, p_state, p_labels);
         for i in 1..cardinality(v_numbers) loop
             if v_masked[i] <> v_folded[i] then
                 v_texts[v_numbers[i]] := v_masked[i];
@@ -347,5 +351,6 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mask_texts(text[], bcp_internal.anonymizer_state) is
-    'The texts after all rules, which also see letters and digits that are written with look-alikes.';
+comment on function bcp_internal.mask_texts(text[], bcp_internal.anonymizer_state, jsonb) is
+    'The texts after all rules, which also see letters and digits that are written with look-alikes. p_labels is that '
+    'of bcp_internal.settle_texts.';

@@ -197,33 +197,36 @@ comment on function bcp_internal.matching(integer[], text[], text, boolean) is
     'Those of the numbers whose text, in lower case if p_lower, a gate matches, and others where that is in doubt.';
 
 create or replace function bcp_internal.labelled(
-    p_numbers integer[], p_texts text[], p_state bcp_internal.anonymizer_state)
-returns integer[]
+    p_numbers integer[], p_texts text[], p_state bcp_internal.anonymizer_state, out numbers integer[],
+    out known jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
+    l record;
     v_labels text[];
 begin
+    numbers := '{}';
+    known := '{}';
     -- Look at all texts together, because they mostly share their labels or have none that is sensitive. Keys of JSON,
     -- which are most of what stands before a colon, are left to bcp_internal.keys_to_mask.
-    v_labels := array(
-        select jsonb_object_keys(l.labels)
-        from bcp_internal.sensitive_labels(
-            replace(bcp_internal.joined(array(select p_texts[n] from unnest(p_numbers) as n)), '":', '"'), p_state)
-            as l);
-    if v_labels = '{}' then
-        return '{}';
+    l := bcp_internal.sensitive_labels(
+        replace(bcp_internal.joined(array(select p_texts[n] from unnest(p_numbers) as n)), '":', '"'), p_state, '{}');
+    if l.labels = '{}' then
+        return;
     end if;
-    return array(
+    known := l.known;
+    v_labels := array(select jsonb_object_keys(l.labels));
+    numbers := array(
         select n from unnest(p_numbers) as n
-        where exists (select from unnest(v_labels) as l where strpos(replace(p_texts[n], '":', '"'), l) > 0));
+        where exists (
+            select from unnest(v_labels) as label where strpos(replace(p_texts[n], '":', '"'), label) > 0));
 end
 $func$;
 
 comment on function bcp_internal.labelled(integer[], text[], bcp_internal.anonymizer_state) is
     'Those of the numbers whose text has a sensitive key before a value, as the rules that look for one find it, and '
-    'others where that is in doubt.';
+    'others where that is in doubt; and what bcp_internal.sensitive_labels knows then, {} where there are none.';
 
 create or replace function bcp_internal.without(p_numbers integer[], p_others integer[]) returns integer[]
 language plpgsql immutable parallel safe
@@ -294,7 +297,7 @@ comment on function bcp_internal.texts_for_gates(text[], bcp_internal.anonymizer
 
 create or replace function bcp_internal.unclean(
     p_texts text[], p_state bcp_internal.anonymizer_state, p_look_up boolean, out unclean integer[],
-    out worded integer[], out unasked integer[])
+    out worded integer[], out unasked integer[], out known jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -310,9 +313,11 @@ declare
     v_clean integer[] := '{}';
     v_lower text collate "C";
     v_found integer[];
+    l record;
     n integer;
 begin
     worded := '{}';
+    known := '{}';
     if p_state.word_gates is null or coalesce(cardinality(p_texts), 0) = 0 then
         unclean := array(select generate_subscripts(p_texts, 1));
         unasked := unclean;
@@ -370,7 +375,9 @@ begin
             -- In doubt all texts are found, those of other gates among them.
             v_found := array(select u.n from unnest(v_found) as u (n) where v_left[u.n] is not null);
             if p_look_up then
-                v_found := bcp_internal.labelled(v_found, v_left, p_state);
+                l := bcp_internal.labelled(v_found, v_left, p_state);
+                v_found := l.numbers;
+                known := known || l.known;
             end if;
             foreach n in array v_found loop
                 v_left[n] := null;
@@ -390,7 +397,8 @@ $func$;
 comment on function bcp_internal.unclean(text[], bcp_internal.anonymizer_state, boolean) is
     'Numbers of all texts except those of which it is certain that masking the text, or JSON in it, would change '
     'nothing. Of these numbers, worded are those whose text a gate of words matches, and unasked those whose text no '
-    'such gate has seen. Without p_look_up any key in text, such as key=value, is taken for a sensitive one.';
+    'such gate has seen. Without p_look_up any key in text, such as key=value, is taken for a sensitive one; else known '
+    'is what has been looked up.';
 
 create or replace function bcp_internal.unclean_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
 returns text[]

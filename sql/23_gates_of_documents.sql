@@ -302,7 +302,7 @@ comment on function bcp_internal.pieces_of_documents(text[], integer) is
 
 create or replace function bcp_internal.unclean_documents(
     p_docs text[], p_texts text[], p_max_depth integer, p_state bcp_internal.anonymizer_state, out numbers integer[],
-    out clean text[], out texts text[])
+    out texts text[], out seen bcp_internal.seen_by_gates)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $func$
@@ -314,6 +314,8 @@ declare
     v_raw text[];
     v_strings text[];
     v_apart record;
+    -- What the gates find in strings and texts.
+    u record;
     -- The pieces in which something was found, by number, and whether it counts in any document or only in those in
     -- which it may be a name.
     v_found integer[];
@@ -323,11 +325,11 @@ declare
     v_pieces text[];
     v_more integer[];
 begin
-    clean := '{}';
     texts := '{}';
     if p_state.word_gates is null or p_docs is null then
         numbers := array(select generate_subscripts(p_docs, 1));
         texts := p_texts;
+        seen.clean := '{}';
         return;
     end if;
     select p.docs, p.nested_in, p.blocks, p.starts, p.raw, p.strings, p.in_doubt
@@ -337,6 +339,7 @@ begin
         v_docs, v_raw, v_strings, array(
             select r.n::integer from unnest(v_raw) with ordinality as r (piece, n)
             where right(r.piece, 1) = E'\x03' order by r.n), p_state);
+    u := bcp_internal.unclean(v_strings || p_texts, p_state, true);
     select coalesce(array_agg(f.n), '{}'), array_agg(f.is_unclean)
     into v_found, v_anywhere
     from (
@@ -347,13 +350,10 @@ begin
             where r.string in (select unnest(v_apart.names))
             union all
             -- The texts come after the strings.
-            select u.n, true from unnest((bcp_internal.unclean(v_strings || p_texts, p_state, true)).unclean) as u (n)
+            select g.n, true from unnest(u.unclean) as g (n)
         ) as found
         group by n
     ) as f;
-    clean := array(
-        select r.string from unnest(v_strings || p_texts) with ordinality as r (string, n)
-        where r.n not in (select unnest(v_found)));
     if p_texts <> '{}' then
         texts := array(
             select p_texts[f.n - coalesce(cardinality(v_strings), 0)] from unnest(v_found) as f (n)
@@ -384,11 +384,24 @@ begin
         numbers := numbers || v_more;
     end loop;
     numbers := array(select distinct d.n from unnest(numbers) as d (n) where d.n <= cardinality(p_docs) order by d.n);
+    if numbers <> '{}' or texts <> '{}' then
+        seen.clean := array(
+            select r.string from unnest(v_strings || p_texts) with ordinality as r (string, n)
+            where r.n not in (select unnest(v_found)));
+        seen.unclean := array(
+            select r.string from unnest(v_strings || p_texts) with ordinality as r (string, n)
+            where r.n in (select unnest(u.unclean)));
+        seen.labels := u.known;
+        seen.plain_keys := array(
+            select r.string from unnest(v_raw, v_strings) as r (piece, string)
+            where right(r.piece, 1) = E'\x03' and r.string not in (select unnest(v_apart.names)));
+        seen.has_pairs := v_apart.pairs <> '{}';
+    end if;
 end
 $func$;
 
 comment on function bcp_internal.unclean_documents(text[], text[], integer, bcp_internal.anonymizer_state) is
     'Numbers of all documents, each given as the text of JSON or of several strings of JSON, except those of which it '
-    'is certain that masking would change nothing and raise no error; those of their strings and keys, and of p_texts, '
-    'of which the gates say that masking them would change nothing (clean); and the others of p_texts (texts). p_texts '
-    'are no JSON, and stand for themselves: to look them up costs a third of splitting them out of a document.';
+    'is certain that masking would change nothing and raise no error; those of p_texts that masking may change (texts); '
+    'and what else the gates saw, for bcp_internal.mask_documents. p_texts are no JSON, and stand for themselves: to '
+    'look them up costs a third of splitting them out of a document.';

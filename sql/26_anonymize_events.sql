@@ -115,6 +115,7 @@ declare
     v_state bcp_internal.anonymizer_state;
     v_parts record;
     u record;
+    v_seen bcp_internal.seen_by_gates;
     v_fields record;
     v_masked jsonb[];
 begin
@@ -127,8 +128,13 @@ begin
     v_fields := bcp_internal.fields_to_mask(
         v_parts.events, v_parts.names, v_parts.docs, v_parts.large, u.numbers, v_ids, v_max_text, v_max_document,
         v_max_depth, p_rejected);
+    v_seen := u.seen;
+    if true = any (v_parts.large) then
+        -- The gates have not seen what is large.
+        v_seen.has_pairs := null;
+    end if;
     if v_fields.docs is not null then
-        v_masked := bcp_internal.mask_documents(v_fields.docs, v_max_depth, u.clean, v_state);
+        v_masked := bcp_internal.mask_documents(v_fields.docs, v_max_depth, v_seen, v_state);
     end if;
     return query
         with masked as materialized (

@@ -61,7 +61,8 @@ comment on function bcp_internal.masked_value(jsonb, text, text, text, bcp_inter
     'What takes the place of the value of a sensitive key.';
 
 create or replace function bcp_internal.mask_members(
-    p_parents integer[], p_keys text[], p_docs jsonb[], p_state bcp_internal.anonymizer_state)
+    p_parents integer[], p_keys text[], p_docs jsonb[], p_seen bcp_internal.seen_by_gates,
+    p_state bcp_internal.anonymizer_state)
 returns table (n bigint, masked jsonb)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -70,6 +71,15 @@ declare
     v_names constant text[] := p_state.name_keys || p_state.value_keys;
     v_blank constant text := E' \t\n\r\f\x0b';
 begin
+    -- Most levels have nothing, which the gates know from all keys of the batch. A key that is not sensitive where its
+    -- value is a string is so nowhere.
+    if not p_seen.has_pairs
+        and not exists (
+            select from unnest(p_keys) as k (key)
+            where k.key is not null and k.key not in (select unnest(p_seen.plain_keys)))
+    then
+        return;
+    end if;
     return query
     with members as materialized (
         select
@@ -83,7 +93,7 @@ begin
         where m.key is not null
     ), plain as materialized (
         select k.key, p.plain
-        from (select distinct members.key from members) as k
+        from (select distinct members.key from members where p_seen.has_pairs is not false) as k
         cross join lateral bcp_internal.plain_key(k.key) as p (plain)
         where p.plain = any (v_names)
     ), named as materialized (
@@ -113,7 +123,7 @@ begin
     ), asked as materialized (
         select d.key, d.type, row_number() over () as i
         from (
-            select key, type from members
+            select key, type from members where key not in (select unnest(p_seen.plain_keys))
             union
             -- A sentence is not a name.
             select key, type
@@ -142,9 +152,10 @@ begin
 end
 $func$;
 
-comment on function bcp_internal.mask_members(integer[], text[], jsonb[], bcp_internal.anonymizer_state) is
+comment on function bcp_internal.mask_members(
+    integer[], text[], jsonb[], bcp_internal.seen_by_gates, bcp_internal.anonymizer_state) is
     'Of the members of objects, each given by the number of its object, its key and its value, those whose value is to '
-    'be masked, with what takes its place.';
+    'be masked, with what takes its place. p_seen is what the gates saw of all documents that these members are of.';
 
 create or replace function bcp_internal.lists_in(p_values jsonb[]) returns table (n bigint, value jsonb)
 language plpgsql immutable

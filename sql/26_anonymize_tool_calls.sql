@@ -224,6 +224,7 @@ declare
     t record;
     v_count_docs integer;
     u record;
+    v_seen bcp_internal.seen_by_gates;
     -- What there is to mask: n a call's fields of text, v_count + n its parameters, and so on.
     v_parts integer[];
     f record;
@@ -266,10 +267,15 @@ begin
     if v_parts = '{}' then
         return;
     end if;
+    v_seen := u.seen;
+    if t.large <> '{}' then
+        -- The gates have not seen what is large.
+        v_seen.has_pairs := null;
+    end if;
     f := bcp_internal.call_parts_to_mask(
         p_calls, v_parts, t.text_fields, t.id_fields, t.parameter_bytes, t.response_bytes, v_max_text,
         v_max_document, v_max_depth);
-    v_masked := bcp_internal.mask_documents(f.docs, v_max_depth, u.clean, v_state);
+    v_masked := bcp_internal.mask_documents(f.docs, v_max_depth, v_seen, v_state);
     for v_one in
         select m.n, m.name, m.value, m.bytes
         from unnest(f.numbers, f.names, v_masked, f.bytes) as m (n, name, value, bytes)

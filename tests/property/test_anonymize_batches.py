@@ -91,6 +91,8 @@ def all_together_and_each_alone(db: Db, docs: list[Any], before: int) -> tuple[l
 
 @given(docs=st.lists(documents, min_size=2, max_size=12), before=st.sampled_from(SHIFTS))
 @example(docs=["basic", f"see {GITHUB_KEY} now", "a\n\x01\nb"], before=0)
+# Its quote, colon and space read like the end of a key.
+@example(docs=[{": password": "kestrel8"}, {"a": json.dumps({": password": "kestrel8"})}], before=0)
 @example(docs=["", {"basic": "", "a\n\x01\nb": "", "user_agent": f" {API_KEY} "}], before=0)
 @example(docs=[{"a": ["basic", f"see {GITHUB_KEY} now", "a\n\x01\nb"]}], before=0)
 @example(docs=["ending in", f"see {EMAIL} now", "1"], before=0)
