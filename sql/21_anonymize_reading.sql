@@ -160,8 +160,9 @@ begin
         v_text := bcp_internal.decode_escapes(v_text);
     end if;
     -- Remove control characters other than tabs and line ends.
-    -- Most texts have none, which is found without one of the 32 expressions that PostgreSQL keeps compiled.
-    if v_text <> translate(v_text, v_controls, '') then
+    -- Most texts have none, which is found without one of the 32 expressions that PostgreSQL keeps compiled. But a long
+    -- text is worth one: translating compares each character with all of these.
+    if length(v_text) > 2000 or v_text <> translate(v_text, v_controls, '') then
         v_text := regexp_replace(v_text, '[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]+', '', 'g');
     end if;
     if octet_length(v_text) = length(v_text) then

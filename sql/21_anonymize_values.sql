@@ -321,9 +321,10 @@ begin
         v_ends := btrim(v_text, E' \t\r\n');
         v_ends := left(v_ends, 1) || right(v_ends, 1);
         exit when v_ends not in ('{}', '[]', '""') or length(v_text) < 2;
-        perform bcp_internal.check_depth(
-            case when bcp_internal.is_nested_deeper(v_text, p_max_depth) then p_max_depth + 1 else wraps end,
-            p_max_depth);
+        -- An expression costs a third of a statement, and this one stands between each string of JSON and its value.
+        if wraps > p_max_depth or bcp_internal.is_nested_deeper(v_text, p_max_depth) then
+            perform bcp_internal.check_depth(p_max_depth + 1, p_max_depth);
+        end if;
         v_read := bcp_internal.try_jsonb(v_text);
         exit when v_read is null;
         value := v_read;

@@ -67,7 +67,7 @@ as $func$
 declare
     v_separators constant text := E'_-./:!"#$%&''()*+,;<=>?@[\\]^`{|}~\t\r\x0b\f\b';
     v_text text collate "C" := array_to_string(p_keys, E'\n');
-    v_spaced text;
+    v_spaced text collate "C";
 begin
     -- A key that is a keyed hash shows its kind, which is no secret.
     if strpos(v_text, '#k') > 0 then
@@ -77,9 +77,13 @@ begin
     if v_text <> lower(v_text) then
         v_text := lower(regexp_replace(v_text, '([a-z0-9])(?=[A-Z])|([A-Z])(?=[A-Z][a-z])', '\1\2 ', 'g'));
     end if;
-    -- Between words of ASCII no expression is needed.
+    -- Between words of ASCII no expression is needed. Translating compares each character with all of these, so a long
+    -- text is worth one.
     v_spaced := translate(v_text, v_separators, repeat(' ', length(v_separators)));
-    if translate(v_spaced, 'abcdefghijklmnopqrstuvwxyz0123456789 ' || E'\n', '') = '' then
+    if (case
+        when length(v_spaced) > 2000 then v_spaced !~ '[^a-z0-9 \n]'
+        else translate(v_spaced, 'abcdefghijklmnopqrstuvwxyz0123456789 ' || E'\n', '') = ''
+    end) then
         while strpos(v_spaced, '  ') > 0 loop
             v_spaced := replace(v_spaced, '  ', ' ');
         end loop;
@@ -99,22 +103,31 @@ returns table (length integer, form text, after text)
 language sql immutable parallel safe
 -- No search_path: with one it could not be inlined; every name is qualified instead.
 as $func$
+    -- Not VALUES, whose expressions PostgreSQL makes ready anew for each row of each word. Most keys are short, and
+    -- have no further words to join.
     select g.length, f.form, g.after
-    from (values
-        (1, p_word, p_next1),
-        (2, p_word operator(pg_catalog.||) p_next1, p_next2),
-        (3, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2, p_next3),
-        (4, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2 operator(pg_catalog.||) p_next3,
-            p_next4),
-        (5, p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2 operator(pg_catalog.||) p_next3
-            operator(pg_catalog.||) p_next4, p_next5)
-    ) as g (length, gram, after)
-    cross join lateral (select pg_catalog.rtrim(g.gram, '0123456789')) as d (form)
-    cross join lateral (values
-        (g.gram),
-        (case when d.form operator(pg_catalog.<>) g.gram then d.form end),
-        (case when pg_catalog.right(d.form, 1) operator(pg_catalog.=) 's' then pg_catalog.left(d.form, -1) end)
-    ) as f (form)
+    from (
+        select
+            pg_catalog.unnest(array[1, 2, 3, 4, 5]) as length,
+            pg_catalog.unnest(array[
+                p_word, p_word operator(pg_catalog.||) p_next1,
+                p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2,
+                p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2
+                    operator(pg_catalog.||) p_next3,
+                p_word operator(pg_catalog.||) p_next1 operator(pg_catalog.||) p_next2
+                    operator(pg_catalog.||) p_next3 operator(pg_catalog.||) p_next4]) as gram,
+            pg_catalog.unnest(array[p_next1, p_next2, p_next3, p_next4, p_next5]) as after
+    ) as g
+    cross join lateral (
+        select pg_catalog.rtrim(g.gram, '0123456789') where g.gram is not null
+    ) as d (form)
+    cross join lateral (
+        select pg_catalog.unnest(array[
+            g.gram,
+            case when d.form operator(pg_catalog.<>) g.gram then d.form end,
+            case when pg_catalog.right(d.form, 1) operator(pg_catalog.=) 's' then pg_catalog.left(d.form, -1) end
+        ]) as form
+    ) as f
     where f.form is not null
 $func$;
 
@@ -181,8 +194,11 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     -- Not one regular expression: to compile it takes longer than to look a thousand keys up like this.
+    v_is_ascii constant boolean := octet_length(p_text) = length(p_text);
     v_parts constant text[] := array(
-        select part from unnest(string_to_array(p_key_parts, '|')) as part where strpos(p_text, part) > 0);
+        select part
+        from unnest(string_to_array(p_key_parts, '|')) as part
+        where case when v_is_ascii and octet_length(part) > length(part) then false else strpos(p_text, part) > 0 end);
 begin
     if v_parts <> '{}' then
         select array_agg(w.word), array_agg(p.part)

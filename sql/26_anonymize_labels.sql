@@ -57,7 +57,10 @@ set search_path = pg_catalog, pg_temp
 as $func$
 declare
     v_text constant text collate "C" := p_text;
-    v_is_framed constant boolean := v_text ~ '[│┃]';
+    -- Most texts have one separator or two, and to count one in each line costs more than to look for it once.
+    v_has constant boolean[] := array[
+        strpos(v_text, ',') > 0, strpos(v_text, E'\t') > 0, strpos(v_text, '|') > 0, strpos(v_text, ';') > 0,
+        v_text ~ '[│┃]'];
 begin
     if strpos(replace(v_text, E'\n\x01\n', ''), E'\n') = 0 or v_text !~ '[,\t|;│┃][^\n\x01]*\n[^\x01]' then
         return;
@@ -71,11 +74,11 @@ begin
                 l.line, l.cells, lag(l.cells) over (order by l.n) as before, lead(l.cells) over (order by l.n) as after
             from (
                 select t.line, t.n, array[
-                    length(t.line) - length(replace(t.line, ',', '')),
-                    length(t.line) - length(replace(t.line, E'\t', '')),
-                    length(t.line) - length(replace(t.line, '|', '')),
-                    length(t.line) - length(replace(t.line, ';', '')),
-                    case when v_is_framed then length(t.line) - length(translate(t.line, '│┃', '')) else 0 end
+                    case when v_has[1] then length(t.line) - length(replace(t.line, ',', '')) else 0 end,
+                    case when v_has[2] then length(t.line) - length(replace(t.line, E'\t', '')) else 0 end,
+                    case when v_has[3] then length(t.line) - length(replace(t.line, '|', '')) else 0 end,
+                    case when v_has[4] then length(t.line) - length(replace(t.line, ';', '')) else 0 end,
+                    case when v_has[5] then length(t.line) - length(translate(t.line, '│┃', '')) else 0 end
                     ] as cells
                 from bcp_internal.table_lines(v_text) as t
             ) as l

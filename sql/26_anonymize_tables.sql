@@ -34,6 +34,15 @@ create or replace function bcp_internal.table_lines(p_text text) returns table (
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+    -- Most texts have no line that draws, and one look at all of them tells it.
+    with drawn as materialized (
+        select p_text collate "C"
+            ~ '(?n)^[-+=: \t\r|\u2500-\u257f]*[+|\u2500-\u257f][-+=: \t\r|\u2500-\u257f]*$' as has_rulers
+    )
+    select t.n, t.line
+    from string_to_table(p_text, E'\n') with ordinality as t (line, n)
+    where not (select has_rulers from drawn)
+    union all
     -- Two lines that draw, one after the other, are the end of one table and the beginning of the next.
     select l.n, l.line
     from (
@@ -41,6 +50,7 @@ as $func$
         from (
             select t.n, t.line, bcp_internal.is_ruler(t.line) as is_ruler
             from string_to_table(p_text, E'\n') with ordinality as t (line, n)
+            where (select has_rulers from drawn)
         ) as r
     ) as l
     where not (l.is_ruler and l.was_ruler is not true and l.next_line ~ '[|│┃]')

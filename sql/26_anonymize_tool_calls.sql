@@ -32,7 +32,6 @@ declare
     v_texts text[];
     v_ids text[];
     v_names text;
-    v_values text;
 begin
     select
         array_agg(a.attname::text order by a.attnum),
@@ -54,9 +53,7 @@ begin
     then
         raise exception 'bcp.tool_call has a document that bcp_internal.call_texts and mask_tool_calls do not know';
     end if;
-    select string_agg(format('c.%I', field), ', '), string_agg(format('(c.%I)', field), ', ')
-    into v_names, v_values
-    from unnest(v_texts) as field;
+    select string_agg(format('c.%I', field), ', ') into v_names from unnest(v_texts) as field;
     execute format(
         $statement$
             create or replace function bcp_internal.call_texts(
@@ -96,14 +93,15 @@ begin
                         '{}')
                 into texts, json_texts
                 from (
+                    -- Not VALUES, whose expressions PostgreSQL makes ready anew for each call.
                     select distinct f.text
                     from unnest(p_calls) with ordinality as c
-                    cross join lateral (values %4$s) as f (text)
+                    cross join lateral (select unnest(array[%1$s]) as text) as f
                     where f.text <> '' and (large = '{}' or c.ordinality <> all (large))
                 ) as v;
             end
             $func$
-        $statement$, v_names, v_texts, v_ids, v_values);
+        $statement$, v_names, v_texts, v_ids);
     execute format(
         $statement$
             create or replace function bcp_internal.calls_with(p_calls bcp.tool_call[], p_texts text[])
@@ -118,11 +116,11 @@ begin
                 return array(
                     select distinct c.ordinality::integer
                     from unnest(p_calls) with ordinality as c
-                    cross join lateral (values %s) as f (text)
+                    cross join lateral (select unnest(array[%s]) as text) as f
                     where f.text in (select unnest(p_texts)));
             end
             $func$
-        $statement$, v_values);
+        $statement$, v_names);
 end
 $block$;
 

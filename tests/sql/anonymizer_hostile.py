@@ -163,6 +163,7 @@ RULES: dict[str, list[Unit]] = {
         lambda n: f"password{n}=x ",
         lambda n: f'"k{n}": "v{n}", "apiKey{n}": "x{n}", ',
         lambda n: f"k{n}=v{n} ",
+        lambda n: f"pw{n}=b ",
     ],
     "xml_element": [
         "<a>",
@@ -386,6 +387,8 @@ RULES |= {
         "user a and password ",
         "\u30d1\u30b9\u30ef\u30fc\u30c9\u306f",
         "code de confirmation ",
+        "creds: bob / x1y1z\n",
+        lambda n: f"creds: bob / x1y{n}z\n",
         lambda n: f"creds: bob / x{n}y{n}z\n",
     ],
     "told_password": [
