@@ -212,6 +212,7 @@ as $func$
 declare
     v_texts text[];
     v_found text[];
+    v_others text[];
     v_masked text[];
 begin
     numbers := '{}';
@@ -230,14 +231,15 @@ begin
             select key from unnest(p_keys) as key where key is not null
         ) as t (s)
         where s not in (select unnest(p_seen.clean)));
-    -- Where the gates have found something before, the rules will ask them about all texts.
-    if exists (select from unnest(v_texts) as s where s in (select unnest(p_seen.unclean))) then
-        v_found := v_texts;
-    else
-        v_found := bcp_internal.unclean_texts(v_texts, p_state);
-        if v_found = '{}' then
-            return;
-        end if;
+    v_found := array(select s from unnest(v_texts) as s where s in (select unnest(p_seen.unclean)));
+    v_others := array(select s from unnest(v_texts) as s where s not in (select unnest(v_found)));
+    -- What was found before need not be asked again. A few others cost less with these, as the rules ask the gates, too.
+    if v_found = '{}' or cardinality(v_others) > 200 then
+        v_others := bcp_internal.unclean_texts(v_others, p_state);
+    end if;
+    v_found := v_found || v_others;
+    if v_found = '{}' then
+        return;
     end if;
     v_masked := bcp_internal.mask_texts(v_found, p_state, p_seen.labels);
     select coalesce(array_agg(e.n::integer), '{}'), coalesce(array_agg(to_jsonb(f.masked)), '{}')
