@@ -31,8 +31,22 @@ end
 $func$;
 
 comment on function bcp_internal.note_names(text, text[]) is
-    'Notes names that the events of the logged-in role had: of a tool, error, metric or collector, or of a new user or '
-    'session.';
+    'Notes names that the events of the logged-in role had: of a tool, error, metric or collector.';
+
+create or replace function bcp_internal.note_new_ids(p_kind text, p_ids bigint) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- What is new is different from all that came before: a row for each would cost as much as the user or session.
+    if p_ids > 0 then
+        insert into bcp_internal.names_seen (kind, ids, seen_at) values (p_kind, p_ids, bcp_internal.now());
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.note_new_ids(text, bigint) is
+    'Notes how many new users or sessions the events of the logged-in role had.';
 
 create or replace function bcp_internal.find_floods() returns bigint
 language plpgsql volatile
@@ -47,10 +61,15 @@ begin
     delete from bcp_internal.names_seen where seen_at < v_now - interval '1 hour';
     delete from bcp.floods;
     insert into bcp.floods (sent_by, kind, names, found_at)
-    select s.sent_by, s.kind, count(distinct s.name), v_now
-    from bcp_internal.names_seen s
-    group by s.sent_by, s.kind
-    having count(distinct s.name) > case when s.kind in ('user', 'session', 'collector') then v_ids else v_names end;
+    select f.sent_by, f.kind, f.names, v_now
+    from (
+        select
+            s.sent_by, s.kind,
+            case when s.kind in ('user', 'session') then sum(s.ids) else count(distinct s.name) end as names
+        from bcp_internal.names_seen s
+        group by s.sent_by, s.kind
+    ) as f
+    where f.names > case when f.kind in ('user', 'session', 'collector') then v_ids else v_names end;
     get diagnostics v_floods = row_count;
     return v_floods;
 end

@@ -94,7 +94,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $func$
 declare
-    v_new text[];
+    v_new bigint;
 begin
     with touched as (
         insert into bcp.user_sessions as s
@@ -141,10 +141,10 @@ begin
                 else s.attributes
             end
         -- xmax is 0 where there was no row before.
-        returning s.session_id, s.xmax::text::bigint = 0 as is_new
+        returning s.xmax = 0 as is_new
     )
-    select array_agg(t.session_id) into v_new from touched t where t.is_new;
-    perform bcp_internal.note_names('session', v_new);
+    select count(*) into v_new from touched t where t.is_new;
+    perform bcp_internal.note_new_ids('session', v_new);
 end
 $func$;
 

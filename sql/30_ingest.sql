@@ -104,6 +104,7 @@ declare
     v_ids text[];
     v_firsts timestamptz[];
     v_lasts timestamptz[];
+    v_new bigint;
 begin
     with seen as materialized (
         -- Sorting by the rules of a language takes four times as long.
@@ -129,7 +130,6 @@ begin
     from seen s
     where not exists (select from bcp.users u where u.user_id = s.id collate "default");
     if v_ids is not null then
-        perform bcp_internal.note_names('user', v_ids);
         begin
             insert into bcp.users (user_id, first_seen, last_seen)
             select t.id, t.first, t.last
@@ -137,9 +137,11 @@ begin
             -- In one order, so that two senders of the same users wait for each other instead of deadlocking.
             order by t.id collate "C"
             on conflict (user_id) do nothing;
+            get diagnostics v_new = row_count;
         exception
             when lock_not_available then null;
         end;
+        perform bcp_internal.note_new_ids('user', v_new);
     end if;
 end
 $func$;
