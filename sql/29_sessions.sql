@@ -34,8 +34,7 @@ begin
         select k.u, k.c, p.at, s.last_activity, case when p.kind = 0 then s.session_id end, null, p.kind
         from keys k
         join bcp.user_sessions s
-            on coalesce(s.user_id, '') = k.u
-            and left(coalesce(s.client_name, ''), 100) = left(k.c, 100)
+            on s.user_id = k.u
             and coalesce(s.client_name, '') = k.c
             and s.last_activity >= k.earliest
             and s.started_at <= k.latest
