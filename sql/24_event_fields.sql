@@ -70,7 +70,7 @@ begin
             array_agg(f.field) filter (where f.required),
             coalesce(array_agg(f.field) filter (where not f.types && '{string}'), '{}'),
             coalesce(
-                string_agg(r.is_right, ' && ' order by f.ordinal) filter (where not f.types && '{string}'),
+                string_agg(q.is_right, ' && ' order by f.ordinal) filter (where not f.types && '{string}'),
                 '$.type() == "object"')
         from unnest('{tool_usage,errors,metrics,sessions}'::text[]) as kinds (kind)
         cross join lateral bcp_internal.event_fields(kinds.kind) as f
@@ -85,6 +85,15 @@ begin
                 else format('(%s || !exists($.%s) || $.%s.type() == "null")', t.is_type, f.field, f.field)
             end
         ) as r (is_right)
+        -- Looks a field up once. In the lax mode the type of a field that is not there is none at all.
+        cross join lateral (
+            select case
+                when r.is_right is null or f.required then r.is_right
+                else (
+                    select format('!exists($.%s.type() ? (%s))', f.field, string_agg(format('@ != "%s"', name), ' && '))
+                    from unnest(f.types || '{"null"}'::text[]) as name)
+            end
+        ) as q (is_right)
         group by kinds.kind
     ) as k (kind, shape, names, required, others, quick);
     execute format(
@@ -142,7 +151,7 @@ as $func$
     select case
         when p_event operator(pg_catalog.?&) p_required
             and not (p_event operator(pg_catalog.-) p_others)
-                operator(pg_catalog.@?) 'strict $.* ? (@.type() != "string")'::pg_catalog.jsonpath
+                operator(pg_catalog.@@) 'strict $.*.type() != "string"'::pg_catalog.jsonpath
             and p_event operator(pg_catalog.@@) p_quick then true
         else p_event operator(pg_catalog.@@) p_shape
     end

@@ -270,6 +270,74 @@ $func$;
 comment on function bcp_internal.event_problem(text, jsonb) is
     'What is wrong with the size or the shape of an event, null where nothing is. It never repeats a value.';
 
+create or replace function bcp_internal.ingest_with_care(
+    p_kind text, p_source text, p_batch_id uuid, p_events jsonb, p_unreadable jsonb,
+    out stored bigint, out rejected bigint, out repaired bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_max_bytes constant bigint := bcp_internal.setting('max_event_bytes');
+    v_shape constant jsonpath := bcp_internal.event_shape(p_kind);
+    v_quick constant record := bcp_internal.quick_shape(p_kind);
+    v_events jsonb[];
+    v_sound boolean[];
+    v_rest record;
+begin
+    rejected := 0;
+    -- Check shape and size first, without trying to store, so that a batch of a broken sender stays cheap.
+    select array_agg(a.e), array_agg(a.is_sound)
+    into v_events, v_sound
+    from (
+        select
+            e,
+            coalesce(
+                pg_column_size(e) <= v_max_bytes and jsonb_typeof(e) = 'object'
+                and bcp_internal.has_shape(e, v_shape, v_quick.required, v_quick.others, v_quick.shape),
+                false)
+        from jsonb_array_elements(p_events) with ordinality as a (e, n)
+        order by n
+    ) as a (e, is_sound);
+    if p_unreadable <> '[]' or false = any (v_sound) then
+        with given as materialized (
+            select
+                a.n, a.e, case when a.is_sound then a.e else bcp_internal.repaired_event(p_kind, a.e) end as mended
+            from unnest(v_events, v_sound) with ordinality as a (e, is_sound, n)
+        ), checked as materialized (
+            select g.n, g.e, g.mended,
+                   coalesce(
+                       pg_column_size(mended) <= v_max_bytes and jsonb_typeof(mended) = 'object'
+                           and mended @@ v_shape,
+                       false) as is_sound
+            from given g
+        ), rejects as (
+            select bcp_internal.reject_event(
+                p_kind, p_source, p_batch_id, 'ZB005', r.problem,
+                case when pg_column_size(r.e) <= v_max_bytes then r.e end,
+                r.octets)
+            from (
+                select c.e, bcp_internal.event_problem(p_kind, c.e), octet_length(c.e::text)
+                from checked c
+                where not c.is_sound
+                union all
+                select u -> 'event', u ->> 'problem', (u ->> 'octets')::bigint
+                from jsonb_array_elements(p_unreadable) as u
+            ) as r (e, problem, octets)
+        )
+        select array_agg(c.mended order by c.n) filter (where c.is_sound), (select count(*) from rejects)
+        into v_events, rejected
+        from checked c;
+    end if;
+    select * into v_rest from bcp_internal.store_or_reject(p_kind, p_source, p_batch_id, coalesce(v_events, '{}'));
+    stored := v_rest.stored;
+    rejected := rejected + v_rest.rejected;
+    repaired := v_rest.repaired;
+end
+$func$;
+
+comment on function bcp_internal.ingest_with_care(text, text, uuid, jsonb, jsonb) is
+    'Stores the events of a batch that can be stored, repaired where they must be, and rejects the others.';
+
 create or replace function bcp_internal.ingest(
     p_kind text, p_batch_id uuid, p_events jsonb, p_source text, p_unreadable jsonb default '[]',
     out accepted bigint, out stored bigint, out duplicates bigint, out rejected bigint)
@@ -282,11 +350,7 @@ as $func$
 declare
     v_source constant text := bcp_internal.source_name(p_source);
     v_max_bytes constant bigint := bcp_internal.setting('max_event_bytes');
-    v_shape constant jsonpath := bcp_internal.event_shape(p_kind);
-    v_quick constant record := bcp_internal.quick_shape(p_kind);
-    v_events jsonb[];
-    v_sound boolean[];
-    v_rest record;
+    v_stored bigint;
     v_repaired bigint := 0;
 begin
     perform bcp_internal.check_batch(jsonb_typeof(p_events));
@@ -294,53 +358,18 @@ begin
     stored := 0;
     rejected := 0;
     if bcp_internal.claim_batch(p_kind, p_batch_id) then
-        -- Check shape and size first, without trying to store, so that a batch of a broken sender stays cheap.
-        select array_agg(a.e), array_agg(a.is_sound)
-        into v_events, v_sound
-        from (
-            select
-                e,
-                coalesce(
-                    pg_column_size(e) <= v_max_bytes and jsonb_typeof(e) = 'object'
-                    and bcp_internal.has_shape(e, v_shape, v_quick.required, v_quick.others, v_quick.shape),
-                    false)
-            from jsonb_array_elements(p_events) with ordinality as a (e, n)
-            order by n
-        ) as a (e, is_sound);
-        if p_unreadable <> '[]' or false = any (v_sound) then
-            with given as materialized (
-                select
-                    a.n, a.e, case when a.is_sound then a.e else bcp_internal.repaired_event(p_kind, a.e) end as mended
-                from unnest(v_events, v_sound) with ordinality as a (e, is_sound, n)
-            ), checked as materialized (
-                select g.n, g.e, g.mended,
-                       coalesce(
-                           pg_column_size(mended) <= v_max_bytes and jsonb_typeof(mended) = 'object'
-                               and mended @@ v_shape,
-                           false) as is_sound
-                from given g
-            ), rejects as (
-                select bcp_internal.reject_event(
-                    p_kind, v_source, p_batch_id, 'ZB005', r.problem,
-                    case when pg_column_size(r.e) <= v_max_bytes then r.e end,
-                    r.octets)
-                from (
-                    select c.e, bcp_internal.event_problem(p_kind, c.e), octet_length(c.e::text)
-                    from checked c
-                    where not c.is_sound
-                    union all
-                    select u -> 'event', u ->> 'problem', (u ->> 'octets')::bigint
-                    from jsonb_array_elements(p_unreadable) as u
-                ) as r (e, problem, octets)
-            )
-            select array_agg(c.mended order by c.n) filter (where c.is_sound), (select count(*) from rejects)
-            into v_events, rejected
-            from checked c;
+        if p_kind = 'tool_usage' and p_unreadable = '[]' then
+            select t.stored, t.repaired
+            into v_stored, v_repaired
+            from bcp_internal.try_to_store_sound(p_events, v_max_bytes) as t;
         end if;
-        select * into v_rest from bcp_internal.store_or_reject(p_kind, v_source, p_batch_id, coalesce(v_events, '{}'));
-        stored := v_rest.stored;
-        rejected := rejected + v_rest.rejected;
-        v_repaired := v_rest.repaired;
+        if v_stored is not null then
+            stored := v_stored;
+        else
+            select r.stored, r.rejected, r.repaired
+            into stored, rejected, v_repaired
+            from bcp_internal.ingest_with_care(p_kind, v_source, p_batch_id, p_events, p_unreadable) as r;
+        end if;
     end if;
     duplicates := accepted - stored - rejected;
     perform bcp_internal.book_batch(p_kind, v_source, p_batch_id, accepted, stored, duplicates, rejected, v_repaired);

@@ -5,6 +5,8 @@ do $block$
 declare
     v_values text;
     v_columns text;
+    v_base text;
+    v_times text;
 begin
     select
         string_agg(
@@ -24,8 +26,12 @@ begin
             format(
                 '%I %s', a.attname,
                 case when a.atttypid = 'timestamptz'::regtype then 'text' else a.atttypid::regtype::text end),
-            ', ' order by a.attnum) filter (where a.attname <> 'attributes')
-    into strict v_values, v_columns
+            ', ' order by a.attnum) filter (where a.attname <> 'attributes'),
+        string_agg(case when a.attname = 'attributes' then 'd.e - v_names' else 'null' end, ', ' order by a.attnum),
+        string_agg(
+            format($value$and coalesce(d.e ->> %L like '____-__-__T__:__%%', true)$value$, a.attname), ' '
+            order by a.attnum) filter (where a.atttypid = 'timestamptz'::regtype)
+    into strict v_values, v_columns, v_base, v_times
     from pg_catalog.pg_attribute a
     where a.attrelid = 'bcp.tool_call'::regclass and a.attnum > 0 and not a.attisdropped;
     execute format(
@@ -45,12 +51,49 @@ begin
             end
             $func$
         $statement$, v_values, v_columns);
+    execute format(
+        $statement$
+            create or replace function bcp_internal.read_sound_calls(
+                p_events jsonb, p_max_bytes bigint, out calls bcp.tool_call[], out repaired bigint)
+            language plpgsql stable
+            set search_path = pg_catalog, pg_temp
+            set timezone = 'UTC'
+            set datestyle = 'ISO'
+            as $func$
+            declare
+                v_names constant text[] := bcp_internal.known_fields('tool_usage');
+                v_shape constant jsonpath := bcp_internal.event_shape('tool_usage');
+                v_quick constant record := bcp_internal.quick_shape('tool_usage');
+                v_are_sound boolean;
+            begin
+                select
+                    array_agg(jsonb_populate_record(
+                        case when d.e - v_names <> '{}' then row(%s)::bcp.tool_call end,
+                        case when d.e ? 'attributes' then d.e - 'attributes' else d.e end)),
+                    bool_and(coalesce(
+                        pg_column_size(d.e) <= p_max_bytes
+                        and bcp_internal.has_shape(d.e, v_shape, v_quick.required, v_quick.others, v_quick.shape)
+                        %s, false)),
+                    count(*) filter (where d.e ? '_repaired')
+                into calls, v_are_sound, repaired
+                from jsonb_array_elements(p_events) as d (e);
+                if not v_are_sound then
+                    calls := null;
+                end if;
+            end
+            $func$
+        $statement$, v_base, v_times);
 end
 $block$;
 
 comment on function bcp_internal.read_tool_calls(jsonb[]) is
     'The events as rows, in their order. Their shape must be right. Raises an error where a value does not have the '
     'type of its column.';
+
+comment on function bcp_internal.read_sound_calls(jsonb, bigint) is
+    'The events of a batch as rows, in their order, in one go: null, or an error, where an event has a wrong shape or '
+    'size, or a value that bcp_internal.read_tool_calls may have to say something about. And how many of them say '
+    'that they were repaired.';
 
 create or replace function bcp_internal.write_tool_call(p_call bcp.tool_call) returns jsonb
 language sql stable

@@ -52,6 +52,56 @@ $func$;
 comment on function bcp_internal.reject_event(text, text, uuid, text, text, jsonb, bigint) is
     'Keeps a rejected event, redacted.';
 
+create or replace function bcp_internal.raise_if_not_of_events(p_state text, p_message text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+begin
+    -- These errors are not the fault of an event: connection, transaction state, conflicts, permissions and missing
+    -- objects, resources, locks, the system itself, an anonymiser without its keys. The whole batch fails and can be
+    -- sent again.
+    if p_state = '55P03' then
+        raise exception using
+            errcode = p_state,
+            message = 'another open transaction has held for 30 s what this batch needs: a session, an issue, an event '
+                'id or a new chunk',
+            hint = 'Nothing was stored: send it again. Senders that idle in a transaction end by '
+                'idle_in_transaction_session_timeout.';
+    elsif left(p_state, 2) in ('08', '25', '40', '42', '53', '55', '57', '58', 'XX') or p_state = 'ZB006' then
+        raise exception using errcode = p_state, message = p_message;
+    end if;
+end
+$func$;
+
+comment on function bcp_internal.raise_if_not_of_events(text, text) is
+    'Raises an error again that is not the fault of an event.';
+
+create or replace function bcp_internal.try_to_store_sound(
+    p_events jsonb, p_max_bytes bigint, out stored bigint, out repaired bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $func$
+declare
+    v_read record;
+    v_state text;
+    v_message text;
+begin
+    v_read := bcp_internal.read_sound_calls(p_events, p_max_bytes);
+    if v_read.calls is not null then
+        repaired := v_read.repaired;
+        stored := bcp_internal.store_tool_calls(v_read.calls);
+    end if;
+exception
+    when others then
+        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
+        perform bcp_internal.raise_if_not_of_events(v_state, v_message);
+        stored := null;
+end
+$func$;
+
+comment on function bcp_internal.try_to_store_sound(jsonb, bigint) is
+    'Stores a batch of tool calls of which each is right; stored is null where one is not, or cannot be stored.';
+
 create or replace function bcp_internal.try_to_store(
     p_kind text, p_events jsonb[], p_keep boolean, out stored bigint, out state text, out message text)
 language plpgsql volatile
@@ -71,19 +121,7 @@ exception
     when others then
         if stored is null then
             get stacked diagnostics state = returned_sqlstate, message = message_text;
-            -- These errors are not the fault of an event: connection, transaction state, conflicts, permissions and
-            -- missing objects, resources, locks, the system itself, an anonymiser without its keys. The whole batch
-            -- fails and can be sent again.
-            if state = '55P03' then
-                raise exception using
-                    errcode = state,
-                    message = 'another open transaction has held for 30 s what this batch needs: a session, an issue, '
-                        'an event id or a new chunk',
-                    hint = 'Nothing was stored: send it again. Senders that idle in a transaction end by '
-                        'idle_in_transaction_session_timeout.';
-            elsif left(state, 2) in ('08', '25', '40', '42', '53', '55', '57', '58', 'XX') or state = 'ZB006' then
-                raise exception using errcode = state, message = message;
-            end if;
+            perform bcp_internal.raise_if_not_of_events(state, message);
         end if;
 end
 $func$;
