@@ -119,8 +119,24 @@ as $func$
         '7', pg_catalog.substr(pg_catalog.gen_random_uuid()::pg_catalog.text, 16))::pg_catalog.uuid
 $func$;
 
-comment on function bcp_internal.uuidv7 is
+comment on function bcp_internal.uuidv7(timestamptz) is
     'UUIDv7 of a time (RFC 9562, 5.7). PostgreSQL has its own only since version 18.';
+
+create or replace function bcp_internal.uuidv7(p_time timestamptz, p_random bigint, p_number bigint) returns uuid
+language sql stable parallel safe
+-- No search_path: a function that sets one is not inlined, and so is one that is immutable although concat is not.
+as $func$
+    select pg_catalog.concat(
+        pg_catalog.lpad(pg_catalog.to_hex(
+            (pg_catalog.date_part('epoch', p_time) operator(pg_catalog.*) 1000::double precision)::bigint), 12, '0'),
+        '7', pg_catalog.lpad(pg_catalog.to_hex(p_random operator(pg_catalog.&) 4095::bigint), 3, '0'),
+        pg_catalog.to_hex((p_random operator(pg_catalog.&) 2305843009213689856::bigint)
+            operator(pg_catalog.|) (-9223372036854775808)::bigint operator(pg_catalog.+) p_number))::pg_catalog.uuid
+$func$;
+
+comment on function bcp_internal.uuidv7(timestamptz, bigint, bigint) is
+    'UUIDv7 of a time, of the p_number-th of many that share one random number, as RFC 9562, 6.2, lets a batch count: '
+    'to ask the system for randomness costs more than all else here.';
 
 create or replace function bcp_internal.event_uuid(p_id text) returns uuid
 language sql immutable strict parallel safe

@@ -115,13 +115,19 @@ declare
         'attributes,intent}';
     -- Answers are grouped and filtered by these, and there an empty text says as little as null does.
     v_named constant text[] := '{client_name,client_version,client_model,release}';
+    -- What nothing but bcp_internal.insert_tool_calls' first step reads.
+    v_read_once constant text[] := '{event_id,start_time,end_time,duration_ms,success,outcome,parameters,'
+        'response_data,user_id,ip_address}';
     v_given text;
+    v_kept text;
     v_plain text;
     v_values text;
     v_lacking text;
 begin
     select
         string_agg(format('given_%s', a.attname), ', ' order by a.attnum),
+        string_agg(format('o.given_%s', a.attname), ', ' order by a.attnum) filter (
+            where a.attname <> all (v_read_once)),
         string_agg(format('%I', a.attname), ', ' order by a.attnum) filter (where a.attname <> all (v_treated)),
         string_agg(
             format(
@@ -129,7 +135,7 @@ begin
             ', ' order by a.attnum)
             filter (where a.attname <> all (v_treated)),
         string_agg(a.attname, ', ' order by a.attnum) filter (where a.attname <> all (v_treated) and l.attname is null)
-    into strict v_given, v_plain, v_values, v_lacking
+    into strict v_given, v_kept, v_plain, v_values, v_lacking
     from pg_catalog.pg_attribute a
     left join pg_catalog.pg_attribute l
         on l.attrelid = 'bcp.tool_usage_logs'::regclass
@@ -156,11 +162,16 @@ begin
                 v_bits_v4 constant integer := bcp_internal.setting('ip_prefix_v4');
                 v_bits_v6 constant integer := bcp_internal.setting('ip_prefix_v6');
                 v_max_intent constant integer := 2000;
+                v_uuid constant text := gen_random_uuid();
+                v_random constant bigint := ('x' || left(v_uuid, 8) || right(v_uuid, 8))::bit(64)::bigint;
                 v_stored bigint;
             begin
                 with placed as materialized (
                     select
-                        o.*,
+                        -- Not all, because what is here is copied.
+                        %4$s, o.n, o.start_time, o.end_time, o.id, o.session_id, o.resolved_by, o.masked_attributes,
+                        o.masked_answer, o.request_bytes, o.response_bytes, o.user_id, o.parameters, o.response_data,
+                        o.ip_address, o.outcome,
                         -- What was cancelled is neither a success nor a failure.
                         case when o.outcome <> 'cancelled' then o.outcome = 'success' end as success
                     from (
@@ -169,7 +180,6 @@ begin
                             nullif(c.given_user_id, '') as user_id,
                             coalesce(c.masked_parameters, nullif(c.given_parameters, 'null')) as parameters,
                             coalesce(c.masked_response, nullif(c.given_response_data, 'null')) as response_data,
-                            coalesce(c.masked_answer, nullif(c.given_response_data, 'null')) as answer,
                             bcp_internal.cut_ip(c.given_ip_address, v_bits_v4, v_bits_v6) as ip_address,
                             case
                                 when c.given_outcome is not null then c.given_outcome
@@ -182,10 +192,10 @@ begin
                         from unnest(
                             p_calls, p_fresh, p_starts, p_ends, p_ids, p_sessions, p_resolved_by, p_parameters,
                             p_response_data, p_attributes, p_answers, p_request_bytes, p_response_bytes
-                        ) as c (
+                        ) with ordinality as c (
                             %1$s,
                             fresh, start_time, end_time, id, session_id, resolved_by, masked_parameters,
-                            masked_response, masked_attributes, masked_answer, request_bytes, response_bytes)
+                            masked_response, masked_attributes, masked_answer, request_bytes, response_bytes, n)
                         where c.fresh is not null
                         -- So that no outcome is found twice.
                         offset 0
@@ -196,12 +206,14 @@ begin
                         response_data, request_bytes, response_bytes, user_id, session_id, ip_address, attributes,
                         suspect_success, intent, %2$s)
                     select
-                        p.start_time, p.end_time, v_now, coalesce(p.id, bcp_internal.uuidv7(p.start_time)),
+                        p.start_time, p.end_time, v_now,
+                        coalesce(p.id, bcp_internal.uuidv7(p.start_time, v_random, p.n)),
                         coalesce(nullif(p.given_operation, ''), 'call'), p.success, p.outcome,
                         case
                             when p.given_error_type <> '' or p.outcome is null or p.outcome = 'success'
                                 then p.given_error_type
-                            else bcp_internal.classify_error_type(p.given_error_message, p.answer)
+                            else bcp_internal.classify_error_type(
+                                p.given_error_message, coalesce(p.masked_answer, p.response_data))
                         end,
                         p.parameters, p.response_data, coalesce(p.given_request_bytes, p.request_bytes),
                         coalesce(p.given_response_bytes, p.response_bytes), p.user_id, p.session_id, p.ip_address,
@@ -215,7 +227,7 @@ begin
                                     v_max_document)
                             else coalesce(p.masked_attributes, nullif(p.given_attributes, '{}'))
                         end,
-                        bcp_internal.suspect_success(p.success, p.answer),
+                        bcp_internal.suspect_success(p.success, coalesce(p.masked_answer, p.response_data)),
                         case
                             when p.given_intent <> '' then bcp_internal.truncate_text(p.given_intent, v_max_intent)
                         end, %3$s
@@ -240,7 +252,7 @@ begin
             end
             $func$
         $statement$,
-        v_given, v_plain, v_values);
+        v_given, v_plain, v_values, v_kept);
 end
 $block$;
 
@@ -263,6 +275,8 @@ declare
     t record;
     m record;
     s record;
+    -- An array of a record is copied each time that it is passed on.
+    v_calls bcp.tool_call[];
     v_late integer[] := '{}';
     v_fresh boolean[];
     v_one record;
@@ -288,16 +302,17 @@ begin
         return v_stored;
     end if;
     m := bcp_internal.mask_tool_calls(p_calls);
+    v_calls := m.calls;
     perform bcp_internal.note_names(
-        'tool', array(select concat_ws('/', c.bcp_name, c.tool_name, c.operation) from unnest(m.calls) as c));
+        'tool', array(select distinct concat_ws('/', c.bcp_name, c.tool_name, c.operation) from unnest(v_calls) as c));
     v_fresh := bcp_internal.fresh('tool_usage', t.ids);
-    s := bcp_internal.sessions_of_calls(m.calls, v_fresh, t.starts, t.ends);
+    s := bcp_internal.sessions_of_calls(v_calls, v_fresh, t.starts, t.ends);
     perform bcp_internal.store_as_usual();
-    if bcp_internal.goes_to_columnstore(m.calls) then
+    if bcp_internal.goes_to_columnstore(v_calls) then
         perform set_config('timescaledb.enable_direct_compress_insert', 'on', true);
     end if;
     v_stored := bcp_internal.insert_tool_calls(
-        m.calls, v_fresh, t.starts, t.ends, t.ids, s.sessions, s.resolved_by, m.parameters, m.response_data,
+        v_calls, v_fresh, t.starts, t.ends, t.ids, s.sessions, s.resolved_by, m.parameters, m.response_data,
         m.attributes, m.answers, m.request_bytes, m.response_bytes);
     perform bcp_internal.store_as_usual();
     return v_stored;

@@ -12,6 +12,7 @@ UNPINNED = {
     "bcp_internal.latency_ms(integer)": "inlined",
     "bcp_internal.grams(text,text,text,text,text,text)": "inlined",
     "bcp_internal.uuidv7(timestamp with time zone)": "inlined",
+    "bcp_internal.uuidv7(timestamp with time zone,bigint,bigint)": "inlined",
     "bcp_internal.says_error(jsonb)": "inlined",
     "bcp_internal.cut_ip(inet,integer,integer)": "inlined",
     "bcp_internal.hmac_sha256(bytea,bytea,bytea)": "inlined",
