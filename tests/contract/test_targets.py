@@ -58,6 +58,21 @@ def test_a_reset_says_when_more_than_rows_has_changed(clean_db: psycopg.Connecti
     assert not reset()
     clean_db.execute("drop table bcp.another")
     assert reset()
+    told = "select obj_description('bcp.tool_usage_logs'::regclass)"
+    [(comment,)] = clean_db.execute(told).fetchall()
+    commented = "comment on table bcp.tool_usage_logs is"
+    table, function = "alter table bcp.users", "alter function bcp.cleanup_old_data"
+    for change, undo in (
+        (f"{commented} 'other'", f"{commented} $_${comment}$_$"),
+        ("grant select on bcp.users to public", "revoke select on bcp.users from public"),
+        (f"{table} alter last_seen set default now()", f"{table} alter last_seen drop default"),
+        (f"{function} set work_mem = '9MB'", f"{function} reset work_mem"),
+        ("create index another on bcp.users (last_seen)", "drop index bcp.another"),
+    ):
+        clean_db.execute(change)  # type: ignore[call-overload]
+        assert not reset(), change
+        clean_db.execute(undo)  # type: ignore[call-overload]
+        assert reset(), undo
 
 
 def test_db_is_migrated_and_empty_and_takes_no_commit(db: psycopg.Connection[Any]) -> None:
