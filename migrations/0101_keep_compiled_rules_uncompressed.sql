@@ -1,5 +1,5 @@
--- Every call that masks reads the compiled rules, and to unpack them took three quarters of reading them. Compiling them
--- again, as every load of sql/ does, stores them without compression.
+-- Every call that masks reads the compiled rules, and to unpack them took three quarters of reading them. Compiling
+-- them again, as every load of sql/ does, stores them without compression.
 alter table bcp_internal.anonymizer_state
     alter column digit_gates set storage external,
     alter column word_gates set storage external,

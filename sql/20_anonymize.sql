@@ -233,7 +233,7 @@ begin
         where s not in (select unnest(p_seen.clean)));
     v_found := array(select s from unnest(v_texts) as s where s in (select unnest(p_seen.unclean)));
     v_others := array(select s from unnest(v_texts) as s where s not in (select unnest(v_found)));
-    -- What was found before need not be asked again. A few others cost less with these, as the rules ask the gates, too.
+    -- What was found before need not be asked again. A few others cost less with these, as the rules ask the gates.
     if v_found = '{}' or cardinality(v_others) > 200 then
         v_others := bcp_internal.unclean_texts(v_others, p_state);
     end if;

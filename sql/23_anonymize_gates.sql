@@ -397,8 +397,8 @@ $func$;
 comment on function bcp_internal.unclean(text[], bcp_internal.anonymizer_state, boolean) is
     'Numbers of all texts except those of which it is certain that masking the text, or JSON in it, would change '
     'nothing. Of these numbers, worded are those whose text a gate of words matches, and unasked those whose text no '
-    'such gate has seen. Without p_look_up any key in text, such as key=value, is taken for a sensitive one; else known '
-    'is what has been looked up.';
+    'such gate has seen. Without p_look_up any key in text, such as key=value, is taken for a sensitive one; else '
+    'known is what has been looked up.';
 
 create or replace function bcp_internal.unclean_texts(p_texts text[], p_state bcp_internal.anonymizer_state)
 returns text[]

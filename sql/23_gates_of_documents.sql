@@ -402,6 +402,6 @@ $func$;
 
 comment on function bcp_internal.unclean_documents(text[], text[], integer, bcp_internal.anonymizer_state) is
     'Numbers of all documents, each given as the text of JSON or of several strings of JSON, except those of which it '
-    'is certain that masking would change nothing and raise no error; those of p_texts that masking may change (texts); '
-    'and what else the gates saw, for bcp_internal.mask_documents. p_texts are no JSON, and stand for themselves: to '
-    'look them up costs a third of splitting them out of a document.';
+    'is certain that masking would change nothing and raise no error; those of p_texts that masking may change '
+    '(texts); and what else the gates saw, for bcp_internal.mask_documents. p_texts are no JSON, and stand for '
+    'themselves: to look them up costs a third of splitting them out of a document.';
