@@ -139,18 +139,21 @@ comment on function bcp_internal.uuidv7(timestamptz, bigint, bigint) is
     'to ask the system for randomness costs more than all else here.';
 
 create or replace function bcp_internal.event_uuid(p_id text) returns uuid
-language sql immutable strict parallel safe
+-- In PL/pgSQL, because PostgreSQL starts its executor at each call of a function in SQL that it cannot inline.
+language plpgsql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $func$
+begin
+    if p_id ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$' then
+        return p_id;
+    end if;
     -- RFC 9562, 5.8: a UUIDv8 of 122 bits of the SHA-256.
-    select case
-        when p_id ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$' then p_id::uuid
-        else encode(
-            set_bit(set_bit(set_bit(set_bit(set_bit(set_bit(
-                substring(sha256(convert_to(p_id, 'UTF8')) from 1 for 16),
-                52, 0), 53, 0), 54, 0), 55, 1), 70, 0), 71, 1),
-            'hex')::uuid
-    end
+    return encode(
+        set_bit(set_bit(set_bit(set_bit(set_bit(set_bit(
+            substring(sha256(convert_to(p_id, 'UTF8')) from 1 for 16),
+            52, 0), 53, 0), 54, 0), 55, 1), 70, 0), 71, 1),
+        'hex');
+end
 $func$;
 
 comment on function bcp_internal.event_uuid is
