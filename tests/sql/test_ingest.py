@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -22,6 +24,39 @@ def test_an_event_with_only_the_required_fields_is_stored(conn: psycopg.Connecti
 def test_an_empty_batch_is_taken_in_and_booked(conn: psycopg.Connection[Any], kind: str) -> None:
     assert ingest(conn, [], kind) == (0, 0, 0, 0)
     assert rows(conn, "select kind, accepted from bcp.ingest_batches") == [{"kind": kind, "accepted": 0}]
+
+
+def test_ids_that_the_store_gives_differ_and_tell_the_time_of_the_call(conn: psycopg.Connection[Any]) -> None:
+    start = "2026-06-15T11:00:00.250Z"
+    for _ in range(2):
+        assert ingest(conn, [usage(start_time=start, user_id=n) for n in range(20)])[1] == 20
+    ids = [row["event_id"] for row in rows(conn, "select event_id from bcp.tool_usage_logs")]
+    assert len(set(ids)) == 40
+    assert {(one.version, one.variant) for one in ids} == {(7, uuid.RFC_4122)}
+    assert {one.int >> 80 for one in ids} == {round(datetime.fromisoformat(start).timestamp() * 1000)}
+
+
+def test_calls_are_stored_alike_beside_one_that_is_rejected(conn: psycopg.Connection[Any]) -> None:
+    events = [
+        usage(user_id=42, session_id="s", success=True, colour="blue", start_time="2026-06-15T11:00:00Z"),
+        usage(client_name=None, parameters=None, response_data="yes", attributes={"a": 1}, duration_ms=5),
+        usage(success=False, error_message="timed out", request_bytes=3, _repaired="colour"),
+    ]
+    query = """
+        select to_jsonb(t) - '{event_id}'::text[] as call
+        from bcp.tool_usage_logs t
+        order by start_time, coalesce(success, true), response_data
+    """
+    found = []
+    for batch, rejected in ((events, 0), ([*events, {"bcp_name": "files"}], 1)):
+        assert ingest(conn, batch)[1::2] == (3, rejected)
+        found.append(rows(conn, query))
+        conn.execute("truncate bcp.tool_usage_logs")
+    assert found[0] == found[1]
+    assert [call["call"]["attributes"] for call in found[0]] == [
+        {"colour": "blue"}, {"attributes": {"a": 1}}, {"_repaired": "colour"},
+    ]  # fmt: skip
+    assert rows(conn, "select repaired from bcp.ingest_batches") == [{"repaired": 1}, {"repaired": 1}]
 
 
 def test_fields_come_out_as_they_went_in(conn: psycopg.Connection[Any]) -> None:
