@@ -148,7 +148,8 @@ def test_a_rejected_event_keeps_its_outline(conn: psycopg.Connection[Any]) -> No
 def test_a_field_whose_masking_fails_is_left_out_and_not_kept_raw(conn: psycopg.Connection[Any]) -> None:
     conn.execute(
         "create or replace function bcp_internal.mask_documents(p_docs jsonb[], p_max_depth integer,"
-        " p_clean text[], p_state bcp_internal.anonymizer_state) returns jsonb[] language plpgsql as $$ begin"
+        " p_seen bcp_internal.seen_by_gates, p_state bcp_internal.anonymizer_state)"
+        " returns jsonb[] language plpgsql as $$ begin"
         " if p_docs::text like '%tricky%' then raise 'tricky'; end if; return p_docs; end $$"
     )
     # With a password, since what has nothing to mask is never masked.
