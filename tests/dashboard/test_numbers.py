@@ -282,6 +282,7 @@ def test_a_number_of_people_who_logged_in_leads_to_each_of_them(look: Watched) -
     people.locator("td[data-heading=attempts] a").first.click()
     listed = page.locator("section[aria-label='Log-ins, one by one']")
     listed.locator("tbody tr").first.wait_for()
+    page.locator("section[aria-label='Log-ins, one by one'][aria-busy=false]").wait_for()
     assert listed.locator("tbody tr").count() == 1
 
 

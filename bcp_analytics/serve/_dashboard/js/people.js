@@ -23,9 +23,12 @@ function LogIns() {
   const page = Number(param('page') ?? 0)
   const people = param('people') !== null
   const takes = { since, until, bcp_name: bundle, method, limit: SIZE, offset: page * SIZE || null }
-  const found = useView(people ? 'log_in_users' : 'log_ins', people ? takes : { ...takes, user_id: param('user'), failed: failed ? 'true' : null }, { skip: !method || !bundle })
+  const skip = !method || !bundle
+  const users = useView('log_in_users', takes, { skip: skip || !people })
+  const listed = useView('log_ins', { ...takes, user_id: param('user'), failed: failed ? 'true' : null }, { skip: skip || people })
+  const found = people ? users : listed
   const rows = found.rows ?? []
-  if (!method || !bundle) return null
+  if (skip) return null
   if (people) return html`<p class="about"><span class="chip">log-ins by <b>${cut(nameOf(bundle, method), 60)}</b> <a href=${here(NONE)} aria-label="No list of log-ins">×</a></span></p>
     <${Panel} title="People who got in" wide of=${found} note="most attempts first" empty="Nobody who is named got in this way."><${Table} title="People who got in" rows=${rows} columns=${[
       { key: 'user_id', title: 'user, as stored', show: (/** @type {string} */ value) => cut(value, 60) },

@@ -107,7 +107,7 @@ export function Shell({ children }) {
   const current = OF[path] ?? path
   const open = alerts.value?.open?.length ?? 0
   // On a phone there is no room for all of them.
-  useEffect(() => document.querySelector('.top nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' }), [current])
+  useEffect(() => document.querySelector('.top nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' }), [current, open])
   return html`<a class="skip" href="#main" onclick=${(/** @type {any} */ e) => { e.preventDefault(); document.getElementById('main')?.focus() }}>To the content</a>
     <header class="top"><a class="brand" href=${href('/')}>bcp<span>_analytics</span></a>
       <nav aria-label="Pages">${PAGES.map(([key, to, title]) => html`<a key=${to} href=${href(to)} aria-current=${to === current ? 'page' : undefined} title=${`${title} (g ${key})`}>${title}${to === '/alerts' && open > 0 && html`<b class="count" aria-label=${plural(open, 'open alert')}>${open}</b>`}</a>`)}</nav>
