@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from rich.console import Console
 
 from bcp_analytics.archive import archive, forget_lake
@@ -241,7 +242,9 @@ def work(dsn: str, folder: str) -> None:
 def shards() -> dict[str, Any]:
     """Return what three shards and a head take for a dashboard's questions, beside one store."""
     with server(**SETTINGS) as conn:
-        return measure(conn.info.dsn, CALLS, 3) | {"target": target(conn)}
+        # Not info.dsn, which names defaults of this client that the server's libpq may not know.
+        at = make_conninfo(host=conn.info.host, port=conn.info.port, user=conn.info.user)
+        return measure(at, CALLS, 3) | {"target": target(conn)}
 
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {

@@ -203,11 +203,13 @@ begin
             'create user mapping for %s server %I options (%s)', v_owner, v_server,
             (select string_agg(format('%I %L', o.key, o.value), ', ') from jsonb_each_text(p_login) o));
     exception
-        -- The message of the server would repeat the statement, and with it the password.
+        -- The message of the server would repeat the statement, and with it the password. That of an option that the
+        -- server does not know has its name alone: newer clients have options that older servers have not.
         when others then
             raise exception using
                 errcode = 'ZB002', message = format(
-                    'the connection string of the shard cannot be used (SQLSTATE %s)', sqlstate),
+                    'the connection string of the shard cannot be used (%s)',
+                    case when sqlstate = 'HV00J' then sqlerrm else 'SQLSTATE ' || sqlstate end),
                 hint = 'Give host, port, dbname and user, as libpq knows them.';
     end;
 end

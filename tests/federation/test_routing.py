@@ -255,6 +255,8 @@ def test_what_cannot_be_a_head_or_a_shard_is_refused(made: Federation) -> None:
         federation.add(made.dsns["head"], "x", made.dsns["one"], [])
     with pytest.raises(BcpAnalyticsError, match="The shard a is the same database"):
         federation.add(made.dsns["head"], "x", made.dsns["a"] + " application_name=x", ["x"])
+    with pytest.raises(InvalidArgument, match='invalid option "client_encoding"'):
+        federation.add(made.dsns["head"], "x", made.dsns["one"] + " client_encoding=utf8 password=p", ["x"])
     made.one.execute("create role stranger login")
     with pytest.raises(BcpAnalyticsError, match="migrated by another role"):
         federation.add(made.dsns["head"], "x", made.dsns["one"] + " user=stranger", ["x"])
