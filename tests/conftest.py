@@ -24,6 +24,7 @@ once, on native where there is one, because that is quicker.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from contextlib import ExitStack
@@ -139,6 +140,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             and "target" in item.callspec.params
         ):
             item.user_properties.append(("target", item.callspec.params["target"]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    # What was imported and collected stays to the end: garbage collection need not look through it again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
