@@ -39,6 +39,9 @@ declare
     v_value text := p_value;
     v_rest text := '';
 begin
+    if p_rule.value_exceptions is not null and v_value ~ p_rule.value_exceptions then
+        return p_kept || v_value;
+    end if;
     case p_rule.validation
         when 'luhn' then
             if p_rule.action = 'hash' then
@@ -95,9 +98,10 @@ begin
         return bcp_internal.mask_values_of_keys(v_text, p_rule, p_labels);
     elsif p_rule.validation = 'table' then
         return case
-            when strpos(v_text, E'\n') = 0 then p_text
-            when v_text ~ p_rule.pattern then bcp_internal.mask_tables(v_text, p_rule, p_state)
-            else p_text
+            when strpos(v_text, E'\n') > 0 and v_text ~ p_rule.pattern
+                then bcp_internal.mask_listings(
+                    bcp_internal.mask_tables(v_text, p_rule, p_state), p_rule, p_state)
+            else bcp_internal.mask_listings(v_text, p_rule, p_state)
         end;
     elsif p_rule.action = 'redact' and p_rule.validation = 'none' then
         return regexp_replace(v_text, p_rule.pattern, p_rule.replacement, 'g');

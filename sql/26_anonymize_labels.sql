@@ -65,6 +65,11 @@ begin
     if strpos(replace(v_text, E'\n\x01\n', ''), E'\n') = 0 or v_text !~ '[,\t|;│┃][^\n\x01]*\n[^\x01]' then
         return;
     end if;
+    return query
+        select btrim(c.name)
+        from unnest(bcp_internal.copies_in(v_text)) with ordinality as p (part, n)
+        cross join lateral unnest(bcp_internal.copied_columns(p.part)) as c (name)
+        where p.n % 2 = 0;
     -- A table is lines with equally many cells, and bcp_internal.mask_tables takes the first of them for the names. To
     -- ask about the cells of all lines would cost more than all else.
     return query
@@ -186,15 +191,17 @@ as $func$
 declare
     v_parts text[] := p_parts;
     v_way jsonb;
+    v_value text;
     v_place integer;
 begin
     ways := '{}';
     for i in 2..cardinality(v_parts) by 2 loop
         v_way := p_labels -> v_parts[i];
         if v_way is not null then
+            -- A value in front of a key is taken for its first word: pass: 12 fail: 0.
+            v_value := case when v_parts[i + 1] = '' then v_parts[i + 2] else v_parts[i + 1] end;
             v_way := v_way -> case
-                when translate(left(v_parts[i + 1], 1), '-.0123456789', '') = ''
-                    and v_parts[i + 1] ~ '^-?[0-9.]{1,12}($|[^0-9A-Za-z.])'
+                when translate(left(v_value, 1), '-.0123456789', '') = '' and v_value ~ '^-?[0-9.]{1,12}($|[^0-9A-Za-z.])'
                 then 'number' else 'string' end;
         end if;
         if v_way is not null then

@@ -173,6 +173,8 @@ begin
                 else false
             end
         when 'object' then v ?| '{rows,data,values,records,results,items,tuples,body,Rows,Data,Values}'
+            or v ?| '{sql,query,statement,stmt,text,command}'
+            and v ?| '{params,parameters,args,arguments,binds,bindings,vars}'
         else false
     end;
 end
@@ -321,7 +323,8 @@ set search_path = pg_catalog, pg_temp
 as $func$
 begin
     return case
-        when jsonb_typeof(p_value) <> 'array' then bcp_internal.mask_columns(p_value, p_state)
+        when jsonb_typeof(p_value) <> 'array'
+            then bcp_internal.mask_parameters(bcp_internal.mask_columns(p_value, p_state), p_state)
         when jsonb_typeof(p_value -> 0) = 'array' then bcp_internal.mask_pairs(p_value, p_state)
         else bcp_internal.mask_command_line(p_value, p_state)
     end;
