@@ -327,6 +327,8 @@ SECRETS: list[tuple[str, Any, list[str]]] = [
 
 # Documents that hold nothing sensitive, ids above all: each must come out as it went in.
 PLAIN: list[Any] = [
+    {"t": "pin: GPIO4"},
+    {"t": "git@github.com:org/repo.git"},
     {"user_id": "emma_kim_0001", "reservation_id": "EHGLP3", "flight_number": "HAT156",
     "payment_id": "credit_card_1234567"},
     {"source": "credit_card", "payment": "gift_card_7654321", "methods": ["credit_card_1234567",
@@ -456,8 +458,6 @@ MISSED: list[tuple[str, Any, list[str]]] = [
 # Known to be masked without need: no secret, and yet changed.
 EATEN: list[Any] = [
     {"name": "Reset password", "value": "page"},
-    {"t": "git@github.com:org/repo.git"},
-    {"t": "pin: GPIO4"},
     {"t": "visa ends 2027"},
     {"t": "100-200-3000 units"},
     {"t": "GET /orders?offset=200 200 1234 0.123"},
