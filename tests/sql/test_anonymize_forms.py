@@ -19,10 +19,12 @@ FORMS = Path(__file__).with_name("anonymizer_forms.jsonl").read_text(encoding="u
 CASES = [json.loads(line) for line in FORMS.strip().split("\n")]
 # What still gets through: the word for a password is only near it, or means other things, too.
 KNOWN = [
-    "<tr><th>User</th><th>Password</th></tr><tr><td>bob</td><td>Qv7mTz2w</td></tr>",
-    "~~Password~~: Qv7mTz2w",
     "Here is the API key you asked for: Qv7mTz2w",
-    "password\nQv7mTz2w\n",
+    "Password;Qv7mTz2w",
+    "|| Password || Qv7mTz2w ||",
+    "- password\n  - Qv7mTz2w",
+    "printf 'password=%s' Qv7mTz2w",
+    "https://maps.example.com/x?key=Qv7mTz2w",
 ]
 
 
