@@ -126,7 +126,6 @@ set pattern = replace(replace(replace(replace(replace(replace(replace(
         '|\m(?:config[ \t]+set(?:[ \t]+--[a-z-]+)*|env[: ](?:set|add)|secrets?[ :](?:put|set|add)|config[ \t]+create[ \t][^\r\n|;[]*?)[ \t]+[a-z0-9_.-]*(?:password|passwd|secret|token|api_?key|access_?key)[a-z0-9_]*[ \t]+(?:<<<[ \t]*)?(?!-)'
         '|\maws[ \t]+(?:secretsmanager|ssm)[ \t]+(?:put|create|update)[^\r\n|;[]*?--(?:secret-string|value)[ \t=]+'
         '|\m(?:kinit|passwd|sudo|(?:gh|docker|gcloud|read|az)[ \t][^\r\n|;<[]*(?:token|stdin|secret|passw))[^\r\n|;<[]*<<<[ \t]*'
-        '|\mcurl\M[^\r\n|;[]*?[ \t](?:-E|--cert)[ \t]+[^\s:]+:'
         '|\mopenssl[ \t]+passwd[ \t]+(?:-[a-z0-9]+[ \t]+)+'
         '|\m(?:imp|exp)(?:dp)?[ \t]+[a-z][a-z0-9_]*/'
         '|\m(?:rclone[ \t]+obscure|cargo[ \t]+login)[ \t]+'
@@ -134,7 +133,6 @@ set pattern = replace(replace(replace(replace(replace(replace(replace(
         '|\mrabbitmqadmin[ \t](?:[^\r\n|;[]*?[ \t])??-p[ \t]+'
         '|\mmc[ \t]+(?:alias|config[ \t]+host)[ \t]+(?:set|add)[ \t]+[^\s]+[ \t]+[^\s]+[ \t]+[^\s]+[ \t]+'
         '|\metcdctl[ \t][^\r\n|;[]*?--user[ \t=]+[^\s:]+:'
-        '|\m(?:ssh|scp|sftp|rsync)[ \t]+[^\s:@/]+:(?=[^\s@/]+@)'
         '|\mrclone[ \t]'),
         '??-c[ \t]*', '??(?:-c[ \t]*|-[AX][ \t]+(?!(?:md5|sha[0-9-]*|aes[0-9]*|des)\M))'), '\mssh-keygen[ \t](?:[^\r\n|;[]*?[ \t])??-N[ \t]+', '\mssh-keygen[ \t](?:(?:[^\r\n|;[]|\[REDACTED\])*?[ \t])??-[NP][ \t]+(?!-)'), '(?:gh|az)[ \t][^\r\n|;[]*?secret set[ \t]', '(?:gh|az|eas)[ \t][^\r\n|;[]*?secrets?[ :](?:set|create)[ \t]'),
         '--(?:body|value)[ \t=]+', '(?:--(?:body|value)[ \t=]+|[ \t]-b[ \t=]*)'),
@@ -142,7 +140,7 @@ set pattern = replace(replace(replace(replace(replace(replace(replace(
         hint, 'secret set[ \t]', 'secrets?[ :](?:set|create)[ \t]'), '|expect[ \t]+[^a-z0-9\s]|',
         '|expect[ \t]+[^a-z0-9\s]|(?:expect|assert[a-z_]*)[(][^()]*(?:password|secret|token|key)'
         '|(?:password|passwd|pwd|token|secret|key)[ \t]+(?:not[ \t]+)?in[ \t]*[(]|(?:password|passwd|pwd|secret|token|key)[^a-z0-9\s]{1,4}[.]value|pgp_sym_|sp_addlogin|[0-9] login [^ ]'
-        '|gradlew?[ \t]|(?:config[ \t]+(?:set|create)|env[: ](?:set|add)|secrets?[ :](?:put|set|add))[ \t]|aws[ \t]+(?:secretsmanager|ssm)|<<<|curl[ \t][^|;]*-(?:e|-cert)[ \t]|openssl[ \t]+passwd|(?:imp|exp)(?:dp)?[ \t]+[a-z0-9_]+/|cargo[ \t]+login|iwconfig|rabbitmqadmin|mc[ \t]+(?:alias|config)|etcdctl|(?:ssh|scp|sftp|rsync)[ \t]+[^ :@/]+:[^ @/]+@|')
+        '|gradlew?[ \t]|(?:config[ \t]+(?:set|create)|env[: ](?:set|add)|secrets?[ :](?:put|set|add))[ \t]|aws[ \t]+(?:secretsmanager|ssm)|<<<|openssl[ \t]+passwd|(?:imp|exp)(?:dp)?[ \t]+[a-z0-9_]+/|cargo[ \t]+login|iwconfig|rabbitmqadmin|mc[ \t]+(?:alias|config)|etcdctl|')
 where name = 'argument';
 
 -- 4111 11** **** 4477; born Mar 1988; JANE AT EXAMPLE DOT COM; Card (last four): 4477; hashes of Windows.

@@ -3,7 +3,7 @@
 update bcp.anonymization_rules
 set pattern = replace(replace(replace(
         pattern,
-        '\m(?:(?:sk-(?:ant|', '\m(?:(?:mfa\.|snyk_[a-z]{3}\.[A-Za-z0-9]{8}\.|vercel_blob_rw_|xau_|bkct_|pylf_v[0-9]_|hcai?k_|CCDB1_|sl[kc]_|npg_|authress_|sc(?:auth)?_(?=[a-z0-9]+\.)|endr\+|rw_Fe26\.2\*\*|sk-(?:ant|'),
+        '\m(?:(?:sk-(?:ant|', '\m(?:(?:mfa\.|snyk_[a-z]{3}\.[A-Za-z0-9]{8}\.|vercel_blob_rw_|xau_|bkct_|pylf_v[0-9]_|hcai?k_|CCDB1_|sl[kc]_|npg_|endr\+|rw_Fe26\.2\*\*|sk-(?:ant|'),
         'NR(?:AK|JS|II|IQ|BR|RA|SP)-', 'NR(?:A[AK]|JS|II|IQ|BR|RA|SP)-'),
         '[A-Za-z0-9_-]{14,}(?:\.[A-Za-z0-9_-]{6,}|', '[A-Za-z0-9_-]{12,}(?:\.[A-Za-z0-9_-]{6,}|')
 where name = 'api_key';
@@ -17,11 +17,11 @@ where name = 'api_key_form' and not words @> array['xaat-'];
 update bcp.anonymization_rules
 set pattern = replace(
         pattern, '|(?:SK|AC)[0-9a-f]{32}\M',
-        '|hf_[A-Za-z]{34}\M|(?:SK|AC|PLAK)[0-9a-f]{32}\M|ATTA[0-9a-f]{60,}[A-Za-z0-9]*|[0-9a-f]{10,20}msh[0-9a-f]{15}p1[0-9a-f]{4,8}jsn[0-9a-f]{12}|4b1d[A-Za-z0-9]{38}\M|0\.[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\.[A-Za-z0-9]{20,}:[A-Za-z0-9+/=]+')
+        '|hf_[A-Za-z]{34}\M|(?:SK|AC|PLAK)[0-9a-f]{32}\M|ATTA[0-9a-f]{60,}[A-Za-z0-9]*|[0-9a-f]{10,20}msh[0-9a-f]{15}p1[0-9a-f]{4,8}jsn[0-9a-f]{12}|4b1d[A-Za-z0-9]{38}\M')
 where name = 'api_key_run';
 update bcp.anonymization_rules
-set hint = replace(
-        hint,
-        '\m(?:(?:1(?://0|', '\m(?:(?:mfa[.]|snyk_|vercel_blob_|xau_|bkct_|pylf_|hcai?k_|ccdb1_|sl[kc]_|npg_|authress_|sc(?:auth)?_[a-z0-9]+[.]|endr[+]|rw_fe26|nraa-|atta[0-9a-f]{12}|plak|4b1d[a-z0-9]{12}|secret-(?:(?:live|test)-)?[a-z0-9_-]{20}|(?:pa|ak|as)-[a-z0-9_-]{20}|xa[ap]t-|1(?://0|')
-    || '|msh[0-9a-f]{15}p1|[.][a-z0-9]{20,40}:[a-z0-9+/]{22}=='
+set hint = replace(replace(
+        hint, '|(?:a(?:3t|', '|(?:pa-|a[ks]-|secret-|4b1d|a(?:3t|'),
+        '\m(?:(?:1(?://0|', '\m(?:(?:mfa[.]|snyk_|vercel_blob_|xau_|bkct_|pylf_|hcai?k_|ccdb1_|sl[kc]_|npg_|endr[+]|rw_fe26|nraa-|atta[0-9a-f]{12}|plak|xa[ap]t-|1(?://0|')
+    || '|msh[0-9a-f]{15}p1'
 where name in ('api_key', 'api_key_form', 'api_key_run') and hint like '\\m(?:(?:1(?://0|%';
