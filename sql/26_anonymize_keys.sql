@@ -33,7 +33,7 @@ begin
     -- Remove accents and strokes.
     if octet_length(v_text) > length(v_text) then
         v_text := translate(
-            regexp_replace(normalize(v_text, NFKD), '[\u0300-\u036f\u20d0-\u20f0]', '', 'g'), v_alike, v_letters);
+            regexp_replace(normalize(replace(v_text, 'ß', 'ss'), NFKD), '[\u0300-\u036f\u20d0-\u20f0]', '', 'g'), v_alike, v_letters);
     end if;
     return v_text;
 end
@@ -252,6 +252,8 @@ as $func$
 declare
     s record;
     v_text text collate "C";
+    -- A small number is a number to keys and exceptions.
+    v_types text[];
     -- Words that contain a pattern of match_mode contains, and those that may begin a sensitive key.
     v_parts record;
     v_begin record;
@@ -261,9 +263,10 @@ begin
         return;
     end if;
     v_text := bcp_internal.key_lines(s.keys, p_state.hashed);
+    v_types := array_replace(s.types, 'count', 'number');
     v_parts := bcp_internal.words_with_parts(v_text, p_state.key_parts);
     v_begin := bcp_internal.words_that_begin_keys(
-        v_text, s.numbers, s.types, s.are_phrases, v_parts.words, p_state);
+        v_text, s.numbers, v_types, s.are_phrases, v_parts.words, p_state);
     if v_begin.lines is null then
         return;
     end if;
@@ -271,7 +274,7 @@ begin
     with parts as materialized (
         select p.word, p.pattern from unnest(v_parts.words, v_parts.parts) as p (word, pattern)
     ), words as materialized (
-        select * from bcp_internal.key_words(v_text, s.numbers, s.types, s.are_phrases)
+        select * from bcp_internal.key_words(v_text, s.numbers, v_types, s.are_phrases)
     ), found as materialized (
         select w.*
         from words w
@@ -296,16 +299,25 @@ begin
         where k.way ->> 'mode' = 'contains'
           and k.way ->> 'type' in ('any', f.type)
     ), exceptions as materialized (
-        select w.o, w.i, w.i + g.length - 1 as j
+        -- The last word says what a value is, and so it counts for all that stands before it; in a sentence only for
+        -- the word before it: password for this order: x.
+        select
+            w.o,
+            case when k.way ->> 'mode' <> 'end' then w.i when w.is_phrase then w.i - 1 else 1 end as i,
+            w.i + g.length - 1 as j, case when k.way ->> 'mode' = 'end' then w.i end as last
         from words w
         cross join lateral bcp_internal.grams(w.word, w.w1, w.w2, w.w3, w.w4, w.w5) as g
         cross join lateral jsonb_array_elements(p_state.exception_map -> g.form) as k (way)
         where w.o in (select h.o from hits h)
           and p_state.exception_map ? g.form
           and k.way ->> 'type' in ('any', w.type)
-          and (k.way ->> 'mode' <> 'exact' or (g.after is null and w.i = 1))
+          and case k.way ->> 'mode'
+              when 'exact' then g.after is null and w.i = 1
+              when 'end' then g.after is null
+              else true
+          end
         union all
-        select w.o, w.i, w.i
+        select w.o, w.i, w.i, null
         from words w
         join parts p on p.word = w.word
         cross join lateral jsonb_array_elements(p_state.exception_map -> p.pattern) as k (way)
@@ -315,7 +327,10 @@ begin
     )
     select distinct on (h.n) h.n, h.way ->> 'action', h.way ->> 'kind', h.way ->> 'value'
     from hits h
-    where not exists (select from exceptions e where e.o = h.o and e.i <= h.j and e.j >= h.i)
+    where not exists (
+            select from exceptions e where e.o = h.o and e.i <= h.j and e.j >= h.i and (e.last is null or h.j < e.last))
+      -- Yes, no and small numbers are no secrets, unless the key names just that: password_input_visible, pin.
+      and (h.after is null or s.types[h.o] not in ('boolean', 'count'))
       and coalesce(p_state.after_map ->> h.after, p_state.after_map ->> rtrim(h.after, '0123456789'), '')
           not in ('any', h.type)
       -- In a sentence the word before says little: this is password: x.
