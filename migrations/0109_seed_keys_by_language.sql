@@ -70,7 +70,7 @@ from (values
         '电邮 電郵 邮件地址 信箱 メアド Eメール 메일주소 전자우편 อีเมล',
         'contains', 'any', 'redact', 'secret', null, null, 'an address of mail in other scripts'),
     (
-        'fromnumber tonumber callfrom callto e164 phonee164 destinationnumber sourcenumber callernum dialstring '
+        'fromnumber tonumber callfrom e164 phonee164 destinationnumber sourcenumber callernum dialstring '
         'numerotelefono numerodetelefono numtelefono numtel tfno tlfno telefonomovil numerocelular telcelular numerodecelular '
         'numerotel telportable telephoneportable numeroportable telfixe telmobile telephonemobile numerodemobile '
         'telemovel numerotelefone numerodetelefone telefonecelular fone fonecelular celulartelefone '

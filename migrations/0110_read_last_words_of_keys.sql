@@ -31,7 +31,7 @@ from (values
         'failure error warning subscribed unsubscribed optin optout consent eligible eligibility',
         'end', 'whether it is so'),
     (
-        'label placeholder title tooltip icon image photo logo button field prompt column '
+        'label placeholder title tooltip icon image photo logo button prompt column '
         'widget component theme color colour style css font layout format template pattern regex schema '
         'type kind mode category version locale language encoding charset algorithm algo method provider strategy '
         'protocol policy policies rule requirement complexity strength permission scope cover footer banner notice '
@@ -55,7 +55,7 @@ from (values
         'rewards perks cake party gift gifts greeting greetings reminder reminders '
         'blessing wishes celebration celebrations weekend recipe recipes jar dough samesite httponly secure crumble '
         'menu sauce garden shopper weapon clearance ceremony control photo photos '
-        'meter autocomplete autofill toggle visibility reveal field fields strategy machine machines tone '
+        'meter autocomplete autofill toggle visibility reveal strategy machine machines tone '
         'channel channels delay cooldown permissions quota quotas tier tiers region regions '
         'metadata annotations pipeline renewal introspection revocation issuance '
         'audit auditing scanner scanners scan scans detection detected leak leaks',
@@ -71,7 +71,7 @@ from string_to_table(
     'themetoken themetokens csstoken csstokens spacingtoken spacingtokens fonttoken typographytoken shadowtoken radiustoken '
     'lexertoken parsertoken lasttokens firsttokens contexttokens windowtokens generatedtokens newtokens tokenchain '
     'randomseed randomseeds rngseed numpyseed torchseed globalseed seedvalue worldseed mapseed samplingseed '
-    'births multiplebirths livebirths stillbirths birthrates', ' ') as word
+    'births multiplebirths livebirths stillbirths birthrates usernamefield passwordfieldname', ' ') as word
 on conflict do nothing;
 
 -- What of these words belongs to a date of birth or to a card stays sensitive.

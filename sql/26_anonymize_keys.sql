@@ -299,12 +299,11 @@ begin
         where k.way ->> 'mode' = 'contains'
           and k.way ->> 'type' in ('any', f.type)
     ), exceptions as materialized (
-        -- The last word says what a value is, and so it counts for all that stands before it; in a sentence only for
-        -- the word before it: password for this order: x.
+        -- The last word says what a value is, and so it counts for all that stands before it; but not in a sentence:
+        -- password for this order: x.
         select
-            w.o,
-            case when k.way ->> 'mode' <> 'end' then w.i when w.is_phrase then w.i - 1 else 1 end as i,
-            w.i + g.length - 1 as j, case when k.way ->> 'mode' = 'end' then w.i end as last
+            w.o, case when k.way ->> 'mode' = 'end' then 1 else w.i end as i, w.i + g.length - 1 as j,
+            case when k.way ->> 'mode' = 'end' then w.i end as last
         from words w
         cross join lateral bcp_internal.grams(w.word, w.w1, w.w2, w.w3, w.w4, w.w5) as g
         cross join lateral jsonb_array_elements(p_state.exception_map -> g.form) as k (way)
@@ -313,7 +312,7 @@ begin
           and k.way ->> 'type' in ('any', w.type)
           and case k.way ->> 'mode'
               when 'exact' then g.after is null and w.i = 1
-              when 'end' then g.after is null
+              when 'end' then g.after is null and not w.is_phrase
               else true
           end
         union all

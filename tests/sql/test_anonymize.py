@@ -191,8 +191,8 @@ def test_a_payment_id_stays_as_a_key_and_its_value_goes(db: Db) -> None:
 
 
 def test_a_count_of_tokens_is_no_token_but_a_string_of_them_is(db: Db) -> None:
-    doc = {"tokens": 5, "password_max_tokens": 5}
-    assert mask(db, doc) == {"tokens": 5, "password_max_tokens": "[REDACTED]"}
+    doc = {"tokens": 5, "password_of_tokens": 4096}
+    assert mask(db, doc) == {"tokens": 5, "password_of_tokens": "[REDACTED]"}
     assert mask(db, {"tokens": ["a", "b"], "token": 123456}) == {
         "tokens": "[REDACTED]",
         "token": "[REDACTED]",
