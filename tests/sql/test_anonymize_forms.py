@@ -19,7 +19,6 @@ FORMS = Path(__file__).with_name("anonymizer_forms.jsonl").read_text(encoding="u
 CASES = [json.loads(line) for line in FORMS.strip().split("\n")]
 # What still gets through: the word for a password is only near it, or means other things, too.
 KNOWN = [
-    "Here is the API key you asked for: Qv7mTz2w",
     "Password;Qv7mTz2w",
     "|| Password || Qv7mTz2w ||",
     "- password\n  - Qv7mTz2w",
