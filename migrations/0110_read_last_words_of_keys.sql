@@ -48,7 +48,7 @@ from (values
         'chain logo fee fees amount amounts discount discounts '
         'latency throughput bucket buckets ring found visible hidden max min maximum minimum size sizes bit bits byte '
         'bytes digits chars characters complexity retries retry failure failures failed success click clicks open opens '
-        'bounce bounces deliverability digest digests newsletter newsletters subscription '
+        'bounce bounces deliverability newsletter newsletters subscription '
         'subscriptions subscribed unsubscribed unsubscribe optout footer banner banners consent '
         'make maker charger stand booth wallpaper interview interviews tree bill bills camera sensor warranty '
         'repair insurance sales survey surveys banking processor processing apr interest points debt debts surcharge '

@@ -34,6 +34,8 @@ class KillableCluster(NativeCluster):
     def kill(self) -> None:
         """Kill the server and its processes, as if the machine had stopped."""
         parent = self._pid
+        # A process that it makes meanwhile would live on, and no server starts beside that.
+        os.kill(parent, signal.SIGSTOP)
         processes = [parent, *_children(parent)]
         for pid in processes:
             with suppress(ProcessLookupError):
@@ -49,9 +51,12 @@ class KillableCluster(NativeCluster):
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Let the server do nothing, not even refuse a connection, as a machine that hangs."""
-        processes = [self._pid, *_children(self._pid)]
+        parent = self._pid
+        os.kill(parent, signal.SIGSTOP)
+        processes = [parent, *_children(parent)]
         for pid in processes:
-            os.kill(pid, signal.SIGSTOP)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
