@@ -47,12 +47,16 @@ begin
                 if (c - 1) / 2 = any (v_columns) and btrim(split_part(v_cells[c], '</', 1), E' \t\r\n') <> '' then
                     v_cells[c] := p_rule.replacement
                         || coalesce(substring(v_cells[c] from '</[Tt][DdRr].*$'), '');
-                elsif (c - 1) / 2 = any (v_columns) and strpos(v_cells[c], '<') = 1 then
+                elsif (c - 1) / 2 = any (v_columns) and v_cells[c] ~ '^<(?!/[Tt][DdRr])' then
                     v_cells[c] := coalesce(
                         regexp_replace(v_cells[c], '^.*?(</[Tt][DdRr])', p_rule.replacement || '\1'), '');
                 end if;
             end loop;
             v_rows[i] := array_to_string(v_cells, '');
+        end if;
+        -- The next table has headings of its own, or none.
+        if v_rows[i] ~ '</[Tt][Aa][Bb][Ll][Ee]' then
+            v_columns := '{}';
         end if;
     end loop;
     return array_to_string(v_rows, '');
@@ -113,11 +117,12 @@ begin
         end if;
         if v_columns <> '{}' and v_end > 0 then
             v_parts[i] := (
-                select string_agg((
+                -- An empty line has no cells, and stays.
+                select string_agg(coalesce((
                     select string_agg(
                         case when n = any (v_columns) and cell not in ('\N', '') then p_rule.replacement else cell end,
                         E'\t' order by n)
-                    from string_to_table(line, E'\t') with ordinality as c (cell, n)), E'\n' order by o)
+                    from string_to_table(line, E'\t') with ordinality as c (cell, n)), ''), E'\n' order by o)
                 from string_to_table(left(v_parts[i], v_end), E'\n') with ordinality as l (line, o)
             ) || substr(v_parts[i], v_end + 1);
         end if;
@@ -169,7 +174,7 @@ begin
         n := coalesce(nullif(bcp_internal.only_digits(v_parts[i]), '')::integer, i / 2);
         v_name := substring(
             v_parts[i - 1] from '([A-Za-z_][A-Za-z0-9_.]*)["`\]]?\s*(?:=|<>|!=|\m[iI]?[lL][iI][kK][eE])\s*(?:[A-Za-z_0-9]+\(\s*)?$');
-        if v_name is null and v_columns is not null then
+        if v_name is null and v_columns <> '{}' then
             v_name := btrim(v_columns[(i / 2 - 1) % cardinality(v_columns) + 1], E' \t\r\n"`[]');
         end if;
         if n between 1 and 1000 then
