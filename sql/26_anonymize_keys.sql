@@ -254,6 +254,10 @@ declare
     v_text text collate "C";
     -- A small number is a number to keys and exceptions.
     v_types text[];
+    -- Opaque text: letters of both cases and three numbers among them. It is a secret whatever the last word of its key
+    -- says: api_key_active. Names of methods, such as PBKDF2WithHmacSHA512, have fewer numbers.
+    v_opaque constant text :=
+        '^(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])(?=[^0-9]*[0-9]+[^0-9]+[0-9]+[^0-9]+[0-9])[A-Za-z0-9+=_~-]{20,}$';
     -- Words that contain a pattern of match_mode contains, and those that may begin a sensitive key.
     v_parts record;
     v_begin record;
@@ -303,7 +307,9 @@ begin
         -- password for this order: x.
         select
             w.o, case when k.way ->> 'mode' = 'end' then 1 else w.i end as i, w.i + g.length - 1 as j,
-            case when k.way ->> 'mode' = 'end' then w.i end as last
+            case when k.way ->> 'mode' = 'end' then w.i end as last,
+            -- Of several words it is an id: email_thread_id.
+            k.way ->> 'mode' = 'end' and g.length = 1 as is_weak
         from words w
         cross join lateral bcp_internal.grams(w.word, w.w1, w.w2, w.w3, w.w4, w.w5) as g
         cross join lateral jsonb_array_elements(p_state.exception_map -> g.form) as k (way)
@@ -316,7 +322,7 @@ begin
               else true
           end
         union all
-        select w.o, w.i, w.i, null
+        select w.o, w.i, w.i, null, false
         from words w
         join parts p on p.word = w.word
         cross join lateral jsonb_array_elements(p_state.exception_map -> p.pattern) as k (way)
@@ -324,17 +330,27 @@ begin
           and k.way ->> 'mode' = 'contains'
           and k.way ->> 'type' in ('any', w.type)
     )
-    select distinct on (h.n) h.n, h.way ->> 'action', h.way ->> 'kind', h.way ->> 'value'
+    select distinct on (h.n) h.n, h.way ->> 'action', h.way ->> 'kind', coalesce(h.way ->> 'value', f.opaque)
     from hits h
-    where not exists (
-            select from exceptions e where e.o = h.o and e.i <= h.j and e.j >= h.i and (e.last is null or h.j < e.last))
-      -- Yes, no and small numbers are no secrets, unless the key names just that: password_input_visible, pin.
-      and (h.after is null or s.types[h.o] not in ('boolean', 'count'))
-      and coalesce(p_state.after_map ->> h.after, p_state.after_map ->> rtrim(h.after, '0123456789'), '')
-          not in ('any', h.type)
+    cross join lateral (
+        select
+            count(*) filter (where not e.is_weak) = 0 as is_hit,
+            case when count(*) filter (where e.is_weak) > 0 then v_opaque end as opaque
+        from exceptions e
+        where e.o = h.o and e.i <= h.j and e.j >= h.i and (e.last is null or h.j < e.last)
+    ) as f
+    where f.is_hit
+      and (f.opaque is null or (h.type = 'string' and h.way ->> 'value' is null))
+      -- Yes, no and small numbers are no secrets, unless the key names just that: password_input_visible, pin. But a
+      -- small number may be where somebody is: latitude_deg.
+      and (h.after is null
+          or not (s.types[h.o] = 'boolean' or (s.types[h.o] = 'count' and h.way ->> 'action' = 'redact')))
+      and (f.opaque is not null
+          or coalesce(p_state.after_map ->> h.after, p_state.after_map ->> rtrim(h.after, '0123456789'), '')
+              not in ('any', h.type))
       -- In a sentence the word before says little: this is password: x.
       and (h.is_phrase or coalesce(p_state.before_map ->> h.before, '') not in ('any', h.type))
-    order by h.n, h.way ->> 'value' is not null, h.way ->> 'action' desc;
+    order by h.n, coalesce(h.way ->> 'value', f.opaque) is not null, h.way ->> 'action' desc;
 end
 $func$;
 

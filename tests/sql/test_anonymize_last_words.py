@@ -58,10 +58,47 @@ def test_a_harmless_last_word_keeps_the_value(db: Db, key: str) -> None:
         "last_four_digits",
         "token_size_secret",
         "password_for_app",
+        "passwordDigest",
+        "api_key_digest",
     ],
 )
 def test_any_other_last_word_masks_it(db: Db, key: str) -> None:
     assert masked(db, {key: "vx-17"}) == {key: "[REDACTED]"}
+
+
+@pytest.mark.parametrize(
+    "key", ["api_key_active", "token_found", "secret_revoked", "client_secret_version", "token_leak"]
+)
+def test_opaque_text_goes_whatever_the_last_word_says(db: Db, key: str) -> None:
+    assert masked(db, {key: "aB3dE5fG7hI9jK1lM3nO5pQ7"}) == {key: "[REDACTED]"}
+    for harmless in ("PBKDF2WithHmacSHA512", "2026-11-28T10:00:00Z", "docs/v2/Auth1-a2-B3-settings"):
+        assert masked(db, {key: harmless}) == {key: harmless}
+
+
+@pytest.mark.parametrize(
+    "text", ["API key detected: vx17qz9k", "password found: vx17qz9k", "Password leak: vx17qz9k"]
+)
+def test_a_report_of_what_was_found_does_not_show_it(db: Db, text: str) -> None:
+    row = db.execute("select bcp_internal.anonymize_text(%s)", [text]).fetchone()
+    assert row == (text.replace("vx17qz9k", "[REDACTED]"),)
+
+
+@pytest.mark.parametrize(
+    "text", ["API keys detected: 0", "passwords found: 12", "Token found: yes", "Secrets found: none"]
+)
+def test_how_many_were_found_stays(db: Db, text: str) -> None:
+    assert db.execute("select bcp_internal.anonymize_text(%s)", [text]).fetchone() == (text,)
+
+
+@pytest.mark.parametrize("key", ["dob_timestamp", "birth_date_timestamp", "birthday_week", "dateOfBirthMs"])
+def test_a_date_of_birth_goes_however_it_is_counted(db: Db, key: str) -> None:
+    assert masked(db, {key: 573696000}) == {key: "[REDACTED]"}
+
+
+@pytest.mark.parametrize("key", ["latitude_deg", "pickup_longitude_value"])
+def test_a_small_number_may_be_a_position(db: Db, key: str) -> None:
+    db.execute("select bcp.enable_anonymization_pack('names')")
+    assert masked(db, {key: 52.520008})[key] != 52.520008
 
 
 def test_the_last_word_of_a_sentence_says_nothing_about_its_first(db: Db) -> None:
