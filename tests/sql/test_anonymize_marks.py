@@ -45,6 +45,11 @@ def masked(db: Db, text: str) -> str:
         "setattr(user, 'api_key', 'vx17qz')",
         "DB_PASSWORD ?= vx17qz",
         "echo vx17qz | gh secret set TOKEN",
+        "imp bob/vx17qz@orcl",
+        "exp bob/vx17qz file=all.dmp",
+        "impdp bob/vx17qz",
+        "암호: vx17qz",
+        "暗号化キー: vx17qz",
     ],
 )
 def test_a_value_goes(db: Db, text: str) -> None:
@@ -87,6 +92,15 @@ def test_a_name_apart_from_its_value_tells_of_it(db: Db, name: str) -> None:
         "Email: queued",
         "Password: never expires",
         "echo done | tee log of secrets",
+        "echo hello | docker secret ls",
+        "lim exp x/y for x > 0",
+        "imp core/utils",
+        "select * from xau_usd_exchange_rate_2024",
+        "GET http://mfa.authentication-service.internal/",
+        "npg_something_long_table_name",
+        "암호화: AES",
+        "暗号化方式: AES256",
+        "signature: 2026-01-15",
     ],
 )
 def test_what_only_looks_like_a_value_stays(db: Db, text: str) -> None:
