@@ -87,7 +87,8 @@ begin
             -- A number that long is no count, and may become a string.
             case
                 when jsonb_typeof(doc) = 'number' and length(doc::text) >= 13 then 'string'
-                when jsonb_typeof(doc) = 'number' and length(split_part(ltrim(doc::text, '-'), '.', 1)) <= 2 then 'count'
+                when jsonb_typeof(doc) = 'number' and length(split_part(ltrim(doc::text, '-'), '.', 1)) <= 2
+                    then 'count'
                 else jsonb_typeof(doc)
             end as type
         from unnest(p_parents, p_keys, p_docs) with ordinality as m (parent, key, doc, n)
