@@ -39,17 +39,19 @@ returns text[]
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $func$
-    -- The months do not count: they are made from days, which are never dropped, whatever their age.
+    -- The months do not count: they are made from days, which are never dropped, whatever their age. Nor do days of
+    -- another zone: a part of such a day is in another chunk, which may be gone, and the hours answer in its place.
     select array_agg(a.name order by a.ordinal)
     from bcp_internal.aggregates() a
     where a.source_table = p_table
       and not a.all_time
+      and a.time_zone = 'UTC'
       and bcp_internal.logged_changes(a.name) && tstzrange(p_range_start, p_range_end)
 $func$;
 
 comment on function bcp_internal.unaggregated is
-    'Names of the continuous aggregates of a table that have not taken in all changes of a time; null if there is '
-    'none.';
+    'Names of the continuous aggregates of a table by hours and days of UTC that have not taken in all changes of a '
+    'time; null if there is none.';
 
 create or replace function bcp_internal.retention_cutoff(p_retention_days integer) returns timestamptz
 language sql stable

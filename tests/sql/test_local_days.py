@@ -285,6 +285,33 @@ def test_days_that_were_dropped_before_are_added_up_and_later_ones_stay(clean_db
     assert [row for row in found if same(row)] == kept
 
 
+def test_days_of_a_zone_keep_no_calls_past_their_retention(clean_db: Conn) -> None:
+    """A part of the last of these days is in a chunk that stays: cleanup cannot refresh it beforehand."""
+    fill(clean_db, "2026-10-29T12:34:56Z")
+    set_zone(clean_db, "Europe/Berlin")
+    refresh_at_once(clean_db)
+    clean_db.execute("update bcp.settings set value = '90 days' where name = 'max_event_age'")
+    late = [usage(start_time=f"2026-10-{day}T22:30:00Z") for day in (21, 22, 23)]
+    assert ingest(clean_db, late) == (3, 3, 0, 0)
+    clean_db.execute(
+        "update bcp.data_retention_policies set retention_days = 5, archive_before_delete = false"
+        " where table_name = 'tool_usage_logs'"
+    )
+
+    def counted() -> list[tuple[datetime, str, int]]:
+        # A part of the first hour is known by its calls alone.
+        return [
+            (r["time_bucket"], r["tool_name"], r["call_count"]) for r in by_day(clean_db, "Europe/Berlin")
+        ][:-2]
+
+    before = counted()
+    clean_db.execute("call bcp.refresh_analytics_views()")
+    clean_db.execute("call bcp.run_cleanup()")
+    first = "select min(start_time) >= '2026-10-24Z' from bcp.tool_usage_logs"
+    assert clean_db.execute(first).fetchall() == [(True,)]
+    assert counted() == before != []
+
+
 # A day that is not over goes into no part: TimescaleDB refuses one that is less than a bucket.
 @pytest.mark.parametrize("until", ["2026-10-28 23:00Z", "2026-10-29 05:00Z"])
 def test_a_store_in_use_is_filled_by_days_of_the_zone_the_latest_first(clean_db: Conn, until: str) -> None:
