@@ -40,7 +40,8 @@ where name in ('bearer_token',
 update bcp.anonymization_rules
 set pattern = replace(
         pattern,
-        '(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?,? +[12][0-9]{3}|', '')
+        '[a-z]*\.?(?: +[0-9]{1,2}(?:st|nd|rd|th)?,? +[0-9]{2,4}|,? +[12][0-9]{3})|',
+        '[a-z]*\.? +[0-9]{1,2}(?:st|nd|rd|th)?,? +[0-9]{2,4}|')
 where name in ('birth_date');
 update bcp.anonymization_rules
 set pattern = replace(

@@ -153,8 +153,8 @@ set pattern = replace(pattern, '(?: is| are)?[ :(=*|]{1,6})', '(?: is| are)?[ :(
 where name = 'card_digits_said';
 update bcp.anonymization_rules
 set pattern = replace(
-        pattern, '|[0-9]{1,2}(?:st|nd|rd|th|er|\.)?(?: of| de)?[ -]+',
-        '|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?,? +[12][0-9]{3}|[0-9]{1,2}(?:st|nd|rd|th|er|\.)?(?: of| de)?[ -]+')
+        pattern, '[a-z]*\.? +[0-9]{1,2}(?:st|nd|rd|th)?,? +[0-9]{2,4}|',
+        '[a-z]*\.?(?: +[0-9]{1,2}(?:st|nd|rd|th)?,? +[0-9]{2,4}|,? +[12][0-9]{3})|')
 where name = 'birth_date';
 update bcp.anonymization_rules
 set pattern = pattern || '|\m[A-Za-z0-9][A-Za-z0-9._%+-]* AT [A-Za-z0-9-]+(?: DOT [A-Za-z0-9-]+)+\M', words = words || array[' dot ']

@@ -57,7 +57,7 @@ from (values
     (
         'authorisation', 'contains', 'any', 'redact', 'secret', null, null, 'the British spelling'),
     (
-        'p12 pfx pkcs12 jks keystore truststore pat assertion ticket',
+        'p12 pfx pkcs12 jks keystore truststore pat assertion',
         'last', 'string', 'redact', 'secret', null, '^(?=[^\s]*[0-9])(?=[^\s]*[A-Za-z])[A-Za-z0-9+/=_.-]{24,}$',
         'what such a file or ticket holds, not its name'),
     (
