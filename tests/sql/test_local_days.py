@@ -293,10 +293,6 @@ def test_days_of_a_zone_keep_no_calls_past_their_retention(clean_db: Conn) -> No
     clean_db.execute("update bcp.settings set value = '90 days' where name = 'max_event_age'")
     late = [usage(start_time=f"2026-10-{day}T22:30:00Z") for day in (21, 22, 23)]
     assert ingest(clean_db, late) == (3, 3, 0, 0)
-    clean_db.execute(
-        "update bcp.data_retention_policies set retention_days = 5, archive_before_delete = false"
-        " where table_name = 'tool_usage_logs'"
-    )
 
     def counted() -> list[tuple[datetime, str, int]]:
         # A part of the first hour is known by its calls alone.
@@ -305,6 +301,10 @@ def test_days_of_a_zone_keep_no_calls_past_their_retention(clean_db: Conn) -> No
         ][:-2]
 
     before = counted()
+    clean_db.execute(
+        "update bcp.data_retention_policies set retention_days = 5, archive_before_delete = false"
+        " where table_name = 'tool_usage_logs'"
+    )
     clean_db.execute("call bcp.refresh_analytics_views()")
     clean_db.execute("call bcp.run_cleanup()")
     first = "select min(start_time) >= '2026-10-24Z' from bcp.tool_usage_logs"
