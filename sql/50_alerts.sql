@@ -103,8 +103,12 @@ begin
     ), updated as (
         update bcp.alerts a set
             value = coalesce(l.value, a.value),
-            worst_value = case p_rule.fires when 'above' then greatest(a.worst_value, l.value)
-                else least(a.worst_value, l.value) end,
+            -- Not the value that closes it: a burn rate ends by its short window, while the long one may still be high.
+            worst_value = case
+                when l.is_well then a.worst_value
+                when p_rule.fires = 'above' then greatest(a.worst_value, l.value)
+                else least(a.worst_value, l.value)
+            end,
             calls = coalesce(l.calls, a.calls),
             evaluated_at = v_now,
             opened_at = coalesce(a.opened_at, case when v_now >= a.pending_since + p_rule.for_at_least then v_now end),
