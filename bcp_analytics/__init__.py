@@ -346,6 +346,7 @@ _HOMES = {
         "report_collector",
         "touch_session",
     ],
+    "federation._answers": ["missing_shards"],
     "upkeep": [
         "ApiToken",
         "ArchiveWanted",
@@ -385,7 +386,6 @@ _HOMES = {
         "snooze_alert_rule",
         "test_notification_channel",
     ],
-    "federation._answers": ["missing_shards"],
 }
 
 if not TYPE_CHECKING:

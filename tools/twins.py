@@ -1,8 +1,9 @@
 """Writes the twins of the SQL functions from the catalogue: python -m tools.twins.
 
-These are `bcp_analytics/ingest.py`, `upkeep.py`, the modules of `queries/`, and the lists of names in the two
-`__init__.py`, each from the line `MARK` on. What stands above that line is written by hand, and so is
-`tools/twins.toml`, which holds what the catalogue cannot say. A test holds the files to what this returns.
+These are `bcp_analytics/ingest.py`, the modules of `queries/` and `upkeep/`, and the lists of names in their
+`__init__.py` and that of the package, each from the line `MARK` on. What stands above that line is written by
+hand, and so is `tools/twins.toml`, which holds what the catalogue cannot say. A test holds the files to what
+this returns.
 
 - A function has the parameters and defaults of its SQL function, and that one's comment as its docstring.
 - A row has the columns of the answer. Where the comment of the function says "share is of the calls ...", in
@@ -11,6 +12,7 @@ These are `bcp_analytics/ingest.py`, `upkeep.py`, the modules of `queries/`, and
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -132,6 +134,10 @@ class Function:
         return self.facts.get("row", "".join(word.capitalize() for word in self.name.split("_")))
 
 
+# Folders whose modules are such files, and what they export besides.
+_ROOMS = {"queries": {"bcp_analytics._core.arguments": ["BreakdownColumn", "IssueState"]}, "upkeep": {}}
+
+
 def functions(conn: psycopg.Connection[Any]) -> dict[str, Function]:
     with conn.cursor(row_factory=class_row(Function)) as cur:
         found = {function.name: function for function in cur.execute(_FUNCTIONS)}
@@ -156,11 +162,15 @@ def files(conn: psycopg.Connection[Any]) -> dict[Path, str]:
     found = functions(conn)
     texts = {path: _module(path, [found[name] for name in names]) for path, names in MODULES.items()}
     exports = {path: _exports([found[name] for name in names]) for path, names in MODULES.items()}
-    questions = {path: names for path, names in exports.items() if path.startswith("queries/")}
-    texts["queries/__init__"] = _imports(
-        {f"bcp_analytics.{_dotted(p)}": names for p, names in questions.items()}
-        | {"bcp_analytics._core.arguments": ["BreakdownColumn", "IssueState"]}
-    ) + _all(["BreakdownColumn", "IssueState", *(name for names in questions.values() for name in names)])
+    for room, besides in _ROOMS.items():
+        within = {
+            f"bcp_analytics.{_dotted(p)}": names for p, names in exports.items() if p.startswith(f"{room}/")
+        }
+        names = sorted(name for of in within.values() for name in of)
+        texts[f"{room}/__init__"] = _imports(within | besides) + _all(
+            [*itertools.chain(*besides.values()), *names]
+        )
+        exports = {p: of for p, of in exports.items() if not p.startswith(f"{room}/")} | {room: names}
     texts["__init__"] = _root({_dotted(path): names for path, names in exports.items()})
     return {
         (file := PACKAGE / f"{path}.py"): _by_hand(file) + MARK + _formatted(text)
@@ -206,8 +216,8 @@ def _all(names: list[str]) -> str:
 
 def _root(twins: dict[str, list[str]]) -> str:
     others = {module: names.split() for module, names in FACTS["exports"].items()}
-    names = others | {m: of for m, of in twins.items() if not m.startswith("queries.")}
-    questions = sorted(name for m, of in twins.items() if m.startswith("queries.") for name in of)
+    names = others | {m: of for m, of in twins.items() if m != "queries"}
+    questions = twins["queries"]
     imports = _imports({f"bcp_analytics.{m}": of for m, of in (names | {"queries": questions}).items()})
     return (
         "from importlib import import_module\n"
@@ -348,7 +358,7 @@ _OWNER = "Only the role that migrated the database may call it."
 
 def _docstring(path: str, function: Function) -> str:
     said = [_python(function.comment)]
-    if path == "upkeep" and not re.search("bcp_admin|[Oo]nly the", said[0]):
+    if path.startswith("upkeep/") and not re.search("bcp_admin|[Oo]nly the", said[0]):
         said.append(f"For {', '.join(function.roles)}." if function.roles else _OWNER)
     text = " ".join(" ".join([*said, _AUTOCOMMIT * function.is_procedure]).split())
     title, rest = re.fullmatch(r"(.*?[.?])(?: (.*))?", text).groups()  # type: ignore[union-attr]
